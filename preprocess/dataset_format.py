@@ -1,0 +1,239 @@
+"""The dataset directory as both sides see it: file names, record keys, `dataset.json`.
+
+This module is the whole contract between `preprocess`, which writes a dataset
+directory, and `trainer`, which reads one. Standard library only, so that either side
+can import it without paying for the other's dependencies.
+
+    DATASET/dataset.json                                             written last
+    DATASET/labels.txt                                               line n = class n
+    DATASET/train/variant-07/images-00003-of-00024.tfrecord
+    DATASET/train/variant-07/images-00003-of-00024.index
+    DATASET/train/triplets-00000-of-00004.tfrecord
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from typing import Any, NamedTuple
+
+FORMAT = "shardline/1"
+MANIFEST_FILE = "dataset.json"
+RECIPE_FILE = "recipe.yaml"
+LABELS_FILE = "labels.txt"
+REJECTED_FILE = "rejected.jsonl"
+
+TRIPLET = "triplet"
+CLASSIFICATION = "classification"
+IMAGES = "images"
+TRIPLETS = "triplets"
+
+
+class ImageKey:
+    """Feature keys of an image record."""
+
+    ENCODED = "image/encoded"  # bytes: JPEG, PNG, or raw uint8 in row-major (H, W, C) order
+    FORMAT = "image/format"  # bytes: b"jpeg", b"png" or b"raw"
+    ID = "image/id"  # bytes, UTF-8
+    KEY = "image/key"  # int64, see image_key()
+    VARIANT = "image/variant"  # int64, 0 = the picture as it came
+    LABEL = "image/label"  # int64, classification only
+    HEIGHT = "image/height"  # int64, pixels
+    WIDTH = "image/width"  # int64, pixels
+    CHANNELS = "image/channels"  # int64, 1 or 3
+
+
+class TripletKey:
+    """Feature keys of a triplet record."""
+
+    IMAGES = "triplet/images"  # int64[3], image keys
+    VOTES = "triplet/votes"  # float32[3], sums to 1; share of annotators who called it the odd one
+    TYPE = "triplet/type"  # bytes
+    ROW = "triplet/row"  # int64, line of the CSV it came from
+
+
+class DatasetError(Exception):
+    """A dataset directory that cannot be read; the message says what to do about it."""
+
+
+def image_key(image_id: str) -> int:
+    """First 63 bits of sha256 of the image id: a non-negative int64."""
+    return int.from_bytes(hashlib.sha256(image_id.encode("utf-8")).digest()[:8], "big") >> 1
+
+
+def shard_of(key: int, shards: int) -> int:
+    """The shard a key belongs to. Shards divide the key range evenly, so the shards read in
+    order hold keys in ascending order, and a picture's shard depends on its own key only."""
+    return (key * shards) >> 63
+
+
+def variant_of(pass_number: int, shard: int, variants: int) -> int:
+    """The variant from which shard `shard` is read in pass `pass_number` (both from 0).
+
+    Every picture is read once a pass, all variants are at work from the first pass on, and
+    after `variants` passes each picture has been seen in each of its variants.
+    """
+    return (pass_number + shard) % variants
+
+
+def image_shard_file(split: str, variant: int, shard: int, shards: int) -> str:
+    """Path of an image shard relative to the dataset directory."""
+    return f"{split}/variant-{variant:02d}/images-{shard:05d}-of-{shards:05d}.tfrecord"
+
+
+def triplet_shard_file(split: str, shard: int, shards: int) -> str:
+    """Path of a triplet shard relative to the dataset directory."""
+    return f"{split}/triplets-{shard:05d}-of-{shards:05d}.tfrecord"
+
+
+def index_file(shard_file: str) -> str:
+    """Path of the index beside an image shard."""
+    return shard_file.removesuffix(".tfrecord") + ".index"
+
+
+class IndexEntry(NamedTuple):
+    """Where a record lies in its shard. `offset` and `length` span the whole framed record:
+    8 bytes of length, 4 of checksum, the payload, 4 of checksum."""
+
+    key: int
+    offset: int
+    length: int
+
+
+def format_index(entries: list[IndexEntry]) -> str:
+    """An index file's text: a line `key offset length` a record, in record order."""
+    return "".join(f"{e.key} {e.offset} {e.length}\n" for e in entries)
+
+
+def parse_index(text: str) -> list[IndexEntry]:
+    """The inverse of format_index; raises ValueError on a malformed line."""
+    entries = []
+    for line in text.splitlines():
+        key, offset, length = line.split(" ")
+        entries.append(IndexEntry(int(key), int(offset), int(length)))
+    return entries
+
+
+def digest(files: list[tuple[str, str]]) -> str:
+    """sha256 over the sorted (file, sha256) pairs: equal digests = equal bytes in every shard."""
+    text = "".join(f"{name} {sha256}\n" for name, sha256 in sorted(files))
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """One file of records."""
+
+    file: str  # relative to the dataset directory
+    kind: str  # IMAGES or TRIPLETS
+    variant: int  # 0 for triplets
+    records: int
+    bytes: int
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """One split. `images` and `triplets` are counted once, not once a variant."""
+
+    images: int
+    triplets: int
+    variants: int
+    shards: tuple[Shard, ...]
+
+    def image_shards(self, variant: int = 0) -> list[Shard]:
+        """The image shards of one variant, in shard order."""
+        return sorted(
+            (s for s in self.shards if s.kind == IMAGES and s.variant == variant),
+            key=lambda s: s.file,
+        )
+
+    def triplet_shards(self) -> list[Shard]:
+        """The triplet shards, in shard order."""
+        return sorted((s for s in self.shards if s.kind == TRIPLETS), key=lambda s: s.file)
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageFormat:
+    """How pictures are stored. `height`, `width` and `channels` are None where they are not
+    the same for every picture of the dataset."""
+
+    encoding: str  # "jpeg", "png" or "raw"
+    quality: int  # JPEG quality 1-100
+    size: int  # --image_size; 0 = as they came
+    resize_mode: str  # "stretch", "pad" or "crop"
+    height: int | None = None
+    width: int | None = None
+    channels: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """`dataset.json`: what a dataset directory holds."""
+
+    task: str  # TRIPLET or CLASSIFICATION
+    fingerprint: str  # of everything that went in
+    digest: str  # of everything that came out, see digest()
+    versions: dict[str, str]
+    seed: int
+    variants: int
+    recipe: str  # sha256 of recipe.yaml
+    image: ImageFormat
+    classes: tuple[str, ...]
+    splits: dict[str, Split]
+    rejected: dict[str, Any]  # {"count": int, "by_reason": {reason: int}}
+    format: str = FORMAT
+
+    def to_json(self) -> str:
+        """The text of `dataset.json`."""
+        return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True, ensure_ascii=False)
+
+    def split(self, name: str) -> Split:
+        """The split of this name; raises DatasetError that lists the ones there are."""
+        if name not in self.splits:
+            raise DatasetError(f"no split '{name}' in the dataset; it has {', '.join(self.splits)}")
+        return self.splits[name]
+
+    @classmethod
+    def from_json(cls, text: str) -> Manifest:
+        """The inverse of to_json; raises DatasetError where the text is no manifest."""
+        try:
+            fields = json.loads(text)
+            if fields["format"] != FORMAT:
+                raise DatasetError(
+                    f"the dataset has format {fields['format']!r}; this version reads {FORMAT!r}"
+                )
+            fields["image"] = ImageFormat(**fields["image"])
+            fields["classes"] = tuple(fields["classes"])
+            fields["splits"] = {
+                name: Split(**{**split, "shards": tuple(Shard(**s) for s in split["shards"])})
+                for name, split in fields["splits"].items()
+            }
+            return cls(**fields)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DatasetError(f"{MANIFEST_FILE} is not a manifest: {error!r}") from error
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Manifest:
+        """Reads the manifest of a dataset directory (or of its `dataset.json`).
+
+        Raises DatasetError where there is none: the build did not finish, or the path is
+        not a dataset directory.
+        """
+        path = os.fspath(path)
+        if os.path.basename(path) != MANIFEST_FILE:
+            path = os.path.join(path, MANIFEST_FILE)
+        try:
+            with open(path, encoding="utf-8") as file:
+                return cls.from_json(file.read())
+        except FileNotFoundError:
+            raise DatasetError(
+                f"no {MANIFEST_FILE} in '{os.path.dirname(path) or '.'}': not a dataset directory, "
+                "or its build did not finish (run the same `preprocess build` again)"
+            ) from None
+        except UnicodeDecodeError as error:
+            raise DatasetError(f"'{path}' is not UTF-8: {error}") from error
+        except OSError as error:
+            raise DatasetError(f"cannot read '{path}': {error}") from error

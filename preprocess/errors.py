@@ -1,0 +1,30 @@
+"""What a user can get wrong, as exceptions that carry their exit code.
+
+The message is what the user sees, alone on stderr: what was received and what to do.
+"""
+
+import os
+
+
+class UserError(Exception):
+    """A mistake of the user's, not a fault of ours: printed without a traceback."""
+
+    exit_code = os.EX_USAGE
+
+
+class UsageError(UserError):
+    """A flag or argument that cannot be (64)."""
+
+    exit_code = os.EX_USAGE
+
+
+class DataError(UserError):
+    """Input data that is missing, damaged, or bad beyond the budget (65)."""
+
+    exit_code = os.EX_DATAERR
+
+
+class ConfigError(UserError):
+    """A recipe or configuration with an unknown key or a bad value (78)."""
+
+    exit_code = os.EX_CONFIG
