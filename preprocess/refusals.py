@@ -21,7 +21,7 @@ class Reason:
     SAME_FACE_TWICE = "same_face_twice"
     UNKNOWN_SUBSET = "unknown_subset"
     BAD_ID = "bad_id"
-    EMPTY_LABEL = "empty_label"
+    BAD_LABEL = "bad_label"
     UNREADABLE_ROW = "unreadable_row"
     CONFLICTING_ROW = "conflicting_row"
     # where a picture lies

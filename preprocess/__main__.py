@@ -1,0 +1,15 @@
+"""`python -m preprocess COMMAND`: pictures and tables to a dataset directory."""
+
+from preprocess import cli
+
+COMMANDS = {
+    "build": "a table or folders of pictures -> a dataset directory; goes on where it stopped",
+    "verify": "is every byte of a dataset directory what its manifest says",
+    "info": "what is in a dataset directory",
+    "preview": "a contact sheet: a row a picture, a column a variant",
+    "explain": "the operations and numbers drawn for one variant of one picture",
+    "synth": "a made-up set of faces with known expressions, to try everything on",
+}
+
+if __name__ == "__main__":
+    cli.run("preprocess", __doc__ or "", COMMANDS)

@@ -1,0 +1,164 @@
+"""Voted triplets and a folder of pictures named by id (Google's facial expression comparison).
+
+Columns: face1, face2, face3, votes1, votes2, votes3 [, triplet_type] [, subset]. Pictures
+lie at IMAGES/{id}.jpg (or another picture suffix).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Iterable
+
+from preprocess.dataset_format import TRIPLET
+from preprocess.errors import UsageError
+from preprocess.refusals import Reason, Refused, Rejection
+from preprocess.sources import folder
+from preprocess.sources.rows import Picture, Request, Source, Triplet, check_name
+from preprocess.sources.splitting import TRAIN, VALIDATION, drawn_split, named_split
+from preprocess.sources.tables import Row, Table
+
+FACES = ("face1", "face2", "face3")
+VOTES = ("votes1", "votes2", "votes3")
+VOTES_TOLERANCE = 0.02  # three shares rounded to two digits may miss 1 by 0.015
+
+
+def read(request: Request) -> Source:
+    """Reads the triplets, then finds each picture that they name, once a split."""
+    if not request.csv:
+        raise UsageError("--csv is required for --source=fec")
+    root = folder.require_folder(request.images, "--images")
+    table = Table(
+        request.csv, required=(*FACES, *VOTES), optional=("triplet_type", "subset"),
+        columns=request.columns,
+    )
+    triplets = _triplets(table, request.limit)
+    source = Source(task=TRIPLET, pictures=[], rejections=table.rejections)
+    if request.fractions:
+        triplets = _drawn(triplets, request.fractions, source)
+    source.pictures = list(_pictures(triplets, root, source))
+    source.triplets = triplets
+    source.tables = {table.name: table.sha256}
+    source.counted += table.counted
+    return source
+
+
+def _triplets(table: Table, limit: int) -> list[Triplet]:
+    triplets: list[Triplet] = []
+    for row in table.rows():
+        if limit and len(triplets) >= limit:
+            break
+        try:
+            triplets.append(_triplet(row))
+        except Refused as refused:
+            table.refuse(row.line, refused)
+    return triplets
+
+
+def _triplet(row: Row) -> Triplet:
+    cells = row.cells
+    # Interned: a face stands in about nine triplets and its id is kept once.
+    first, second, third = (sys.intern(_face(cells[name], name)) for name in FACES)
+    if first in (second, third) or second == third:
+        raise Refused(Reason.SAME_FACE_TWICE, f"{first}, {second}, {third}"[:200])
+    return Triplet(
+        split=named_split(cells["subset"]) if cells.get("subset") else TRAIN,
+        ids=(first, second, third),
+        votes=_votes([cells[name] for name in VOTES]),
+        type=sys.intern(check_name(cells.get("triplet_type") or "unknown", "triplet_type")),
+        line=row.line,
+    )
+
+
+def _face(cell: str, column: str) -> str:
+    check_name(cell, column)
+    if "/" in cell or "\\" in cell or cell in (".", ".."):
+        raise Refused(Reason.OUTSIDE_FOLDER, f"{column} '{cell[:80]}' is a path, not an id")
+    stem, suffix = os.path.splitext(cell)
+    return stem if suffix.lower() in folder.PICTURE_SUFFIXES else cell
+
+
+def _votes(cells: list[str]) -> tuple[float, float, float]:
+    try:
+        first, second, third = (float(cell) for cell in cells)
+    except ValueError:
+        raise Refused(Reason.BAD_NUMBER, f"votes {', '.join(cells)}"[:200]) from None
+    total = first + second + third
+    # Written so that NaN fails too.
+    if not (min(first, second, third) >= 0 and math.isfinite(total)):
+        raise Refused(Reason.BAD_NUMBER, f"votes {first:g}, {second:g}, {third:g}")
+    if not abs(total - 1) <= VOTES_TOLERANCE:
+        raise Refused(Reason.BAD_VOTES, f"the votes sum to {total:g}, not 1")
+    return first / total, second / total, third / total
+
+
+def _drawn(
+    triplets: list[Triplet], fractions: Iterable[tuple[str, float]], source: Source
+) -> list[Triplet]:
+    """Splits by face, so that no face is in two splits. A triplet whose faces fell into
+    different splits belongs to none and is left out. What the table already calls something
+    other than train stays where it is."""
+    fractions = tuple(fractions)
+    held = {face for t in triplets if t.split != TRAIN for face in t.ids}
+    kept = []
+    for triplet in triplets:
+        if triplet.split != TRAIN:
+            kept.append(triplet)
+            continue
+        splits = {TRAIN if face in held else drawn_split(face, fractions) for face in triplet.ids}
+        if len(splits) == 1:
+            kept.append(triplet._replace(split=splits.pop()))
+    if dropped := len(triplets) - len(kept):
+        source.warnings.append(
+            f"{dropped} triplets have faces in different splits and were left out; "
+            f"{sum(t.split == TRAIN for t in kept)} train and "
+            f"{sum(t.split == VALIDATION for t in kept)} validation triplets remain"
+        )
+    return kept
+
+
+def _pictures(triplets: list[Triplet], root: str, source: Source) -> Iterable[Picture]:
+    names = _names_by_id(root)
+    splits_of: dict[str, set[str]] = {}
+    for triplet in triplets:
+        for face in triplet.ids:
+            splits = splits_of.setdefault(face, set())
+            if triplet.split in splits:
+                continue
+            splits.add(triplet.split)
+            if len(splits) == 1:
+                source.counted += 1
+            try:
+                if face not in names:
+                    raise Refused(Reason.MISSING_PICTURE, f"no {face[:80]}.jpg")
+                path = folder.inside(root, names[face])
+            except Refused as refused:
+                if len(splits) == 1:
+                    source.rejections.append(
+                        Rejection(face, triplet.line, "picture", refused.reason, refused.detail)
+                    )
+                continue
+            yield Picture(face, triplet.split, None, path, None, triplet.line)
+    leaking = sorted(face for face, splits in splits_of.items() if len(splits) > 1)
+    if leaking:
+        source.warnings.append(
+            f"{len(leaking)} faces are in more than one subset, so a test figure would flatter; "
+            f"the first: {', '.join(leaking[:3])}"
+        )
+
+
+def _names_by_id(root: str) -> dict[str, str]:
+    """File name by id. One listing, not a look-up a picture; where an id has files of several
+    suffixes, the first of PICTURE_SUFFIXES is taken."""
+    names: dict[str, str] = {}
+    ranks: dict[str, int] = {}
+    with os.scandir(root) as entries:
+        for entry in entries:
+            stem, suffix = os.path.splitext(entry.name)
+            if suffix.lower() not in folder.PICTURE_SUFFIXES:
+                continue
+            rank = folder.PICTURE_SUFFIXES.index(suffix.lower())
+            if rank < ranks.get(stem, len(folder.PICTURE_SUFFIXES)):
+                names[stem], ranks[stem] = entry.name, rank
+    return names

@@ -1,0 +1,103 @@
+"""Class folders: SPLIT/CLASS/FILE, or CLASS/FILE with --splits (or all of it train)."""
+
+from __future__ import annotations
+
+import os
+
+from preprocess.dataset_format import CLASSIFICATION
+from preprocess.errors import DataError, UsageError
+from preprocess.refusals import Reason, Refused, Rejection
+from preprocess.sources import folder
+from preprocess.sources.rows import Picture, Request, Source, check_name
+from preprocess.sources.splitting import SPELLINGS, TRAIN, drawn_split
+
+
+def read(request: Request) -> Source:
+    """Reads class folders. Class numbers are alphabetical from 0 over all splits."""
+    root = folder.require_folder(request.images, "--images")
+    tops = _folders(root)
+    by_split = [name for name in tops if name.lower() in SPELLINGS]
+    if by_split and len(by_split) < len(tops):
+        others = [name for name in tops if name not in by_split]
+        raise DataError(
+            f"'{request.images}' mixes splits ({', '.join(by_split)}) with other folders "
+            f"({', '.join(others)[:80]}); the layout is SPLIT/CLASS/FILE or CLASS/FILE"
+        )
+    if by_split and request.fractions and any(s.lower() != TRAIN for s in by_split):
+        raise UsageError(
+            f"--splits or --validation_fraction given, but '{request.images}' is divided "
+            f"already: {', '.join(by_split)}"
+        )
+    source = Source(task=CLASSIFICATION, pictures=[])
+    class_folders = [
+        (split, name)
+        for split in (by_split or [""])
+        for name in _folders(os.path.join(root, split))
+    ]
+    source.classes = _classes(class_folders, source)
+    numbers = {name: number for number, name in enumerate(source.classes)}
+    for split, name in class_folders:
+        if name in numbers:
+            _add_class(source, root, split, name, numbers[name], request)
+    _warn_of_empty_classes(source)
+    return source
+
+
+def _folders(path: str) -> list[str]:
+    return sorted(
+        entry.name
+        for entry in os.scandir(path)
+        if entry.is_dir() and not entry.name.startswith(".")
+    )
+
+
+def _classes(class_folders: list[tuple[str, str]], source: Source) -> list[str]:
+    classes = set()
+    for split, name in class_folders:
+        try:
+            classes.add(check_name(name, "class name", Reason.BAD_LABEL))
+        except Refused as refused:
+            where = ascii(os.path.join(split, name))
+            source.rejections.append(
+                Rejection(where, None, "picture", refused.reason, refused.detail)
+            )
+            source.counted += 1
+    if not classes:
+        raise DataError("no class folders; the layout is SPLIT/CLASS/FILE or CLASS/FILE")
+    return sorted(classes)
+
+
+def _add_class(
+    source: Source, root: str, split: str, name: str, number: int, request: Request
+) -> None:
+    base = os.path.join(root, split, name)
+    for found in folder.walk(base):
+        if request.limit and len(source.pictures) >= request.limit:
+            return
+        relative = "/".join(filter(None, (split, name, found.relative)))
+        source.counted += 1
+        try:
+            check_name(relative, "file name")
+            path = folder.inside(root, relative)
+        except Refused as refused:
+            source.rejections.append(
+                Rejection(ascii(relative)[1:-1], None, "picture", refused.reason, refused.detail)
+            )
+            continue
+        if split:
+            of = SPELLINGS[split.lower()]
+            if of == TRAIN and request.fractions:
+                of = drawn_split(relative, request.fractions)
+        else:
+            of = drawn_split(relative, request.fractions)
+        source.pictures.append(Picture(relative, of, number, path, None, None))
+
+
+def _warn_of_empty_classes(source: Source) -> None:
+    for split in sorted({p.split for p in source.pictures}):
+        seen = {p.label for p in source.pictures if p.split == split}
+        empty = [name for number, name in enumerate(source.classes) if number not in seen]
+        if empty:
+            source.warnings.append(
+                f"no pictures in split '{split}' for {len(empty)} classes: {', '.join(empty)[:200]}"
+            )

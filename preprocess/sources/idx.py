@@ -1,0 +1,91 @@
+"""MNIST's idx files: `train-images-idx3-ubyte`, `train-labels-idx1-ubyte` and their `t10k-`
+twins, plain or gzipped.
+
+Format: two zero bytes, a byte of type (8 = unsigned), a byte of dimensions, each dimension
+as a big-endian int32, then the values. Source: the description on the MNIST page.
+"""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import hashlib
+import os
+import struct
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess.dataset_format import CLASSIFICATION
+from preprocess.errors import DataError
+from preprocess.sources import folder
+from preprocess.sources.rows import Picture, Request, Source
+from preprocess.sources.splitting import TEST, TRAIN, drawn_split
+
+FILES = ((TRAIN, "train"), (TEST, "t10k"))
+MAX_BYTES = 1 << 30  # of one unpacked file; MNIST's largest has 47 MB
+
+
+def read(request: Request) -> Source:
+    """Reads the labels; a picture is a number in its file. Ids are `train-00042`."""
+    root = folder.require_folder(request.images, "--images")
+    source = Source(task=CLASSIFICATION, pictures=[])
+    names: set[int] = set()
+    for split, prefix in FILES:
+        images = _find(root, f"{prefix}-images-idx3-ubyte")
+        labels_path = _find(root, f"{prefix}-labels-idx1-ubyte")
+        if images is None or labels_path is None:
+            if split == TRAIN:
+                raise DataError(f"no {prefix}-images-idx3-ubyte[.gz] and -labels- in '{root}'")
+            source.warnings.append(f"no {prefix} files: the dataset has no split '{split}'")
+            continue
+        labels = load(labels_path, 1)
+        pictures = load(images, 3)
+        if len(labels) != len(pictures):
+            raise DataError(f"'{images}' has {len(pictures)} pictures, but {len(labels)} labels")
+        count = min(len(labels), request.limit or len(labels))
+        for number in range(count):
+            image_id = f"{split}-{number:05d}"
+            of = drawn_split(image_id, request.fractions) if split == TRAIN else split
+            source.pictures.append(
+                Picture(image_id, of, int(labels[number]), images, number, None)
+            )
+        names.update(int(label) for label in labels)
+        source.counted += count
+        for path in (images, labels_path):
+            source.tables[os.path.basename(path)] = _sha256(path)
+    width = len(str(max(names)))  # so that alphabetical order is numerical order
+    source.classes = [f"{number:0{width}d}" for number in range(max(names) + 1)]
+    return source
+
+
+@functools.lru_cache(maxsize=4)
+def load(path: str, dimensions: int) -> NDArray[np.uint8]:
+    """The array in an idx file; raises DataError where it is not one. Kept in memory, as a
+    gzipped file can only be read from its start."""
+    try:
+        with gzip.open(path, "rb") if path.endswith(".gz") else open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"cannot read '{path}': {error}") from None
+    start = 4 + 4 * dimensions
+    if len(data) > MAX_BYTES or len(data) < start or data[:4] != bytes((0, 0, 8, dimensions)):
+        raise DataError(f"'{path}' is no idx file of bytes in {dimensions} dimensions")
+    shape = struct.unpack(f">{dimensions}i", data[4:start])
+    if min(shape) < 1 or len(data) - start != int(np.prod(shape, dtype=np.int64)):
+        raise DataError(f"'{path}' says {shape} in its header, but holds {len(data) - start} bytes")
+    return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+
+
+def _find(root: str, name: str) -> str | None:
+    for candidate in (name, f"{name}.gz", name.replace("-idx", ".idx")):
+        path = os.path.join(root, candidate)
+        if os.path.isfile(path):
+            return path
+    return None
+
+
+def _sha256(path: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
