@@ -65,7 +65,8 @@ def image_key(image_id: str) -> int:
 
 def shard_of(key: int, shards: int) -> int:
     """The shard a key belongs to. Shards divide the key range evenly, so the shards read in
-    order hold keys in ascending order, and a picture's shard depends on its own key only."""
+    order hold keys in ascending order, and a picture's shard depends on its own key only.
+    """
     return (key * shards) >> 63
 
 
@@ -95,7 +96,8 @@ def index_file(shard_file: str) -> str:
 
 class IndexEntry(NamedTuple):
     """Where a record lies in its shard. `offset` and `length` span the whole framed record:
-    8 bytes of length, 4 of checksum, the payload, 4 of checksum."""
+    8 bytes of length, 4 of checksum, the payload, 4 of checksum.
+    """
 
     key: int
     offset: int
@@ -158,7 +160,8 @@ class Split:
 @dataclasses.dataclass(frozen=True)
 class ImageFormat:
     """How pictures are stored. `height`, `width` and `channels` are None where they are not
-    the same for every picture of the dataset."""
+    the same for every picture of the dataset.
+    """
 
     encoding: str  # "jpeg", "png" or "raw"
     quality: int  # JPEG quality 1-100

@@ -198,7 +198,8 @@ _Example = _example_class()
 
 def encode_example(features: Mapping[str, Feature]) -> bytes:
     """A serialised tf.train.Example. Bytes, an int, a list of ints or a list of floats
-    (stored as float32) a feature. The same features give the same bytes."""
+    (stored as float32) a feature. The same features give the same bytes.
+    """
     example = _Example()
     for name, value in features.items():
         feature = example.features.feature[name]

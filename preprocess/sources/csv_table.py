@@ -9,7 +9,7 @@ from preprocess.errors import UsageError
 from preprocess.refusals import Reason, Refused, Rejection
 from preprocess.sources import folder
 from preprocess.sources.rows import Picture, Request, Source, check_name
-from preprocess.sources.splitting import drawn_split, named_split
+from preprocess.sources.splitting import named_split
 from preprocess.sources.tables import Row, Table
 
 
@@ -46,13 +46,11 @@ def _add(
     relative = os.path.relpath(name, root) if os.path.isabs(name) else os.path.normpath(name)
     image_id = relative.replace(os.sep, "/")
     named = row.cells.get("split", "")
-    split = named_split(named) if named else drawn_split(image_id, request.fractions)
+    split = request.split(image_id, named_split(named) if named else "")
     if image_id in found:
         earlier, picture = found[image_id]
         if earlier != label:
-            raise Refused(
-                Reason.CONFLICTING_ROW, f"line {picture.line} calls it '{earlier[:40]}'"
-            )
+            raise Refused(Reason.CONFLICTING_ROW, f"line {picture.line} calls it '{earlier[:40]}'")
         raise Refused(Reason.DUPLICATE_ID, f"already on line {picture.line}")
     source.counted += 1
     try:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterator
 
 from preprocess.dataset_format import TRIPLET
 from preprocess.errors import UsageError
 from preprocess.refusals import Reason, Refused, Rejection
 from preprocess.sources import folder
 from preprocess.sources.rows import Picture, Request, Source, Triplet, check_name
-from preprocess.sources.splitting import TRAIN, VALIDATION, drawn_split, named_split
+from preprocess.sources.splitting import named_split
 from preprocess.sources.tables import Row, Table
 
 FACES = ("face1", "face2", "face3")
@@ -30,13 +31,14 @@ def read(request: Request) -> Source:
         raise UsageError("--csv is required for --source=fec")
     root = folder.require_folder(request.images, "--images")
     table = Table(
-        request.csv, required=(*FACES, *VOTES), optional=("triplet_type", "subset"),
+        request.csv,
+        required=(*FACES, *VOTES),
+        optional=("triplet_type", "subset"),
         columns=request.columns,
     )
     triplets = _triplets(table, request.limit)
     source = Source(task=TRIPLET, pictures=[], rejections=table.rejections)
-    if request.fractions:
-        triplets = _drawn(triplets, request.fractions, source)
+    triplets = _divided(triplets, request, source)
     source.pictures = list(_pictures(triplets, root, source))
     source.triplets = triplets
     source.tables = {table.name: table.sha256}
@@ -63,7 +65,7 @@ def _triplet(row: Row) -> Triplet:
     if first in (second, third) or second == third:
         raise Refused(Reason.SAME_FACE_TWICE, f"{first}, {second}, {third}"[:200])
     return Triplet(
-        split=named_split(cells["subset"]) if cells.get("subset") else TRAIN,
+        split=named_split(cells["subset"]) if cells.get("subset") else "",
         ids=(first, second, third),
         votes=_votes([cells[name] for name in VOTES]),
         type=sys.intern(check_name(cells.get("triplet_type") or "unknown", "triplet_type")),
@@ -93,32 +95,26 @@ def _votes(cells: list[str]) -> tuple[float, float, float]:
     return first / total, second / total, third / total
 
 
-def _drawn(
-    triplets: list[Triplet], fractions: Iterable[tuple[str, float]], source: Source
-) -> list[Triplet]:
-    """Splits by face, so that no face is in two splits. A triplet whose faces fell into
-    different splits belongs to none and is left out. What the table already calls something
-    other than train stays where it is."""
-    fractions = tuple(fractions)
-    held = {face for t in triplets if t.split != TRAIN for face in t.ids}
+def _divided(triplets: list[Triplet], request: Request, source: Source) -> list[Triplet]:
+    """Splits by face, so that no face is in two splits that were drawn. A triplet whose faces
+    fell into different splits belongs to none and is left out.
+    """
     kept = []
     for triplet in triplets:
-        if triplet.split != TRAIN:
-            kept.append(triplet)
-            continue
-        splits = {TRAIN if face in held else drawn_split(face, fractions) for face in triplet.ids}
+        splits = {request.split(face, triplet.split) for face in triplet.ids}
         if len(splits) == 1:
             kept.append(triplet._replace(split=splits.pop()))
     if dropped := len(triplets) - len(kept):
+        counts = Counter(triplet.split for triplet in kept)
+        remain = ", ".join(f"{count} {split}" for split, count in sorted(counts.items()))
         source.warnings.append(
             f"{dropped} triplets have faces in different splits and were left out; "
-            f"{sum(t.split == TRAIN for t in kept)} train and "
-            f"{sum(t.split == VALIDATION for t in kept)} validation triplets remain"
+            f"there remain {remain or 'none'}"
         )
     return kept
 
 
-def _pictures(triplets: list[Triplet], root: str, source: Source) -> Iterable[Picture]:
+def _pictures(triplets: list[Triplet], root: str, source: Source) -> Iterator[Picture]:
     names = _names_by_id(root)
     splits_of: dict[str, set[str]] = {}
     for triplet in triplets:
@@ -150,7 +146,8 @@ def _pictures(triplets: list[Triplet], root: str, source: Source) -> Iterable[Pi
 
 def _names_by_id(root: str) -> dict[str, str]:
     """File name by id. One listing, not a look-up a picture; where an id has files of several
-    suffixes, the first of PICTURE_SUFFIXES is taken."""
+    suffixes, the first of PICTURE_SUFFIXES is taken.
+    """
     names: dict[str, str] = {}
     ranks: dict[str, int] = {}
     with os.scandir(root) as entries:

@@ -59,7 +59,8 @@ def inside(root: str, relative: str) -> str:
 
 def walk(root: str) -> Iterator[Found]:
     """Every file below `root` in sorted order. Hidden files and the litter that desktops
-    leave are passed over; links to folders are not followed."""
+    leave are passed over; links to folders are not followed.
+    """
     for folder, folders, files in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):

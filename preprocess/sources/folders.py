@@ -9,7 +9,7 @@ from preprocess.errors import DataError, UsageError
 from preprocess.refusals import Reason, Refused, Rejection
 from preprocess.sources import folder
 from preprocess.sources.rows import Picture, Request, Source, check_name
-from preprocess.sources.splitting import SPELLINGS, TRAIN, drawn_split
+from preprocess.sources.splitting import SPELLINGS
 
 
 def read(request: Request) -> Source:
@@ -23,11 +23,8 @@ def read(request: Request) -> Source:
             f"'{request.images}' mixes splits ({', '.join(by_split)}) with other folders "
             f"({', '.join(others)[:80]}); the layout is SPLIT/CLASS/FILE or CLASS/FILE"
         )
-    if by_split and request.fractions and any(s.lower() != TRAIN for s in by_split):
-        raise UsageError(
-            f"--splits or --validation_fraction given, but '{request.images}' is divided "
-            f"already: {', '.join(by_split)}"
-        )
+    if by_split and request.fractions:
+        raise UsageError(f"--splits, but the folders divide already: {', '.join(by_split)}")
     source = Source(task=CLASSIFICATION, pictures=[])
     class_folders = [
         (split, name)
@@ -84,12 +81,7 @@ def _add_class(
                 Rejection(ascii(relative)[1:-1], None, "picture", refused.reason, refused.detail)
             )
             continue
-        if split:
-            of = SPELLINGS[split.lower()]
-            if of == TRAIN and request.fractions:
-                of = drawn_split(relative, request.fractions)
-        else:
-            of = drawn_split(relative, request.fractions)
+        of = request.split(relative, SPELLINGS[split.lower()] if split else "")
         source.pictures.append(Picture(relative, of, number, path, None, None))
 
 

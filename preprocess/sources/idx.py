@@ -21,7 +21,7 @@ from preprocess.dataset_format import CLASSIFICATION
 from preprocess.errors import DataError
 from preprocess.sources import folder
 from preprocess.sources.rows import Picture, Request, Source
-from preprocess.sources.splitting import TEST, TRAIN, drawn_split
+from preprocess.sources.splitting import TEST, TRAIN
 
 FILES = ((TRAIN, "train"), (TEST, "t10k"))
 MAX_BYTES = 1 << 30  # of one unpacked file; MNIST's largest has 47 MB
@@ -47,10 +47,8 @@ def read(request: Request) -> Source:
         count = min(len(labels), request.limit or len(labels))
         for number in range(count):
             image_id = f"{split}-{number:05d}"
-            of = drawn_split(image_id, request.fractions) if split == TRAIN else split
-            source.pictures.append(
-                Picture(image_id, of, int(labels[number]), images, number, None)
-            )
+            of = request.split(image_id, split)
+            source.pictures.append(Picture(image_id, of, int(labels[number]), images, number, None))
         names.update(int(label) for label in labels)
         source.counted += count
         for path in (images, labels_path):
@@ -63,7 +61,8 @@ def read(request: Request) -> Source:
 @functools.lru_cache(maxsize=4)
 def load(path: str, dimensions: int) -> NDArray[np.uint8]:
     """The array in an idx file; raises DataError where it is not one. Kept in memory, as a
-    gzipped file can only be read from its start."""
+    gzipped file can only be read from its start.
+    """
     try:
         with gzip.open(path, "rb") if path.endswith(".gz") else open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)

@@ -7,6 +7,7 @@ import unicodedata
 from typing import NamedTuple
 
 from preprocess.refusals import Reason, Refused, Rejection
+from preprocess.sources.splitting import chosen_split
 
 MAX_ID_CHARACTERS = 1024  # longer than any path component a file system takes four times over
 
@@ -39,8 +40,13 @@ class Request:
     csv: str = ""
     images: str = ""
     columns: tuple[tuple[str, str], ...] = ()  # (our name, the table's name)
-    fractions: tuple[tuple[str, float], ...] = ()  # --splits, or --validation_fraction
+    fractions: tuple[tuple[str, float], ...] = ()  # --splits
+    validation_fraction: float = 0.0
     limit: int = 0  # rows or pictures to take; 0 = all
+
+    def split(self, image_id: str, named: str) -> str:
+        """The split of a picture whose table or folder names `named` (`''` = none)."""
+        return chosen_split(image_id, named, self.fractions, self.validation_fraction)
 
 
 @dataclasses.dataclass

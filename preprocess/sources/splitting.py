@@ -54,12 +54,25 @@ def parse_fractions(flag: str) -> tuple[tuple[str, float], ...]:
     return tuple(fractions.items())
 
 
-def drawn_split(image_id: str, fractions: Sequence[tuple[str, float]]) -> str:
-    """The split of a picture whose table names none: by a hash of its id.
-
-    Independent of image_key(), by which a picture's shard is chosen.
+def chosen_split(
+    image_id: str,
+    named: str,
+    fractions: Sequence[tuple[str, float]],
+    validation_fraction: float,
+) -> str:
+    """The split of a picture: the one its table or folder names (`''` = none), else drawn by
+    `fractions`; then `validation_fraction` of what is train becomes validation.
     """
-    hashed = hashlib.sha256(b"split:" + image_id.encode("utf-8")).digest()
+    split = named or _drawn(image_id, "split", fractions)
+    if split == TRAIN and validation_fraction:
+        carved = ((VALIDATION, validation_fraction), (TRAIN, 1 - validation_fraction))
+        split = _drawn(image_id, "validation", carved)
+    return split
+
+
+def _drawn(image_id: str, salt: str, fractions: Sequence[tuple[str, float]]) -> str:
+    """By a hash of the id, salted to be independent of image_key(), which chooses the shard."""
+    hashed = hashlib.sha256(f"{salt}:{image_id}".encode()).digest()
     point = int.from_bytes(hashed[:8], "big") / 2**64
     for name, fraction in fractions:
         point -= fraction

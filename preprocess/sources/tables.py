@@ -77,9 +77,7 @@ class Table:
 
     def refuse(self, line: int, refused: Refused) -> None:
         """Notes a row that the caller refuses."""
-        self.rejections.append(
-            Rejection(self.name, line, "table", refused.reason, refused.detail)
-        )
+        self.rejections.append(Rejection(self.name, line, "table", refused.reason, refused.detail))
 
     @property
     def sha256(self) -> str:

@@ -1,0 +1,109 @@
+"""The Beam job: a thin shell around `shards.py`.
+
+    Create(picture shards) | Reshuffle | BuildImages   -> refused keys
+    Create(triplet shards) | Reshuffle | BuildTriplets(refused keys as a side input)
+
+What travels is the name of a shard and, back, the keys of refused pictures: never the bytes
+of one, so memory does not grow with the dataset. A shard's result is its marker on disk, so
+that any runner, and a retried bundle, gives the same.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Sequence
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+# Worker processes cost seconds to start; below so many variants threads are done sooner.
+PROCESSES_FROM_VARIANTS = 30_000
+
+
+class BuildImages(beam.DoFn):
+    """Builds picture shards by name; yields the keys of the pictures it refused."""
+
+    def __init__(self, dataset: str) -> None:
+        self._dataset = dataset
+
+    def setup(self) -> None:
+        """Imports in the worker; one OpenCV thread each, as the workers fill the cores."""
+        import cv2
+
+        cv2.setNumThreads(0)
+
+    def process(self, name: str) -> Iterable[int]:
+        """Builds one shard."""
+        from preprocess.shards import build_image_shard
+
+        return build_image_shard(self._dataset, name).refused_keys
+
+
+class BuildTriplets(beam.DoFn):
+    """Builds triplet shards by name, once it is known which pictures were refused."""
+
+    def __init__(self, dataset: str) -> None:
+        self._dataset = dataset
+
+    def process(self, name: str, refused: Sequence[int]) -> None:
+        """Builds one shard."""
+        from preprocess.shards import build_triplet_shard
+
+        build_triplet_shard(self._dataset, name, refused)
+
+
+def run(
+    dataset: str,
+    image_shards: Sequence[str],
+    triplet_shards: Sequence[str],
+    refused: Sequence[int],
+    workers: int,
+    variants_to_write: int,
+    beam_arguments: Sequence[str],
+) -> None:
+    """Builds the named shards and returns when all are done.
+
+    Args:
+      dataset: dataset directory, seen by every worker under this path.
+      image_shards: names of picture shards to build.
+      triplet_shards: names of triplet shards to build after them.
+      refused: keys refused in picture shards that are not built again.
+      workers: processes or threads of a local run.
+      variants_to_write: how much work there is, to choose between the two.
+      beam_arguments: options for Beam; a `--runner` among them replaces the local one.
+    """
+    logging.getLogger("apache_beam").setLevel(logging.ERROR)
+    arguments = list(beam_arguments)
+    runner = None
+    if not any(argument.startswith("--runner") for argument in arguments):
+        # Named: Beam's DirectRunner would look for Prism, a binary that it downloads.
+        runner = FnApiRunner()
+        arguments += _local_arguments(workers, variants_to_write)
+    with beam.Pipeline(runner=runner, options=PipelineOptions(arguments)) as pipeline:
+        found = (
+            pipeline
+            | "PictureShards" >> beam.Create(image_shards)
+            | "SpreadPictures" >> beam.Reshuffle()
+            | "BuildImages" >> beam.ParDo(BuildImages(dataset))
+        )
+        known = pipeline | "KnownRefusals" >> beam.Create(refused)
+        everything = (found, known) | beam.Flatten()
+        _ = (
+            pipeline
+            | "TripletShards" >> beam.Create(triplet_shards)
+            | "SpreadTriplets" >> beam.Reshuffle()
+            | "BuildTriplets" >> beam.ParDo(BuildTriplets(dataset), beam.pvalue.AsList(everything))
+        )
+
+
+def _local_arguments(workers: int, variants: int) -> list[str]:
+    if workers == 1:
+        return ["--direct_running_mode=in_memory"]
+    # Worker processes are started with `python -m` and must find this package.
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    paths = [here, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
+    mode = "multi_processing" if variants >= PROCESSES_FROM_VARIANTS else "multi_threading"
+    return [f"--direct_running_mode={mode}", f"--direct_num_workers={workers}"]

@@ -1,0 +1,217 @@
+"""Rows -> shards: which picture goes where, decided before any picture is opened.
+
+A plan is written as one small file a shard, so that what travels to a worker is the name of
+a file and the job graph stays small at any size. A shard's fingerprint is the hash of its
+file and of the options: equal fingerprints give equal shards.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from preprocess.dataset_format import image_key, shard_of
+from preprocess.errors import DataError
+from preprocess.sources.rows import Picture, Source, Triplet
+
+# Shard counts that divide evenly among 1, 2, 3, 4, 6, 8, 12 ... workers.
+LADDER = (1, 2, 4, 8, 12, 24, 48, 96, 120, 240, 480)
+SHARD_BYTES = 32 << 20  # large enough for one sequential read, small enough to redo after a kill
+# A small set still spreads over this many shards, so that all cores and readers have work.
+SMALL_SET_SHARDS = 8
+SMALL_SHARD_RECORDS = 64  # but not below so many records a shard
+TRIPLET_BYTES = 160  # of a triplet record, framing included
+# Bytes a pixel of a picture encoded anew, for the estimate above: quality-95 JPEG of photos,
+# PNG of photos, raw RGB.
+BYTES_PER_PIXEL = {"jpeg": 0.6, "png": 1.6, "raw": 3.0}
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What, beside the pictures, decides the bytes of a dataset."""
+
+    task: str
+    seed: int
+    variants: int  # of the training split; other splits have one
+    recipe: str  # canonical YAML; "" where there is one variant
+    encoding: str
+    quality: int
+    image_size: int  # 0 = as they came
+    resize_mode: str
+    shards: int  # image shards a split; 0 = from the ladder
+
+    def to_json(self) -> str:
+        """Canonical text, part of every fingerprint."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardPlan:
+    """One shard to build: a picture shard in all its variants, or a triplet shard."""
+
+    split: str
+    kind: str  # dataset_format.IMAGES or TRIPLETS
+    shard: int
+    shards: int
+    variants: int
+    lines: tuple[str, ...]  # JSON: PictureEntry or TripletEntry fields
+
+    @property
+    def name(self) -> str:
+        """A file name that no other shard of the dataset has."""
+        return f"{self.split}-{self.kind}-{self.shard:05d}"
+
+    def to_text(self) -> str:
+        """The plan file: a header line, then a line an input."""
+        header = {f: getattr(self, f) for f in ("split", "kind", "shard", "shards", "variants")}
+        return "\n".join((json.dumps(header, sort_keys=True), *self.lines)) + "\n"
+
+    @classmethod
+    def from_text(cls, text: str) -> ShardPlan:
+        """The inverse of to_text."""
+        header, *lines = text.splitlines()
+        return cls(**json.loads(header), lines=tuple(lines))
+
+    def fingerprint(self, options: Options) -> str:
+        """Hash of all that decides the bytes of this shard, but for pictures refused later."""
+        return _sha256(options.to_json() + "\n" + self.to_text())
+
+
+@dataclasses.dataclass(frozen=True)
+class PictureEntry:
+    """A line of a picture shard's plan."""
+
+    id: str
+    key: int
+    label: int | None
+    path: str
+    item: int | None
+    line: int | None
+    bytes: int
+    mtime_ns: int
+
+
+@dataclasses.dataclass(frozen=True)
+class TripletEntry:
+    """A line of a triplet shard's plan."""
+
+    ids: tuple[str, str, str]
+    votes: tuple[float, float, float]
+    type: str
+    line: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """All shards of a dataset, in the order of split, kind and number."""
+
+    options: Options
+    classes: tuple[str, ...]
+    shards: tuple[ShardPlan, ...]
+    refused_keys: frozenset[int]  # pictures refused before any was opened
+
+    def fingerprint(self) -> str:
+        """Hash of everything that goes in."""
+        names = "\n".join((*self.classes, *(s.fingerprint(self.options) for s in self.shards)))
+        return _sha256(names)
+
+
+def make_plan(source: Source, options: Options) -> Plan:
+    """Divides the pictures and triplets of a source among shards.
+
+    Raises DataError where there is nothing to train on, or two ids share a key.
+    """
+    splits = sorted({p.split for p in source.pictures} | {t.split for t in source.triplets})
+    if "train" not in splits:
+        raise DataError(
+            f"no training pictures: {source.counted} inputs, {len(source.rejections)} of them "
+            f"refused, splits: {', '.join(splits) or 'none'}"
+        )
+    shards: list[ShardPlan] = []
+    for split in splits:
+        pictures = _entries([p for p in source.pictures if p.split == split])
+        variants = options.variants if split == "train" else 1
+        shards.extend(_image_shards(split, pictures, variants, options))
+        triplets = [t for t in source.triplets if t.split == split]
+        if triplets:
+            shards.extend(_triplet_shards(split, triplets))
+    planned = {p.id for p in source.pictures}
+    named = {image_id for t in source.triplets for image_id in t.ids}
+    refused = frozenset(image_key(image_id) for image_id in named - planned)
+    return Plan(options, tuple(source.classes), tuple(shards), refused)
+
+
+def shard_count(records: int, estimated_bytes: float) -> int:
+    """The rung of the ladder for shards of about SHARD_BYTES."""
+    at_least_for_size = estimated_bytes / SHARD_BYTES
+    at_least_for_work = min(SMALL_SET_SHARDS, records / SMALL_SHARD_RECORDS)
+    wanted = max(at_least_for_size, at_least_for_work)
+    for rung in LADDER:
+        if rung >= wanted:
+            return rung
+    return -(-int(wanted) // LADDER[-1]) * LADDER[-1]
+
+
+def _entries(pictures: Sequence[Picture]) -> list[PictureEntry]:
+    entries = []
+    by_key: dict[int, str] = {}
+    for picture in pictures:
+        key = image_key(picture.id)
+        other = by_key.setdefault(key, picture.id)
+        if other != picture.id:
+            raise DataError(f"the ids '{other}' and '{picture.id}' share a key: rename one")
+        status = os.stat(picture.path)
+        entries.append(
+            PictureEntry(
+                picture.id,
+                key,
+                picture.label,
+                picture.path,
+                picture.item,
+                picture.line,
+                status.st_size,
+                status.st_mtime_ns,
+            )
+        )
+    return sorted(entries, key=lambda entry: entry.key)
+
+
+def _image_shards(
+    split: str, entries: list[PictureEntry], variants: int, options: Options
+) -> Iterable[ShardPlan]:
+    count = options.shards or shard_count(len(entries), _estimated_bytes(entries, options))
+    lines: list[list[str]] = [[] for _ in range(count)]
+    for entry in entries:
+        lines[shard_of(entry.key, count)].append(_line(entry))
+    for shard in range(count):
+        yield ShardPlan(split, "images", shard, count, variants, tuple(lines[shard]))
+
+
+def _estimated_bytes(entries: list[PictureEntry], options: Options) -> float:
+    if options.image_size:
+        return len(entries) * options.image_size**2 * BYTES_PER_PIXEL[options.encoding]
+    return sum(entry.bytes for entry in entries if entry.item is None)
+
+
+def _triplet_shards(split: str, triplets: list[Triplet]) -> Iterable[ShardPlan]:
+    count = shard_count(len(triplets) // 8, len(triplets) * TRIPLET_BYTES)
+    for shard in range(count):
+        first, last = len(triplets) * shard // count, len(triplets) * (shard + 1) // count
+        lines = tuple(
+            _line(TripletEntry(t.ids, t.votes, t.type, t.line)) for t in triplets[first:last]
+        )
+        yield ShardPlan(split, "triplets", shard, count, 1, lines)
+
+
+def _line(entry: PictureEntry | TripletEntry) -> str:
+    # ASCII: a line separator in some id must not become a line of the file.
+    values: dict[str, Any] = {f.name: getattr(entry, f.name) for f in dataclasses.fields(entry)}
+    return json.dumps(values)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
