@@ -1,0 +1,224 @@
+"""Writes the made-up set to a directory, and measures what its own numbers reach on it.
+
+DIR/images_cropped/face_00042.jpg      112x112 RGB
+DIR/labels.csv                         the table of triplets; written last
+DIR/truth.csv                          face, subset, and the expression it was drawn with
+DIR/synth.json                         marks the directory as ours; the options
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from preprocess.encode import encode
+from preprocess.errors import DataError, UsageError
+from preprocess.synth.annotators import MIN_FACES, judge, pick_triplet, vote
+from preprocess.synth.expression import NAMES, PROTOTYPES, draw_expression
+from preprocess.synth.face import draw_face, draw_looks
+
+MARK_FILE = "synth.json"
+TABLE_FILE = "labels.csv"
+TRUTH_FILE = "truth.csv"
+IMAGES_FOLDER = "images_cropped"
+QUALITY = 92
+SUBSETS = ("train", "test")
+HEADER = (
+    "face1",
+    "face2",
+    "face3",
+    "votes1",
+    "votes2",
+    "votes3",
+    "triplet_type",
+    "subset",
+)
+
+# Every face and every triplet has a random stream of its own, so that a face looks the same
+# however many others there are. These tell the streams apart.
+_FACE_STREAM, _TRIPLET_STREAM = 0, 1
+
+
+def synthesise(
+    output: str | os.PathLike[str],
+    faces: int = 1500,
+    triplets: int = 9000,
+    test_fraction: float = 0.2,
+    seed: int = 0,
+    progress: bool | None = None,
+) -> None:
+    """Writes `faces` pictures, of which no one is in both subsets, and `triplets` rows.
+
+    The same arguments and library versions write the same bytes. A directory that this function
+    wrote before is written anew; any other that is not empty is refused.
+
+    Args:
+      output: the directory; created.
+      faces: number of pictures.
+      triplets: number of rows.
+      test_fraction: share of the faces, and of the triplets, in the subset "test".
+      seed: of everything random; not negative.
+      progress: True shows a bar on stderr, False none, None one if stderr is a terminal.
+
+    Raises:
+      UsageError: for numbers that cannot be, or an output that is not ours to write.
+    """
+    test_faces, test_triplets = round(faces * test_fraction), round(triplets * test_fraction)
+    _check_numbers(faces, triplets, test_fraction, seed, test_faces, test_triplets)
+    folder = _prepare(Path(output))
+    options = {"faces": faces, "triplets": triplets, "test_fraction": test_fraction, "seed": seed}
+    (folder / MARK_FILE).write_text(json.dumps(options, sort_keys=True) + "\n", encoding="utf-8")
+
+    bar = tqdm(total=faces, desc="faces", disable=None if progress is None else not progress)
+    truth = []
+    with bar:
+        for number in range(faces):
+            encoded, numbers = make_face(number, seed)
+            (folder / IMAGES_FOLDER / f"{face_id(number)}.jpg").write_bytes(encoded)
+            truth.append(numbers)
+            bar.update()
+
+    cut = faces - test_faces
+    subset_of = [SUBSETS[number >= cut] for number in range(faces)]
+    # Written with 6 digits; what is written is what the annotators see.
+    rounded = np.array([[float(f"{n:.6f}") for n in numbers] for numbers in truth])
+    _write_table(
+        folder / TRUTH_FILE,
+        ["face", "subset", *NAMES],
+        (
+            [face_id(number), subset_of[number], *(f"{n:.6f}" for n in rounded[number])]
+            for number in range(faces)
+        ),
+    )
+    _write_table(
+        folder / TABLE_FILE, HEADER, _triplet_rows(rounded, cut, triplets, test_triplets, seed)
+    )
+
+
+def oracle(directory: str | os.PathLike[str], split: str = "test") -> tuple[int, int]:
+    """What the expressions the faces were drawn with reach on the set's own triplets.
+
+    No model can be expected to do better: annotators are noisy. Returns (right, counted), by the
+    rule of the triplet accuracy (see `annotators.judge`).
+
+    Raises:
+      DataError: where the directory holds no made-up set, or the split no counted triplet.
+    """
+    folder = Path(directory)
+    truth = {
+        row["face"]: [float(row[name]) for name in NAMES] for row in _rows(folder / TRUTH_FILE)
+    }
+    rows = [row for row in _rows(folder / TABLE_FILE) if row["subset"] == split]
+    if not rows:
+        raise DataError(f"no triplets of subset '{split}' in '{folder / TABLE_FILE}'")
+    expressions = np.array([[truth[row[f"face{i}"]] for i in (1, 2, 3)] for row in rows])
+    votes = np.array([[float(row[f"votes{i}"]) for i in (1, 2, 3)] for row in rows])
+    return judge(expressions, votes)
+
+
+def face_id(number: int) -> str:
+    """The id of a face, which is its file's name too."""
+    return f"face_{number:05d}"
+
+
+def make_face(number: int, seed: int) -> tuple[bytes, np.ndarray]:
+    """The JPEG of face `number`, and its expression, float64[5]."""
+    rng = _generator(seed, _FACE_STREAM, number)
+    expression = draw_expression(list(PROTOTYPES)[_class_of(number)], rng)
+    looks = draw_looks(rng)
+    return encode(draw_face(expression, looks, rng), "jpeg", QUALITY), expression.vector()
+
+
+def _class_of(number: int) -> int:
+    # In turn, so that every run of faces, and so every subset, has them all.
+    return number % len(PROTOTYPES)
+
+
+def _generator(seed: int, stream: int, number: int) -> np.random.Generator:
+    return np.random.Generator(
+        np.random.Philox(np.random.SeedSequence(seed, spawn_key=(stream, number)))
+    )
+
+
+def _triplet_rows(
+    truth: np.ndarray, cut: int, triplets: int, test_triplets: int, seed: int
+) -> Iterable[list[str]]:
+    first_test = triplets - test_triplets
+    classes = _classes(range(cut)), _classes(range(cut, len(truth)))
+    for number in range(triplets):
+        subset = number >= first_test
+        rng = _generator(seed, _TRIPLET_STREAM, number)
+        chosen, kind = pick_triplet(classes[subset], rng)
+        votes = vote(truth[chosen], rng)
+        yield [*map(face_id, chosen), *(f"{v:.6f}" for v in votes), kind, SUBSETS[subset]]
+
+
+def _classes(faces: Iterable[int]) -> list[list[int]]:
+    """The faces of each expression class."""
+    classes: list[list[int]] = [[] for _ in PROTOTYPES]
+    for face in faces:
+        classes[_class_of(face)].append(face)
+    return classes
+
+
+def _check_numbers(
+    faces: int, triplets: int, test_fraction: float, seed: int, test_faces: int, test_triplets: int
+) -> None:
+    if seed < 0:
+        raise UsageError(f"--seed={seed}: must not be negative")
+    if not 0 < test_fraction < 1:
+        raise UsageError(f"--test_fraction={test_fraction}: must be between 0 and 1")
+    if min(test_faces, faces - test_faces) < MIN_FACES:
+        raise UsageError(
+            f"--faces={faces} with --test_fraction={test_fraction} is {faces - test_faces} faces "
+            f"to train on and {test_faces} to test on; each needs at least {MIN_FACES}"
+        )
+    if min(test_triplets, triplets - test_triplets) < 1:
+        raise UsageError(
+            f"--triplets={triplets} with --test_fraction={test_fraction} leaves a subset empty"
+        )
+
+
+def _prepare(folder: Path) -> Path:
+    """Makes the directory, and clears what an earlier run of ours left in it."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--output={folder} is a file; name a directory")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK_FILE).is_file():
+        raise UsageError(
+            f"--output={folder} is not empty and was not written by `synth`; name another directory"
+        )
+    try:
+        (folder / IMAGES_FOLDER).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--output={folder} cannot be made: {error.strerror}") from error
+    for stale in (*(folder / IMAGES_FOLDER).glob("face_*.jpg"), *folder.glob("*.csv")):
+        stale.unlink()
+    return folder
+
+
+def _write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A CSV that is whole or not there."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(text.getvalue(), encoding="utf-8")
+    os.replace(unfinished, path)
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+    except OSError as error:
+        raise DataError(
+            f"cannot read '{path}' ({error.strerror}): not a directory that `synth` finished"
+        ) from error
