@@ -1,0 +1,139 @@
+"""A picture on its way through a recipe, touched as few times as possible.
+
+Resampling costs time and sharpness. So maps of the plane are multiplied into one matrix and
+lookup tables into one table, and both wait until an operation needs the pixels themselves.
+Only one kind waits at a time: the order of a recipe is kept.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+BORDERS = {
+    "reflect": cv2.BORDER_REFLECT_101,
+    "replicate": cv2.BORDER_REPLICATE,
+    "constant": cv2.BORDER_CONSTANT,
+}
+"""What lies outside a picture: its mirror image, its edge pixels, or the fill colour."""
+
+MAX_SIDE = 32_766  # pixels; OpenCV's warps address the source with 16-bit coordinates
+
+Image = NDArray[np.uint8]
+Border = tuple[str, tuple[int, ...]]
+
+_IDENTITY = np.eye(3)
+
+
+class Canvas:
+    """Holds a uint8[H, W, 3] RGB picture; never writes to the array it was given."""
+
+    def __init__(self, image: Image) -> None:
+        self._image = image
+        self._owned = False
+        self._matrix: NDArray[np.float64] | None = None
+        self._border: Border | None = None
+        self._table: Image | None = None
+        self.height, self.width = image.shape[:2]
+
+    def warp(self, matrix: NDArray[np.float64], border: Border | None = None) -> None:
+        """Moves the point p of the picture to `matrix @ p`.
+
+        In a chain of warps the source picture is what continues beyond its edges, not the
+        half-way result: reflection then shows more of the picture instead of a mirrored seam.
+
+        Args:
+            matrix: float64[3, 3] on homogeneous (x, y, 1), in pixels, the centre of the first
+                pixel at (0, 0).
+            border: (a key of BORDERS, RGB fill), or None for a map that shows nothing from
+                outside the picture; it then joins any chain.
+        """
+        self._apply_table()
+        if border is not None and self._border is not None and border != self._border:
+            self._apply_matrix()
+        self._matrix = matrix if self._matrix is None else matrix @ self._matrix
+        self._border = border or self._border
+
+    def resample(self, source: NDArray[np.float32], border: Border | None = None) -> None:
+        """Takes each pixel (x, y) from where `source[y, x]` = (x', y') says; float32[H, W, 2].
+
+        Warps that wait are folded into `source`, which is overwritten.
+        """
+        self._apply_table()
+        if border is not None and self._border is not None and border != self._border:
+            self._apply_matrix()
+        if self._matrix is not None:
+            inverse = np.linalg.inv(self._matrix)
+            if _is_affine(self._matrix):
+                source = cv2.transform(source, inverse[:2])
+            else:
+                source = cv2.perspectiveTransform(source, inverse)
+        mode, fill = border or self._border or ("reflect", (0, 0, 0))
+        self._matrix = self._border = None
+        self._set(
+            cv2.remap(
+                self._image,
+                source,
+                None,
+                cv2.INTER_LINEAR,
+                borderMode=BORDERS[mode],
+                borderValue=fill,
+            )
+        )
+
+    def look_up(self, table: Image) -> None:
+        """Replaces every level v by table[v]; uint8[256] for all channels alike."""
+        self._apply_matrix()
+        self._table = table if self._table is None else table[self._table]
+
+    def read(self) -> Image:
+        """The pixels as they are now; not to be written to."""
+        self._apply_matrix()
+        self._apply_table()
+        return self._image
+
+    def write(self) -> Image:
+        """The pixels as they are now, in an array that may be written to."""
+        image = self.read()
+        if not self._owned:
+            self._set(image.copy())
+        return self._image
+
+    def replace(self, image: Image) -> None:
+        """Sets new pixels of the same shape, made from what `read` gave."""
+        self._set(image)
+
+    def _set(self, image: Image) -> None:
+        self._image = image
+        self._owned = True
+
+    def _apply_table(self) -> None:
+        if self._table is not None:
+            self._set(cv2.LUT(self._image, self._table))
+            self._table = None
+
+    def _apply_matrix(self) -> None:
+        matrix, border = self._matrix, self._border
+        self._matrix = self._border = None
+        if matrix is None or np.array_equal(matrix, _IDENTITY):
+            return
+        if np.array_equal(matrix, mirror(self.width)):
+            self._set(cv2.flip(self._image, 1))
+            return
+        mode, fill = border or ("reflect", (0, 0, 0))
+        how = {"flags": cv2.INTER_LINEAR, "borderMode": BORDERS[mode], "borderValue": fill}
+        size = (self.width, self.height)
+        if _is_affine(matrix):
+            self._set(cv2.warpAffine(self._image, matrix[:2], size, **how))
+        else:
+            self._set(cv2.warpPerspective(self._image, matrix, size, **how))
+
+
+def mirror(width: int) -> NDArray[np.float64]:
+    """The matrix, float64[3, 3], that exchanges left and right in a picture `width` wide."""
+    return np.array([[-1.0, 0.0, width - 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+
+
+def _is_affine(matrix: NDArray[np.float64]) -> bool:
+    return matrix[2, 0] == 0 and matrix[2, 1] == 0 and matrix[2, 2] == 1

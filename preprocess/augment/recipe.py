@@ -1,0 +1,200 @@
+"""The recipe: which operations, how often and within which ranges."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from preprocess.augment import colour, damage, geometry
+from preprocess.augment.canvas import MAX_SIDE, Canvas, Image
+from preprocess.augment.operation import Drawn, Operation
+from preprocess.augment.settings import kinds, read_settings, shown, unknown
+from preprocess.augment.yaml_text import MAX_BYTES, read_mapping
+from preprocess.errors import ConfigError
+
+OPERATIONS: dict[str, type[Operation]] = {
+    operation.name: operation
+    for operation in (
+        geometry.HorizontalFlip,
+        geometry.Affine,
+        geometry.RandomCrop,
+        geometry.Perspective,
+        geometry.GridDistortion,
+        geometry.ElasticDistortion,
+        colour.HueSaturationValue,
+        colour.BrightnessContrastGamma,
+        damage.Cutout,
+        damage.GaussianBlur,
+        damage.MotionBlur,
+        damage.GaussianNoise,
+        damage.JpegQuality,
+    )
+}
+"""Every operation a recipe can name."""
+
+VERSION = 1
+
+_FOLDER = Path(__file__).parent / "recipes"
+SHIPPED_RECIPES = tuple(sorted(path.stem for path in _FOLDER.glob("*.yaml")))
+"""The names that `load_recipe` knows."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """An ordered list of operations with their probabilities and ranges."""
+
+    operations: tuple[Operation, ...]
+    description: str = ""
+
+    @classmethod
+    def from_yaml(cls, text: str, source: str = "recipe") -> Recipe:
+        """Reads a recipe strictly.
+
+        Args:
+            text: YAML: `version: 1`, an optional `description`, and `operations`, a list whose
+                entries are `name: {probability: 0.5, setting: [low, high], ...}`.
+            source: What the text is, for messages.
+
+        Raises:
+            ConfigError: Anything unknown, missing, of a wrong type or out of its limits; the
+                message names the key, what was received and what is valid.
+        """
+        values = read_mapping(text, source)
+        keys = ("version", "description", "operations")
+        for key in values:
+            if key not in keys:
+                raise ConfigError(unknown(source, "key", key, keys))
+        version = values.get("version")
+        if version != VERSION or isinstance(version, bool):
+            received = shown(version) if "version" in values else "none"
+            raise ConfigError(f"{source}: version: received {received}, needs {VERSION}")
+        description = values.get("description", "")
+        if not isinstance(description, str):
+            raise ConfigError(f"{source}: description: received {shown(description)}, needs text")
+        entries = values.get("operations")
+        if not isinstance(entries, list):
+            received = shown(entries) if "operations" in values else "none"
+            raise ConfigError(f"{source}: operations: received {received}, needs a list")
+        operations = tuple(
+            _read_operation(entry, f"{source}: operations[{number}]")
+            for number, entry in enumerate(entries)
+        )
+        return cls(operations, description)
+
+    @functools.cached_property
+    def yaml(self) -> str:
+        """The canonical text: every setting written out, comments gone; reads back as equal."""
+        values = {
+            "version": VERSION,
+            "description": self.description,
+            "operations": [_write_operation(operation) for operation in self.operations],
+        }
+        return yaml.safe_dump(
+            values, sort_keys=False, default_flow_style=None, width=100, allow_unicode=True
+        )
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """sha256 of the canonical text, in hexadecimal: equal digests draw equal numbers."""
+        return hashlib.sha256(self.yaml.encode("utf-8")).hexdigest()
+
+    def draw(self, rng: np.random.Generator, height: int, width: int) -> list[Drawn]:
+        """Draws which operations fire, and with which numbers.
+
+        Args:
+            rng: Consumed; see `variant_generator`.
+            height: The picture's, in pixels.
+            width: The picture's, in pixels.
+
+        Returns:
+            The operations that fire, in the recipe's order.
+        """
+        return [
+            Drawn(operation.name, operation.draw(rng, height, width))
+            for operation in self.operations
+            if rng.random() < operation.probability
+        ]
+
+    def apply(self, image: Image, drawn: Iterable[Drawn]) -> Image:
+        """Does to a picture what was drawn for its size.
+
+        Args:
+            image: uint8[H, W, 3], RGB; not written to.
+            drawn: What `draw` gave for H and W.
+
+        Returns:
+            uint8[H, W, 3], RGB; the same numbers always give the same pixels. It is `image`
+            itself when nothing was drawn.
+
+        Raises:
+            ValueError: The array is not such a picture, is empty, or is larger than MAX_SIDE
+                pixels a side.
+        """
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise ValueError(f"needs uint8[H, W, 3], received {image.dtype}{list(image.shape)}")
+        if not 0 < min(image.shape[:2]) <= max(image.shape[:2]) <= MAX_SIDE:
+            raise ValueError(f"needs sides of 1 to {MAX_SIDE} pixels, received {image.shape[:2]}")
+        canvas = Canvas(image)
+        for each in drawn:
+            OPERATIONS[each.operation].apply(canvas, each.numbers)
+        return canvas.read()
+
+
+def load_recipe(name_or_path: str) -> Recipe:
+    """A shipped recipe by its name, or one of the user's by its file's path.
+
+    Raises:
+        ConfigError: There is no such recipe, the file cannot be read, or it is not a recipe.
+    """
+    name = str(name_or_path)
+    path = _FOLDER / f"{name}.yaml" if name in SHIPPED_RECIPES else Path(name)
+    try:
+        if not path.is_file():
+            near = difflib.get_close_matches(name, SHIPPED_RECIPES, n=1)
+            meant = f"did you mean `{near[0]}`? " if near else ""
+            raise ConfigError(
+                f"recipe {shown(name)}: no such file; {meant}"
+                f"give a YAML file's path or one of: {', '.join(SHIPPED_RECIPES)}"
+            )
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise ConfigError(f"recipe {shown(name)}: larger than {MAX_BYTES} bytes; is it one?")
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"recipe {shown(name)}: not UTF-8 text; is it YAML?") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise ConfigError(f"recipe {shown(name)}: cannot be read: {error}") from error
+    return Recipe.from_yaml(text, f"recipe {shown(name)}")
+
+
+def _read_operation(entry: Any, where: str) -> Operation:
+    """One entry of `operations`."""
+    if not isinstance(entry, dict) or len(entry) != 1:
+        raise ConfigError(
+            f"{where}: received {shown(entry)}, needs one `name: {{probability: ...}}`"
+        )
+    ((name, values),) = entry.items()
+    if name not in OPERATIONS:
+        raise ConfigError(unknown(where, "operation", name, OPERATIONS))
+    where = f"{where}.{name}"
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where}: received {shown(values)}, needs {{probability: ...}}")
+    cls = OPERATIONS[name]
+    return cls(**read_settings(cls, values, where))
+
+
+def _write_operation(operation: Operation) -> dict[str, Any]:
+    """The entry that `_read_operation` reads back as the same operation."""
+    settings = {
+        name: kind.write(getattr(operation, name)) for name, kind in kinds(type(operation)).items()
+    }
+    return {operation.name: settings}
