@@ -50,6 +50,13 @@ def print_json(value: Mapping[str, Any]) -> None:
     print(json.dumps(value, ensure_ascii=False, sort_keys=True))
 
 
+def one_argument(arguments: list[str], name: str) -> str:
+    """The one positional argument of a command; raises UsageError for none or more."""
+    if len(arguments) != 1:
+        raise UsageError(f"one {name} expected, got {' '.join(arguments) or 'none'}")
+    return arguments[0]
+
+
 def say(message: str) -> None:
     """Talk goes to stderr; stdout is for results."""
     print(message, file=sys.stderr, flush=True)

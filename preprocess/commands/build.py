@@ -1,6 +1,6 @@
-"""Turns a table or folders of pictures into a dataset directory of TFRecord shards.
+r"""Turns a table or folders of pictures into a dataset directory of TFRecord shards.
 
-    python -m preprocess build --source=fec --csv=labels.csv --images=images_cropped \\
+    python -m preprocess build --source=fec --csv=labels.csv --images=images_cropped \
         --output=DATASET --variants=10
     python -m preprocess build --source=folders --images=beans --output=DATASET --variants=10
 

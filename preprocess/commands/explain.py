@@ -1,0 +1,66 @@
+"""Prints the operations and numbers drawn for one variant of one picture.
+
+    python -m preprocess explain DATASET IMAGE_ID VARIANT
+
+The numbers are drawn again from (seed, recipe, image id, variant), exactly as the build drew
+them.
+"""
+
+from __future__ import annotations
+
+import os
+
+from absl import flags
+
+from preprocess.cli import print_json
+from preprocess.errors import DataError, UsageError
+
+_JSON = flags.DEFINE_bool("json", False, "Print one JSON object.")
+
+
+def main(arguments: list[str]) -> None:
+    """Explains one variant."""
+    from preprocess import reading
+    from preprocess.augment import load_recipe, variant_generator
+    from preprocess.dataset_format import RECIPE_FILE, ImageKey
+
+    if len(arguments) != 3 or not arguments[2].isdecimal():
+        raise UsageError(f"DATASET IMAGE_ID VARIANT expected, got {' '.join(arguments) or 'none'}")
+    dataset, image_id, variant = arguments[0], arguments[1], int(arguments[2])
+    manifest = reading.load_manifest(dataset)
+    name, shard, position = reading.find_picture(dataset, manifest, image_id)
+    split = manifest.splits[name]
+    if variant >= split.variants:
+        raise UsageError(f"split '{name}' has variants 0 to {split.variants - 1}, not {variant}")
+    drawn = []
+    if variant > 0:
+        recipe = load_recipe(os.path.join(dataset, RECIPE_FILE))
+        if recipe.digest != manifest.recipe:
+            raise DataError(f"'{dataset}/{RECIPE_FILE}' is not the recipe the dataset was built by")
+        entry = reading.read_index(dataset, shard.file)[position]
+        features = reading.read_at(dataset, shard.file, entry)
+        height, width = features[ImageKey.HEIGHT], features[ImageKey.WIDTH]
+        assert isinstance(height, int)
+        assert isinstance(width, int)
+        rng = variant_generator(manifest.seed, recipe.digest, image_id, variant)
+        drawn = recipe.draw(rng, height, width)
+    operations = [{"operation": d.operation, "numbers": dict(d.numbers)} for d in drawn]
+    if _JSON.value:
+        print_json(
+            {"id": image_id, "split": name, "variant": variant, "operations": operations}
+        )
+        return
+    print(f"{image_id} ({name}), variant {variant}")
+    if not operations:
+        print("  as it came")
+    for number, step in enumerate(operations, 1):
+        numbers = ", ".join(f"{key} {_readable(value)}" for key, value in step["numbers"].items())
+        print(f"  {number}. {step['operation']}: {numbers or 'no numbers'}")
+
+
+def _readable(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_readable(item) for item in value) + "]"
+    return str(value)

@@ -1,0 +1,92 @@
+"""Reading a dataset directory back without TensorFlow: records by position and by id."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess import dataset_format as df
+from preprocess.decode import decode
+from preprocess.errors import DataError
+from preprocess.refusals import Refused
+from preprocess.tfrecord import Feature, RecordError, decode_example, read_records, unframe
+
+
+def load_manifest(dataset: str) -> df.Manifest:
+    """The manifest of a dataset directory; raises DataError where there is none."""
+    try:
+        return df.Manifest.load(dataset)
+    except df.DatasetError as error:
+        raise DataError(str(error)) from None
+
+
+def read_index(dataset: str, shard_file: str) -> list[df.IndexEntry]:
+    """The index beside a shard; raises DataError where it cannot be read."""
+    path = os.path.join(dataset, df.index_file(shard_file))
+    try:
+        with open(path, encoding="utf-8") as file:
+            return df.parse_index(file.read())
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot read the index '{path}': {error}") from None
+
+
+def read_at(dataset: str, shard_file: str, entry: df.IndexEntry) -> dict[str, Feature]:
+    """The features of one record; raises DataError where it is damaged."""
+    try:
+        with open(os.path.join(dataset, shard_file), "rb") as file:
+            file.seek(entry.offset)
+            return decode_example(unframe(file.read(entry.length)))
+    except (OSError, RecordError) as error:
+        raise DataError(f"'{shard_file}' at byte {entry.offset}: {error}") from None
+
+
+def records(dataset: str, shard_file: str) -> Iterator[dict[str, Feature]]:
+    """The features of every record of a shard; raises DataError at the first damage."""
+    try:
+        for _, payload in read_records(os.path.join(dataset, shard_file)):
+            yield decode_example(payload)
+    except (OSError, RecordError) as error:
+        raise DataError(f"'{shard_file}': {error}; run `preprocess verify --deep`") from None
+
+
+def find_picture(dataset: str, manifest: df.Manifest, image_id: str) -> tuple[str, df.Shard, int]:
+    """(split, shard of variant 0, position in it) of a picture; raises DataError if unknown."""
+    key = df.image_key(image_id)
+    for name, split in manifest.splits.items():
+        shards = split.image_shards(0)
+        if not shards:
+            continue
+        shard = shards[df.shard_of(key, len(shards))]
+        for position, entry in enumerate(read_index(dataset, shard.file)):
+            if entry.key == key:
+                return name, shard, position
+    raise DataError(f"no picture '{image_id}' in the dataset")
+
+
+def read_variant(
+    dataset: str, split: df.Split, key: int, position: int, variant: int
+) -> dict[str, Feature]:
+    """One variant of the picture at `position` of its shard; all variants share the order."""
+    shards = split.image_shards(variant)
+    shard = shards[df.shard_of(key, len(shards))]
+    return read_at(dataset, shard.file, read_index(dataset, shard.file)[position])
+
+
+def pixels(features: dict[str, Feature]) -> NDArray[np.uint8]:
+    """uint8[H,W,C] of an image record; raises DataError where it does not decode."""
+    data = features[df.ImageKey.ENCODED]
+    if not isinstance(data, bytes):
+        raise DataError(f"an image record has no {df.ImageKey.ENCODED}")
+    if features[df.ImageKey.FORMAT] == b"raw":
+        shape = [features[k] for k in (df.ImageKey.HEIGHT, df.ImageKey.WIDTH, df.ImageKey.CHANNELS)]
+        try:
+            return np.frombuffer(data, np.uint8).reshape(shape)  # type: ignore[arg-type]
+        except ValueError as error:
+            raise DataError(f"a raw picture does not have its shape: {error}") from None
+    try:
+        return decode(data).image
+    except Refused as refused:
+        raise DataError(f"a stored picture does not decode: {refused}") from None

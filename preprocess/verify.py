@@ -1,0 +1,184 @@
+"""Is a dataset directory what its manifest says? Pure reading; nothing is repaired.
+
+Fast: manifest, files there and no others, sizes, sha256, digest. Deep: also every checksum
+inside the records, every record parsed, every picture decoded, indexes, keys, labels,
+the same pictures in every variant, and triplets that name pictures there are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+
+from preprocess import dataset_format as df
+from preprocess.errors import DataError
+from preprocess.reading import pixels
+from preprocess.tfrecord import (
+    FRAME_BYTES,
+    Feature,
+    RecordError,
+    decode_example,
+    read_records,
+)
+from preprocess.workspace import FOLDER
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """One thing that is not as the manifest says."""
+
+    file: str
+    problem: str
+
+
+def verify(dataset: str, deep: bool, advance: Callable[[], object]) -> list[Problem]:
+    """All problems of a dataset directory; none = an empty list. `advance` is called a shard."""
+    try:
+        manifest = df.Manifest.load(dataset)
+    except df.DatasetError as error:
+        return [Problem(df.MANIFEST_FILE, str(error))]
+    problems = [*_manifest_problems(manifest), *_file_problems(dataset, manifest)]
+    keys_of: dict[str, set[int]] = {}
+    for name, split in manifest.splits.items():
+        first: dict[int, list[int]] = {}  # shard number -> keys, in variant 0
+        for shard in sorted(split.shards, key=lambda s: (s.kind, s.variant, s.file)):
+            found = _shard_problem(dataset, shard)
+            if not found and deep:
+                try:
+                    if shard.kind == df.IMAGES:
+                        keys = _check_images(dataset, manifest, split, shard)
+                        number = _number(shard)
+                        if first.setdefault(number, keys) != keys:
+                            found = "its pictures are not those of variant 0, in their order"
+                        keys_of.setdefault(name, set()).update(keys)
+                    else:
+                        _check_triplets(dataset, shard, keys_of.get(name, set()))
+                except (DataError, RecordError, KeyError, OSError, ValueError) as error:
+                    found = f"{error}" if str(error) else repr(error)
+            if found:
+                problems.append(Problem(shard.file, found))
+            advance()
+    return problems
+
+
+def _manifest_problems(manifest: df.Manifest) -> Iterator[Problem]:
+    shards = [shard for split in manifest.splits.values() for shard in split.shards]
+    if df.digest([(s.file, s.sha256) for s in shards]) != manifest.digest:
+        yield Problem(df.MANIFEST_FILE, "the digest does not follow from the shards it lists")
+    for name, split in manifest.splits.items():
+        for variant in range(split.variants):
+            records = sum(s.records for s in split.image_shards(variant))
+            if records != split.images:
+                yield Problem(
+                    df.MANIFEST_FILE,
+                    f"split '{name}' has {split.images} pictures, its variant {variant} {records}",
+                )
+        if sum(s.records for s in split.triplet_shards()) != split.triplets:
+            yield Problem(df.MANIFEST_FILE, f"split '{name}': the triplet counts differ")
+
+
+def _file_problems(dataset: str, manifest: df.Manifest) -> Iterator[Problem]:
+    listed = {s.file for split in manifest.splits.values() for s in split.shards}
+    for folder, folders, files in os.walk(dataset):
+        folders[:] = [name for name in folders if name != FOLDER]
+        for name in files:
+            file = os.path.relpath(os.path.join(folder, name), dataset).replace(os.sep, "/")
+            if name.endswith(".tfrecord") and file not in listed:
+                yield Problem(file, "not in the manifest")
+    if manifest.task == df.CLASSIFICATION:
+        try:
+            with open(os.path.join(dataset, df.LABELS_FILE), encoding="utf-8") as file_:
+                labels = tuple(file_.read().split("\n")[:-1])
+        except (OSError, UnicodeDecodeError) as error:
+            yield Problem(df.LABELS_FILE, f"cannot be read: {error}")
+            return
+        if labels != manifest.classes:
+            yield Problem(df.LABELS_FILE, "differs from the classes of the manifest")
+
+
+def _shard_problem(dataset: str, shard: df.Shard) -> str:
+    path = os.path.join(dataset, shard.file)
+    try:
+        size = os.path.getsize(path)
+        if size != shard.bytes:
+            return f"{size} bytes, the manifest says {shard.bytes}"
+        with open(path, "rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != shard.sha256:
+                return "its sha256 is not the manifest's"
+    except FileNotFoundError:
+        return "missing"
+    except OSError as error:
+        return f"unreadable: {error.strerror}"
+    return ""
+
+
+def _check_images(
+    dataset: str, manifest: df.Manifest, split: df.Split, shard: df.Shard
+) -> list[int]:
+    """The keys of a picture shard; raises DataError at the first thing that is wrong."""
+    with open(os.path.join(dataset, df.index_file(shard.file)), encoding="utf-8") as file:
+        index = df.parse_index(file.read())
+    entries: list[df.IndexEntry] = []
+    shards = len(split.image_shards(shard.variant))
+    for offset, payload in read_records(os.path.join(dataset, shard.file)):
+        features = decode_example(payload)
+        key = _int(features, df.ImageKey.KEY)
+        entries.append(df.IndexEntry(key, offset, len(payload) + FRAME_BYTES))
+        _check_picture(features, manifest, shard, offset)
+        if df.shard_of(key, shards) != _number(shard):
+            raise DataError(f"the record at byte {offset} belongs to another shard by its key")
+    if entries != index:
+        raise DataError("its index does not agree with its records")
+    if len(entries) != shard.records:
+        raise DataError(f"{len(entries)} records, the manifest says {shard.records}")
+    return [entry.key for entry in entries]
+
+
+def _check_picture(
+    features: dict[str, Feature], manifest: df.Manifest, shard: df.Shard, offset: int
+) -> None:
+    image = pixels(features)
+    names = (df.ImageKey.HEIGHT, df.ImageKey.WIDTH, df.ImageKey.CHANNELS)
+    if image.shape != tuple(features[name] for name in names):
+        raise DataError(f"the picture at byte {offset} is {image.shape}, not what its record says")
+    if features[df.ImageKey.VARIANT] != shard.variant:
+        raise DataError(f"the record at byte {offset} is of variant {features['image/variant']}")
+    image_id = features[df.ImageKey.ID]
+    if not isinstance(image_id, bytes) or (
+        df.image_key(image_id.decode("utf-8")) != features[df.ImageKey.KEY]
+    ):
+        raise DataError(f"the record at byte {offset}: its key is not that of its id")
+    if manifest.task == df.CLASSIFICATION and not (
+        0 <= _int(features, df.ImageKey.LABEL) < len(manifest.classes)
+    ):
+        raise DataError(f"the record at byte {offset} has label {features[df.ImageKey.LABEL]}")
+
+
+def _check_triplets(dataset: str, shard: df.Shard, keys: set[int]) -> None:
+    records = 0
+    for offset, payload in read_records(os.path.join(dataset, shard.file)):
+        records += 1
+        features = decode_example(payload)
+        named = features[df.TripletKey.IMAGES]
+        votes = features[df.TripletKey.VOTES]
+        if not isinstance(named, list) or not isinstance(votes, list) or len(votes) != 3:
+            raise DataError(f"the record at byte {offset} is no triplet")
+        if not set(named) <= keys:
+            raise DataError(f"the triplet at byte {offset} names a picture that is not there")
+        if abs(sum(votes) - 1) > 1e-5:
+            raise DataError(f"the votes of the triplet at byte {offset} sum to {sum(votes)}")
+    if records != shard.records:
+        raise DataError(f"{records} records, the manifest says {shard.records}")
+
+
+def _int(features: dict[str, Feature], name: str) -> int:
+    value = features[name]
+    if not isinstance(value, int):
+        raise DataError(f"{name} is no single int64")
+    return value
+
+
+def _number(shard: df.Shard) -> int:
+    return int(os.path.basename(shard.file).split("-")[1])

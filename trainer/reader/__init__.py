@@ -1,0 +1,35 @@
+"""Dataset directory -> batches.
+
+A batch is a dict of tensors; b rows a replica:
+
+    image   uint8 [b, H, W, C], or [b, 3, H, W, C] where a row is a triplet
+    label   int64 [b]                  classification
+    votes   float32 [b, 3]             triplets
+    weight  float32 [b]                1 = a record, 0 = padding of a pass's last batch
+    share   float32 [b]                weight over the records of the global batch
+    row     int32 [b]                  in the global batch: keys the random numbers
+    record  int64 [b]                  which record of the split it is, in stored order
+
+`pictures.py` streams records for classifiers, `triplets.py` gathers from an in-memory table
+of the pass's pictures, `records.py` and `decoding.py` are shared.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from preprocess.dataset_format import TRIPLET, Manifest
+from trainer.reader.pictures import PictureReader
+from trainer.reader.triplets import TripletReader
+
+Reader = PictureReader | TripletReader
+
+
+def open_reader(
+    dataset: str, manifest: Manifest, split: str, config: Any, *, training: bool
+) -> Reader:
+    """The reader of a split: shuffled and in all its variants for training, otherwise variant
+    0 in stored order.
+    """
+    reader = TripletReader if manifest.task == TRIPLET else PictureReader
+    return reader(dataset, manifest, split, config, training=training)

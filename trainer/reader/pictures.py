@@ -1,0 +1,148 @@
+"""Streaming pictures for classifiers: each record read once a pass, by its place.
+
+Which record stands where is arithmetic (`trainer.order`), so a reader takes only its own
+records from the shards, starts anywhere, and any number of readers gives the same batches.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from preprocess.dataset_format import ImageKey, Manifest, Shard, variant_of
+from trainer.errors import DataError
+from trainer.order import PictureOrder, ReplicaSlice, batch_rows, steps_per_pass
+from trainer.reader.decoding import FEATURES, decode, stretch
+from trainer.reader.records import ShardRecords
+
+OPEN_SHARDS = 128  # mapped at a time; a group of shards in one variant each needs far fewer
+
+
+class PictureReader:
+    """The pictures of one split.
+
+    Attributes:
+      records: pictures in the split, which is also what a pass has.
+      pictures_a_record: 1.
+      steps_per_pass: steps that see every picture once.
+      batch_size: of the global batch.
+      error: what a read failed with, where TensorFlow would only say that it did.
+    """
+
+    pictures_a_record = 1
+
+    def __init__(
+        self, dataset: str, manifest: Manifest, name: str, config: Any, *, training: bool
+    ) -> None:
+        split = manifest.split(name)
+        self._dataset = dataset
+        self._seed = config.seed
+        variants = config.data.variants or split.variants
+        self._variants = min(variants, split.variants) if training else 1
+        self._shards: list[list[Shard]] = [split.image_shards(v) for v in range(self._variants)]
+        first = self._shards[0]
+        self._order = PictureOrder(
+            [shard.records for shard in first],
+            [shard.bytes for shard in first],
+            seed=config.seed,
+            group_bytes=config.data.shuffle_megabytes << 20,
+            shuffle=training,
+        )
+        self._image = manifest.image
+        self._channels = config.model.channels
+        mixed = manifest.image.height is None or manifest.image.width is None
+        # Pictures of different sizes cannot share a batch: they are brought to one here.
+        enlarged = config.augment.resize_to if config.augment.enabled else 0
+        self._stretch_to = (enlarged or config.image_size) if mixed else 0
+        self.batch_size = config.batch_size
+        self.records = self._order.records
+        self.steps_per_pass = steps_per_pass(self.records, self.batch_size)
+        self.error: Exception | None = None
+        self._open = functools.lru_cache(maxsize=OPEN_SHARDS)(self._open_shard)
+
+    @property
+    def picture_shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of the pictures of a batch."""
+        if self._stretch_to:
+            return self._stretch_to, self._stretch_to, self._channels
+        assert self._image.height is not None
+        assert self._image.width is not None
+        return self._image.height, self._image.width, self._channels
+
+    def dataset(self, first_step: int, replicas: ReplicaSlice, steps: int | None = None) -> Any:
+        """Batches from step `first_step` of the run on, one after another for each replica.
+
+        Args:
+          first_step: counted over passes; the pass is first_step // steps_per_pass.
+          replicas: the replicas to feed.
+          steps: how many; None = without end.
+        """
+        no_end = np.iinfo(np.int64).max
+        last = no_end if steps is None else (first_step + steps) * replicas.count
+        numbers = tf.data.Dataset.range(first_step * replicas.count, last)
+
+        def read(element: Any) -> dict[str, Any]:
+            payloads, record, weight, share, row = tf.numpy_function(
+                lambda e: self._read(int(e), replicas),
+                [element],
+                [tf.string, tf.int64, tf.float32, tf.float32, tf.int32],
+            )
+            size = self.batch_size // replicas.total
+            batch = {"weight": weight, "share": share, "row": row, "record": record}
+            for tensor in (payloads, *batch.values()):
+                tensor.set_shape([size])
+            return {"payload": payloads, **batch}
+
+        def decode_batch(batch: dict[str, Any]) -> dict[str, Any]:
+            payloads = batch.pop("payload")
+            pixels = tf.TensorSpec(self.picture_shape, tf.uint8)
+            features = tf.io.parse_example(payloads, FEATURES)
+            batch["label"] = features[ImageKey.LABEL]
+            batch["image"] = tf.map_fn(self._pixels, features, fn_output_signature=pixels)
+            return batch
+
+        options = tf.data.Options()
+        options.autotune.ram_budget = 1 << 30
+        return (
+            numbers.map(read, num_parallel_calls=2, deterministic=True)
+            .map(decode_batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            .prefetch(tf.data.AUTOTUNE)
+            .with_options(options)
+        )
+
+    def pictures(self, records: list[int]) -> list[Any]:
+        """uint8[H,W,C] of records in stored order, variant 0."""
+        payloads, *_ = self._payloads(0, np.asarray(records, np.int64))
+        return [self._pixels(tf.io.parse_single_example(p, FEATURES)).numpy() for p in payloads]
+
+    def _pixels(self, features: dict[str, Any]) -> Any:
+        pixels = decode(features, self._image, self._channels)
+        return stretch(pixels, self._stretch_to) if self._stretch_to else pixels
+
+    def _read(self, element: int, replicas: ReplicaSlice) -> tuple[Any, ...]:
+        step, local = divmod(element, replicas.count)
+        pass_number, step = divmod(step, self.steps_per_pass)
+        rows = batch_rows(
+            step, replicas.first + local, replicas.total, self.records, self.batch_size
+        )
+        try:
+            payloads, record = self._payloads(pass_number, rows.positions)
+        except DataError as error:
+            self.error = error
+            raise
+        return np.array(payloads, object), record, rows.weight, rows.share, rows.rows
+
+    def _payloads(self, pass_number: int, positions: Any) -> tuple[list[bytes], Any]:
+        shards, records = self._order.places(pass_number, positions)
+        payloads = []
+        for shard, record in zip(shards.tolist(), records.tolist(), strict=True):
+            variant = variant_of(pass_number, shard, self._variants)
+            payloads.append(self._open(variant, shard).payload(record))
+        starts = np.cumsum([0] + [s.records for s in self._shards[0]][:-1])
+        return payloads, (starts[shards] + records).astype(np.int64)
+
+    def _open_shard(self, variant: int, shard: int) -> ShardRecords:
+        return ShardRecords(self._dataset, self._shards[variant][shard])

@@ -1,0 +1,259 @@
+"""Triplets over an in-memory table of the pass's pictures.
+
+A face is in about nine triplets: each picture is read and decoded once a pass into a table,
+and a batch is one gather. The next pass's table is prepared while this one is used.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from preprocess.dataset_format import ImageKey, Manifest, TripletKey, variant_of
+from trainer.errors import ConfigError, DataError
+from trainer.memory import available_bytes
+from trainer.order import ReplicaSlice, batch_rows, steps_per_pass, triplet_order
+from trainer.reader.decoding import FEATURES, decode
+from trainer.reader.records import read_index
+
+# Peak of a table that is built while another is in use, in tables (measured for the design:
+# 2.4 to 2.6), and of a single one.
+TABLES_AT_ONCE = {True: 2.6, False: 1.3}
+MEMORY_SHARE = 0.7  # of what is free; the model and the rest need some too
+
+_TRIPLET_FEATURES = {
+    TripletKey.IMAGES: tf.io.FixedLenFeature([3], tf.int64),
+    TripletKey.VOTES: tf.io.FixedLenFeature([3], tf.float32),
+    TripletKey.TYPE: tf.io.FixedLenFeature([], tf.string),
+    TripletKey.ROW: tf.io.FixedLenFeature([], tf.int64),
+}
+
+
+class TripletReader:
+    """The triplets of one split.
+
+    Attributes:
+      records: triplets in the split, which is also what a pass has.
+      pictures_a_record: 3.
+      steps_per_pass: steps that see every triplet once.
+      batch_size: triplets of the global batch.
+      table: "decoded" or "encoded", what is kept in memory.
+      votes: float32[records, 3]. types: list of str. rows: int64[records], lines of the CSV.
+      error: what a read failed with, where TensorFlow would only say that it did.
+    """
+
+    pictures_a_record = 3
+
+    def __init__(
+        self, dataset: str, manifest: Manifest, name: str, config: Any, *, training: bool
+    ) -> None:
+        split = manifest.split(name)
+        if not split.triplets:
+            raise DataError(f"split '{name}' has no triplets")
+        self._seed = config.seed
+        self._training = training
+        self._channels = config.model.channels
+        self._image = manifest.image
+        variants = config.data.variants or split.variants
+        self._variants = min(variants, split.variants) if training else 1
+        self._files = [
+            [os.path.join(dataset, shard.file) for shard in split.image_shards(variant)]
+            for variant in range(self._variants)
+        ]
+        # Shards in order hold ascending keys, so a key's place in the table is its rank.
+        keys = np.concatenate([read_index(dataset, s)[:, 0] for s in split.image_shards(0)])
+        files = [os.path.join(dataset, shard.file) for shard in split.triplet_shards()]
+        self._load_triplets(files, keys)
+        self.pictures_in_table = len(keys)
+        self.batch_size = config.batch_size
+        self.records = len(self.votes)
+        self.steps_per_pass = steps_per_pass(self.records, self.batch_size)
+        self.error: Exception | None = None
+        self.table = self._choose_table(config.data.image_table, name)
+        self._kept: Any = None
+
+    @property
+    def picture_shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of the pictures of a batch."""
+        assert self._image.height is not None
+        assert self._image.width is not None
+        return self._image.height, self._image.width, self._channels
+
+    def dataset(self, first_step: int, replicas: ReplicaSlice, steps: int | None = None) -> Any:
+        """Batches from step `first_step` of the run on, one after another for each replica.
+
+        Args:
+          first_step: counted over passes; the pass is first_step // steps_per_pass.
+          replicas: the replicas to feed.
+          steps: how many; None = without end.
+        """
+        first_pass, offset = divmod(first_step, self.steps_per_pass)
+        elements = self.steps_per_pass * replicas.count
+        no_end = np.iinfo(np.int64).max
+        passes = tf.data.Dataset.range(first_pass, no_end)
+        triplets, votes = tf.constant(self._triplets), tf.constant(self.votes)
+
+        def one_pass(pass_number: Any, table: Any, order: Any) -> Any:
+            start = tf.where(pass_number == first_pass, offset * replicas.count, 0)
+
+            def batch(element: Any) -> dict[str, Any]:
+                size = self.batch_size // replicas.total
+                positions, weight, share, row = tf.numpy_function(
+                    self._rows(replicas),
+                    [element],
+                    [tf.int64, tf.float32, tf.float32, tf.int32],
+                )
+                for tensor in (positions, weight, share, row):
+                    tensor.set_shape([size])
+                record = tf.gather(order, positions)
+                return {
+                    "image": self._gather(table, tf.gather(triplets, record)),
+                    "votes": tf.gather(votes, record),
+                    "weight": weight,
+                    "share": share,
+                    "row": row,
+                    "record": record,
+                }
+
+            numbers = tf.data.Dataset.range(tf.cast(start, tf.int64), elements)
+            return numbers.map(batch, num_parallel_calls=2, deterministic=True)
+
+        if self._variants > 1:
+            # prefetch(1): the next pass's table is made while this one is in use.
+            tables = passes.map(lambda p: (p, self._build(p), self._order(p))).prefetch(1)
+        else:
+            tables = passes.map(lambda p: (p, self._only_table(), self._order(p)))
+        batches = tables.flat_map(one_pass)
+        if steps is not None:
+            batches = batches.take(steps * replicas.count)
+        return batches.prefetch(4)
+
+    def pictures(self, records: list[int]) -> list[Any]:
+        """uint8[3,H,W,C] of triplets in stored order, variant 0."""
+        table = self._only_table()
+        return [self._gather(table, self._triplets[[r]])[0].numpy() for r in records]
+
+    def _load_triplets(self, files: list[str], keys: Any) -> None:
+        features = {name: [] for name in _TRIPLET_FEATURES}  # type: dict[str, list[Any]]
+        batches = tf.data.TFRecordDataset(files).batch(4096)
+        try:
+            for batch in batches.map(lambda b: tf.io.parse_example(b, _TRIPLET_FEATURES)):
+                for name, values in batch.items():
+                    features[name].append(values.numpy())
+        except tf.errors.OpError as error:
+            raise DataError(
+                f"a triplet shard is damaged ({error.message.splitlines()[0]}); "
+                "run `python -m preprocess verify`"
+            ) from None
+        joined = {name: np.concatenate(values) for name, values in features.items()}
+        images = joined[TripletKey.IMAGES]
+        ranks = np.searchsorted(keys, images)
+        if not np.array_equal(keys[np.minimum(ranks, len(keys) - 1)], images):
+            raise DataError("a triplet names a picture that is not in the dataset; run verify")
+        self._triplets = ranks.astype(np.int32)
+        self.votes = joined[TripletKey.VOTES]
+        self.types = [t.decode("utf-8") for t in joined[TripletKey.TYPE]]
+        self.rows = joined[TripletKey.ROW]
+
+    def _choose_table(self, wanted: str, name: str) -> str:
+        if self._image.height is None or self._image.width is None:
+            raise ConfigError(
+                "the pictures have different sizes, a table of them needs one: "
+                "build the dataset with --image_size"
+            )
+        height, width, channels = self.picture_shape
+        decoded = self.pictures_in_table * height * width * channels
+        needed = decoded * TABLES_AT_ONCE[self._variants > 1]
+        free = available_bytes() * MEMORY_SHARE
+        if wanted != "auto" and (wanted == "encoded" or needed <= free):
+            return wanted
+        if wanted == "decoded":
+            raise ConfigError(
+                f"data.image_table=decoded needs {needed / 1e9:.1f} GB for split '{name}', "
+                f"{free / 1e9:.1f} GB are to be had; set data.image_table=encoded"
+            )
+        return "decoded" if needed <= free else "encoded"
+
+    def _rows(self, replicas: ReplicaSlice) -> Callable[[Any], tuple[Any, ...]]:
+        def rows(element: Any) -> tuple[Any, ...]:
+            step, local = divmod(int(element), replicas.count)
+            found = batch_rows(
+                step, replicas.first + local, replicas.total, self.records, self.batch_size
+            )
+            return found.positions, found.weight, found.share, found.rows
+
+        return rows
+
+    def _order(self, pass_number: Any) -> Any:
+        def order(number: Any) -> Any:
+            if not self._training:
+                return np.arange(self.records, dtype=np.int64)
+            return triplet_order(self._seed, int(number), self.records)
+
+        found = tf.numpy_function(order, [pass_number], tf.int64)
+        found.set_shape([self.records])
+        return found
+
+    def _only_table(self) -> Any:
+        """The table of variant 0, built once and kept."""
+        if self._kept is None:
+            with tf.init_scope():
+                tables = tf.data.Dataset.from_tensors(0).map(
+                    lambda _: self._build(tf.constant(0, tf.int64))
+                )
+                self._kept = next(iter(tables))
+        return self._kept
+
+    def _build(self, pass_number: Any) -> Any:
+        """uint8[N,H,W,C] or string[N]: the pictures of a pass, by rank of their keys.
+
+        Made inside a dataset's function, where map and batch are fused and the decoder writes
+        straight into the table: 1.06 tables of memory at the peak; eager code would take two.
+        """
+        variants, shards = len(self._files), len(self._files[0])
+        numbers = tf.range(shards, dtype=tf.int64)
+        chosen = variant_of(pass_number, numbers, variants)  # type: ignore[arg-type]
+        files = tf.gather_nd(tf.constant(self._files), tf.stack([chosen, numbers], 1))
+        records = tf.data.Dataset.from_tensor_slices(files).interleave(
+            tf.data.TFRecordDataset, cycle_length=4, block_length=16, num_parallel_calls=2,
+            deterministic=False,
+        )
+
+        def parse(payload: Any) -> tuple[Any, Any]:
+            features = tf.io.parse_single_example(payload, FEATURES)
+            if self.table == "encoded":
+                return features[ImageKey.KEY], features[ImageKey.ENCODED]
+            return features[ImageKey.KEY], decode(features, self._image, self._channels)
+
+        everything = records.map(
+            parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=False
+        ).batch(self.pictures_in_table, drop_remainder=True)
+        keys, table = everything.get_single_element()
+        # Rows lie as they were read; a place in the sorted keys leads to the row.
+        return tf.argsort(keys), table
+
+    def _gather(self, table: Any, ranks: Any) -> Any:
+        """uint8[b,3,H,W,C] of picture ranks int32[b,3]."""
+        position, rows = table
+        found = tf.gather(rows, tf.gather(position, ranks))
+        if self.table == "decoded":
+            return found
+        flat = tf.map_fn(
+            self._decode_one, tf.reshape(found, [-1]),
+            fn_output_signature=tf.TensorSpec(self.picture_shape, tf.uint8),
+        )
+        return tf.reshape(flat, [-1, 3, *self.picture_shape])
+
+    def _decode_one(self, encoded: Any) -> Any:
+        height, width, channels = self.picture_shape
+        features = {
+            ImageKey.ENCODED: encoded,
+            ImageKey.HEIGHT: height,
+            ImageKey.WIDTH: width,
+            ImageKey.CHANNELS: self._image.channels or channels,
+        }
+        return decode(features, self._image, self._channels)
