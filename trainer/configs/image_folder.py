@@ -1,4 +1,4 @@
-"""A class per folder (beans: 3 classes, 1,034 pictures): EfficientNetB0, 20 epochs at 128x128.
+r"""A class per folder (beans: 3 classes, 1,034 pictures): EfficientNetB0, 20 epochs at 128x128.
 
 Global max pooling, dropout 0.5, Adam, 33 steps of 32 pictures a pass. The heavy augmentation
 was done ahead of time, at 384x384 (recipe `photos`). On the device, in training only: resize
@@ -9,7 +9,7 @@ in evaluation; `--config.augment.resize_to=200` shows it at the same size.
 
 Time and accuracy: not measured here.
 
-    python -m preprocess build --source=folders --images=beans --output=DATASET \\
+    python -m preprocess build --source=folders --images=beans --output=DATASET \
         --image_size=384 --recipe=photos --variants=10
     python -m trainer train --config=image_folder --data=DATASET --workdir=RUN
 

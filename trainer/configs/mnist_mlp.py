@@ -1,8 +1,8 @@
 """MNIST digits: Dense 500-500-10, 10 epochs of 59 steps of 1,024 pictures, Adam.
 
-Pixels are divided by 255. Time: not measured here, about a minute on a CPU is expected of
-1.6 million multiplications a picture. Accuracy aimed at: the median of five seeds between
-97.8 and 98.2 % on the test split; the average of fifty models above 98.3 %.
+Pixels are divided by 255; no augmentation. Time and accuracy: not measured here. Aimed at:
+the median test accuracy of five seeds between 97.8 and 98.2 %, the average of fifty models
+above 98.3 %.
 
     python -m preprocess build --source=idx --images=MNIST --encoding=raw --output=DATASET
     python -m trainer train --config=mnist_mlp --data=DATASET --workdir=RUN
