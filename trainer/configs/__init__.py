@@ -1,0 +1,1 @@
+"""The shipped configurations. Each file has `get_config()` and opens with its command."""

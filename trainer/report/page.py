@@ -1,0 +1,227 @@
+"""report.html: one file that needs nothing else, no script and no network, dark or light."""
+
+from __future__ import annotations
+
+import base64
+import html
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from trainer.report.curves import Row, accuracy_name, column, number, prefixes, split_label
+from trainer.report.overfitting import reading
+from trainer.report.page_style import CSS
+from trainer.report.words import (
+    NONE,
+    TRIPLET_CHANCE,
+    duration,
+    figure,
+    interval,
+    percent,
+    verdict,
+)
+
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+# Pictures with a place of their own: their key in `images`, the title, what to look for.
+_PLACES = (
+    (
+        "augmented",
+        "Augmented batch",
+        "Above, pictures as they are stored; below, the same after the layers on the device. "
+        "Look for wrong colours, borders, and labels that no longer hold.",
+    ),
+    (
+        "mistakes",
+        "Mistakes",
+        "Green is what people say, orange what the model says.",
+    ),
+    ("confusion", "Confusion", "Rows are true classes, columns what the model said."),
+)
+
+
+def render_page(
+    report: Mapping[str, Any],
+    history: Sequence[Row],
+    images: Mapping[str, bytes],
+    config: Mapping[str, Any],
+    name: str,
+) -> str:
+    """The page of a run, as HTML text. Everything that comes from outside is escaped.
+
+    Args:
+      report: the content of report.json; what is None or missing is shown as a dash or left out.
+      history: the rows of metrics.jsonl.
+      images: PNG bytes by name: `history`, `augmented`, `mistakes`, `confusion` have their
+        places, others follow under their own names.
+      config: the configuration as nested plain values.
+      name: of the run, shown as its title.
+    """
+    places = {key for key, _, _ in _PLACES} | {"history"}
+    parts = [
+        f"<h1>{_text(name)}</h1>",
+        _verdict(report),
+        _section("Final figures", _final_figures(report)),
+        _section("Curves", _curves(history, images)),
+        *(
+            _section(title, f"<p>{_text(hint)}</p>{_image(images[key], title)}")
+            for key, title, hint in _PLACES
+            if key in images
+        ),
+        *(
+            _section(key, _image(content, key))
+            for key, content in images.items()
+            if key not in places
+        ),
+        _section("Speed", _speed(report, history)),
+        _section("Configuration", _configuration(report, config)),
+    ]
+    body = "\n".join(part for part in parts if part)
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        f"<title>{_text(name)}</title>\n<style>{CSS}</style>\n</head>\n"
+        f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _text(value: Any) -> str:
+    return html.escape(str(value), quote=True)
+
+
+def _section(title: str, content: str) -> str:
+    return f"<section>\n<h2>{_text(title)}</h2>\n{content}\n</section>" if content else ""
+
+
+def _image(content: bytes, description: str) -> str:
+    data = base64.b64encode(content).decode("ascii")
+    return f'<img alt="{_text(description)}" src="data:image/png;base64,{data}">'
+
+
+def _verdict(report: Mapping[str, Any]) -> str:
+    """The verdict sentence, and below it what held the run back, where that is known."""
+    bottleneck = report.get("bottleneck") or {}
+    lines = [f'<p class="verdict">{_text(verdict(report))}</p>']
+    if bottleneck.get("verdict"):
+        lines.append(f'<p class="aside">{_text(bottleneck["verdict"])}</p>')
+    return "\n".join(lines)
+
+
+def _final_figures(report: Mapping[str, Any]) -> str:
+    """A table: a row a split; loss, and accuracy with its interval, of the last and best state."""
+    metrics = report.get("metrics") or {}
+    states = [(key, metrics[key]) for key in ("last", "best") if metrics.get(key)]
+    if not states:
+        return ""
+    rows = [state for _, state in states]
+    accuracy = accuracy_name(rows)
+    chance = percent(TRIPLET_CHANCE) if accuracy == "triplet_accuracy" else ""
+    top = '<th rowspan="2">split</th>'
+    below = ""
+    for key, state in states:
+        epoch = number(state.get("epoch"))
+        title = f"{key} state" + ("" if math.isnan(epoch) else f", epoch {epoch:g}")
+        top += f'<th colspan="3">{_text(title)}</th>'
+        below += f"<th>loss</th><th>{_text(accuracy.replace('_', ' '))}</th><th>95 % interval</th>"
+    if chance:
+        top += '<th rowspan="2">chance</th>'
+    lines = [f"<thead><tr>{top}</tr><tr>{below}</tr></thead><tbody>"]
+    for prefix in [*prefixes(rows)[1:], ""]:
+        cells = f'<th scope="row">{_text(split_label(prefix))}</th>'
+        for state in rows:
+            cells += (
+                f"<td>{figure(state.get(prefix + 'loss'))}</td>"
+                f"<td><b>{percent(state.get(prefix + accuracy))}</b></td>"
+                f"<td>{interval(state.get(f'{prefix}{accuracy}_interval')) or NONE}</td>"
+            )
+        lines.append(f"<tr>{cells}{f'<td>{chance}</td>' if chance else ''}</tr>")
+    return f'<div class="wide"><table>{"".join(lines)}</tbody></table></div>'
+
+
+def _curves(history: Sequence[Row], images: Mapping[str, bytes]) -> str:
+    picture = _image(images["history"], "Curves over epochs") if "history" in images else ""
+    hint = (
+        "Training is drawn half an epoch to the left: it is an average over the epoch, "
+        "validation is measured at its end. Shaded: 95 % intervals."
+    )
+    return f"<p>{_text(reading(history))}</p>{picture}<p class='hint'>{_text(hint)}</p>"
+
+
+def _speed(report: Mapping[str, Any], history: Sequence[Row]) -> str:
+    bottleneck = report.get("bottleneck") or {}
+    facts = [
+        ("images a second", figure(report.get("images_per_second"))),
+        ("a step, median", _with_unit(figure(_median(history, "step_ms")), "ms")),
+        ("input wait", percent(_median(history, "input_wait_fraction"))),
+        ("input tax", percent(bottleneck.get("input_tax"))),
+        ("slowest stage", _text(bottleneck.get("stage") or NONE)),
+        ("steps", figure(report.get("steps"))),
+        ("wall time", duration(report.get("seconds"))),
+    ]
+    tiles = "".join(f"<div><dt>{label}</dt><dd>{value}</dd></div>" for label, value in facts)
+    advice = "".join(f"<li>{_text(each)}</li>" for each in bottleneck.get("advice") or [])
+    return (
+        f'<dl class="tiles">{tiles}</dl>{_shares(bottleneck.get("shares") or {})}'
+        + (f"<ul>{advice}</ul>" if advice else "")
+        + _source(bottleneck.get("source"))
+    )
+
+
+def _source(source: Any) -> str:
+    told = {
+        "loop": "the training loop's own clock, which knows the wait for input only",
+        "phases": "timing each phase by itself",
+        "profile": "a trace of some steps",
+    }.get(str(source))
+    return f"<p class='hint'>Measured by {told}.</p>" if told else ""
+
+
+def _shares(shares: Mapping[str, Any]) -> str:
+    """The share of a step by stage as bars, the largest first."""
+    known = {stage: number(share) for stage, share in shares.items()}
+    known = {stage: share for stage, share in known.items() if not math.isnan(share)}
+    rows = "".join(
+        f'<tr><th scope="row">{_text(stage)}</th><td class="bar">'
+        f'<span style="width:{min(100.0, max(0.0, 100 * share)):.1f}%"></span></td>'
+        f"<td>{percent(share)}</td></tr>"
+        for stage, share in sorted(known.items(), key=lambda item: -item[1])
+    )
+    return f'<table class="bars"><tbody>{rows}</tbody></table>' if rows else ""
+
+
+def _configuration(report: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    rows = "".join(
+        f'<tr><th scope="row"><code>{_text(key)}</code></th><td><code>{_text(value)}</code></td></tr>'
+        for key, value in _flat(config)
+    )
+    digest = report.get("weights_digest")
+    line = f"<p class='hint'>weights <code>{_text(digest)}</code></p>" if digest else ""
+    return (
+        f"<details><summary>every key and its value</summary><table>{rows}</table></details>{line}"
+    )
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            found += _flat(value, f"{prefix}{key}.")
+        else:
+            found.append((f"{prefix}{key}", value))
+    return found
+
+
+def _median(history: Sequence[Row], name: str) -> float:
+    """Of the epochs after the first, which carries the start-up; of that one if it is alone."""
+    values = column(history, name)
+    values = values[1:] if len(values) > 1 else values
+    values = values[np.isfinite(values)]
+    return float(np.median(values)) if len(values) else math.nan
+
+
+def _with_unit(text: str, unit: str) -> str:
+    return text if text == NONE else f"{text} {unit}"

@@ -1,0 +1,91 @@
+"""Figures as a reader wants them: per cent with an interval, times, and the verdict sentence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from trainer.report.curves import Row, accuracy_name, number, prefixes, split_label
+
+NONE = "–"
+TRIPLET_CHANCE = 1 / 3
+
+
+def percent(value: Any) -> str:
+    """0.7123 -> `71.2 %`; a dash where there is no number."""
+    share = number(value)
+    return NONE if math.isnan(share) else f"{100 * share:.1f} %"
+
+
+def figure(value: Any, digits: int = 4) -> str:
+    """A number with `digits` significant digits, thousands set apart."""
+    amount = number(value)
+    if math.isnan(amount):
+        return NONE
+    if amount == round(amount) or abs(amount) >= 10 ** (digits - 1):
+        return f"{amount:,.0f}"
+    return f"{amount:.{digits}g}"
+
+
+def interval(value: Any) -> str:
+    """`[0.70, 0.73]` -> `70.0 to 73.0 %`; empty where there is none."""
+    bounds = _bounds(value)
+    return "" if bounds is None else f"{100 * bounds[0]:.1f} to {100 * bounds[1]:.1f} %"
+
+
+def duration(seconds: Any) -> str:
+    """Seconds in the two largest units: `3 min 10 s`, `2 h 5 min`."""
+    amount = number(seconds)
+    if math.isnan(amount):
+        return NONE
+    if amount < 10:
+        return f"{amount:.1f} s"
+    minutes, rest = divmod(round(amount), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def verdict(report: Mapping[str, Any]) -> str:
+    """The sentence a report opens with: the figure, its interval, how it stands to chance."""
+    last = (report.get("metrics") or {}).get("last") or {}
+    after = f"after {figure(report.get('epochs'))} epochs ({duration(report.get('seconds'))})"
+    headline = headline_metric(last)
+    if headline is None:
+        return f"No accuracy was measured {after}."
+    prefix, name = headline
+    split = "the training split" if not prefix else f"split {split_label(prefix)}"
+    if prefix == "val_":
+        split = "the validation split"
+    said = (
+        f"{name.replace('_', ' ').capitalize()} {percent(last[prefix + name])} on {split} {after}"
+    )
+    bounds = _bounds(last.get(f"{prefix}{name}_interval"))
+    if bounds is None:
+        return f"{said}; its interval was not measured."
+    said += f"; 95 % interval {interval(bounds)}"
+    if name != "triplet_accuracy":
+        return f"{said}."
+    if bounds[0] > TRIPLET_CHANCE:
+        return f"{said}, all of it above chance (33.3 %)."
+    if bounds[1] < TRIPLET_CHANCE:
+        return f"{said}, all of it below chance (33.3 %): look at the votes and the distances."
+    return f"{said}, which includes chance (33.3 %): nothing learned can be shown yet."
+
+
+def headline_metric(row: Row) -> tuple[str, str] | None:
+    """(prefix, accuracy name) of the first split that has an accuracy, training as the last."""
+    name = accuracy_name([row])
+    for prefix in [*prefixes([row])[1:], ""]:
+        if not math.isnan(number(row.get(prefix + name))):
+            return prefix, name
+    return None
+
+
+def _bounds(value: Any) -> tuple[float, float] | None:
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
+        return None
+    low, high = number(value[0]), number(value[1])
+    return None if math.isnan(low) or math.isnan(high) else (low, high)
