@@ -194,8 +194,11 @@ def _shares(shares: Mapping[str, Any]) -> str:
 
 
 def _configuration(report: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    if not config:
+        return ""
     rows = "".join(
-        f'<tr><th scope="row"><code>{_text(key)}</code></th><td><code>{_text(value)}</code></td></tr>'
+        f'<tr><th scope="row"><code>{_text(key)}</code></th>'
+        f"<td><code>{_text(value)}</code></td></tr>"
         for key, value in _flat(config)
     )
     digest = report.get("weights_digest")

@@ -9,13 +9,14 @@ from typing import Any
 from trainer.report.curves import Row, accuracy_name, number, prefixes, split_label
 
 NONE = "–"
+_SPACE = "\N{NO-BREAK SPACE}"  # between a number and its unit
 TRIPLET_CHANCE = 1 / 3
 
 
 def percent(value: Any) -> str:
     """0.7123 -> `71.2 %`; a dash where there is no number."""
     share = number(value)
-    return NONE if math.isnan(share) else f"{100 * share:.1f} %"
+    return NONE if math.isnan(share) else f"{100 * share:.1f}{_SPACE}%"
 
 
 def figure(value: Any, digits: int = 4) -> str:
@@ -31,7 +32,7 @@ def figure(value: Any, digits: int = 4) -> str:
 def interval(value: Any) -> str:
     """`[0.70, 0.73]` -> `70.0 to 73.0 %`; empty where there is none."""
     bounds = _bounds(value)
-    return "" if bounds is None else f"{100 * bounds[0]:.1f} to {100 * bounds[1]:.1f} %"
+    return "" if bounds is None else f"{100 * bounds[0]:.1f} to {100 * bounds[1]:.1f}{_SPACE}%"
 
 
 def duration(seconds: Any) -> str:
@@ -40,39 +41,47 @@ def duration(seconds: Any) -> str:
     if math.isnan(amount):
         return NONE
     if amount < 10:
-        return f"{amount:.1f} s"
+        return f"{amount:.1f}{_SPACE}s"
     minutes, rest = divmod(round(amount), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+        return f"{hours}{_SPACE}h {minutes}{_SPACE}min"
+    seconds_left = f"{rest}{_SPACE}s"
+    return f"{minutes}{_SPACE}min {seconds_left}" if minutes else seconds_left
 
 
 def verdict(report: Mapping[str, Any]) -> str:
     """The sentence a report opens with: the figure, its interval, how it stands to chance."""
     last = (report.get("metrics") or {}).get("last") or {}
-    after = f"after {figure(report.get('epochs'))} epochs ({duration(report.get('seconds'))})"
+    after = _after(report)
     headline = headline_metric(last)
     if headline is None:
-        return f"No accuracy was measured {after}."
+        return f"No accuracy was measured{after}."
     prefix, name = headline
-    split = "the training split" if not prefix else f"split {split_label(prefix)}"
-    if prefix == "val_":
-        split = "the validation split"
-    said = (
-        f"{name.replace('_', ' ').capitalize()} {percent(last[prefix + name])} on {split} {after}"
-    )
+    split = f"the {split_label(prefix)} split" if prefix in ("", "val_") else split_label(prefix)
+    metric = name.replace("_", " ").capitalize()
+    said = f"{metric} {percent(last[prefix + name])} on {split}{after}"
     bounds = _bounds(last.get(f"{prefix}{name}_interval"))
     if bounds is None:
         return f"{said}; its interval was not measured."
-    said += f"; 95 % interval {interval(bounds)}"
+    said += f"; 95{_SPACE}% interval {interval(bounds)}"
     if name != "triplet_accuracy":
         return f"{said}."
+    chance = f"chance ({percent(TRIPLET_CHANCE)})"
     if bounds[0] > TRIPLET_CHANCE:
-        return f"{said}, all of it above chance (33.3 %)."
+        return f"{said}, all of it above {chance}."
     if bounds[1] < TRIPLET_CHANCE:
-        return f"{said}, all of it below chance (33.3 %): look at the votes and the distances."
-    return f"{said}, which includes chance (33.3 %): nothing learned can be shown yet."
+        return f"{said}, all of it below {chance}: look at the votes and the distances."
+    return f"{said}, which includes {chance}: nothing learned can be shown yet."
+
+
+def _after(report: Mapping[str, Any]) -> str:
+    epochs, seconds = number(report.get("epochs")), number(report.get("seconds"))
+    if math.isnan(epochs):
+        return ""
+    unit = "epoch" if epochs == 1 else "epochs"
+    time = "" if math.isnan(seconds) else f" ({duration(seconds)})"
+    return f" after {epochs:,.0f} {unit}{time}"
 
 
 def headline_metric(row: Row) -> tuple[str, str] | None:

@@ -1,0 +1,136 @@
+"""The shipped configurations: each loads, and holds the numbers of the course it stands for."""
+
+import ast
+import json
+import os
+
+import pytest
+from absl import flags
+
+from trainer.commands import presets
+from trainer.config import load_config, preset_names, preset_summary
+from trainer.config_files import CONFIGS
+from trainer.config_keys import HUB_HANDLE, get
+from trainer.errors import UsageError
+
+EXPECTED = {
+    # 200 training and 200 validation batches of 64, embedding 128, scale 1, no augmentation.
+    "fec_triplet": {
+        "task": "triplet",
+        "epochs": 25,
+        "steps_per_epoch": 200,
+        "validation_steps": 200,
+        "batch_size": 64,
+        "image_size": 160,
+        "model.backbone": HUB_HANDLE,
+        "model.dropout": 0.4,
+        "model.embedding_size": 128,
+        "model.scale": 1.0,
+        "model.trainable": "all",
+        "loss.delta": 0.5,
+        "optimizer.name": "adabound",
+        "optimizer.learning_rate": 1e-3,
+        "optimizer.final_learning_rate": 0.1,
+        "optimizer.schedule": "",
+        "augment.enabled": False,
+        "data.variants": 1,
+    },
+    "fec_triplet_augmented": {
+        "task": "triplet",
+        "image_size": 160,
+        "augment.enabled": True,
+        "data.variants": 0,
+        "steps_per_epoch": 0,
+    },
+    "image_folder": {
+        "task": "classification",
+        "epochs": 20,
+        "steps_per_epoch": 0,
+        "batch_size": 32,
+        "image_size": 128,
+        "model.backbone": "keras:EfficientNetB0",
+        "model.pooling": "max",
+        "model.dropout": 0.5,
+        "optimizer.name": "adam",
+        "augment.resize_to": 300,
+        "augment.crop": 200,
+        "augment.flip": True,
+        "augment.cutout": 100,
+        "augment.rotation": 0.1,
+        "data.validation_splits": ("validation",),
+    },
+    "mnist_mlp": {
+        "task": "classification",
+        "epochs": 10,
+        "steps_per_epoch": 0,
+        "batch_size": 1024,
+        "image_size": 28,
+        "model.backbone": "mlp",
+        "model.channels": 1,
+        "model.dropout": 0.0,
+        "optimizer.name": "adam",
+        "optimizer.learning_rate": 1e-3,
+        "augment.enabled": False,
+    },
+    "demo": {
+        "task": "triplet",
+        "model.backbone": "cnn",
+        "image_size": 64,
+        "model.embedding_size": 16,
+        "virtual_replicas": 2,
+        "augment.enabled": True,
+    },
+}
+
+
+def test_the_presets_of_the_contract_are_there():
+    assert set(preset_names()) == set(EXPECTED)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_preset_holds_its_numbers(name):
+    config = load_config(name)
+    assert {key: get(config, key) for key in EXPECTED[name]} == EXPECTED[name]
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_preset_loads_by_name_and_by_path_alike(name):
+    by_path = load_config(os.path.join(CONFIGS, f"{name}.py"))
+    assert by_path.to_dict() == load_config(name).to_dict()
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_preset_opens_with_its_command_and_what_it_costs(name):
+    with open(os.path.join(CONFIGS, f"{name}.py"), encoding="utf-8") as file:
+        text = ast.get_docstring(ast.parse(file.read()))
+    assert f"--config={name} --data=DATASET --workdir=RUN" in text
+    assert "Time and accuracy:" in text
+    assert preset_summary(name) == text.splitlines()[0]
+
+
+def run(monkeypatch, capsys, *words: str) -> str:
+    monkeypatch.setattr(presets, "FLAGS", flags.FLAGS)
+    rest = flags.FLAGS(["presets", *words])
+    try:
+        presets.main(rest)
+    finally:
+        flags.FLAGS.unparse_flags()
+        flags.FLAGS["json"].unparse()
+    return capsys.readouterr().out
+
+
+def test_the_command_prints_a_line_a_preset(monkeypatch, capsys):
+    lines = run(monkeypatch, capsys).splitlines()
+    assert [line.split()[0] for line in lines] == preset_names()
+    assert all(preset_summary(line.split()[0]) in line for line in lines)
+
+
+def test_the_command_prints_one_json_object(monkeypatch, capsys):
+    assert json.loads(run(monkeypatch, capsys, "--json")) == {
+        name: preset_summary(name) for name in preset_names()
+    }
+
+
+def test_the_command_takes_no_argument(monkeypatch, capsys):
+    with pytest.raises(UsageError, match="demo"):
+        run(monkeypatch, capsys, "demo")
