@@ -9,7 +9,11 @@ import pytest
 
 @functools.cache
 def _two_cpus() -> None:
-    """Split the CPU in two; TensorFlow allows it before its first operation only."""
+    """Split the CPU in two.
+
+    TensorFlow allows it before its first operation only, so no test module may run one at import,
+    such as an optimizer or a tensor among the values of a parametrize.
+    """
     import tensorflow as tf
 
     cpu = tf.config.list_physical_devices("CPU")[0]

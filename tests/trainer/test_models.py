@@ -1,0 +1,259 @@
+import ml_collections
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from trainer import randomness
+from trainer.errors import ConfigError
+from trainer.models import backbone, build_model, pixels
+from trainer.models.backbones import keras_applications, keras_family
+
+RNG = np.random.default_rng(0)
+
+
+def pictures(size=32, channels=3, count=2):
+    return RNG.integers(0, 256, (count, size, size, channels)).astype("uint8")
+
+
+def configured(task="classification", image_size=32, **model):
+    """A configuration with the keys that a model reads."""
+    keys = {
+        "backbone": "cnn",
+        "weights": "",
+        "pooling": "avg",
+        "pixel_range": "",
+        "channels": 3,
+        "dropout": 0.4,
+        "embedding_size": 16,
+        "scale": 1.0,
+        "trainable": "all",
+    }
+    return ml_collections.ConfigDict(
+        {"task": task, "image_size": image_size, "model": {**keys, **model}}
+    )
+
+
+def seeded(config, classes, seed=0):
+    tf.keras.utils.set_random_seed(seed)
+    return build_model(config, classes)
+
+
+MLP = {"backbone": "mlp", "channels": 1}
+KERAS = {"backbone": "keras:MobileNetV2"}
+each_backbone = pytest.mark.parametrize("model", [{}, MLP, KERAS], ids=["cnn", "mlp", "keras"])
+
+
+@each_backbone
+def test_a_saved_model_gives_the_same_outputs(model, tmp_path):
+    config = configured(**model)
+    built = seeded(config, 5)
+    images = pictures(channels=config.model.channels)
+    built.save(tmp_path / "model.keras")
+    loaded = tf.keras.models.load_model(tmp_path / "model.keras")
+    outputs = built(images, training=False)
+    assert outputs.shape == (2, 5) and outputs.dtype == tf.float32
+    np.testing.assert_array_equal(loaded(images, training=False), outputs)
+    # Loaded layers keep their labels, so training goes on with the same numbers.
+    if not model:
+        with randomness.keyed(0, 0, [0, 1], 2):
+            np.testing.assert_array_equal(
+                loaded(images, training=True), built(images, training=True)
+            )
+
+
+@each_backbone
+def test_first_weights_are_a_function_of_the_seed(model):
+    first, again, other = (seeded(configured(**model), 5, seed).get_weights() for seed in (1, 1, 2))
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+def test_bytes_and_floats_of_0_to_255_are_the_same_picture():
+    model, images = seeded(configured(), 5), pictures()
+    np.testing.assert_array_equal(model(images), model(images.astype("float32")))
+
+
+def test_embeddings_lie_on_a_sphere_of_the_scale():
+    model = seeded(configured(task="triplet", scale=4.0), None)
+    embeddings = model(pictures(count=6))
+    assert embeddings.shape == (6, 16)
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 4.0, rtol=1e-6)
+
+
+def test_the_head_drops_features_in_training_by_key():
+    model, images = seeded(configured(dropout=0.5), 5), pictures()
+
+    def train(step):
+        with randomness.keyed(0, tf.constant(step, tf.int64), [0, 1], 2):
+            return model(images, training=True).numpy()
+
+    assert (train(0) != train(1)).any()
+    np.testing.assert_array_equal(train(0), train(0))
+    with pytest.raises(randomness.NotKeyedError):
+        model(images, training=True)
+
+
+def test_the_small_network_is_small_and_has_no_batch_statistics():
+    model = seeded(configured(image_size=64), 5)
+    assert 100_000 < model.count_params() < 200_000
+    assert len(model.trainable_weights) == len(model.weights)
+
+
+def test_mnist_network_is_500_500_10():
+    """784 * 500 + 500, 500 * 500 + 500, 500 * 10 + 10 = 648,010 weights."""
+    assert seeded(configured(image_size=28, **MLP), 10).count_params() == 648_010
+
+
+def test_a_frozen_backbone_leaves_the_head_to_train():
+    model = seeded(configured(trainable="head", **KERAS), 5)
+    assert [w.name for w in model.trainable_weights] == ["logits/kernel:0", "logits/bias:0"]
+    images = pictures()
+    body = model.get_layer("backbone")
+    # BatchNorm is frozen too: training and inference agree.
+    np.testing.assert_array_equal(body(images, training=True), body(images, training=False))
+
+
+@pytest.mark.parametrize("name", ["cnn", "keras:MobileNetV2"])
+def test_pooling_is_mean_or_maximum_over_places(name):
+    average, maximum = (backbone(name, 64, pooling=pooling) for pooling in ("avg", "max"))
+    maximum.set_weights(average.get_weights())
+    images = pictures(64).astype("float32")
+    assert (maximum(images).numpy() >= average(images).numpy()).all()
+    assert (maximum(images).numpy() > average(images).numpy()).any()
+
+
+def test_mixed_precision_reaches_the_backbone_and_not_the_head():
+    tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        model = seeded(configured(task="triplet"), None)
+    finally:
+        tf.keras.mixed_precision.set_global_policy("float32")
+    body = model.get_layer("backbone")
+    assert body.get_layer("conv_0").compute_dtype == "bfloat16"
+    assert body.get_layer("range").compute_dtype == "float32"
+    assert model.get_layer("embedding").compute_dtype == "float32"
+    embeddings = model(pictures())
+    assert embeddings.dtype == tf.float32
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["cnn", "keras:MobileNetV2"])
+def test_channels_last_whatever_the_user_s_keras_json_says(name):
+    tf.keras.backend.set_image_data_format("channels_first")
+    try:
+        model = backbone(name, 32)
+        assert tf.keras.backend.image_data_format() == "channels_first"
+    finally:
+        tf.keras.backend.set_image_data_format("channels_last")
+    assert model(pictures().astype("float32")).shape[0] == 2
+    formats = [getattr(layer, "data_format", None) for layer in model.submodules]
+    assert "channels_first" not in formats and "channels_last" in formats
+
+
+def test_grey_pictures_become_rgb_for_networks_of_others():
+    model = backbone("keras:MobileNetV2", 32, channels=1)
+    grey = pictures(channels=1).astype("float32")
+    colour = tf.keras.Model(model.layers[1].output, model.output)
+    np.testing.assert_array_equal(model(grey), colour((np.repeat(grey, 3, -1) - 127.5) / 127.5))
+
+
+def test_every_network_of_keras_has_a_pixel_range():
+    families = {keras_family(build) for build in keras_applications().values()}
+    assert families == set(pixels.KERAS_FAMILIES)
+    assert set(pixels.KERAS_FAMILIES.values()) <= set(pixels.RANGES)
+
+
+@pytest.mark.parametrize("family", pixels.KERAS_FAMILIES)
+def test_ranges_are_those_of_keras_s_own_preprocessing(family):
+    """Its preprocess_input is the identity where the network rescales inside."""
+    images = pictures().astype("float32")
+    expected = getattr(tf.keras.applications, family).preprocess_input(images.copy())
+    ours = pixels.Pixels(pixels.KERAS_FAMILIES[family])(images)
+    np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [("EfficientNetB0", "Rescaling"), ("EfficientNetV2B0", "Rescaling"), ("MobileNetV2", "Conv2D")],
+)
+def test_networks_of_the_identity_range_do_rescale_inside(name, first):
+    """The first layer after the input rescales where the table says so, and not otherwise."""
+    network = getattr(tf.keras.applications, name)(
+        include_top=False, weights=None, input_shape=(32, 32, 3)
+    )
+    assert type(network.layers[1]).__name__ == first
+    inside = pixels.KERAS_FAMILIES[keras_family(getattr(tf.keras.applications, name))] == "0..255"
+    assert inside == (first == "Rescaling")
+
+
+def test_a_pixel_range_of_the_user_s_replaces_the_table_s():
+    body = backbone("cnn", 32, pixel_range="0..1")
+    np.testing.assert_allclose(body.get_layer("range")(np.full((1, 2, 2, 3), 255)), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"backbone": "resnet"}, "keras:NAME"),
+        ({"backbone": "keras:"}, "keras:NAME"),
+        ({"backbone": "keras:EficientNetV2B0"}, "near ones: .*EfficientNetV2B0"),
+        ({"backbone": "keras:InceptionV3"}, "image_size=32"),
+        ({"pooling": "sum"}, "avg, max"),
+        ({"trainable": "tail"}, "all, head"),
+        ({"pixel_range": "0-1"}, "0..255"),
+        ({"pixel_range": "torch", "channels": 1}, "3 channels"),
+        ({"weights": "imagenet"}, "keras: backbones"),
+        ({"weights": "nowhere.h5"}, "nowhere.h5: no such"),
+    ],
+)
+def test_what_cannot_be_is_named(changes, match):
+    with pytest.raises(ConfigError, match=match) as caught:
+        build_model(configured(**changes), 5)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("task", "classes"), [("triplet", 5), ("classification", None)])
+def test_a_task_the_dataset_is_not_for_is_refused(task, classes):
+    with pytest.raises(ConfigError, match=f"task={task}"):
+        build_model(configured(task=task), classes)
+
+
+@pytest.mark.parametrize("name", ["EFFICIENTNETV2B0", "efficientnetv2b0"])
+def test_names_of_networks_are_taken_in_any_case(name):
+    assert backbone(f"keras:{name}", 32).output_shape == (None, 1280)
+
+
+def test_weights_come_from_a_file_a_saved_model_or_a_run(tmp_path):
+    """Another head on top: only the backbone is taken over."""
+    source = seeded(configured(), 5, seed=1)
+    body = source.get_layer("backbone").get_weights()
+    (tmp_path / "model").mkdir()
+    source.save(tmp_path / "model" / "model.keras")
+    source.get_layer("backbone").save_weights(tmp_path / "body.weights.h5")
+    places = [tmp_path, tmp_path / "model" / "model.keras", tmp_path / "body.weights.h5"]
+    for place in places:
+        taken = seeded(configured(task="triplet", weights=str(place)), None, seed=2)
+        for ours, theirs in zip(taken.get_layer("backbone").get_weights(), body, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    seeded(configured(**MLP), 5).save(tmp_path / "mlp.keras")
+    with pytest.raises(ConfigError, match="does not fit"):
+        build_model(configured(weights=str(tmp_path / "mlp.keras")), 5)
+    (tmp_path / "torn.weights.h5").write_bytes(b"not weights")
+    with pytest.raises(ConfigError, match="does not fit"):
+        build_model(configured(weights=str(tmp_path / "torn.weights.h5")), 5)
+
+
+def test_imagenet_weights_that_cannot_be_fetched_name_the_ways_out(monkeypatch, capsys):
+    """Keras turns a failed download into a bare Exception; a stand-in for its download does so."""
+
+    def fail(*_, **__):
+        print("Downloading data from ...")
+        raise Exception("URL fetch failure on https://example.invalid: None")
+
+    monkeypatch.setattr("keras.src.utils.data_utils.get_file", fail)
+    with pytest.raises(ConfigError, match=r"imagenet of MobileNetV2 .*model.weights=''"):
+        backbone("keras:MobileNetV2", 96, weights="imagenet")
+    assert capsys.readouterr().out == ""

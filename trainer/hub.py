@@ -1,0 +1,126 @@
+"""The only module that imports tensorflow-hub, and the only one that talks to a model server.
+
+`hub.KerasLayer` does not work with Keras 3, so the day TensorFlow moves on, this file is what has
+to go. It is imported at first use: most runs never need it.
+
+TensorFlow itself can hang for minutes on a handle that cannot be reached, and cannot be
+interrupted then. So a remote handle is probed first, with a time limit, in a thread that is left
+behind if it does not come back.
+"""
+
+import hashlib
+import os
+import tempfile
+import threading
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from trainer.errors import ConfigError
+from trainer.layers.base import PACKAGE
+
+PROBE_SECONDS = 10.0
+WAYS_OUT = (
+    "without a network take model.backbone=keras:EfficientNetV2B0 with model.weights='', or "
+    "hub:PATH of a SavedModel on disk, or set TFHUB_CACHE_DIR to a folder that holds this handle"
+)
+
+
+def probe_url(handle: str) -> str | None:
+    """The address that tells whether a handle can be had; None for a local path."""
+    if handle.startswith("gs://"):
+        return f"https://storage.googleapis.com/{handle.removeprefix('gs://')}/saved_model.pb"
+    return handle if handle.startswith(("https://", "http://")) else None
+
+
+def probe(url: str, seconds: float = PROBE_SECONDS) -> str | None:
+    """What is wrong with a server, in words, within `seconds`; None when it answers.
+
+    Only "no such thing" counts against a server that does answer: a bucket that wants
+    credentials, or a server without HEAD, is left to TensorFlow. Proxies of the environment are
+    used, as TensorFlow does.
+    """
+    problems: list[str | None] = []
+
+    def ask() -> None:
+        request = urllib.request.Request(url, method="HEAD")
+        try:
+            urllib.request.urlopen(request, timeout=seconds).close()
+            problems.append(None)
+        except urllib.error.HTTPError as error:
+            problems.append("not found" if error.code in (404, 410) else None)
+        except (OSError, ValueError) as error:
+            problems.append(str(getattr(error, "reason", error)))
+
+    # A thread on top of the socket's own limit, which does not cover looking up the name.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return problems[0] if problems else f"no answer within {seconds:g} s"
+
+
+def _is_cached(handle: str) -> bool:
+    """Whether tensorflow-hub has the handle on disk: a folder named by the handle's sha1.
+
+    Only archives are cached (https, and gs:// ones ending in .tar.gz): a gs:// folder is read in
+    place each time.
+    """
+    folder = os.environ.get("TFHUB_CACHE_DIR") or Path(tempfile.gettempdir(), "tfhub_modules")
+    return Path(folder, hashlib.sha1(handle.encode()).hexdigest()).is_dir()
+
+
+def check_handle(handle: str, seconds: float = PROBE_SECONDS) -> None:
+    """Make sure that a handle can be had before TensorFlow waits for it.
+
+    Raises:
+      ConfigError: a path that is no SavedModel, or a handle that cannot be reached.
+    """
+    url = probe_url(handle)
+    if url is None:
+        if not Path(handle, "saved_model.pb").is_file():
+            raise ConfigError(
+                f"model.backbone=hub:{handle}: no SavedModel there (saved_model.pb); {WAYS_OUT}"
+            )
+        return
+    problem = None if _is_cached(handle) else probe(url, seconds)
+    if problem:
+        raise ConfigError(f"model.backbone=hub:{handle} cannot be reached ({problem}); {WAYS_OUT}")
+
+
+@tf.keras.saving.register_keras_serializable(package=PACKAGE)
+class HubFeatures(tf.keras.layers.Layer):
+    """A module of TF-Hub that turns pictures into feature vectors.
+
+    A saved model holds the handle and the weights: loading it needs the module again.
+
+    Attributes:
+      handle: gs:// or https:// address, or the path of a SavedModel.
+
+    Raises:
+      ConfigError: the handle cannot be had, or is not a module of this kind.
+    """
+
+    def __init__(self, handle: str, **kwargs: Any) -> None:
+        super().__init__(**{"dtype": "float32", **kwargs})
+        check_handle(handle)
+        import tensorflow_hub
+
+        self.handle = handle
+        try:
+            self.module = tensorflow_hub.KerasLayer(handle, trainable=True, dtype="float32")
+        except (OSError, ValueError, RuntimeError, AttributeError, tf.errors.OpError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ConfigError(
+                f"model.backbone=hub:{handle} cannot be loaded ({reason}); {WAYS_OUT}"
+            ) from error
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Returns float32 [N, F] of pictures [N, S, S, 3] in the module's range."""
+        return self.module(inputs, training=training)
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments to build this layer again."""
+        return {**super().get_config(), "handle": self.handle}

@@ -1,0 +1,39 @@
+"""Heads: from features to embeddings or logits, in float32 under every precision policy."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from trainer.layers import KeyedDropout, L2Normalize, Scale
+
+
+def class_head(features: Any, dropout: float, classes: int) -> Any:
+    """Dropout and a dense layer.
+
+    Args:
+      features: float [N, F].
+      dropout: rate, 0 to 1.
+      classes: number of classes.
+
+    Returns:
+      float32 [N, classes] logits.
+    """
+    features = KeyedDropout(dropout, name="head_dropout")(features)
+    return tf.keras.layers.Dense(classes, dtype="float32", name="logits")(features)
+
+
+def embedding_head(features: Any, dropout: float, size: int, scale: float) -> Any:
+    """Dropout, a dense layer, and onto the sphere of radius `scale`.
+
+    Args:
+      features: float [N, F].
+      dropout: rate, 0 to 1.
+      size: dimensions E of the embedding.
+      scale: length of every embedding.
+
+    Returns:
+      float32 [N, E].
+    """
+    features = KeyedDropout(dropout, name="head_dropout")(features)
+    embeddings = tf.keras.layers.Dense(size, dtype="float32", name="embedding")(features)
+    return Scale(scale, name="scale")(L2Normalize(name="normalize")(embeddings))
