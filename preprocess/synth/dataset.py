@@ -203,8 +203,9 @@ def _prepare(folder: Path) -> Path:
         (folder / IMAGES_FOLDER).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--output={folder} cannot be made: {error.strerror}") from error
-    for stale in (*(folder / IMAGES_FOLDER).glob("face_*.jpg"), *folder.glob("*.csv")):
-        stale.unlink()
+    tables = folder / TABLE_FILE, folder / TRUTH_FILE
+    for stale in (*tables, *(folder / IMAGES_FOLDER).glob("face_*.jpg")):
+        stale.unlink(missing_ok=True)
     return folder
 
 
