@@ -39,7 +39,7 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"II*\0", b"MM\0*")
 _PNG_HEADER = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 # A marker of a JPEG: not a stuffed zero, a fill byte or a restart, which belong to the pixels.
-_JPEG_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.DOTALL)
 _JPEG_SCAN, _JPEG_END = 0xDA, 0xD9
 # Frame types that every decoder reads: baseline, extended and progressive Huffman.
 _JPEG_PLAIN_FRAMES = (0xC0, 0xC1, 0xC2)
@@ -109,15 +109,18 @@ def _decode(data: bytes) -> Decoded:
         picture.load()
         orientation = _orientation(picture)
         encoding = {"JPEG": "jpeg", "PNG": "png"}.get(picture.format or "")
-        verbatim = orientation not in _UPRIGHT and _is_plain(data, picture)
+        check = {"jpeg": _check_jpeg, "png": _check_png}.get(encoding or "")
+        verbatim = (
+            check is not None
+            and check(data)
+            and orientation not in _UPRIGHT
+            and picture.mode in ("L", "RGB")
+            and not picture.has_transparency_data
+        )
         flat = _to_grey_or_rgb(picture)
         if orientation in _UPRIGHT:
             flat = flat.transpose(_UPRIGHT[orientation])
         pixels = np.array(flat, np.uint8)
-    if encoding == "png":
-        _check_png(data)
-    if encoding == "jpeg":
-        _check_jpeg(data)
     return Decoded(pixels.reshape(*pixels.shape[:2], -1), encoding, verbatim)
 
 
@@ -163,20 +166,12 @@ def _to_grey_or_rgb(picture: Image.Image) -> Image.Image:
     return picture.convert("RGB")
 
 
-def _is_plain(data: bytes, picture: Image.Image) -> bool:
-    """Whether any decoder reads these pixels from these bytes: 8-bit grey or RGB, no alpha."""
-    if picture.mode not in ("L", "RGB") or picture.has_transparency_data:
-        return False
-    if picture.format == "PNG":
-        depth, colour_type = data[24], data[25]
-        return data.startswith(_PNG_HEADER) and depth == 8 and colour_type in (0, 2)
-    if picture.format == "JPEG":
-        return any(marker in _JPEG_PLAIN_FRAMES for marker in _jpeg_markers(data))
-    return False
+def _check_jpeg(data: bytes) -> bool:
+    """Whether this is a kind of JPEG that every decoder reads.
 
-
-def _check_jpeg(data: bytes) -> None:
-    """A damaged byte may look like a marker: libjpeg ends the pixels there, TensorFlow refuses."""
+    Refuses one with a stray marker: a damaged byte among the pixels may look like one. libjpeg
+    ends the picture there and leaves the rest grey, TensorFlow refuses it.
+    """
     markers = _jpeg_markers(data)
     behind = markers[markers.index(_JPEG_SCAN) :] if _JPEG_SCAN in markers else []
     stray = [marker for marker in behind if marker not in _JPEG_AFTER_SCAN]
@@ -184,6 +179,7 @@ def _check_jpeg(data: bytes) -> None:
         raise Refused(Reason.DAMAGED_PICTURE, f"marker 0x{stray[0]:02X} amid a JPEG's pixels")
     if _JPEG_END not in behind:
         raise Refused(Reason.DAMAGED_PICTURE, "a JPEG without its end")
+    return any(marker in _JPEG_PLAIN_FRAMES for marker in markers)
 
 
 def _jpeg_markers(data: bytes) -> list[int]:
@@ -191,15 +187,19 @@ def _jpeg_markers(data: bytes) -> list[int]:
     markers: list[int] = []
     at = 2
     while match := _JPEG_MARKER.search(data, at):
-        markers.append(match[1][0])
+        at = match.end()
+        markers.append(data[at - 1])
         if markers[-1] == _JPEG_END:
             break
-        at = match.end() + int.from_bytes(data[match.end() : match.end() + 2], "big")
+        at += int.from_bytes(data[at : at + 2], "big")
     return markers
 
 
-def _check_png(data: bytes) -> None:
-    """Pillow passes wrong checksums of pixel data and a missing end; TensorFlow does not."""
+def _check_png(data: bytes) -> bool:
+    """Whether this is a PNG of 8-bit grey or RGB.
+
+    Refuses wrong checksums of pixel data and a missing end, as TensorFlow does and Pillow not.
+    """
     at = 8
     while at + 12 <= len(data):  # length, name, body, checksum
         end = at + 12 + int.from_bytes(data[at : at + 4], "big")
@@ -207,14 +207,15 @@ def _check_png(data: bytes) -> None:
         if zlib.crc32(data[at + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
             raise Refused(Reason.DAMAGED_PICTURE, f"wrong checksum of PNG chunk {name!r}")
         if name == b"IEND":
-            return
+            depth, colour_type = data[24], data[25]
+            return data.startswith(_PNG_HEADER) and depth == 8 and colour_type in (0, 2)
         at = end
     raise Refused(Reason.DAMAGED_PICTURE, "the PNG file ends before its last chunk")
 
 
 def _unidentified(data: bytes) -> Refused:
     start = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if start.startswith((b"<!doctype html", b"<html", b"<head", b"<?xml", b"<error")):
+    if start.startswith((b"<!doctype html", b"<html", b"<head", b"<?xml", b"<svg", b"<error")):
         return Refused(Reason.NOT_A_PICTURE, "HTML or XML: a saved error page, or an SVG?")
     if data.startswith(_SIGNATURES):
         return Refused(Reason.DAMAGED_PICTURE, "it begins like a picture, but has no whole header")
