@@ -1,8 +1,10 @@
 """Hostile bytes -> pixels: one picture file is decoded completely, or refused with its reason.
 
 Pillow reads, because it is strict: `cv2.imdecode` returns the upper half of a truncated JPEG as
-if it were whole. What Pillow cannot see is damage inside a JPEG's entropy-coded data, on which
-libjpeg only warns and goes on; such a picture comes out with a smear, here as everywhere else.
+if it were whole. Where TensorFlow is stricter still, so are we, since one stored file that it
+refuses would end a training: checksums of a PNG, stray markers among the pixels of a JPEG. Not
+seen is other damage inside a JPEG's entropy-coded data, on which every libjpeg only warns and
+goes on; such a picture comes out with a smear, here as everywhere else.
 
 Colour profiles (ICC) are left out of it: pixels are taken as they are stored, because that is
 what TensorFlow and OpenCV do with the same file, and training and serving have to see the same
@@ -13,7 +15,9 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import re
 import warnings
+import zlib
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -27,13 +31,20 @@ MAX_BYTES = 64 << 20  # of the file
 MAX_PIXELS = 64_000_000  # 192 MB as RGB; larger than any phone's ordinary picture
 MAX_SIDE = 65_500  # pixels, what libjpeg can write
 
-# Our own limit is stricter than the one Pillow warns at, and holds before anything is decoded.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# Pillow warns of large pictures (our limit is stricter), garbage EXIF and the like. What matters
+# becomes a refusal with the file's name beside it; the rest would only disturb the user. A filter
+# for the whole process, because `warnings.catch_warnings` is not safe with threads.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"II*\0", b"MM\0*")
 _PNG_HEADER = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
-# JPEG frame types that every decoder reads: baseline, extended and progressive Huffman.
-_JPEG_FRAMES = (0xC0, 0xC1, 0xC2)
+# A marker of a JPEG: not a stuffed zero, a fill byte or a restart, which belong to the pixels.
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.DOTALL)
+_JPEG_SCAN, _JPEG_END = 0xDA, 0xD9
+# Frame types that every decoder reads: baseline, extended and progressive Huffman.
+_JPEG_PLAIN_FRAMES = (0xC0, 0xC1, 0xC2)
+# What may stand after the first scan: tables, further scans, number of lines, comment, the end.
+_JPEG_AFTER_SCAN = (0xC4, 0xDB, 0xDD, 0xDC, 0xFE, _JPEG_SCAN, _JPEG_END)
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -52,7 +63,9 @@ class Decoded:
 
     image: np.ndarray  # uint8[H, W, C], C = 1 (grey) or 3 (RGB)
     encoding: str | None  # what the file is: "jpeg", "png", or None for anything else
-    verbatim: bool  # the file's own bytes may be stored: TensorFlow reads the same pixels from them
+    # The file's own bytes may be stored: TensorFlow's decode_image reads the same pixels from them
+    # (a JPEG to within rounding, a few grey levels, and exactly with dct_method INTEGER_ACCURATE).
+    verbatim: bool
 
 
 def decode(data: bytes) -> Decoded:
@@ -79,6 +92,8 @@ def decode(data: bytes) -> Decoded:
         raise
     except UnidentifiedImageError:
         raise _unidentified(data) from None
+    except Image.DecompressionBombError as error:
+        raise Refused(Reason.TOO_LARGE, _describe(error)) from None
     # Bytes from anywhere make Pillow raise SyntaxError, struct.error, OSError, ValueError,
     # KeyError, OverflowError, MemoryError and more: each of them is this file's fault.
     except Exception as error:
@@ -94,13 +109,18 @@ def _decode(data: bytes) -> Decoded:
         picture.load()
         orientation = _orientation(picture)
         encoding = {"JPEG": "jpeg", "PNG": "png"}.get(picture.format or "")
-        verbatim = orientation not in _UPRIGHT and _is_plain(data, picture)
+        check = {"jpeg": _check_jpeg, "png": _check_png}.get(encoding or "")
+        verbatim = (
+            check is not None
+            and check(data)
+            and orientation not in _UPRIGHT
+            and picture.mode in ("L", "RGB")
+            and not picture.has_transparency_data
+        )
         flat = _to_grey_or_rgb(picture)
         if orientation in _UPRIGHT:
             flat = flat.transpose(_UPRIGHT[orientation])
         pixels = np.array(flat, np.uint8)
-    if encoding == "png":
-        _check_png_sums(data)
     return Decoded(pixels.reshape(*pixels.shape[:2], -1), encoding, verbatim)
 
 
@@ -146,39 +166,56 @@ def _to_grey_or_rgb(picture: Image.Image) -> Image.Image:
     return picture.convert("RGB")
 
 
-def _is_plain(data: bytes, picture: Image.Image) -> bool:
-    """Whether any decoder reads these pixels from these bytes: 8-bit grey or RGB, no alpha."""
-    if picture.mode not in ("L", "RGB") or picture.has_transparency_data:
-        return False
-    if picture.format == "PNG":
-        depth, colour_type = data[24], data[25]
-        return data.startswith(_PNG_HEADER) and depth == 8 and colour_type in (0, 2)
-    return picture.format == "JPEG" and _jpeg_frame(data) in _JPEG_FRAMES
+def _check_jpeg(data: bytes) -> bool:
+    """Whether this is a kind of JPEG that every decoder reads.
+
+    Refuses one with a stray marker: a damaged byte among the pixels may look like one. libjpeg
+    ends the picture there and leaves the rest grey, TensorFlow refuses it.
+    """
+    markers = _jpeg_markers(data)
+    behind = markers[markers.index(_JPEG_SCAN) :] if _JPEG_SCAN in markers else []
+    stray = [marker for marker in behind if marker not in _JPEG_AFTER_SCAN]
+    if stray:
+        raise Refused(Reason.DAMAGED_PICTURE, f"marker 0x{stray[0]:02X} amid a JPEG's pixels")
+    if _JPEG_END not in behind:
+        raise Refused(Reason.DAMAGED_PICTURE, "a JPEG without its end")
+    return any(marker in _JPEG_PLAIN_FRAMES for marker in markers)
 
 
-def _jpeg_frame(data: bytes) -> int | None:
-    """The frame marker (0xC0 to 0xCF) of a JPEG, found by walking its segments."""
+def _jpeg_markers(data: bytes) -> list[int]:
+    """The markers of a JPEG from behind its first to the first end of image."""
+    markers: list[int] = []
     at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xFF:  # fill byte
-            at += 1
-            continue
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            return marker
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return None
+    while match := _JPEG_MARKER.search(data, at):
+        at = match.end()
+        markers.append(data[at - 1])
+        if markers[-1] == _JPEG_END:
+            break
+        at += int.from_bytes(data[at : at + 2], "big")
+    return markers
 
 
-def _check_png_sums(data: bytes) -> None:
-    """Pillow skips the checksums of pixel data, which other decoders insist on."""
-    with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
-        picture.verify()
+def _check_png(data: bytes) -> bool:
+    """Whether this is a PNG of 8-bit grey or RGB.
+
+    Refuses wrong checksums of pixel data and a missing end, as TensorFlow does and Pillow not.
+    """
+    at = 8
+    while at + 12 <= len(data):  # length, name, body, checksum
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        name = data[at + 4 : at + 8]
+        if zlib.crc32(data[at + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
+            raise Refused(Reason.DAMAGED_PICTURE, f"wrong checksum of PNG chunk {name!r}")
+        if name == b"IEND":
+            depth, colour_type = data[24], data[25]
+            return data.startswith(_PNG_HEADER) and depth == 8 and colour_type in (0, 2)
+        at = end
+    raise Refused(Reason.DAMAGED_PICTURE, "the PNG file ends before its last chunk")
 
 
 def _unidentified(data: bytes) -> Refused:
     start = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if start.startswith((b"<!doctype html", b"<html", b"<head", b"<?xml", b"<error")):
+    if start.startswith((b"<!doctype html", b"<html", b"<head", b"<?xml", b"<svg", b"<error")):
         return Refused(Reason.NOT_A_PICTURE, "HTML or XML: a saved error page, or an SVG?")
     if data.startswith(_SIGNATURES):
         return Refused(Reason.DAMAGED_PICTURE, "it begins like a picture, but has no whole header")

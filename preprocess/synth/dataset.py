@@ -70,8 +70,7 @@ def synthesise(
     Raises:
       UsageError: for numbers that cannot be, or an output that is not ours to write.
     """
-    test_faces, test_triplets = round(faces * test_fraction), round(triplets * test_fraction)
-    _check_numbers(faces, triplets, test_fraction, seed, test_faces, test_triplets)
+    test_faces, test_triplets = _test_counts(faces, triplets, test_fraction, seed)
     folder = _prepare(Path(output))
     options = {"faces": faces, "triplets": triplets, "test_fraction": test_fraction, "seed": seed}
     (folder / MARK_FILE).write_text(json.dumps(options, sort_keys=True) + "\n", encoding="utf-8")
@@ -109,17 +108,22 @@ def oracle(directory: str | os.PathLike[str], split: str = "test") -> tuple[int,
     rule of the triplet accuracy (see `annotators.judge`).
 
     Raises:
-      DataError: where the directory holds no made-up set, or the split no counted triplet.
+      DataError: where the directory holds no made-up set, or the split no triplets.
     """
     folder = Path(directory)
-    truth = {
-        row["face"]: [float(row[name]) for name in NAMES] for row in _rows(folder / TRUTH_FILE)
-    }
-    rows = [row for row in _rows(folder / TABLE_FILE) if row["subset"] == split]
+    try:
+        truth = {
+            row["face"]: [float(row[name]) for name in NAMES] for row in _rows(folder / TRUTH_FILE)
+        }
+        rows = [row for row in _rows(folder / TABLE_FILE) if row["subset"] == split]
+        expressions = np.array([[truth[row[f"face{i}"]] for i in (1, 2, 3)] for row in rows])
+        votes = np.array([[float(row[f"votes{i}"]) for i in (1, 2, 3)] for row in rows])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"the tables in '{folder}' are not as `synth` writes them ({error!r}); write them anew"
+        ) from error
     if not rows:
         raise DataError(f"no triplets of subset '{split}' in '{folder / TABLE_FILE}'")
-    expressions = np.array([[truth[row[f"face{i}"]] for i in (1, 2, 3)] for row in rows])
-    votes = np.array([[float(row[f"votes{i}"]) for i in (1, 2, 3)] for row in rows])
     return judge(expressions, votes)
 
 
@@ -168,13 +172,13 @@ def _classes(faces: Iterable[int]) -> list[list[int]]:
     return classes
 
 
-def _check_numbers(
-    faces: int, triplets: int, test_fraction: float, seed: int, test_faces: int, test_triplets: int
-) -> None:
+def _test_counts(faces: int, triplets: int, test_fraction: float, seed: int) -> tuple[int, int]:
+    """The numbers of faces and of triplets to test on; refuses what cannot be."""
     if seed < 0:
         raise UsageError(f"--seed={seed}: must not be negative")
     if not 0 < test_fraction < 1:
         raise UsageError(f"--test_fraction={test_fraction}: must be between 0 and 1")
+    test_faces, test_triplets = round(faces * test_fraction), round(triplets * test_fraction)
     if min(test_faces, faces - test_faces) < MIN_FACES:
         raise UsageError(
             f"--faces={faces} with --test_fraction={test_fraction} is {faces - test_faces} faces "
@@ -184,6 +188,7 @@ def _check_numbers(
         raise UsageError(
             f"--triplets={triplets} with --test_fraction={test_fraction} leaves a subset empty"
         )
+    return test_faces, test_triplets
 
 
 def _prepare(folder: Path) -> Path:
@@ -198,8 +203,9 @@ def _prepare(folder: Path) -> Path:
         (folder / IMAGES_FOLDER).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--output={folder} cannot be made: {error.strerror}") from error
-    for stale in (*(folder / IMAGES_FOLDER).glob("face_*.jpg"), *folder.glob("*.csv")):
-        stale.unlink()
+    tables = folder / TABLE_FILE, folder / TRUTH_FILE
+    for stale in (*tables, *(folder / IMAGES_FOLDER).glob("face_*.jpg")):
+        stale.unlink(missing_ok=True)
     return folder
 
 
