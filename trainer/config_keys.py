@@ -136,9 +136,9 @@ KEYS: dict[str, Key] = {
         meaning="global pooling over the last feature map; a hub handle has its own",
     ),
     "model.pixel_range": Key(
-        default="auto",
-        choices=("auto", "0..255", "0..1", "-1..1"),
-        meaning="what the backbone is fed; auto = from the table of backbones",
+        default="",
+        choices=("", "0..255", "0..1", "-1..1", "caffe", "torch"),
+        meaning="what the backbone is fed; '' = from the table of backbones",
     ),
     "model.channels": Key(default=3, at_least=1, at_most=3, meaning="3 = RGB, 1 = grey"),
     "loss.delta": Key(

@@ -48,9 +48,7 @@ def steps_per_pass(records: int, batch_size: int) -> int:
     return -(-records // batch_size)
 
 
-def batch_rows(
-    step: int, replica: int, replicas: int, records: int, batch_size: int
-) -> BatchRows:
+def batch_rows(step: int, replica: int, replicas: int, records: int, batch_size: int) -> BatchRows:
     """Rows of replica `replica` of `replicas` in step `step` (from 0) of a pass."""
     size = batch_size // replicas
     rows = np.arange(replica * size, (replica + 1) * size, dtype=np.int64)
@@ -88,7 +86,12 @@ class PictureOrder:
     """
 
     def __init__(
-        self, counts: Sequence[int], sizes: Sequence[int], *, seed: int, group_bytes: int,
+        self,
+        counts: Sequence[int],
+        sizes: Sequence[int],
+        *,
+        seed: int,
+        group_bytes: int,
         shuffle: bool,
     ) -> None:
         """Takes records and bytes of each shard; `shuffle` False = the stored order."""

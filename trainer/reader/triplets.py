@@ -219,7 +219,10 @@ class TripletReader:
         chosen = variant_of(pass_number, numbers, variants)  # type: ignore[arg-type]
         files = tf.gather_nd(tf.constant(self._files), tf.stack([chosen, numbers], 1))
         records = tf.data.Dataset.from_tensor_slices(files).interleave(
-            tf.data.TFRecordDataset, cycle_length=4, block_length=16, num_parallel_calls=2,
+            tf.data.TFRecordDataset,
+            cycle_length=4,
+            block_length=16,
+            num_parallel_calls=2,
             deterministic=False,
         )
 
@@ -243,7 +246,8 @@ class TripletReader:
         if self.table == "decoded":
             return found
         flat = tf.map_fn(
-            self._decode_one, tf.reshape(found, [-1]),
+            self._decode_one,
+            tf.reshape(found, [-1]),
             fn_output_signature=tf.TensorSpec(self.picture_shape, tf.uint8),
         )
         return tf.reshape(flat, [-1, 3, *self.picture_shape])

@@ -1,0 +1,115 @@
+"""RUN: where everything of a run lies, and what a restart may find there."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from trainer.errors import ConfigError, DataError, UsageError
+
+_PACKAGES = ("tensorflow", "keras", "tensorflow-hub", "tensorflow-addons", "numpy")
+
+
+class RunDirectory:
+    """The paths of a run and its small files."""
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path)
+        self.config_file = self.path / "config.json"
+        self.metrics_file = self.path / "metrics.jsonl"
+        self.report_file = self.path / "report.json"
+        self.page_file = self.path / "report.html"
+        self.plots = self.path / "plots"
+        self.checkpoints = self.path / "checkpoints"
+        self.model = self.path / "model"
+        self.tensorboard = self.path / "tensorboard"
+
+    def make(self) -> None:
+        """Creates the folder; raises UsageError where that cannot be."""
+        if self.path.is_dir() and any(self.path.iterdir()) and not self.config_file.exists():
+            raise UsageError(
+                f"--workdir='{self.path}' is not empty and not a run directory; choose another"
+            )
+        try:
+            self.plots.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"--workdir='{self.path}': {error.strerror}") from None
+
+    def write_config(self, record: dict[str, Any]) -> None:
+        """Writes config.json."""
+        write_text(self.config_file, json.dumps(record, indent=2, sort_keys=True))
+
+    def read_config(self) -> dict[str, Any]:
+        """What write_config() wrote; raises DataError where this is no run directory."""
+        try:
+            record: dict[str, Any] = json.loads(self.config_file.read_text(encoding="utf-8"))
+            if not {"config", "dataset"} <= record.keys():
+                raise ValueError("not written by this trainer")
+        except FileNotFoundError:
+            raise DataError(f"no config.json in '{self.path}': not a run directory") from None
+        except (OSError, ValueError) as error:
+            raise DataError(f"'{self.config_file}' cannot be read: {error}") from None
+        return record
+
+    def check_same(self, changed: list[str], dataset_digest: str) -> None:
+        """Raises ConfigError where a restart differs from what the run was started with."""
+        before = self.read_config()["dataset"]["digest"]
+        if before != dataset_digest:
+            changed = [*changed, f"dataset digest ({before[:12]} -> {dataset_digest[:12]})"]
+        if changed:
+            raise ConfigError(
+                f"'{self.path}' was started with another configuration: {'; '.join(changed)}. "
+                "Give the old one, or another --workdir"
+            )
+
+    def history(self, epochs: int) -> list[dict[str, Any]]:
+        """Rows of metrics.jsonl, those after `epochs` dropped from the file too: the state that
+        the run goes on from does not know them."""
+        rows: list[dict[str, Any]] = []
+        if self.metrics_file.exists():
+            for line in self.metrics_file.read_text(encoding="utf-8").splitlines():
+                try:
+                    rows.append(json.loads(line))
+                except ValueError:
+                    break  # a line torn by a kill is the last one
+        rows = [row for row in rows if row["epoch"] <= epochs]
+        write_text(self.metrics_file, "".join(json.dumps(row) + "\n" for row in rows))
+        return rows
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Adds a row to metrics.jsonl."""
+        with open(self.metrics_file, "a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a small file so that it is whole or as it was before."""
+    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
+    with open(temporary, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def versions() -> dict[str, str | None]:
+    """Package versions and the git commit of this code, None outside a checkout."""
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        found[package] = metadata.version(package)
+    try:
+        here = Path(__file__).resolve().parent
+        found["git"] = subprocess.run(
+            ["git", "-C", str(here), "rev-parse", "HEAD"],
+            capture_output=True, text=True, check=True, timeout=10,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        found["git"] = None
+    return found

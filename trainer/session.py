@@ -1,0 +1,141 @@
+"""Model, optimizer and layers of one configuration, built under one strategy."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from preprocess.dataset_format import CLASSIFICATION, Manifest
+from trainer.errors import ConfigError
+from trainer.layers import build_augmentation
+from trainer.models import build_model
+from trainer.optimizers import build_optimizer
+from trainer.randomness import keyed
+from trainer.task import Task
+
+# Sums over rows that a training step returns: loss, weight, right, counted.
+SUMS = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Session:
+    """What a training step needs."""
+
+    config: Any
+    strategy: Any
+    task: Task
+    model: Any
+    augmentation: Any
+
+    def weights_digest(self) -> str:
+        """sha256 over all weights, moving statistics included, in layer order."""
+        found = hashlib.sha256()
+        for weight in self.model.weights:
+            found.update(np.ascontiguousarray(weight.numpy()).tobytes())
+        return found.hexdigest()
+
+
+def build_session(config: Any, strategy: Any, manifest_task: str, classes: int) -> Session:
+    """Builds the model; raises ConfigError where task and dataset do not fit."""
+    if config.task != manifest_task:
+        raise ConfigError(f"task={config.task}, but the dataset is for task={manifest_task}")
+    with strategy.scope():
+        augmentation = build_augmentation(config.augment)
+        model = build_model(config, classes if manifest_task == CLASSIFICATION else None)
+    task = Task(config.task, config.loss.delta, config.image_size)
+    return Session(config, strategy, task, model, augmentation)
+
+
+def session_for(config: Any, strategy: Any, manifest: Manifest) -> Session:
+    """build_session() for a dataset."""
+    return build_session(config, strategy, manifest.task, len(manifest.classes))
+
+
+def add_optimizer(session: Session, total_steps: int) -> Any:
+    """The optimizer, with its slots made, so that a checkpoint finds them."""
+    with session.strategy.scope():
+        session.model.compile(
+            optimizer=build_optimizer(session.config.optimizer, total_steps), jit_compile=False
+        )
+        optimizer = session.model.optimizer
+        optimizer.build(session.model.trainable_variables)
+    return optimizer
+
+
+def train_functions(session: Session) -> tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]:
+    """Two tf.functions: (batch) -> sums, and (iterator, steps int32) -> sums.
+
+    Sums are float32[SUMS] over the rows of this process's replicas. The sum over the rows of a replica of share * loss is its part of the mean over the global
+    batch; gradients are summed over replicas by the optimizer.
+    """
+    task, model, config = session.task, session.model, session.config
+    optimizer = model.optimizer
+    scaled = isinstance(optimizer, tf.keras.mixed_precision.LossScaleOptimizer)
+    forward = tf.function(model, jit_compile=True) if config.jit_compile else model
+    replicas = session.strategy.num_replicas_in_sync
+
+    def replica_step(batch: dict[str, Any]) -> Any:
+        with keyed(config.seed, optimizer.iterations, batch["row"], config.batch_size):
+            with tf.GradientTape() as tape:
+                outputs = task.outputs(
+                    forward, session.augmentation, batch["image"], training=True, augment=True
+                )
+                losses = task.loss(outputs, batch)
+                loss = tf.reduce_sum(losses * batch["share"])
+                if model.losses:  # weight decay of layers: the same on every replica
+                    loss += tf.add_n(model.losses) / replicas
+                objective = optimizer.get_scaled_loss(loss) if scaled else loss
+            variables = model.trainable_variables
+            gradients = tape.gradient(objective, variables)
+            if scaled:
+                gradients = optimizer.get_unscaled_gradients(gradients)
+            optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        right, counted = task.hits(outputs, batch)
+        weight = batch["weight"]
+        hit = tf.cast(tf.logical_and(right, counted), tf.float32)
+        sums = [losses * weight, weight, hit * weight, tf.cast(counted, tf.float32) * weight]
+        return tf.stack([tf.reduce_sum(column) for column in sums])
+
+    def on_all_replicas(batch: Any) -> Any:
+        results = session.strategy.run(replica_step, args=(batch,))
+        return tf.add_n(session.strategy.experimental_local_results(results))
+
+    @tf.function
+    def several(iterator: Any, steps: Any) -> Any:
+        total = tf.zeros([SUMS])
+        for _ in tf.range(steps):
+            total += on_all_replicas(next(iterator))
+        return total
+
+    return tf.function(on_all_replicas), several
+
+
+def predict_function(session: Session, augment: bool = False) -> Callable[[Any, Any], Any]:
+    """A tf.function (batch, draw int64) -> (outputs, losses), per replica, without training.
+
+    With `augment` the on-device layers draw: test-time augmentation number `draw`.
+    """
+    config, task = session.config, session.task
+
+    def replica_step(batch: dict[str, Any], draw: Any) -> tuple[Any, Any]:
+        with keyed(config.seed, draw, batch["row"], config.batch_size):
+            outputs = task.outputs(
+                session.model,
+                session.augmentation,
+                batch["image"],
+                training=False,
+                augment=augment,
+            )
+        outputs = tf.cast(outputs, tf.float32)
+        return outputs, task.loss(outputs, batch)
+
+    @tf.function
+    def predict(batch: dict[str, Any], draw: Any) -> Any:
+        return session.strategy.run(replica_step, args=(batch, draw))
+
+    return predict

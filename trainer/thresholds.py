@@ -1,0 +1,8 @@
+"""Named limits of verdicts, as shares of a step's time.
+
+Source: `op_stats_to_input_pipeline_analysis.cc` of the TensorFlow profiler (5 and 20 % of
+step time for input).
+"""
+
+INPUT_MODERATE = 0.05
+INPUT_HIGH = 0.20
