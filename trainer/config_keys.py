@@ -138,9 +138,14 @@ KEYS: dict[str, Key] = {
     "model.pixel_range": Key(
         default="",
         choices=("", "0..255", "0..1", "-1..1", "caffe", "torch"),
-        meaning="what the backbone is fed; '' = from the table of backbones",
+        meaning="what the backbone is fed; '' = what its family wants, from a table",
     ),
-    "model.channels": Key(default=3, at_least=1, at_most=3, meaning="3 = RGB, 1 = grey"),
+    "model.channels": Key(
+        default=3,
+        at_least=1,
+        at_most=3,
+        meaning="of the pictures: 3 = RGB, 1 = grey",
+    ),
     "loss.delta": Key(
         default=0.5, at_least=0, meaning="margin of the triplet loss, squared distance"
     ),
@@ -180,10 +185,16 @@ KEYS: dict[str, Key] = {
         default=0.0, at_least=0, at_most=0.5, meaning="largest turn either way, full turns; 0=none"
     ),
     "augment.brightness": Key(
-        default=0.0, at_least=0, at_most=1, meaning="largest change, share of the range; 0 = none"
+        default=0.0,
+        at_least=0,
+        at_most=1,
+        meaning="0.2 = 0.8 to 1.2 times; 0 = none",
     ),
     "augment.contrast": Key(
-        default=0.0, at_least=0, below=1, meaning="largest change of the factor 1; 0 = none"
+        default=0.0,
+        at_least=0,
+        below=1,
+        meaning="likewise, about the mean colour; 0 = none",
     ),
     # The data.
     "data.train_split": Key(default="train", meaning="the split trained on"),

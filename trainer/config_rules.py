@@ -82,11 +82,11 @@ def _model(config: ml_collections.ConfigDict) -> Iterator[str]:
             f"model.weights imagenet exist for keras: backbones only, not for {model.backbone}: "
             "set model.weights=''"
         )
-    pretrained = model.backbone.startswith("hub:") or model.weights == "imagenet"
-    if pretrained and model.channels != 3:
+    repeats_grey = model.backbone.startswith(("keras:", "hub:"))
+    if model.pixel_range in ("caffe", "torch") and model.channels != 3 and not repeats_grey:
         yield (
-            f"model.channels {model.channels} with weights trained on RGB pictures: "
-            "set model.channels=3"
+            f"model.pixel_range {model.pixel_range} has means of red, green and blue, "
+            f"model.channels is {model.channels}: take 0..1"
         )
 
 

@@ -94,7 +94,12 @@ def read_error(reader: Reader, error: Any) -> Exception:
 
 
 def _gather(strategy: Any, value: Any) -> Any:
-    return strategy.gather(value, axis=0).numpy()
+    """Rows of all replicas, in their order. strategy.gather takes 0.1 s a call; only other
+    processes make it necessary.
+    """
+    if strategy.extended._in_multi_worker_mode():
+        return strategy.gather(value, axis=0).numpy()
+    return np.concatenate([part.numpy() for part in strategy.experimental_local_results(value)])
 
 
 def squared_distances(embeddings: Floats) -> Floats:

@@ -50,8 +50,11 @@ class Task:
         return outputs
 
     def pixels(self, augmentation: Any, images: Any, augment: bool) -> Any:
-        """float32[N,S,S,C] of 0-255 in front of the backbone."""
-        pixels = augmentation(images, training=augment)
+        """float32[N,S,S,C] of 0-255 in front of the backbone.
+
+        Where nothing is drawn, the whole picture is seen: the crop belongs to training.
+        """
+        pixels = augmentation(images, training=True) if augment else tf.cast(images, tf.float32)
         if pixels.shape[1:3] != (self.image_size, self.image_size):
             pixels = tf.image.resize(pixels, [self.image_size, self.image_size])
         return pixels

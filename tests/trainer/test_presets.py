@@ -3,6 +3,8 @@
 import ast
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 from absl import flags
@@ -134,3 +136,14 @@ def test_the_command_prints_one_json_object(monkeypatch, capsys):
 def test_the_command_takes_no_argument(monkeypatch, capsys):
     with pytest.raises(UsageError, match="demo"):
         run(monkeypatch, capsys, "demo")
+
+
+def test_configuration_and_report_do_without_tensorflow():
+    code = (
+        "import sys, trainer.config, trainer.commands.presets, trainer.tensorboard\n"
+        "import trainer.report.page, trainer.report.history, trainer.report.pictures\n"
+        "trainer.config.load_config('fec_triplet')\n"
+        "print([name for name in sys.modules if name.split('.')[0] in ('tensorflow', 'keras')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

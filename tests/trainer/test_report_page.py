@@ -103,7 +103,9 @@ def test_whatever_comes_from_outside_stays_text():
         "summary",
         "code",
     }
-    assert not [tag for tag, _ in Tags(text).tags if tag == "script"]
+    (picture,) = [attrs for tag, attrs in Tags(text).tags if tag == "img"]
+    assert picture["alt"] == EVIL
+    assert set(picture) == {"alt", "src"}
     # title, h1, verdict, split, picture's title and alt, stage, share, advice, key and value of
     # the configuration (the key holds it twice), digest
     assert text.count("&lt;script&gt;") == 13

@@ -3,9 +3,9 @@ r"""A class per folder (beans: 3 classes, 1,034 pictures): EfficientNetB0, 20 ep
 Global max pooling, dropout 0.5, Adam, 33 steps of 32 pictures a pass. The heavy augmentation
 was done ahead of time, at 384x384 (recipe `photos`). On the device, in training only: resize
 to 300, random 200x200 crop, mirror image, cutout of 100x100, turn of up to a tenth of a full
-one. What is left is then brought to the 128x128 in front of the backbone, as an untouched
-picture is when the model is evaluated. In training the plant thus looks 1.5 times larger than
-in evaluation; `--config.augment.resize_to=200` shows it at the same size.
+one. What is left of a picture is then brought to the 128x128 in front of the backbone. A crop of
+200 out of 300 shows a plant 1.5 times larger than the whole picture evaluated does;
+`--config.augment.resize_to=200` trains at the size that is evaluated.
 
 Time and accuracy: not measured here.
 
