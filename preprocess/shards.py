@@ -108,7 +108,7 @@ def build_triplet_shard(dataset: str, name: str, refused: Iterable[int]) -> Shar
                 names = ", ".join(bad)[:200]
                 rejections.append(Rejection(names, entry.line, "triplet", Reason.PICTURE_REFUSED))
                 continue
-            record = {
+            record: dict[str, Feature] = {
                 df.TripletKey.IMAGES: list(triple),
                 df.TripletKey.VOTES: [float(vote) for vote in entry.votes],
                 df.TripletKey.TYPE: entry.type.encode("utf-8"),

@@ -144,7 +144,7 @@ def _check_picture(
     if image.shape != tuple(features[name] for name in names):
         raise DataError(f"the picture at byte {offset} is {image.shape}, not what its record says")
     if features[df.ImageKey.VARIANT] != shard.variant:
-        raise DataError(f"the record at byte {offset} is of variant {features['image/variant']}")
+        raise DataError(f"the record at byte {offset} is of variant {features['image/variant']!r}")
     image_id = features[df.ImageKey.ID]
     if not isinstance(image_id, bytes) or (
         df.image_key(image_id.decode("utf-8")) != features[df.ImageKey.KEY]
@@ -153,7 +153,7 @@ def _check_picture(
     if manifest.task == df.CLASSIFICATION and not (
         0 <= _int(features, df.ImageKey.LABEL) < len(manifest.classes)
     ):
-        raise DataError(f"the record at byte {offset} has label {features[df.ImageKey.LABEL]}")
+        raise DataError(f"the record at byte {offset} has label {features[df.ImageKey.LABEL]!r}")
 
 
 def _check_triplets(dataset: str, shard: df.Shard, keys: set[int]) -> None:

@@ -46,7 +46,7 @@ class Checkpoints:
         temporary = folder / f"tmp-{os.getpid()}"
         temporary.mkdir()
         _checkpoint(session).write(str(temporary / "state"))
-        np.savez(temporary / "replicas.npz", **_replica_values(session.model))  # type: ignore[arg-type]
+        np.savez(temporary / "replicas.npz", **_replica_values(session.model))
         (temporary / "state.json").write_text(json.dumps(state), encoding="utf-8")
         for file in temporary.iterdir():
             _sync(file)

@@ -90,7 +90,7 @@ def read_error(reader: Reader, error: Any) -> Exception:
         return reader.error
     if isinstance(error, tf.errors.DataLossError):
         return DataError(f"a shard is damaged ({error.message}); run `python -m preprocess verify`")
-    return error  # type: ignore[no-any-return]
+    return error
 
 
 def _gather(strategy: Any, value: Any) -> Any:

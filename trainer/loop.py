@@ -114,10 +114,17 @@ class Loop:
         batches = self._batches()
         profiler = StepProfiler(config.profile.steps, self._directory.tensorboard)
         started = self.step - self.epochs * self._steps_per_epoch
-        with tqdm(
-            total=self._steps_per_epoch, initial=started, unit="step", disable=None,
-            desc=f"epoch {self.epochs + 1}/{config.epochs}", leave=False,
-        ) as bar, profiler:
+        with (
+            tqdm(
+                total=self._steps_per_epoch,
+                initial=started,
+                unit="step",
+                disable=None,
+                desc=f"epoch {self.epochs + 1}/{config.epochs}",
+                leave=False,
+            ) as bar,
+            profiler,
+        ):
             calls = 0
             while self.step < end:
                 steps = min(config.steps_per_execution, end - self.step, self._until_save())
@@ -281,12 +288,16 @@ def _callbacks(config: Any, session: Session) -> dict[str, Any]:
     callbacks: dict[str, Any] = {}
     if config.early_stopping.patience:
         callbacks["early_stopping"] = tf.keras.callbacks.EarlyStopping(
-            monitor=metric, mode=mode, patience=config.early_stopping.patience,
+            monitor=metric,
+            mode=mode,
+            patience=config.early_stopping.patience,
             min_delta=config.early_stopping.min_delta,
         )
     if config.reduce_on_plateau.patience:
         callbacks["reduce_on_plateau"] = tf.keras.callbacks.ReduceLROnPlateau(
-            monitor=metric, mode=mode, patience=config.reduce_on_plateau.patience,
+            monitor=metric,
+            mode=mode,
+            patience=config.reduce_on_plateau.patience,
             factor=config.reduce_on_plateau.factor,
             min_lr=config.reduce_on_plateau.min_learning_rate,
         )

@@ -96,9 +96,7 @@ def _augmented(session: Session, reader: Reader) -> Any:
     return augmented_batch(stored.numpy(), seen.numpy())
 
 
-def _mistakes(
-    session: Session, outputs: Outputs, reader: Reader, classes: tuple[str, ...]
-) -> Any:
+def _mistakes(session: Session, outputs: Outputs, reader: Reader, classes: tuple[str, ...]) -> Any:
     """The worst first: the records whose loss is highest among those got wrong."""
     if session.task.name == TRIPLET:
         odd = outputs.targets.argmax(-1)

@@ -69,7 +69,8 @@ class RunDirectory:
 
     def history(self, epochs: int) -> list[dict[str, Any]]:
         """Rows of metrics.jsonl, those after `epochs` dropped from the file too: the state that
-        the run goes on from does not know them."""
+        the run goes on from does not know them.
+        """
         rows: list[dict[str, Any]] = []
         if self.metrics_file.exists():
             for line in self.metrics_file.read_text(encoding="utf-8").splitlines():
@@ -108,7 +109,10 @@ def versions() -> dict[str, str | None]:
         here = Path(__file__).resolve().parent
         found["git"] = subprocess.run(
             ["git", "-C", str(here), "rev-parse", "HEAD"],
-            capture_output=True, text=True, check=True, timeout=10,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         found["git"] = None

@@ -70,8 +70,9 @@ def add_optimizer(session: Session, total_steps: int) -> Any:
 def train_functions(session: Session) -> tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]:
     """Two tf.functions: (batch) -> sums, and (iterator, steps int32) -> sums.
 
-    Sums are float32[SUMS] over the rows of this process's replicas. The sum over the rows of a replica of share * loss is its part of the mean over the global
-    batch; gradients are summed over replicas by the optimizer.
+    Sums are float32[SUMS] over the rows of this process's replicas. The sum over the rows of a
+    replica of share * loss is its part of the mean over the global batch;
+    gradients are summed over replicas by the optimizer.
     """
     task, model, config = session.task, session.model, session.config
     optimizer = model.optimizer

@@ -37,9 +37,7 @@ class StepClock:
         return {
             "images_per_second": self.steps * pictures_a_step / self.seconds,
             "step_ms": 1000 * self.seconds / self.steps,
-            "input_wait_fraction": (
-                self.waiting / self.seconds if self.measures_waiting else None
-            ),
+            "input_wait_fraction": (self.waiting / self.seconds if self.measures_waiting else None),
         }
 
 
@@ -49,7 +47,9 @@ def verdict(rows: list[dict[str, Any]]) -> dict[str, Any]:
     The loop knows how long it waited, not for which stage: `stage`, `input_tax` and `shares`
     are None.
     """
-    waits = [row["input_wait_fraction"] for row in rows if row.get("input_wait_fraction") is not None]
+    waits = [
+        row["input_wait_fraction"] for row in rows if row.get("input_wait_fraction") is not None
+    ]
     # The first epoch fills caches; it counts only where there is no other.
     waits = waits[1:] or waits
     advice: list[str] = []

@@ -63,6 +63,7 @@ def train(config: Any, dataset: str, workdir: str, say: Callable[[str], None]) -
                 "classes": list(manifest.classes),
                 "height": manifest.image.height,
                 "width": manifest.image.width,
+                "resize_mode": manifest.image.resize_mode,
             },
         }
     )

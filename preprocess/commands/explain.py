@@ -44,18 +44,16 @@ def main(arguments: list[str]) -> None:
         assert isinstance(width, int)
         rng = variant_generator(manifest.seed, recipe.digest, image_id, variant)
         drawn = recipe.draw(rng, height, width)
-    operations = [{"operation": d.operation, "numbers": dict(d.numbers)} for d in drawn]
     if _JSON.value:
-        print_json(
-            {"id": image_id, "split": name, "variant": variant, "operations": operations}
-        )
+        operations = [{"operation": d.operation, "numbers": dict(d.numbers)} for d in drawn]
+        print_json({"id": image_id, "split": name, "variant": variant, "operations": operations})
         return
     print(f"{image_id} ({name}), variant {variant}")
-    if not operations:
+    if not drawn:
         print("  as it came")
-    for number, step in enumerate(operations, 1):
-        numbers = ", ".join(f"{key} {_readable(value)}" for key, value in step["numbers"].items())
-        print(f"  {number}. {step['operation']}: {numbers or 'no numbers'}")
+    for number, step in enumerate(drawn, 1):
+        numbers = ", ".join(f"{key} {_readable(value)}" for key, value in step.numbers.items())
+        print(f"  {number}. {step.operation}: {numbers or 'no numbers'}")
 
 
 def _readable(value: object) -> str:

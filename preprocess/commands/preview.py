@@ -8,11 +8,15 @@ label is seen here first.
 
 from __future__ import annotations
 
+import itertools
 import random
+from collections.abc import Sequence
+from typing import Any
 
 from absl import flags
 
 from preprocess.cli import one_argument
+from preprocess.dataset_format import Split
 
 _OUTPUT = flags.DEFINE_string("output", None, "PNG file to write.", required=True)
 _SPLIT = flags.DEFINE_string("split", "train", "Split to show.")
@@ -55,11 +59,11 @@ def main(arguments: list[str]) -> None:
     columns = ["original", *(f"variant {v}" for v in range(1, split.variants))]
     sheets = [contact_sheet.variants_sheet(rows, columns, _CELL.value)]
     if split.triplets and _TRIPLETS.value:
-        where = {entry.key: (entry, position) for _, entry, position in places}
+        positions = {entry.key: position for _, entry, position in places}
         sheets.append(
             contact_sheet.triplets_sheet(
                 [
-                    _triplet(dataset, split, where, features)
+                    _triplet(dataset, split, positions, features)
                     for features in _first_triplets(dataset, split, _TRIPLETS.value)
                 ],
                 _CELL.value,
@@ -78,32 +82,31 @@ def main(arguments: list[str]) -> None:
     print(_OUTPUT.value)
 
 
-def _title(features, classes):  # type: ignore[no-untyped-def]
+def _title(features: dict[str, Any], classes: Sequence[str]) -> str:
     from preprocess.dataset_format import ImageKey
 
-    name = features[ImageKey.ID].decode("utf-8")
+    name: str = features[ImageKey.ID].decode("utf-8")
     label = features.get(ImageKey.LABEL)
     return name if label is None else f"{classes[label]}: {name.rsplit('/', 1)[-1]}"
 
 
-def _first_triplets(dataset, split, count):  # type: ignore[no-untyped-def]
+def _first_triplets(dataset: str, split: Split, count: int) -> list[dict[str, Any]]:
     from preprocess.reading import records
 
-    found = []
-    for shard in split.triplet_shards():
-        for features in records(dataset, shard.file):
-            found.append(features)
-            if len(found) == count:
-                return found
-    return found
+    everything = (
+        features for shard in split.triplet_shards() for features in records(dataset, shard.file)
+    )
+    return list(itertools.islice(everything, count))
 
 
-def _triplet(dataset, split, where, features):  # type: ignore[no-untyped-def]
+def _triplet(
+    dataset: str, split: Split, positions: dict[int, int], features: dict[str, Any]
+) -> tuple[list[Any], list[float], str]:
     from preprocess import reading
     from preprocess.dataset_format import TripletKey
 
-    images = []
-    for key in features[TripletKey.IMAGES]:
-        entry, position = where[key]
-        images.append(reading.pixels(reading.read_variant(dataset, split, key, position, 0)))
+    images = [
+        reading.pixels(reading.read_variant(dataset, split, key, positions[key], 0))
+        for key in features[TripletKey.IMAGES]
+    ]
     return images, features[TripletKey.VOTES], features[TripletKey.TYPE].decode("utf-8")

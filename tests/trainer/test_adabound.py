@@ -73,7 +73,8 @@ def test_amsbound_differs_when_v_falls(optimizer, expected):
 def test_first_step(gradient, first):
     """lr * sign(g) while |g| <= 100.1: m = 0.1 g, sqrt(v) = |g| * sqrt(0.001), and the corrections
     make 1 of 0.1 and sqrt(0.001). Beyond, the lower bound 0.1 * (1 - 1 / 1.001) = 9.99e-5 is more
-    than the step's rate: 9.99e-5 * 0.1 * 200 = 1.998e-3."""
+    than the step's rate: 9.99e-5 * 0.1 * 200 = 1.998e-3.
+    """
     assert follow(AdaBound(), [gradient])[0] == pytest.approx(first, abs=2e-8)
 
 

@@ -181,7 +181,8 @@ def test_rotation_reflects_at_the_border_instead_of_black():
 
 def test_rotation_stays_within_its_factor():
     """A bright dot at distance 20 to the right of the centre of 51x51, turned by at most 0.05 of a
-    turn = 18 degrees, stays within 20 * sin(18) = 6.2 rows of the middle, and comes near it."""
+    turn = 18 degrees, stays within 20 * sin(18) = 6.2 rows of the middle, and comes near it.
+    """
     dot = np.zeros((300, 51, 51, 1), "float32")
     dot[:, 25, 45] = 255
     turned = train(layers.RandomRotation(0.05, name="a"), dot, global_batch=300)[..., 0]

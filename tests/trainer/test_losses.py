@@ -84,7 +84,8 @@ def test_votes_decide_by_weight():
 @pytest.mark.parametrize("seed", range(3))
 def test_derivatives_equal_finite_differences(seed):
     """Central differences in float64, h = 1e-6: error about h**2 for a piecewise quadratic, unless
-    a hinge opens within h, which the seeds do not hit."""
+    a hinge opens within h, which the seeds do not hit.
+    """
     embeddings, votes = random_batch(seed, triplets=6, size=3)
     variable = tf.Variable(embeddings)
     with tf.GradientTape() as tape:

@@ -32,8 +32,8 @@ def main(arguments: list[str]) -> None:
     no_arguments(arguments)
     from trainer.config import load_config
 
-    pairs = [tuple(pair.split("=", 1)) for pair in _OVERRIDES.value]
-    config = load_config(_CONFIG.value, pairs)  # type: ignore[arg-type]
+    pairs = [pair.partition("=")[::2] for pair in _OVERRIDES.value]
+    config = load_config(_CONFIG.value, pairs)
     from trainer import quiet
 
     quiet.silence()

@@ -141,7 +141,7 @@ class PictureReader:
         for shard, record in zip(shards.tolist(), records.tolist(), strict=True):
             variant = variant_of(pass_number, shard, self._variants)
             payloads.append(self._open(variant, shard).payload(record))
-        starts = np.cumsum([0] + [s.records for s in self._shards[0]][:-1])
+        starts = np.cumsum([0, *[s.records for s in self._shards[0]][:-1]])
         return payloads, (starts[shards] + records).astype(np.int64)
 
     def _open_shard(self, variant: int, shard: int) -> ShardRecords:

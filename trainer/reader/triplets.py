@@ -216,7 +216,7 @@ class TripletReader:
         """
         variants, shards = len(self._files), len(self._files[0])
         numbers = tf.range(shards, dtype=tf.int64)
-        chosen = variant_of(pass_number, numbers, variants)  # type: ignore[arg-type]
+        chosen = variant_of(pass_number, numbers, variants)
         files = tf.gather_nd(tf.constant(self._files), tf.stack([chosen, numbers], 1))
         records = tf.data.Dataset.from_tensor_slices(files).interleave(
             tf.data.TFRecordDataset,

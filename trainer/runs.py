@@ -1,0 +1,59 @@
+"""Finished runs, opened again: the model of a run directory with the weights of a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from trainer import devices
+from trainer.checkpoints import Checkpoints
+from trainer.config import from_dict
+from trainer.errors import DataError
+from trainer.run_directory import RunDirectory
+from trainer.session import Session, build_session
+
+
+class Run(NamedTuple):
+    """A run directory's model, ready to predict."""
+
+    path: Path
+    session: Session
+    dataset: dict[str, Any]  # what config.json says of the dataset it was trained on
+    step: int
+
+
+def open_runs(workdirs: list[str], checkpoint: str, say: Callable[[str], None]) -> list[Run]:
+    """Opens run directories, all for the same task and classes, on this machine's devices.
+
+    Args:
+      workdirs: run directories.
+      checkpoint: "last" or "best".
+      say: takes warnings.
+
+    Raises:
+      DataError: no run directory, no such checkpoint, or runs that do not belong together.
+    """
+    records = [RunDirectory(path).read_config() for path in workdirs]
+    first = records[0]["dataset"]
+    for path, record in zip(workdirs, records, strict=True):
+        for key in ("task", "classes"):
+            if record["dataset"][key] != first[key]:
+                raise DataError(f"'{path}' and '{workdirs[0]}' differ in their {key}")
+    strategy: Any = None
+    runs = []
+    for path, record in zip(workdirs, records, strict=True):
+        config = from_dict(record["config"])
+        if strategy is None:
+            strategy = devices.prepare(config, say)
+        tf.keras.mixed_precision.set_global_policy(config.precision)
+        # The checkpoint brings the weights: none are fetched for the sake of being replaced.
+        if not config.model.backbone.startswith("hub:"):
+            config.model.weights = ""
+        session = build_session(config, strategy, first["task"], len(first["classes"]))
+        directory = RunDirectory(path)
+        state = Checkpoints(directory.checkpoints).load_weights(checkpoint, session)
+        runs.append(Run(directory.path, session, record["dataset"], state["step"]))
+    return runs
