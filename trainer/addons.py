@@ -51,4 +51,8 @@ def optimizer_classes() -> dict[str, type]:
 
     found = vars(_addons().optimizers).items()
     legacy = tf.keras.optimizers.legacy.Optimizer
-    return {n: c for n, c in found if isinstance(c, type) and issubclass(c, legacy)}
+    return {
+        name: kind
+        for name, kind in found
+        if isinstance(kind, type) and issubclass(kind, legacy) and kind is not legacy
+    }

@@ -9,6 +9,7 @@ behind if it does not come back.
 """
 
 import hashlib
+import http.client
 import os
 import tempfile
 import threading
@@ -52,7 +53,7 @@ def probe(url: str, seconds: float = PROBE_SECONDS) -> str | None:
             problems.append(None)
         except urllib.error.HTTPError as error:
             problems.append("not found" if error.code in (404, 410) else None)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             problems.append(str(getattr(error, "reason", error)))
 
     # A thread on top of the socket's own limit, which does not cover looking up the name.

@@ -19,8 +19,6 @@ def module(tmp_path_factory):
         def __init__(self):
             super().__init__()
             self.matrix = tf.Variable(tf.reshape(tf.range(12.0), (3, 4)), name="matrix")
-            self.variables_ = [self.matrix]
-            self.trainable_variables_ = [self.matrix]
 
         @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3])])
         def __call__(self, images):
@@ -28,12 +26,9 @@ def module(tmp_path_factory):
 
     path = str(tmp_path_factory.mktemp("hub") / "efficientnet" / "v2" / "features")
     features = Features()
+    # The interface of hub.KerasLayer: a trackable with these three names.
     root = tf.train.Checkpoint()
-    root.matrix, root.variables, root.trainable_variables = (
-        features.matrix,
-        [features.matrix],
-        [features.matrix],
-    )
+    root.variables = root.trainable_variables = [features.matrix]
     root.__call__ = features.__call__
     tf.saved_model.save(root, path)
     return path
@@ -131,7 +126,12 @@ def test_a_server_that_never_answers_is_given_up_in_time(silent_port, no_proxy):
 def test_a_lookup_that_hangs_is_given_up_in_time(monkeypatch):
     """The socket's own limit does not cover names: here the lookup waits for the test's end."""
     done = threading.Event()
-    monkeypatch.setattr(hub.urllib.request, "urlopen", lambda *_, **__: done.wait(30))
+
+    def wait(*_, **__):
+        done.wait(30)
+        raise OSError("too late")
+
+    monkeypatch.setattr(hub.urllib.request, "urlopen", wait)
     assert hub.probe("https://example.invalid/", seconds=0.1) == "no answer within 0.1 s"
     done.set()
 

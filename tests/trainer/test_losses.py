@@ -4,6 +4,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.benchmarks.bench_loss import split_loss
 from trainer.losses import TripletLoss, class_loss, squared_distances, triplet_loss
 
 
@@ -33,6 +34,14 @@ def test_equals_the_formula_triplet_by_triplet(seed, delta):
     in_float32 = triplet_loss(embeddings.astype("float32"), votes.astype("float32"), delta)
     assert in_float32.dtype == tf.float32
     np.testing.assert_allclose(in_float32, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_benchmark_s_other_side_is_the_same_loss():
+    embeddings, votes = random_batch(0, triplets=5)
+    np.testing.assert_allclose(
+        split_loss(tf.constant(embeddings), tf.constant(votes), 0.5),
+        triplet_loss(embeddings, votes, 0.5),
+    )
 
 
 ONES, ZEROS = np.ones(16), np.zeros(16)
@@ -84,7 +93,8 @@ def test_votes_decide_by_weight():
 @pytest.mark.parametrize("seed", range(3))
 def test_derivatives_equal_finite_differences(seed):
     """Central differences in float64, h = 1e-6: error about h**2 for a piecewise quadratic, unless
-    a hinge opens within h, which the seeds do not hit."""
+    a hinge opens within h, which the seeds do not hit.
+    """
     embeddings, votes = random_batch(seed, triplets=6, size=3)
     variable = tf.Variable(embeddings)
     with tf.GradientTape() as tape:

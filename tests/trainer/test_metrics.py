@@ -27,7 +27,8 @@ def test_right_when_the_voted_picture_is_the_far_one(odd):
 
 def test_both_distances_must_be_greater():
     """Points 0, 2, 3 with picture 2 odd: d(2,3) = 1 < d(1,3) = 9, although d(1,2) = 4 < 9 too; with
-    points 2, 0, 3: picture 1 has d = 4 and 1, the others 9 apart."""
+    points 2, 0, 3: picture 1 has d = 4 and 1, the others 9 apart.
+    """
     assert hits([[0.2, 0.6, 0.2]], [[[0.0], [2.0], [3.0]]])[0] == [False]
     assert hits([[0.6, 0.2, 0.2]], [[[2.0], [0.0], [3.0]]])[0] == [False]
     # Points 0, 2, 3 with picture 1 odd: 4 and 9, the others 1 apart.
@@ -38,7 +39,8 @@ def test_equal_distances_are_not_right():
     """One point for all pictures, and an equilateral triangle: nothing is greater."""
     triangle = [[1.0, 0, 0], [0, 1, 0], [0, 0, 1]]
     right, counted = hits([[0.6, 0.2, 0.2]] * 2, [np.zeros([3, 3]), triangle])
-    assert not right.any() and counted.all()
+    assert not right.any()
+    assert counted.all()
 
 
 def test_nan_embeddings_are_not_right():
@@ -131,12 +133,14 @@ def test_accuracy_round_trips():
     again = tf.keras.saving.deserialize_keras_object(
         tf.keras.saving.serialize_keras_object(TripletAccuracy(name="val"))
     )
-    assert isinstance(again, TripletAccuracy) and again.name == "val"
+    assert isinstance(again, TripletAccuracy)
+    assert again.name == "val"
 
 
 def test_wilson_interval_closed_form():
     """All n right: the lower end is 1 / (1 + z^2 / n). z = 1.959964, n = 10: 0.722467.
-    Half of n: 1/2 +- z / (2 sqrt(n + z^2)); n = 100: 0.403832 to 0.596168."""
+    Half of n: 1/2 +- z / (2 sqrt(n + z^2)); n = 100: 0.403832 to 0.596168.
+    """
     assert wilson_interval(10, 10) == pytest.approx((0.722467, 1.0), abs=1e-6)
     assert wilson_interval(50, 100) == pytest.approx((0.403832, 0.596168), abs=1e-6)
     assert wilson_interval(0, 0) == (0.0, 1.0)
@@ -152,7 +156,7 @@ def test_wilson_interval_holds_the_share_and_mirrors(counted, share):
 
 
 def test_wilson_interval_covers_as_often_as_it_says():
-    """20,000 draws of 200 trials at 0.34: coverage near 95 % (a binomial's steps cost about 1 %)."""
+    """20,000 draws of 200 trials at 0.34: near 95 %, to the 1 % that a binomial's steps cost."""
     draws = np.random.default_rng(0).binomial(200, 0.34, 20000)
     ends = {right: wilson_interval(right, 200) for right in set(draws.tolist())}
     covered = np.mean([ends[right][0] <= 0.34 <= ends[right][1] for right in draws.tolist()])
@@ -162,7 +166,8 @@ def test_wilson_interval_covers_as_often_as_it_says():
 def test_report_of_a_small_case_by_hand():
     """True a a b c, predicted a b b a. a: 1 of 2 predicted, 1 of 2 found. b: 1 of 2 predicted, 1 of
     1 found: f1 = 2 * 1 / (2 + 1). c: never predicted, so no precision; recall 0; f1 = 0 / 1. d:
-    neither, so nothing exists. Top 2 adds the second row, whose second score is a, and the last."""
+    neither, so nothing exists. Top 2 adds the second row, whose second score is a, and the last.
+    """
     scores = [
         [0.7, 0.1, 0.1, 0.1],
         [0.3, 0.5, 0.1, 0.1],
