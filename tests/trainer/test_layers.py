@@ -276,13 +276,13 @@ def test_augmentation_is_in_the_order_of_the_recipe():
         "resize",
         "random_crop",
         "random_flip",
-        "cutout",
-        "random_rotation",
         "random_brightness",
         "random_contrast",
+        "cutout",
+        "random_rotation",
     ]
     addons_too = layers.build_augmentation(everything(cutout_implementation="addons"))
-    assert isinstance(addons_too.layers[3], layers.TfaCutout)
+    assert isinstance(addons_too.layers[5], layers.TfaCutout)
 
 
 def test_only_resize_and_centre_crop_act_at_inference():

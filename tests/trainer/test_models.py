@@ -81,6 +81,24 @@ def test_embeddings_lie_on_a_sphere_of_the_scale():
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 4.0, rtol=1e-6)
 
 
+def test_a_model_exports_to_serve_bytes(tmp_path):
+    """By ExportArchive, which saves what it is told to.
+
+    `tf.saved_model.save` of a Keras model traces training as well, which has no key there.
+    """
+    model, images = seeded(configured(), 5), pictures()
+    archive = tf.keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint(
+        "serve",
+        lambda pixels: model(pixels, training=False),
+        input_signature=[tf.TensorSpec([None, 32, 32, 3], tf.uint8)],
+    )
+    archive.write_out(str(tmp_path / "export"))
+    loaded = tf.saved_model.load(str(tmp_path / "export"))
+    np.testing.assert_allclose(loaded.serve(images), model(images), rtol=1e-5, atol=1e-6)
+
+
 def test_the_head_drops_features_in_training_by_key():
     model, images = seeded(configured(dropout=0.5), 5), pictures()
 
