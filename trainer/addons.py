@@ -7,7 +7,6 @@ because it is slow to import and most runs never need it.
 """
 
 import functools
-import os
 import warnings
 from typing import Any
 
@@ -16,7 +15,6 @@ from typing import Any
 def _addons() -> Any:
     # Its end-of-life notice is for maintainers, who read this file; our users can do nothing
     # about it. The notice sets a warnings filter of its own, so filters alone do not hold it.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         show, warnings.showwarning = warnings.showwarning, lambda *_, **__: None
@@ -51,4 +49,8 @@ def optimizer_classes() -> dict[str, type]:
 
     found = vars(_addons().optimizers).items()
     legacy = tf.keras.optimizers.legacy.Optimizer
-    return {n: c for n, c in found if isinstance(c, type) and issubclass(c, legacy)}
+    return {
+        name: kind
+        for name, kind in found
+        if isinstance(kind, type) and issubclass(kind, legacy) and kind is not legacy
+    }

@@ -9,6 +9,7 @@ behind if it does not come back.
 """
 
 import hashlib
+import http.client
 import os
 import tempfile
 import threading
@@ -23,10 +24,14 @@ from trainer.errors import ConfigError
 from trainer.layers.base import PACKAGE
 
 PROBE_SECONDS = 10.0
-WAYS_OUT = (
-    "without a network take model.backbone=keras:EfficientNetV2B0 with model.weights='', or "
-    "hub:PATH of a SavedModel on disk, or set TFHUB_CACHE_DIR to a folder that holds this handle"
-)
+
+
+def _ways_out(handle: str) -> str:
+    return (
+        "without a network take model.backbone=keras:EfficientNetV2B0 with model.weights='', or "
+        "hub:PATH of a SavedModel on disk, or set TFHUB_CACHE_DIR to a folder that has the module "
+        f"as {_cache_name(handle)}"
+    )
 
 
 def probe_url(handle: str) -> str | None:
@@ -39,8 +44,8 @@ def probe_url(handle: str) -> str | None:
 def probe(url: str, seconds: float = PROBE_SECONDS) -> str | None:
     """What is wrong with a server, in words, within `seconds`; None when it answers.
 
-    Only "no such thing" counts against a server that does answer: a bucket that wants
-    credentials, or a server without HEAD, is left to TensorFlow. Proxies of the environment are
+    Whatever it answers: a bucket that wants credentials, a server without HEAD, a module that does
+    not exist are left to TensorFlow, which does not hang on those. Proxies of the environment are
     used, as TensorFlow does.
     """
     problems: list[str | None] = []
@@ -50,9 +55,9 @@ def probe(url: str, seconds: float = PROBE_SECONDS) -> str | None:
         try:
             urllib.request.urlopen(request, timeout=seconds).close()
             problems.append(None)
-        except urllib.error.HTTPError as error:
-            problems.append("not found" if error.code in (404, 410) else None)
-        except (OSError, ValueError) as error:
+        except urllib.error.HTTPError:
+            problems.append(None)
+        except (OSError, ValueError, http.client.HTTPException) as error:
             problems.append(str(getattr(error, "reason", error)))
 
     # A thread on top of the socket's own limit, which does not cover looking up the name.
@@ -62,32 +67,47 @@ def probe(url: str, seconds: float = PROBE_SECONDS) -> str | None:
     return problems[0] if problems else f"no answer within {seconds:g} s"
 
 
-def _is_cached(handle: str) -> bool:
-    """Whether tensorflow-hub has the handle on disk: a folder named by the handle's sha1.
+def _cache_name(handle: str) -> str:
+    """The folder of a handle in tensorflow-hub's cache."""
+    return hashlib.sha1(handle.encode()).hexdigest()
 
-    Only archives are cached (https, and gs:// ones ending in .tar.gz): a gs:// folder is read in
-    place each time.
+
+def _cached(handle: str) -> str | None:
+    """Where the cache holds a handle, if it does.
+
+    tensorflow-hub itself looks there for archives only, and reads a gs:// folder in place each
+    time; we look for every handle.
     """
-    folder = os.environ.get("TFHUB_CACHE_DIR") or Path(tempfile.gettempdir(), "tfhub_modules")
-    return Path(folder, hashlib.sha1(handle.encode()).hexdigest()).is_dir()
+    cache = os.environ.get("TFHUB_CACHE_DIR") or Path(tempfile.gettempdir(), "tfhub_modules")
+    folder = Path(cache, _cache_name(handle))
+    return str(folder) if (folder / "saved_model.pb").is_file() else None
 
 
-def check_handle(handle: str, seconds: float = PROBE_SECONDS) -> None:
-    """Make sure that a handle can be had before TensorFlow waits for it.
+def locate(handle: str, seconds: float = PROBE_SECONDS) -> str:
+    """What to load for a handle: itself or its copy in the cache, there for certain.
+
+    Args:
+      handle: gs:// or https:// address, or the path of a SavedModel.
+      seconds: limit of the probe of an address.
 
     Raises:
-      ConfigError: a path that is no SavedModel, or a handle that cannot be reached.
+      ConfigError: a path that is no SavedModel, or an address that cannot be reached.
     """
     url = probe_url(handle)
     if url is None:
         if not Path(handle, "saved_model.pb").is_file():
             raise ConfigError(
-                f"model.backbone=hub:{handle}: no SavedModel there (saved_model.pb); {WAYS_OUT}"
+                f"model.backbone=hub:{handle}: no SavedModel there (saved_model.pb); "
+                f"{_ways_out(handle)}"
             )
-        return
-    problem = None if _is_cached(handle) else probe(url, seconds)
+        return handle
+    cached = _cached(handle)
+    problem = None if cached else probe(url, seconds)
     if problem:
-        raise ConfigError(f"model.backbone=hub:{handle} cannot be reached ({problem}); {WAYS_OUT}")
+        raise ConfigError(
+            f"model.backbone=hub:{handle} cannot be reached ({problem}); {_ways_out(handle)}"
+        )
+    return cached or handle
 
 
 @tf.keras.saving.register_keras_serializable(package=PACKAGE)
@@ -105,16 +125,16 @@ class HubFeatures(tf.keras.layers.Layer):
 
     def __init__(self, handle: str, **kwargs: Any) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
-        check_handle(handle)
+        place = locate(handle)
         import tensorflow_hub
 
         self.handle = handle
         try:
-            self.module = tensorflow_hub.KerasLayer(handle, trainable=True, dtype="float32")
+            self.module = tensorflow_hub.KerasLayer(place, trainable=True, dtype="float32")
         except (OSError, ValueError, RuntimeError, AttributeError, tf.errors.OpError) as error:
             reason = str(error).strip().splitlines()[0]
             raise ConfigError(
-                f"model.backbone=hub:{handle} cannot be loaded ({reason}); {WAYS_OUT}"
+                f"model.backbone=hub:{handle} cannot be loaded ({reason}); {_ways_out(handle)}"
             ) from error
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:

@@ -71,7 +71,7 @@ def test_amsbound_differs_when_v_falls(optimizer, expected):
     [(0.5, 0.999), (-50.0, 1.001), (200.0, 0.9980019980)],
 )
 def test_first_step(gradient, first):
-    """lr * sign(g) while |g| <= 100.1: m = 0.1 g, sqrt(v) = |g| * sqrt(0.001), and the corrections
+    """Lr * sign(g) while |g| <= 100.1: m = 0.1 g, sqrt(v) = |g| * sqrt(0.001), and the corrections
     make 1 of 0.1 and sqrt(0.001). Beyond, the lower bound 0.1 * (1 - 1 / 1.001) = 9.99e-5 is more
     than the step's rate: 9.99e-5 * 0.1 * 200 = 1.998e-3.
     """
@@ -79,7 +79,7 @@ def test_first_step(gradient, first):
 
 
 def test_a_rate_lowered_on_a_plateau_scales_the_bounds_and_survives_a_copy():
-    """lr assigned after two steps follows the schedule's path, also from a copy made after it."""
+    """Lr assigned after two steps follows the schedule's path, also from a copy made after it."""
     expected = VECTORS["a schedule scales the bounds"][1]
     optimizer = AdaBound()
     weight = tf.Variable(1.0, dtype=tf.float64)

@@ -42,7 +42,19 @@ def test_ours_by_name_in_any_case_with_the_keys_they_take(name, kind):
 
 @pytest.mark.parametrize(
     "name",
-    "Adadelta Adafactor Adagrad Adam AdamW Adamax Ftrl Lion Nadam RMSprop SGD".split(),
+    [
+        "Adadelta",
+        "Adafactor",
+        "Adagrad",
+        "Adam",
+        "AdamW",
+        "Adamax",
+        "Ftrl",
+        "Lion",
+        "Nadam",
+        "RMSprop",
+        "SGD",
+    ],
 )
 def test_every_optimizer_of_keras_steps(name):
     optimizer = build_optimizer(configured(name=name.lower()), 100)
@@ -50,7 +62,9 @@ def test_every_optimizer_of_keras_steps(name):
     assert step_once(optimizer) > 0
 
 
-PLAIN = {n: {} for n in "AdaBelief COCOB LAMB LazyAdam NovoGrad RectifiedAdam Yogi".split()}
+PLAIN = {
+    n: {} for n in ["AdaBelief", "COCOB", "LAMB", "LazyAdam", "NovoGrad", "RectifiedAdam", "Yogi"]
+}
 WEIGHT_DECAY = {n: {"weight_decay": 0.01} for n in ("AdamW", "SGDW")}
 OTHERS = {"ConditionalGradient": {"lambda_": 1.0}, "ProximalAdagrad": {}}
 WRAPPERS = {n: {"optimizer": "SGD"} for n in ("Lookahead", "MovingAverage", "SWA")}

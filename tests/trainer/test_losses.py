@@ -4,6 +4,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.benchmarks.bench_loss import split_loss
 from trainer.losses import TripletLoss, class_loss, squared_distances, triplet_loss
 
 
@@ -33,6 +34,14 @@ def test_equals_the_formula_triplet_by_triplet(seed, delta):
     in_float32 = triplet_loss(embeddings.astype("float32"), votes.astype("float32"), delta)
     assert in_float32.dtype == tf.float32
     np.testing.assert_allclose(in_float32, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_benchmark_s_other_side_is_the_same_loss():
+    embeddings, votes = random_batch(0, triplets=5)
+    np.testing.assert_allclose(
+        split_loss(tf.constant(embeddings), tf.constant(votes), 0.5),
+        triplet_loss(embeddings, votes, 0.5),
+    )
 
 
 ONES, ZEROS = np.ones(16), np.zeros(16)

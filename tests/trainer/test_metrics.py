@@ -39,7 +39,8 @@ def test_equal_distances_are_not_right():
     """One point for all pictures, and an equilateral triangle: nothing is greater."""
     triangle = [[1.0, 0, 0], [0, 1, 0], [0, 0, 1]]
     right, counted = hits([[0.6, 0.2, 0.2]] * 2, [np.zeros([3, 3]), triangle])
-    assert not right.any() and counted.all()
+    assert not right.any()
+    assert counted.all()
 
 
 def test_nan_embeddings_are_not_right():
@@ -132,7 +133,8 @@ def test_accuracy_round_trips():
     again = tf.keras.saving.deserialize_keras_object(
         tf.keras.saving.serialize_keras_object(TripletAccuracy(name="val"))
     )
-    assert isinstance(again, TripletAccuracy) and again.name == "val"
+    assert isinstance(again, TripletAccuracy)
+    assert again.name == "val"
 
 
 def test_wilson_interval_closed_form():
@@ -154,7 +156,7 @@ def test_wilson_interval_holds_the_share_and_mirrors(counted, share):
 
 
 def test_wilson_interval_covers_as_often_as_it_says():
-    """20,000 draws of 200 trials at 0.34: coverage near 95 % (a binomial's steps cost about 1 %)."""
+    """20,000 draws of 200 trials at 0.34: near 95 %, to the 1 % that a binomial's steps cost."""
     draws = np.random.default_rng(0).binomial(200, 0.34, 20000)
     ends = {right: wilson_interval(right, 200) for right in set(draws.tolist())}
     covered = np.mean([ends[right][0] <= 0.34 <= ends[right][1] for right in draws.tolist()])

@@ -49,9 +49,10 @@ class Augmentation(tf.keras.layers.Layer):
 def build_augmentation(augment: Any) -> Augmentation:
     """The layers that `augment` asks for, each named, so that its numbers outlive a restart.
 
-    Resize, crop, flip, cutout, rotation, then brightness and contrast: the order of the
-    image-folder recipe, in which the rotation turns the hole too. Only resize and the crop (its
-    centre) act at inference.
+    Resize, crop, flip, cutout, rotation: the order of the image-folder recipe, in which the
+    rotation turns the hole too. Brightness and contrast come before the cutout, so that the hole
+    keeps its colour and does not count in the mean. Only resize and the crop (its centre) act at
+    inference.
 
     Args:
       augment: an object with the attributes `enabled`, `resize_to` (side in pixels, 0 = none),
@@ -76,13 +77,13 @@ def build_augmentation(augment: Any) -> Augmentation:
         layers.append(RandomCrop(augment.crop, name="random_crop"))
     if augment.flip:
         layers.append(RandomFlip(name="random_flip"))
+    if augment.brightness:
+        layers.append(RandomBrightness(augment.brightness, name="random_brightness"))
+    if augment.contrast:
+        layers.append(RandomContrast(augment.contrast, name="random_contrast"))
     if augment.cutout:
         hole = CUTOUTS[augment.cutout_implementation]
         layers.append(hole((augment.cutout, augment.cutout), name="cutout"))
     if augment.rotation:
         layers.append(RandomRotation(augment.rotation, name="random_rotation"))
-    if augment.brightness:
-        layers.append(RandomBrightness(augment.brightness, name="random_brightness"))
-    if augment.contrast:
-        layers.append(RandomContrast(augment.contrast, name="random_contrast"))
     return Augmentation(layers if augment.enabled else [], name="augmentation")

@@ -45,19 +45,14 @@ class KeyedLayer(tf.keras.layers.Layer):
         return inputs
 
     def draw(
-        self,
-        inputs: Any,
-        shape: Sequence[int] = (),
-        low: float = 0.0,
-        high: float = 1.0,
-        of: str = "",
+        self, inputs: Any, shape: Sequence[int] = (), low: float = 0.0, high: float = 1.0
     ) -> Any:
         """Uniform numbers in [low, high), float32 [N, *shape], for the N entries of `inputs`.
 
-        `of` tells apart the several draws of one layer.
+        A layer draws once: a second draw would give the same numbers.
         """
-        label = f"{self.label}/{of}" if of else self.label
-        return randomness.uniform(label, shape, randomness.entries_per_row(inputs), low, high)
+        per_row = randomness.entries_per_row(inputs)
+        return randomness.uniform(self.label, shape, per_row, low, high)
 
     def get_config(self) -> dict[str, Any]:
         """Arguments to build this layer again."""

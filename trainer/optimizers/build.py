@@ -70,7 +70,7 @@ def _construct(cls: type, arguments: dict[str, Any], key: str) -> Any:
         raise ConfigError(f"{cls.__name__} needs {', '.join(missing)}: set {key}.{missing[0]}")
     try:
         return cls(**arguments)
-    except (TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
+    except (TypeError, ValueError, RuntimeError, tf.errors.OpError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ConfigError(
             f"{key}: {cls.__name__} refuses {arguments} ({reason}); it takes "
