@@ -55,27 +55,29 @@ class Canvas:
         self._matrix = matrix if self._matrix is None else matrix @ self._matrix
         self._border = border or self._border
 
-    def resample(self, source: NDArray[np.float32], border: Border | None = None) -> None:
-        """Takes each pixel (x, y) from where `source[y, x]` = (x', y') says; float32[H, W, 2].
+    def resample(
+        self, x: NDArray[np.float32], y: NDArray[np.float32], border: Border | None = None
+    ) -> None:
+        """Takes each pixel [row, column] from the point (x[row, column], y[row, column]).
 
-        Warps that wait are folded into `source`, which is overwritten.
+        Args:
+            x: float32[H, W], in pixels.
+            y: float32[H, W], in pixels.
+            border: As for `warp`; warps that wait are folded in.
         """
         self._apply_table()
         if border is not None and self._border is not None and border != self._border:
             self._apply_matrix()
         if self._matrix is not None:
-            inverse = np.linalg.inv(self._matrix)
-            if _is_affine(self._matrix):
-                source = cv2.transform(source, inverse[:2])
-            else:
-                source = cv2.perspectiveTransform(source, inverse)
+            points = cv2.perspectiveTransform(cv2.merge((x, y)), np.linalg.inv(self._matrix))
+            x, y = cv2.split(points)
         mode, fill = border or self._border or ("reflect", (0, 0, 0))
         self._matrix = self._border = None
         self._set(
             cv2.remap(
                 self._image,
-                source,
-                None,
+                x,
+                y,
                 cv2.INTER_LINEAR,
                 borderMode=BORDERS[mode],
                 borderValue=fill,
