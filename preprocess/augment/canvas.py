@@ -61,23 +61,23 @@ class Canvas:
         """Takes each pixel [row, column] from the point (x[row, column], y[row, column]).
 
         Args:
-            x: float32[H, W], in pixels.
-            y: float32[H, W], in pixels.
+            x: float32[H, W], in pixels, or [1, W] where all rows are alike.
+            y: float32[H, W], in pixels, or [H, 1] where all columns are alike.
             border: As for `warp`; warps that wait are folded in.
         """
         self._apply_table()
         if border is not None and self._border is not None and border != self._border:
             self._apply_matrix()
         if self._matrix is not None:
-            points = cv2.perspectiveTransform(cv2.merge((x, y)), np.linalg.inv(self._matrix))
-            x, y = cv2.split(points)
+            x, y = _transform(np.linalg.inv(self._matrix), x, y)
+        shape = (self.height, self.width)
         mode, fill = border or self._border or ("reflect", (0, 0, 0))
         self._matrix = self._border = None
         self._set(
             cv2.remap(
                 self._image,
-                x,
-                y,
+                np.ascontiguousarray(np.broadcast_to(x, shape)),
+                np.ascontiguousarray(np.broadcast_to(y, shape)),
                 cv2.INTER_LINEAR,
                 borderMode=BORDERS[mode],
                 borderValue=fill,
@@ -135,6 +135,18 @@ class Canvas:
 def mirror(width: int) -> NDArray[np.float64]:
     """The matrix, float64[3, 3], that exchanges left and right in a picture `width` wide."""
     return np.array([[-1.0, 0.0, width - 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+
+
+def _transform(
+    matrix: NDArray[np.float64], x: NDArray[np.float32], y: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """`matrix @ (x, y, 1)` for every point; the brackets add the smaller arrays first."""
+    (a, b, c), (d, e, f), (g, h, i) = matrix.astype(np.float32)
+    across, down = a * x + (b * y + c), d * x + (e * y + f)
+    if not _is_affine(matrix):
+        depth = g * x + (h * y + i)
+        across, down = across / depth, down / depth
+    return across, down
 
 
 def _is_affine(matrix: NDArray[np.float64]) -> bool:

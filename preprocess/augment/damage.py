@@ -54,7 +54,9 @@ class Cutout(Operation):
         """Written in place."""
         image = canvas.write()
         for top, left, high, wide in numbers["holes_top_left_height_width_pixels"]:
-            image[top : top + high, left : left + wide] = numbers["fill"]
+            if high and wide:
+                last = (left + wide - 1, top + high - 1)
+                cv2.rectangle(image, (left, top), last, numbers["fill"], cv2.FILLED)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -114,7 +116,7 @@ def line_kernel(length: float, angle_degrees: float) -> NDArray[np.float32]:
     longer, shorter = (-up, across) if steep else (across, -up)
     # a step of one pixel along the longer axis, shared by two neighbours along the shorter one
     half = (length - 1) / 2 * abs(longer)
-    reach = math.ceil(half)
+    reach = math.ceil(round(half, 6))  # not a pixel more for a rounding error
     steps = np.arange(-reach, reach + 1)
     weights = np.clip(half + 1 - np.abs(steps), 0, 1)  # the ends may cover part of a pixel
     off_line = np.abs(steps[:, np.newaxis] - steps * (shorter / longer))

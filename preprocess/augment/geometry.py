@@ -64,7 +64,7 @@ class Affine(_Bordered):
     `rotate_degrees` turns counter-clockwise as seen. `shift_x` and `shift_y` are fractions of
     width and height, to the right and down. `scale` above 1 enlarges. `shear_x_degrees` leans
     vertical lines to the right (at the top), `shear_y_degrees` lowers horizontal lines at the
-    right.
+    right; up to 40 degrees each, because 45 against -45 would press the plane into a line.
     """
 
     name = "affine"
@@ -73,8 +73,8 @@ class Affine(_Bordered):
     shift_x: Annotated[Range, RangeKind(-1, 1)] = _ZERO
     shift_y: Annotated[Range, RangeKind(-1, 1)] = _ZERO
     scale: Annotated[Range, RangeKind(0.1, 10)] = _ONE
-    shear_x_degrees: Annotated[Range, RangeKind(-60, 60)] = _ZERO
-    shear_y_degrees: Annotated[Range, RangeKind(-60, 60)] = _ZERO
+    shear_x_degrees: Annotated[Range, RangeKind(-40, 40)] = _ZERO
+    shear_y_degrees: Annotated[Range, RangeKind(-40, 40)] = _ZERO
 
     def draw(self, rng: np.random.Generator, height: int, width: int) -> Numbers:
         """Angles in degrees, shifts in pixels, scale as a factor."""
@@ -196,10 +196,7 @@ class GridDistortion(Operation):
         """Piecewise linear along each axis."""
         across = _stretched(canvas.width, numbers["column_factors"])
         down = _stretched(canvas.height, numbers["row_factors"])
-        canvas.resample(
-            cv2.repeat(across[np.newaxis, :], canvas.height, 1),
-            cv2.repeat(down[:, np.newaxis], 1, canvas.width),
-        )
+        canvas.resample(across[np.newaxis, :], down[:, np.newaxis])
 
 
 def _stretched(length: int, factors: list[float]) -> NDArray[np.float32]:
