@@ -24,6 +24,7 @@ Image = NDArray[np.uint8]
 Border = tuple[str, tuple[int, ...]]
 
 _IDENTITY = np.eye(3)
+_STRIP = 32  # rows resampled at a time: their coordinates stay in the processor's cache
 
 
 class Canvas:
@@ -68,21 +69,25 @@ class Canvas:
         self._apply_table()
         if border is not None and self._border is not None and border != self._border:
             self._apply_matrix()
-        if self._matrix is not None:
-            x, y = _transform(np.linalg.inv(self._matrix), x, y)
-        shape = (self.height, self.width)
         mode, fill = border or self._border or ("reflect", (0, 0, 0))
+        inverse = np.linalg.inv(_IDENTITY if self._matrix is None else self._matrix)
         self._matrix = self._border = None
-        self._set(
+        result = np.empty_like(self._image)
+        for top in range(0, self.height, _STRIP):
+            rows = slice(top, min(top + _STRIP, self.height))
+            shape = (rows.stop - top, self.width)
+            points = _transform(inverse, _rows(x, rows), _rows(y, rows))
+            across, down = (np.ascontiguousarray(np.broadcast_to(p, shape)) for p in points)
             cv2.remap(
                 self._image,
-                np.ascontiguousarray(np.broadcast_to(x, shape)),
-                np.ascontiguousarray(np.broadcast_to(y, shape)),
+                across,
+                down,
                 cv2.INTER_LINEAR,
+                dst=result[rows],
                 borderMode=BORDERS[mode],
                 borderValue=fill,
             )
-        )
+        self._set(result)
 
     def look_up(self, table: Image) -> None:
         """Replaces every level v by table[v]; uint8[256] for all channels alike."""
@@ -141,12 +146,19 @@ def _transform(
     matrix: NDArray[np.float64], x: NDArray[np.float32], y: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """`matrix @ (x, y, 1)` for every point; the brackets add the smaller arrays first."""
+    if np.array_equal(matrix, _IDENTITY):
+        return x, y
     (a, b, c), (d, e, f), (g, h, i) = matrix.astype(np.float32)
     across, down = a * x + (b * y + c), d * x + (e * y + f)
     if not _is_affine(matrix):
         depth = g * x + (h * y + i)
         across, down = across / depth, down / depth
     return across, down
+
+
+def _rows(values: NDArray[np.float32], rows: slice) -> NDArray[np.float32]:
+    """The rows, or the only row."""
+    return values if len(values) == 1 else values[rows]
 
 
 def _is_affine(matrix: NDArray[np.float64]) -> bool:

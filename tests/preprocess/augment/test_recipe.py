@@ -1,7 +1,6 @@
 """Recipes: what they draw, that the same key gives the same bytes, how they are written."""
 
 import json
-import math
 
 import numpy as np
 import pytest
@@ -176,7 +175,7 @@ def test_the_canonical_text_reads_back_as_the_same_recipe(name):
     assert again.digest == recipe.digest
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data(), name=st.sampled_from(sorted(OPERATIONS)))
 def test_any_settings_in_their_limits_are_read_and_written_back(data, name):
     cls = OPERATIONS[name]
@@ -185,7 +184,7 @@ def test_any_settings_in_their_limits_are_read_and_written_back(data, name):
         if not hasattr(kind, "minimum"):
             continue
         number = st.integers if kind.integer else st.floats
-        ends = [data.draw(number(math.ceil(kind.minimum), math.floor(kind.maximum))) for _ in "lh"]
+        ends = [data.draw(number(kind.minimum, kind.maximum)) for _ in range(2)]
         values[key] = ends[0] if type(kind).__name__ == "NumberKind" else sorted(ends)
     text = yaml.safe_dump({"version": 1, "operations": [{name: values}]})
     recipe = Recipe.from_yaml(text)
