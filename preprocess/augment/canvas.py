@@ -24,6 +24,7 @@ Image = NDArray[np.uint8]
 Border = tuple[str, tuple[int, ...]]
 
 _IDENTITY = np.eye(3)
+_STRIP = 32  # rows resampled at a time: their coordinates stay in the processor's cache
 
 
 class Canvas:
@@ -55,32 +56,38 @@ class Canvas:
         self._matrix = matrix if self._matrix is None else matrix @ self._matrix
         self._border = border or self._border
 
-    def resample(self, source: NDArray[np.float32], border: Border | None = None) -> None:
-        """Takes each pixel (x, y) from where `source[y, x]` = (x', y') says; float32[H, W, 2].
+    def resample(
+        self, x: NDArray[np.float32], y: NDArray[np.float32], border: Border | None = None
+    ) -> None:
+        """Takes each pixel [row, column] from the point (x[row, column], y[row, column]).
 
-        Warps that wait are folded into `source`, which is overwritten.
+        Args:
+            x: float32[H, W], in pixels, or [1, W] where all rows are alike.
+            y: float32[H, W], in pixels, or [H, 1] where all columns are alike.
+            border: As for `warp`; warps that wait are folded in.
         """
         self._apply_table()
         if border is not None and self._border is not None and border != self._border:
             self._apply_matrix()
-        if self._matrix is not None:
-            inverse = np.linalg.inv(self._matrix)
-            if _is_affine(self._matrix):
-                source = cv2.transform(source, inverse[:2])
-            else:
-                source = cv2.perspectiveTransform(source, inverse)
         mode, fill = border or self._border or ("reflect", (0, 0, 0))
+        inverse = np.linalg.inv(_IDENTITY if self._matrix is None else self._matrix)
         self._matrix = self._border = None
-        self._set(
+        result = np.empty_like(self._image)
+        for top in range(0, self.height, _STRIP):
+            rows = slice(top, min(top + _STRIP, self.height))
+            shape = (rows.stop - top, self.width)
+            points = _transform(inverse, _rows(x, rows), _rows(y, rows))
+            across, down = (np.ascontiguousarray(np.broadcast_to(p, shape)) for p in points)
             cv2.remap(
                 self._image,
-                source,
-                None,
+                across,
+                down,
                 cv2.INTER_LINEAR,
+                dst=result[rows],
                 borderMode=BORDERS[mode],
                 borderValue=fill,
             )
-        )
+        self._set(result)
 
     def look_up(self, table: Image) -> None:
         """Replaces every level v by table[v]; uint8[256] for all channels alike."""
@@ -133,6 +140,25 @@ class Canvas:
 def mirror(width: int) -> NDArray[np.float64]:
     """The matrix, float64[3, 3], that exchanges left and right in a picture `width` wide."""
     return np.array([[-1.0, 0.0, width - 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+
+
+def _transform(
+    matrix: NDArray[np.float64], x: NDArray[np.float32], y: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """`matrix @ (x, y, 1)` for every point; the brackets add the smaller arrays first."""
+    if np.array_equal(matrix, _IDENTITY):
+        return x, y
+    (a, b, c), (d, e, f), (g, h, i) = matrix.astype(np.float32)
+    across, down = a * x + (b * y + c), d * x + (e * y + f)
+    if not _is_affine(matrix):
+        depth = g * x + (h * y + i)
+        across, down = across / depth, down / depth
+    return across, down
+
+
+def _rows(values: NDArray[np.float32], rows: slice) -> NDArray[np.float32]:
+    """The rows, or the only row."""
+    return values if len(values) == 1 else values[rows]
 
 
 def _is_affine(matrix: NDArray[np.float64]) -> bool:

@@ -43,14 +43,13 @@ class HueSaturationValue(Operation):
     def apply(canvas: Canvas, numbers: Numbers) -> None:
         """One table with a column a channel, between two conversions."""
         table = np.empty((1, 256, 3), np.uint8)
-        # the full-range variant has 256 steps of hue, so turning it is addition modulo 256
-        turn = round(numbers["hue_degrees"] / 360 * 256)
-        table[0, :, 0] = (np.arange(256) + turn) % 256
+        # hue comes in steps of two degrees; the conversions with 256 steps are half as fast
+        table[0, :, 0] = (np.arange(256) + round(numbers["hue_degrees"] / 2)) % 180
         table[0, :, 1] = _to_levels(_LEVELS * numbers["saturation_factor"])
         table[0, :, 2] = _to_levels(_LEVELS * numbers["value_factor"])
-        hsv = cv2.cvtColor(canvas.read(), cv2.COLOR_RGB2HSV_FULL)
+        hsv = cv2.cvtColor(canvas.read(), cv2.COLOR_RGB2HSV)
         cv2.LUT(hsv, table, dst=hsv)
-        canvas.replace(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL, dst=hsv))
+        canvas.replace(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB, dst=hsv))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

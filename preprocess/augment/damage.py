@@ -17,6 +17,7 @@ from preprocess.augment.generator import seeded_generator
 from preprocess.augment.operation import Numbers, Operation
 from preprocess.augment.settings import ColourKind, NumberKind, Range, RangeKind
 
+_ZERO_NOISE = 128  # how noise of either sign is held in 8 bits; 2.9 sigma of 40 levels fit
 _ONE_HOLE = Range(1, 1)
 _EVERY_LINE = Range(-90.0, 90.0)  # degrees; a line looks the same after half a turn
 
@@ -53,7 +54,9 @@ class Cutout(Operation):
         """Written in place."""
         image = canvas.write()
         for top, left, high, wide in numbers["holes_top_left_height_width_pixels"]:
-            image[top : top + high, left : left + wide] = numbers["fill"]
+            if high and wide:
+                last = (left + wide - 1, top + high - 1)
+                cv2.rectangle(image, (left, top), last, numbers["fill"], cv2.FILLED)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -104,18 +107,21 @@ def line_kernel(length: float, angle_degrees: float) -> NDArray[np.float32]:
     """A line of `length` pixels through the middle of a square, as weights that sum to 1.
 
     Returns:
-        float32[n, n] with the smallest odd n that holds the line at every angle; length 1 is
-        the single pixel, which blurs nothing.
+        float32[n, n] with the smallest odd n that holds the line; length 1 is the single
+        pixel, which blurs nothing.
     """
-    reach = math.ceil((length - 1) / 2)
-    # samples of the line, four a pixel, each shared among its four nearest pixels
-    along = np.linspace(-(length - 1) / 2, (length - 1) / 2, 4 * math.ceil(length) + 1)
     angle = math.radians(angle_degrees)
-    x, y = along * math.cos(angle) + reach, -along * math.sin(angle) + reach
-    pixels = np.arange(2 * reach + 1)
-    weight_x = np.maximum(0.0, 1.0 - np.abs(x[:, np.newaxis] - pixels))
-    weight_y = np.maximum(0.0, 1.0 - np.abs(y[:, np.newaxis] - pixels))
-    kernel = weight_y.T @ weight_x
+    across, up = math.cos(angle), math.sin(angle)
+    steep = abs(up) > abs(across)
+    longer, shorter = (-up, across) if steep else (across, -up)
+    # a step of one pixel along the longer axis, shared by two neighbours along the shorter one
+    half = (length - 1) / 2 * abs(longer)
+    reach = math.ceil(round(half, 6))  # not a pixel more for a rounding error
+    steps = np.arange(-reach, reach + 1)
+    weights = np.clip(half + 1 - np.abs(steps), 0, 1)  # the ends may cover part of a pixel
+    off_line = np.abs(steps[:, np.newaxis] - steps * (shorter / longer))
+    kernel = np.maximum(0.0, 1 - off_line) * weights
+    kernel = kernel.T if steep else kernel
     return (kernel / kernel.sum()).astype(np.float32)
 
 
@@ -125,7 +131,7 @@ class GaussianNoise(Operation):
 
     name = "gaussian_noise"
 
-    sigma_levels: Annotated[Range, RangeKind(0, 128)]
+    sigma_levels: Annotated[Range, RangeKind(0, 40)]
 
     def draw(self, rng: np.random.Generator, height: int, width: int) -> Numbers:
         """The standard deviation in levels of 255, and the seed of the noise."""
@@ -142,13 +148,11 @@ class GaussianNoise(Operation):
         its far tail (beyond 2.9 sigma), and random bytes cost a tenth of random normals.
         """
         image = canvas.read()
-        noise = np.rint(_normal_quantiles() * numbers["sigma_levels"])
+        noise = np.rint(_normal_quantiles() * numbers["sigma_levels"]) + _ZERO_NOISE
         words = seeded_generator(numbers["seed"]).bit_generator.random_raw(-(-image.size // 8))
         chance = words.astype("<u8", copy=False).view(np.uint8)[: image.size].reshape(image.shape)
-        # one of the two is 0 in every pixel: together a signed addition that saturates
-        brighter = cv2.LUT(chance, np.clip(noise, 0, 255).astype(np.uint8))
-        darker = cv2.LUT(chance, np.clip(-noise, 0, 255).astype(np.uint8))
-        canvas.replace(cv2.subtract(cv2.add(image, brighter), darker))
+        added = cv2.LUT(chance, noise.astype(np.uint8))
+        canvas.replace(cv2.addWeighted(image, 1, added, 1, -_ZERO_NOISE, dst=added))
 
 
 @functools.cache

@@ -64,7 +64,7 @@ class Affine(_Bordered):
     `rotate_degrees` turns counter-clockwise as seen. `shift_x` and `shift_y` are fractions of
     width and height, to the right and down. `scale` above 1 enlarges. `shear_x_degrees` leans
     vertical lines to the right (at the top), `shear_y_degrees` lowers horizontal lines at the
-    right.
+    right; up to 40 degrees each, because 45 against -45 would press the plane into a line.
     """
 
     name = "affine"
@@ -73,8 +73,8 @@ class Affine(_Bordered):
     shift_x: Annotated[Range, RangeKind(-1, 1)] = _ZERO
     shift_y: Annotated[Range, RangeKind(-1, 1)] = _ZERO
     scale: Annotated[Range, RangeKind(0.1, 10)] = _ONE
-    shear_x_degrees: Annotated[Range, RangeKind(-60, 60)] = _ZERO
-    shear_y_degrees: Annotated[Range, RangeKind(-60, 60)] = _ZERO
+    shear_x_degrees: Annotated[Range, RangeKind(-40, 40)] = _ZERO
+    shear_y_degrees: Annotated[Range, RangeKind(-40, 40)] = _ZERO
 
     def draw(self, rng: np.random.Generator, height: int, width: int) -> Numbers:
         """Angles in degrees, shifts in pixels, scale as a factor."""
@@ -194,20 +194,20 @@ class GridDistortion(Operation):
     @staticmethod
     def apply(canvas: Canvas, numbers: Numbers) -> None:
         """Piecewise linear along each axis."""
-        source = np.empty((canvas.height, canvas.width, 2), np.float32)
-        source[..., 0] = _stretched(canvas.width, numbers["column_factors"])
-        source[..., 1] = _stretched(canvas.height, numbers["row_factors"])[:, np.newaxis]
-        canvas.resample(source)
+        across = _stretched(canvas.width, numbers["column_factors"])
+        down = _stretched(canvas.height, numbers["row_factors"])
+        canvas.resample(across[np.newaxis, :], down[:, np.newaxis])
 
 
-def _stretched(length: int, factors: list[float]) -> NDArray[np.float64]:
+def _stretched(length: int, factors: list[float]) -> NDArray[np.float32]:
     """For each of `length` pixels, where along the axis it comes from.
 
     The picture is cut into equal cells; cell i becomes `factors[i]` (scaled to fill) wide.
     """
     ends = np.concatenate([[0.0], np.cumsum(factors)])
     came_from = np.linspace(0.0, length, len(ends))
-    return np.interp(np.arange(length) + 0.5, ends * (length / ends[-1]), came_from) - 0.5
+    place = np.interp(np.arange(length) + 0.5, ends * (length / ends[-1]), came_from)
+    return (place - 0.5).astype(np.float32)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -237,38 +237,39 @@ class ElasticDistortion(_Bordered):
     @staticmethod
     def apply(canvas: Canvas, numbers: Numbers) -> None:
         """The field is drawn coarse and enlarged: far cheaper than smoothing at full size."""
-        field = smooth_field(
-            numbers["seed"], canvas.height, canvas.width, max(1.0, numbers["sigma_pixels"])
-        )
-        field *= np.float32(numbers["amplitude_pixels"])
-        field[..., 0] += np.arange(canvas.width, dtype=np.float32)
-        field[..., 1] += np.arange(canvas.height, dtype=np.float32)[:, np.newaxis]
-        canvas.resample(field, _border(numbers))
+        sigma = max(1.0, numbers["sigma_pixels"])
+        x, y = smooth_fields(numbers["seed"], canvas.height, canvas.width, sigma)
+        x *= np.float32(numbers["amplitude_pixels"])
+        y *= np.float32(numbers["amplitude_pixels"])
+        x += np.arange(canvas.width, dtype=np.float32)
+        y += np.arange(canvas.height, dtype=np.float32)[:, np.newaxis]
+        canvas.resample(x, y, _border(numbers))
 
 
-def smooth_field(seed: int, height: int, width: int, sigma: float) -> NDArray[np.float32]:
-    """White noise smoothed by a Gaussian of `sigma` pixels, scaled to variance 1.
+def smooth_fields(seed: int, height: int, width: int, sigma: float) -> NDArray[np.float32]:
+    """Two independent fields of white noise smoothed by a Gaussian of `sigma` pixels.
 
-    Smoothing leaves exp(-(pi*sigma/spacing)**2 / 2 / sigma**2) of the amplitude at the Nyquist
-    frequency of a grid with that spacing; with one node a sigma that is exp(-pi**2 / 2) = 0.7 %.
-    So the coarse grid holds all of the field, and cubic enlarging brings it back.
+    Smoothing leaves exp(-(sigma * frequency)**2 / 2) of the amplitude at a frequency in radians
+    a pixel. A grid with a node a sigma holds frequencies up to pi / sigma, where exp(-pi**2 / 2)
+    = 0.7 % is left: it holds all of the field, and cubic enlarging brings it back.
 
     Returns:
-        float32[height, width, 2], x and y independent.
+        float32[2, height, width], variance 1 (a little less between nodes).
     """
-    margin = 4  # nodes; further than a Gaussian of one node reaches
-    rows, columns = (math.ceil(length / sigma) + 3 for length in (height, width))
+    spacing = max(1, int(sigma))  # whole pixels between nodes
+    margin = 1  # node on every side, so that the cubic never reaches the edge of the grid
+    rows, columns = (math.ceil(length / spacing) + 2 * margin for length in (height, width))
+    reach = math.ceil(4 * sigma / spacing)  # nodes; beyond it the Gaussian is nothing
     rng = seeded_generator(seed)
-    nodes = rng.standard_normal((rows + 2 * margin, columns + 2 * margin, 2), dtype=np.float32)
-    line = cv2.getGaussianKernel(2 * margin + 1, 1.0, cv2.CV_32F)
-    # white noise weighted by w has variance sum(w**2); a product kernel's sum is a product
-    nodes = cv2.sepFilter2D(nodes, -1, line, line)[margin:-margin, margin:-margin]
-    nodes /= np.sum(line**2)
-    # node (1, 1) lies on the first pixel; the cubic needs one more on either side
-    step = 1.0 / sigma
-    place = np.array([[step, 0.0, 1.0], [0.0, step, 1.0]])
-    how = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    field: NDArray[np.float32] = cv2.warpAffine(
-        np.ascontiguousarray(nodes), place, (width, height), flags=how
-    )
-    return field
+    noise = rng.standard_normal((2, rows + 2 * reach, columns + 2 * reach), dtype=np.float32)
+    line = cv2.getGaussianKernel(2 * reach + 1, sigma / spacing, cv2.CV_32F)
+    start = margin * spacing
+    fields = np.empty((2, height, width), np.float32)
+    for field, white in zip(fields, noise, strict=True):
+        nodes = cv2.sepFilter2D(white, -1, line, line)[reach:-reach, reach:-reach]
+        # white noise under weights w has variance sum(w**2), a product kernel the product
+        nodes = nodes / np.sum(line**2)
+        size = (columns * spacing, rows * spacing)
+        enlarged = cv2.resize(nodes, size, interpolation=cv2.INTER_CUBIC)
+        field[:] = enlarged[start : start + height, start : start + width]
+    return fields

@@ -72,13 +72,14 @@ def _refuse_repeated_keys(node: yaml.Node | None, where: str) -> None:
     for mapping in _mappings(node):
         seen = set()
         for key, _ in mapping.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue  # a list as a key: refused when it is built
             if key.value in seen:
                 raise ConfigError(
                     f"{where}: line {key.start_mark.line + 1} gives {shown(key.value)} a second"
                     " time; keep one"
                 )
-            if isinstance(key, yaml.ScalarNode):
-                seen.add(key.value)
+            seen.add(key.value)
 
 
 def _mappings(node: yaml.Node | None) -> Iterator[yaml.MappingNode]:

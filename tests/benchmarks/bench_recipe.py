@@ -1,0 +1,244 @@
+"""Variants per second and core: a recipe here against albumentations doing the same.
+
+    python -m tests.benchmarks.bench_recipe [--images=DIR] [--seconds=4] [--json]
+
+Both sides take the same decoded pictures, do the same operations with the same probabilities
+and ranges, seed every variant by itself, so that it does not depend on any other, and encode it
+as JPEG of quality 95 with the same encoder. One process, one thread, the sides in turn (A B A B).
+
+`photos` is the shipped recipe. `heavy` adds the other operations but elastic distortion, which
+albumentations smooths at full size: it alone would decide the ratio.
+
+The larger the picture, the smaller the ratio: at 384x384 most of the time goes to the bilinear
+warp, the HSV conversion and the JPEG encoder, which are the same OpenCV calls on both sides.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from preprocess.augment import Recipe, load_recipe, variant_generator
+
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # it looks for a newer version when imported
+
+PICTURES = 16
+TURNS = 8  # of each side
+SIDES = (112, 384)  # pixels: a cropped face, and what the photos recipe is meant for
+JPEG_QUALITY = 95
+
+HEAVY = """
+version: 1
+operations:
+  - horizontal_flip: {probability: 0.5}
+  - affine:
+      probability: 0.7
+      rotate_degrees: [-45, 45]
+      shift_x: [-0.0625, 0.0625]
+      shift_y: [-0.0625, 0.0625]
+      scale: [0.9, 1.1]
+  - random_crop: {probability: 0.5, side: [0.7, 1]}
+  - perspective: {probability: 0.3, strength: 0.05}
+  - grid_distortion: {probability: 0.3, stretch: [0.7, 1.3]}
+  - hue_saturation_value:
+      {probability: 0.5, hue_degrees: [-40, 40], saturation: [0.7, 1.3], value: [0.85, 1.15]}
+  - brightness_contrast_gamma:
+      {probability: 0.5, brightness: [0.8, 1.2], contrast: [0.8, 1.2], gamma: [0.8, 1.2]}
+  - gaussian_blur: {probability: 0.2, sigma_pixels: [0.5, 1.5]}
+  - motion_blur: {probability: 0.2, length_pixels: [3, 7]}
+  - gaussian_noise: {probability: 0.3, sigma_levels: [3, 10]}
+  - jpeg_quality: {probability: 0.3, quality: [50, 90]}
+  - cutout: {probability: 0.5, height: 150, width: 200, reference: 384}
+  - cutout: {probability: 0.5, height: 100, width: 150, reference: 384}
+  - cutout: {probability: 0.5, height: 80, width: 100, reference: 384}
+"""
+
+Image = np.ndarray
+MakeVariant = Callable[[Image, str, int], Image]
+
+
+def ours(recipe: Recipe) -> MakeVariant:
+    """One variant of a picture by a recipe."""
+
+    def make(image: Image, image_id: str, variant: int) -> Image:
+        rng = variant_generator(0, recipe.digest, image_id, variant)
+        return recipe.apply(image, recipe.draw(rng, *image.shape[:2]))
+
+    return make
+
+
+def theirs(pipeline: Any) -> MakeVariant:
+    """One variant of a picture by an albumentations pipeline, seeded for that variant."""
+
+    def make(image: Image, image_id: str, variant: int) -> Image:
+        pipeline.set_random_seed(zlib.crc32(f"{image_id} {variant}".encode()))
+        return pipeline(image=image)["image"]
+
+    return make
+
+
+def photos_pipeline(A: Any, side: int) -> list[Any]:
+    """The operations of the shipped recipe `photos`."""
+    return [A.HorizontalFlip(p=0.5), affine(A), hue_saturation_value(A), *cutouts(A, side)]
+
+
+def heavy_pipeline(A: Any, side: int) -> list[Any]:
+    """The operations of HEAVY."""
+    reflect = cv2.BORDER_REFLECT_101
+    light = A.Sequential(
+        [
+            A.RandomBrightnessContrast(brightness_limit=0.2, contrast_limit=0.2, p=1),
+            A.RandomGamma(gamma_limit=(80, 120), p=1),
+        ],
+        p=0.5,
+    )
+    return [
+        A.HorizontalFlip(p=0.5),
+        affine(A),
+        A.RandomResizedCrop((side, side), scale=(0.49, 1.0), ratio=(1.0, 1.0), p=0.5),
+        A.Perspective(scale=0.05, keep_size=True, border_mode=reflect, p=0.3),
+        A.GridDistortion(num_steps=5, distort_limit=0.3, border_mode=reflect, p=0.3),
+        hue_saturation_value(A),
+        light,
+        A.GaussianBlur(sigma_limit=(0.5, 1.5), blur_limit=0, p=0.2),
+        A.MotionBlur(blur_limit=(3, 7), p=0.2),
+        A.GaussNoise(std_range=(3 / 255, 10 / 255), p=0.3),
+        A.ImageCompression(quality_range=(50, 90), p=0.3),
+        *cutouts(A, side),
+    ]
+
+
+def affine(A: Any) -> Any:
+    """Shift, scale and rotate, reflecting."""
+    return A.Affine(
+        rotate=(-45, 45),
+        translate_percent={"x": (-0.0625, 0.0625), "y": (-0.0625, 0.0625)},
+        scale=(0.9, 1.1),
+        keep_ratio=True,
+        border_mode=cv2.BORDER_REFLECT_101,
+        p=0.7,
+    )
+
+
+def hue_saturation_value(A: Any) -> Any:
+    """Hue in steps of two degrees; saturation and value in levels."""
+    return A.HueSaturationValue(hue_shift_limit=20, sat_shift_limit=30, val_shift_limit=20, p=0.5)
+
+
+def cutouts(A: Any, side: int) -> list[Any]:
+    """The three holes, scaled to a picture of `side` pixels."""
+    sizes = [(round(h / 384 * side), round(w / 384 * side)) for h, w in HOLES]
+    return [
+        A.CoarseDropout(
+            num_holes_range=(1, 1),
+            hole_height_range=(height, height),
+            hole_width_range=(width, width),
+            fill=0,
+            p=0.5,
+        )
+        for height, width in sizes
+    ]
+
+
+HOLES = ((150, 200), (100, 150), (80, 100))
+
+
+def textured_picture(number: int, side: int) -> Image:
+    """A made-up photograph: noise at every scale, in colour; uint8[side, side, 3]."""
+    rng = np.random.default_rng(number)
+    picture = np.zeros((side, side, 3), np.float32)
+    for cells in (3, 6, 12, 24, 48, 96):
+        coarse = rng.standard_normal((cells, cells, 3), dtype=np.float32)
+        picture += cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC) / cells**0.7
+    spread = picture.std()
+    return np.clip(110 + 50 * picture / spread, 0, 255).astype(np.uint8)
+
+
+def load_pictures(folder: str, side: int) -> list[Image]:
+    """PICTURES pictures of side x side pixels, RGB, spread over the folder; made up without one."""
+    if not folder:
+        return [textured_picture(number, side) for number in range(PICTURES)]
+    paths = sorted(p for p in Path(folder).rglob("*") if p.suffix in (".jpg", ".jpeg", ".png"))
+    if len(paths) < PICTURES:
+        sys.exit(f"--images={folder}: found {len(paths)} pictures, needs {PICTURES}")
+    chosen = [paths[number * len(paths) // PICTURES] for number in range(PICTURES)]
+    pictures = [cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB) for path in chosen]
+    return [cv2.resize(p, (side, side), interpolation=cv2.INTER_AREA) for p in pictures]
+
+
+def variants_per_second(make: MakeVariant, pictures: list[Image], seconds: float) -> float:
+    """How fast `make` and the encoder go, by processor time, over whole rounds of the pictures."""
+    made, started = 0, time.process_time()
+    while time.process_time() - started < seconds:
+        for number, picture in enumerate(pictures):
+            variant = make(picture, f"picture-{number}", made)
+            bgr = cv2.cvtColor(variant, cv2.COLOR_RGB2BGR)
+            cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+            made += 1
+    return made / (time.process_time() - started)
+
+
+def compare(a: MakeVariant, b: MakeVariant, pictures: list[Image], seconds: float) -> dict:
+    """Median rates of both sides, and the median of the ratios of neighbouring turns."""
+    for make in (a, b):
+        variants_per_second(make, pictures, 0.2)  # warm up
+    turns = [
+        [variants_per_second(make, pictures, seconds / TURNS) for make in (a, b)]
+        for _ in range(TURNS)
+    ]
+    return {
+        "shardline": statistics.median(turn[0] for turn in turns),
+        "albumentations": statistics.median(turn[1] for turn in turns),
+        "ratio": statistics.median(turn[0] / turn[1] for turn in turns),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--images", default="", help="a folder of pictures; made up without it")
+    parser.add_argument("--seconds", type=float, default=4, help="for each side and case")
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    args = parser.parse_args()
+    try:
+        import albumentations as A
+    except ImportError:
+        sys.exit("the other side is missing: pip install -r requirements-bench.txt")
+    cv2.setNumThreads(0)
+
+    cases = {
+        "photos": (load_recipe("photos"), photos_pipeline),
+        "heavy": (Recipe.from_yaml(HEAVY), heavy_pipeline),
+    }
+    results = []
+    for name, (recipe, pipeline) in cases.items():
+        for side in SIDES:
+            figures = compare(
+                ours(recipe),
+                theirs(A.Compose(pipeline(A, side))),
+                load_pictures(args.images, side),
+                args.seconds,
+            )
+            results.append({"recipe": name, "side": side, **figures})
+    if args.json:
+        print(json.dumps({"albumentations": A.__version__, "results": results}))
+        return
+    print("variants a second and core   shardline   albumentations   ratio")
+    for row in results:
+        case = f"{row['recipe']}, {row['side']}x{row['side']}"
+        rates = f"{row['shardline']:9.0f}   {row['albumentations']:14.0f}   {row['ratio']:5.2f}"
+        print(f"{case:26s}   {rates}")
+
+
+if __name__ == "__main__":
+    main()
