@@ -63,7 +63,8 @@ def add_optimizer(session: Session, total_steps: int) -> Any:
             optimizer=build_optimizer(session.config.optimizer, total_steps), jit_compile=False
         )
         optimizer = session.model.optimizer
-        optimizer.build(session.model.trainable_variables)
+        if hasattr(optimizer, "build"):  # tensorflow-addons' are of the older kind, without it
+            optimizer.build(session.model.trainable_variables)
     return optimizer
 
 

@@ -148,12 +148,12 @@ def _keras_application(which: str, image_size: int, weights: str, pooling: str) 
 def _load_weights(model: Any, network: Any, weights: str) -> None:
     """Fill a backbone from a saved model, a run directory, or a file of its network's weights."""
     path = Path(weights)
-    if path.is_dir():
-        path = next(iter(sorted(path.glob("model/*.keras"))), path)
-    if not path.is_file():
+    if (path / "config.json").is_file():  # a run directory
+        path /= "model"
+    if not path.exists():
         raise ConfigError(f"model.weights={weights}: no such weights; {_WEIGHTS_WAYS_OUT}")
     try:
-        if path.suffix == ".keras":
+        if path.is_dir() or path.suffix == ".keras":
             saved = tf.keras.models.load_model(path, compile=False)
             model.set_weights(saved.get_layer(BACKBONE).get_weights())
         else:

@@ -1,0 +1,61 @@
+# Everything a person starts with. `make demo` and `make test` work on a machine that has only
+# Python 3.11, make and git.
+
+PYTHON ?= python3.11
+VENV   ?= .venv
+PY      = $(VENV)/bin/python
+DEMO   ?= demo-output
+BENCH  ?= bench-output
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo test test-quick lint bench tensorboard clean
+
+help:
+	@echo "make demo         made-up faces -> dataset -> training on two replicas -> report (CPU, minutes)"
+	@echo "make test         the test suite          make test-quick   without the end-to-end tests"
+	@echo "make lint         ruff and mypy           make bench        the benchmark tables"
+	@echo "make tensorboard RUN=DIR                  curves, histograms, graph and traces of a run"
+
+# The stamp is newer than the requirements exactly when they are installed.
+$(VENV)/.installed: requirements.txt requirements-dev.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --upgrade pip
+	$(PY) -m pip install --quiet -r requirements-dev.txt
+	@touch $@
+
+env: $(VENV)/.installed
+
+demo: env
+	@bash tests/demo.sh $(PY) $(DEMO)
+
+test: env
+	$(PY) -m pytest tests
+
+test-quick: env
+	$(PY) -m pytest tests -m "not slow"
+
+lint: env
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+$(VENV)/.installed-bench: requirements-bench.txt $(VENV)/.installed
+	$(PY) -m pip install --quiet -r requirements-bench.txt
+	@touch $@
+
+# MNIST=DIR with the four idx files adds the 50-model average.
+bench: $(VENV)/.installed-bench
+	@mkdir -p $(BENCH)
+	$(PY) -m tests.benchmarks.bench_recipe
+	$(PY) -m tests.benchmarks.bench_loss
+	$(PY) -m tests.benchmarks.bench_reader
+ifdef MNIST
+	$(PY) -m preprocess build --source=idx --images=$(MNIST) --output=$(BENCH)/mnist --variants=1
+	$(PY) -m tests.benchmarks.bench_mnist --data=$(BENCH)/mnist
+endif
+
+tensorboard: env
+	$(VENV)/bin/tensorboard --logdir=$(RUN)/tensorboard --host=localhost
+
+clean:
+	rm -rf $(DEMO) $(BENCH)
