@@ -1,7 +1,7 @@
 # Everything a person starts with. `make demo` and `make test` work on a machine that has only
 # Python 3.11, make and git.
 
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   ?= .venv
 PY      = $(VENV)/bin/python
 DEMO   ?= demo-output
