@@ -31,7 +31,11 @@ def test_the_whole_way_by_hand_works_as_written(tmp_path: Path) -> None:
         assert command.startswith("python -m ")
         done = subprocess.run(
             [sys.executable, *command.split()[1:]],
-            cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr

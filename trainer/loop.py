@@ -27,7 +27,7 @@ from trainer.metrics import wilson_interval
 from trainer.profiling import StepProfiler
 from trainer.reader import Reader
 from trainer.run_directory import RunDirectory
-from trainer.session import SUMS, Session, add_optimizer, train_functions
+from trainer.session import SUMS, Session, add_optimizer, model_graph, train_functions
 from trainer.tensorboard import TensorBoardLog
 from trainer.timing import StepClock
 
@@ -95,6 +95,8 @@ class Loop:
             resume_step=self.step,
             histograms=self._session.config.tensorboard.histograms,
         )
+        if self._session.config.tensorboard.graph:
+            log.graph(*model_graph(self._session))
         before = signal.signal(signal.SIGTERM, self._on_signal)
         try:
             while self.epochs < self._session.config.epochs and not self.stopped:

@@ -27,6 +27,7 @@ from trainer.report.pictures import (
 from trainer.report.style import figure_png
 from trainer.run_directory import RunDirectory, write_text
 from trainer.session import Session
+from trainer.tensorboard import TensorBoardLog
 from trainer.timing import verdict
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ def write_report(
             images["confusion"] = figure_png(confusion_figure(np.asarray(matrix), classes))
         report["mistakes_split"] = name
         break  # the first split is the one that best, stopping and people watch
+    if session.config.tensorboard.pictures:
+        _to_tensorboard(images, loop.step, directory)
     for name, data in images.items():
         (directory.plots / f"{name}.png").write_bytes(data)
     config = directory.read_config()["config"]
@@ -77,6 +80,13 @@ def write_report(
     session.model.save(directory.model, save_format="tf", save_traces=False)
     write_text(directory.report_file, json.dumps(report, indent=2, sort_keys=True))
     return report
+
+
+def _to_tensorboard(images: Mapping[str, bytes], step: int, directory: RunDirectory) -> None:
+    with TensorBoardLog(str(directory.tensorboard), resume_step=step) as log:
+        for name in ("augmented", "mistakes"):
+            if name in images:
+                log.picture(name, tf.io.decode_png(images[name], channels=3).numpy(), step)
 
 
 def _best_row(loop: Loop) -> dict[str, Any]:

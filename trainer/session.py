@@ -117,6 +117,18 @@ def train_functions(session: Session) -> tuple[Callable[[Any], Any], Callable[[A
     return tf.function(on_all_replicas), several
 
 
+def model_graph(session: Session) -> tuple[Any, Any]:
+    """The model as a tf.function, and the spec of its input: what TensorBoard draws."""
+    model, config = session.model, session.config
+    shape = [None, config.image_size, config.image_size, config.model.channels]
+
+    @tf.function
+    def forward(pixels: Any) -> Any:
+        return model(pixels, training=False)
+
+    return forward, tf.TensorSpec(shape, tf.float32)
+
+
 def predict_function(session: Session, augment: bool = False) -> Callable[[Any, Any], Any]:
     """A tf.function (batch, draw int64) -> (outputs, losses), per replica, without training.
 
