@@ -6,6 +6,7 @@ COMMANDS = {
     "build": "a table or folders of pictures -> a dataset directory; goes on where it stopped",
     "verify": "is every byte of a dataset directory what its manifest says",
     "info": "what is in a dataset directory",
+    "diff": "how two dataset directories differ",
     "preview": "a contact sheet: a row a picture, a column a variant",
     "explain": "the operations and numbers drawn for one variant of one picture",
     "synth": "a made-up set of faces with known expressions, to try everything on",
