@@ -67,9 +67,11 @@ def _keys(dataset: str, shards: list[df.Shard]) -> set[int]:
 
 
 def _recipe(first: str, second: str) -> list[str]:
-    texts = []
-    for dataset in (first, second):
+    def lines(dataset: str) -> list[str]:
         path = Path(dataset, df.RECIPE_FILE)
-        texts.append(path.read_text(encoding="utf-8").splitlines() if path.exists() else [])
+        return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
     names = [os.path.join(dataset, df.RECIPE_FILE) for dataset in (first, second)]
-    return list(difflib.unified_diff(*texts, *names, lineterm="", n=1))
+    return list(
+        difflib.unified_diff(lines(first), lines(second), names[0], names[1], lineterm="", n=1)
+    )
