@@ -77,7 +77,7 @@ def _config_as_flags(arguments: list[str]) -> list[str]:
     """`--config.KEY=VALUE` as `--override=KEY=VALUE`: absl need not know the keys."""
     if not any(argument.lstrip("-").startswith("config") for argument in arguments):
         return arguments
-    from trainer.config_flags import parse_config_flags
+    from trainer.config.flags import parse_config_flags
 
     rest, path, overrides = parse_config_flags(arguments)
     config = [f"--config={path}"] if path is not None else []

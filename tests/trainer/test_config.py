@@ -18,7 +18,7 @@ from trainer.config import (
     parse_config_flags,
     to_dict,
 )
-from trainer.config_keys import FREE_KEYS, KEYS, get
+from trainer.config.keys import FREE_KEYS, KEYS, get
 from trainer.errors import ConfigError, UsageError
 
 CONTRACT = """

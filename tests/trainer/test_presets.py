@@ -7,13 +7,10 @@ import subprocess
 import sys
 
 import pytest
-from absl import flags
 
-from trainer.commands import presets
 from trainer.config import load_config, preset_names, preset_summary
-from trainer.config_files import CONFIGS
-from trainer.config_keys import HUB_HANDLE, get
-from trainer.errors import UsageError
+from trainer.config.files import CONFIGS
+from trainer.config.keys import HUB_HANDLE, get
 
 EXPECTED = {
     # 200 training and 200 validation batches of 64, embedding 128, scale 1, no augmentation.
@@ -110,32 +107,25 @@ def test_a_preset_opens_with_its_command_and_what_it_costs(name):
     assert preset_summary(name) == text.splitlines()[0]
 
 
-def run(monkeypatch, capsys, *words: str) -> str:
-    monkeypatch.setattr(presets, "FLAGS", flags.FLAGS)
-    rest = flags.FLAGS(["presets", *words])
-    try:
-        presets.main(rest)
-    finally:
-        flags.FLAGS.unparse_flags()
-        flags.FLAGS["json"].unparse()
-    return capsys.readouterr().out
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "trainer", "presets", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_the_command_prints_a_line_a_preset(monkeypatch, capsys):
-    lines = run(monkeypatch, capsys).splitlines()
+def test_the_command_prints_a_line_a_preset():
+    lines = run().stdout.splitlines()
     assert [line.split()[0] for line in lines] == preset_names()
     assert all(preset_summary(line.split()[0]) in line for line in lines)
 
 
-def test_the_command_prints_one_json_object(monkeypatch, capsys):
-    assert json.loads(run(monkeypatch, capsys, "--json")) == {
-        name: preset_summary(name) for name in preset_names()
-    }
+def test_the_command_prints_one_json_object():
+    assert json.loads(run("--json").stdout) == {n: preset_summary(n) for n in preset_names()}
 
 
-def test_the_command_takes_no_argument(monkeypatch, capsys):
-    with pytest.raises(UsageError, match="demo"):
-        run(monkeypatch, capsys, "demo")
+def test_the_command_takes_no_argument():
+    done = run("demo")
+    assert done.returncode == 64
+    assert "'demo'" in done.stderr
 
 
 def test_configuration_and_report_do_without_tensorflow():

@@ -30,7 +30,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.loss.delta = 0.5
 
     config.optimizer.name = "adam"
-    config.optimizer.learning_rate = 1e-3
+    config.optimizer.learning_rate = 8e-4
 
     config.augment.enabled = True
     config.augment.resize_to = 72

@@ -3,9 +3,8 @@
     rest, path, overrides = parse_config_flags(sys.argv)
     config = load_config(path, overrides)
 
-This is the face of the `config_*` modules: the table of keys is `config_keys`, what a value
-may be `config_values`, the rules between keys `config_rules`, files and presets
-`config_files`, the command line `config_flags`.
+`keys` is the table of them, `values` what each may be, `rules` what goes together, `files`
+reads configuration files and presets, `flags` the command line.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from typing import Any
 
 import ml_collections
 
-from trainer.config_files import preset_names, preset_summary, run_config_file
-from trainer.config_flags import parse_config_flags
-from trainer.config_keys import FREE_KEYS, KEYS, defaults, get
-from trainer.config_rules import check_config
-from trainer.config_values import coerce, keys_of, literal, parse, unknown_key
+from trainer.config.files import preset_names, preset_summary, run_config_file
+from trainer.config.flags import parse_config_flags
+from trainer.config.keys import FREE_KEYS, KEYS, defaults, get
+from trainer.config.rules import check_config
+from trainer.config.values import coerce, keys_of, literal, parse, unknown_key
 from trainer.errors import ConfigError
 
 __all__ = [

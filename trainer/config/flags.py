@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from trainer.config_keys import KEYS
-from trainer.config_values import FALSE_WORDS, TRUE_WORDS
+from trainer.config.keys import KEYS
+from trainer.config.values import FALSE_WORDS, TRUE_WORDS
 from trainer.errors import UsageError
 
 

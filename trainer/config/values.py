@@ -10,7 +10,7 @@ from typing import Any
 
 import ml_collections
 
-from trainer.config_keys import KEYS
+from trainer.config.keys import KEYS
 from trainer.errors import ConfigError
 
 TRUE_WORDS, FALSE_WORDS = ("true", "yes", "1"), ("false", "no", "0")

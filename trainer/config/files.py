@@ -9,14 +9,15 @@ import re
 import runpy
 import traceback
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import ml_collections
 
-from trainer.config_values import unknown_key
+from trainer.config.values import unknown_key
 from trainer.errors import ConfigError
 
-CONFIGS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "configs")
+CONFIGS = str(Path(__file__).resolve().parent.parent / "configs")
 
 
 def preset_names() -> list[str]:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 
 import ml_collections
 
-from trainer.config_keys import KEYS, get
-from trainer.config_values import coerce
+from trainer.config.keys import KEYS, get
+from trainer.config.values import coerce
 from trainer.errors import ConfigError
 
 # The first and the last traced call are lost to a trace, and a verdict needs a few whole ones.
