@@ -87,7 +87,11 @@ def run(
         ours = _local_arguments(workers, variants_to_write)
         options = PipelineOptions([*ours, *beam_arguments])
         runner = _local_runner(options)
-    with beam.Pipeline(runner=runner, options=options) as pipeline:
+    # Beam's workers print every exception before they pass it on; here it is raised, once.
+    with (
+        contextlib.redirect_stderr(io.StringIO()),
+        beam.Pipeline(runner=runner, options=options) as pipeline,
+    ):
         found = (
             pipeline
             | "PictureShards" >> beam.Create(image_shards)
