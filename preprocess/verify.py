@@ -187,7 +187,7 @@ def _check_picture(
     common = (manifest.image.height, manifest.image.width, manifest.image.channels)
     if any(n not in (None, m) for n, m in zip(common, image.shape, strict=True)):
         raise DataError(
-            f"the picture at byte {offset} is {image.shape}, the manifest says {common}"
+            f"the picture at byte {offset} is {image.shape}, by the manifest {common}"
         )
     if features[df.ImageKey.VARIANT] != shard.variant:
         raise DataError(f"the record at byte {offset} is of variant {features['image/variant']!r}")
