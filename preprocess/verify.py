@@ -186,9 +186,7 @@ def _check_picture(
         raise DataError(f"the picture at byte {offset} is {image.shape}, not what its record says")
     common = (manifest.image.height, manifest.image.width, manifest.image.channels)
     if any(n not in (None, m) for n, m in zip(common, image.shape, strict=True)):
-        raise DataError(
-            f"the picture at byte {offset} is {image.shape}, by the manifest {common}"
-        )
+        raise DataError(f"the picture at byte {offset} is {image.shape}, by the manifest {common}")
     if features[df.ImageKey.VARIANT] != shard.variant:
         raise DataError(f"the record at byte {offset} is of variant {features['image/variant']!r}")
     image_id = features[df.ImageKey.ID]

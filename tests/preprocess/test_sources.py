@@ -183,13 +183,13 @@ def test_without_subset_and_type_columns_all_is_train(tmp_path):
 
 
 def test_a_validation_split_shares_no_face_with_train(tmp_path):
-    for number in range(40):
+    for number in range(120):
         made.save(tmp_path / "faces" / f"f{number:03d}.jpg")
-    table = made.write_table(tmp_path / "t.csv", [made.HEADER, *made.triplet_rows(40, 0)])
+    table = made.write_table(tmp_path / "t.csv", [made.HEADER, *made.triplet_rows(120, 0)])
     source = read("fec", csv=table, images=tmp_path / "faces", validation_fraction=0.5)
     of = {s: {p.id for p in source.pictures if p.split == s} for s in ("train", "validation")}
     assert of["train"] and of["validation"] and not of["train"] & of["validation"]
-    left = 38 - len(source.triplets)
+    left = 118 - len(source.triplets)
     assert left > 0 and f"{left} triplets have faces in different splits" in source.warnings[0]
 
 
