@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import os
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from types import ModuleType
 from typing import Any
 
 from tqdm import tqdm
@@ -21,13 +23,12 @@ from tqdm import tqdm
 from preprocess import dataset_format as df
 from preprocess.augment import load_recipe
 from preprocess.cli import say
-from preprocess.errors import ConfigError, DataError, UsageError
+from preprocess.errors import ConfigError, DataError, OutputError, UsageError
 from preprocess.plan import Options, Plan, make_plan
+from preprocess.publish import all_shards, make_manifest, publish, withdraw, write_rejections
 from preprocess.refusals import Rejection
 from preprocess.sources import read_source
 from preprocess.sources.rows import Request
-from preprocess.tfrecord import write_text
-from preprocess.versions import library_versions
 from preprocess.workspace import FOLDER, ShardReport, Workspace
 
 POLL_SECONDS = 0.3  # how often the progress bar looks at the markers
@@ -58,18 +59,20 @@ def build(request: BuildRequest) -> dict[str, Any]:
     """Builds a dataset directory and returns what `build --json` prints.
 
     Raises UserError with its exit code: UsageError and ConfigError before anything is
-    touched, DataError where the input is bad beyond the budget.
+    touched, DataError where the input is bad beyond the budget, OutputError for a full disk.
     """
     started = time.monotonic()
     recipe = (
         load_recipe(request.recipe or _default_recipe(request)) if request.variants > 1 else None
     )
+    if request.beam_arguments:
+        _pipeline().check_arguments(request.beam_arguments)
     workspace = Workspace(request.output)
-    _check_output(request.output)
-    with workspace.locked():
+    _check_output(request)
+    with workspace.locked(), _full_disk_explained(request.output):
         say(f"reading {request.kind}: {request.source.csv or request.source.images}")
         source = read_source(request.kind, request.source)
-        options = _options(request, source.task, recipe.yaml if recipe else "")
+        options = _options(request, source.task, recipe.deciding if recipe else "")
         _check_same_options(workspace, options, request.overwrite)
         for warning in source.warnings:
             say(f"warning: {warning}")
@@ -77,28 +80,27 @@ def build(request: BuildRequest) -> dict[str, Any]:
         plan = make_plan(source, options)
         workspace.write_plan(plan)
         reused = _still_good(workspace, plan)
-        if len(reused) == len(plan.shards) and (manifest := _finished(request.output, plan)):
-            say(f"nothing to do: '{request.output}' is already built from this input")
-            return _summary(manifest, started, 0, len(manifest_shards(manifest)))
-        # A manifest must not speak of shards that are about to change.
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(os.path.join(request.output, df.MANIFEST_FILE))
-        if reused:
-            say(f"going on: {len(reused)} of {len(plan.shards)} shards are there already")
-        _run_shards(workspace, plan, reused, request)
+        workspace.keep_only(reused)
+        before = _finished(request.output, plan) if len(reused) == len(plan.shards) else None
+        if before is None:
+            # A manifest must not speak of shards that are about to change.
+            withdraw(request.output)
+        if len(reused) < len(plan.shards):
+            if reused:
+                say(f"going on: {len(reused)} of {len(plan.shards)} shards are there already")
+            _run_shards(workspace, plan, reused, request)
         reports = _reports(workspace, plan)
         rejections = [*source.rejections, *(r for report in reports for r in report.rejections)]
-        _write_rejections(request.output, rejections)
         _check_budget(rejections, source.counted, request)
-        manifest = _manifest(plan, reports, rejections, recipe.digest if recipe else "")
-        _publish(request.output, manifest, options)
-        built = sum(len(r.shards) for r in reports if r.fingerprint not in reused.values())
-        return _summary(manifest, started, built, len(manifest_shards(manifest)) - built)
-
-
-def manifest_shards(manifest: df.Manifest) -> list[df.Shard]:
-    """Every shard of a dataset."""
-    return [shard for split in manifest.splits.values() for shard in split.shards]
+        if before is not None:
+            say(f"nothing to do: '{request.output}' is already built from this input")
+            return _summary(before, started, 0)
+        write_rejections(request.output, rejections)
+        manifest = make_manifest(plan, reports, rejections, recipe.digest if recipe else "")
+        publish(request.output, manifest, recipe.yaml if recipe else "")
+        kept = set(reused.values())
+        built = sum(len(r.shards) for r in reports if r.fingerprint not in kept)
+        return _summary(manifest, started, built)
 
 
 def _default_recipe(request: BuildRequest) -> str:
@@ -121,28 +123,41 @@ def _options(request: BuildRequest, task: str, recipe: str) -> Options:
     )
 
 
-def _check_output(output: str) -> None:
-    if os.path.exists(output) and not os.path.isdir(output):
-        raise UsageError(f"--output='{output}' is a file")
-    if os.path.isdir(output):
-        ours = {FOLDER, df.MANIFEST_FILE}
-        names = set(os.listdir(output))
-        if names and not names & ours:
-            raise UsageError(
-                f"--output='{output}' is not empty and not a dataset directory; choose another"
-            )
+def _check_output(request: BuildRequest) -> None:
+    output = request.output
+    images = request.source.images
+    if request.kind == "folders" and images and _is_below(output, images):
+        raise UsageError(
+            f"--output='{output}' lies in --images, where it would be taken for a class; "
+            "choose a folder outside"
+        )
     try:
         os.makedirs(output, exist_ok=True)
+        names = set(os.listdir(output))
     except OSError as error:
-        raise UsageError(f"--output='{output}': {error.strerror}") from None
+        reason = "is a file" if os.path.isfile(output) else error.strerror
+        raise UsageError(f"--output='{output}': {reason}") from None
+    if names and not names & {FOLDER, df.MANIFEST_FILE}:
+        raise UsageError(
+            f"--output='{output}' is not empty and not a dataset directory; choose another"
+        )
+
+
+def _is_below(path: str, folder: str) -> bool:
+    folder = os.path.realpath(folder)
+    return os.path.commonpath((os.path.realpath(path), folder)) == folder
 
 
 def _check_same_options(workspace: Workspace, options: Options, overwrite: bool) -> None:
     before = workspace.options()
-    if before is None or before == options:
+    if before == options or overwrite:
         return
-    if overwrite:
-        workspace.forget()
+    if before is None:
+        if os.path.exists(os.path.join(workspace.dataset, df.MANIFEST_FILE)):
+            raise ConfigError(
+                f"'{workspace.dataset}' holds a dataset, but not how it was built "
+                f"({FOLDER}/options.json); give another --output, or --overwrite"
+            )
         return
     changed = [
         f"{field.name} {_short(getattr(before, field.name))} -> "
@@ -165,7 +180,9 @@ def _check_budget(rejections: Sequence[Rejection], counted: int, request: BuildR
     refused = [r for r in rejections if r.counted]
     if not refused or len(refused) <= request.max_bad_fraction * counted:
         return
-    _write_rejections(request.output, rejections)
+    # A reader must not go on with what an earlier build left, unaware that this one failed.
+    withdraw(request.output)
+    write_rejections(request.output, rejections)
     reasons = Counter(r.reason for r in refused).most_common()
     table = ", ".join(f"{count} {reason}" for reason, count in reasons)
     raise DataError(
@@ -178,15 +195,24 @@ def _check_budget(rejections: Sequence[Rejection], counted: int, request: BuildR
 def _still_good(workspace: Workspace, plan: Plan) -> dict[str, str]:
     """Names and fingerprints of the shards that need not be built again.
 
-    A picture shard's fingerprint is known now, a triplet shard's only when all pictures are
-    done; its marker is taken here as it is and looked at again by build_triplet_shard().
+    A triplet shard's fingerprint is known only when all pictures are done; until then its
+    marker is taken as it is, and looked at again by build_triplet_shard().
     """
+    from preprocess.shards import triplet_fingerprint
+
     good = {}
-    for shard in plan.shards:
+    refused = set(plan.refused_keys)
+    images = [shard for shard in plan.shards if shard.kind == df.IMAGES]
+    for shard in images:
         report = workspace.report(shard.name)
-        if report is None:
+        if report is not None and report.fingerprint == shard.fingerprint(plan.options):
+            good[shard.name] = report.fingerprint
+            refused.update(report.refused_keys)
+    all_done = len(good) == len(images)
+    for shard in plan.shards:
+        if shard.kind != df.TRIPLETS or (report := workspace.report(shard.name)) is None:
             continue
-        if shard.kind == df.TRIPLETS or report.fingerprint == shard.fingerprint(plan.options):
+        if not all_done or report.fingerprint == triplet_fingerprint(shard, plan.options, refused):
             good[shard.name] = report.fingerprint
     return good
 
@@ -202,8 +228,6 @@ def _finished(output: str, plan: Plan) -> df.Manifest | None:
 def _run_shards(
     workspace: Workspace, plan: Plan, reused: dict[str, str], request: BuildRequest
 ) -> None:
-    from preprocess import pipeline  # Beam takes a second to import
-
     images = [s for s in plan.shards if s.kind == df.IMAGES]
     todo = [s for s in images if s.name not in reused]
     known = {
@@ -218,21 +242,39 @@ def _run_shards(
         f"{sum(len(s.lines) * s.variants for s in todo)} variants"
     )
     with _progress(workspace, len(plan.shards)):
-        try:
-            pipeline.run(
-                workspace.dataset,
-                image_shards=[s.name for s in todo],
-                triplet_shards=[s.name for s in plan.shards if s.kind == df.TRIPLETS],
-                refused=sorted(known),
-                workers=request.workers or len(os.sched_getaffinity(0)),
-                variants_to_write=sum(len(s.lines) * s.variants for s in todo),
-                beam_arguments=request.beam_arguments,
-            )
-        except RuntimeError as error:
-            # Beam wraps what a worker raised into text.
-            if "No space left on device" in str(error):
-                raise OSError(28, "No space left on device", workspace.dataset) from None
-            raise
+        _pipeline().run(
+            workspace.dataset,
+            image_shards=[s.name for s in todo],
+            triplet_shards=[s.name for s in plan.shards if s.kind == df.TRIPLETS],
+            refused=sorted(known),
+            workers=request.workers or len(os.sched_getaffinity(0)),
+            variants_to_write=sum(len(s.lines) * s.variants for s in todo),
+            beam_arguments=request.beam_arguments,
+        )
+
+
+def _pipeline() -> ModuleType:
+    from preprocess import quiet
+
+    quiet.hush()
+    from preprocess import pipeline  # Beam takes a second to import
+
+    return pipeline
+
+
+@contextlib.contextmanager
+def _full_disk_explained(output: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        # Beam wraps what a worker raised into an exception with the same text, without number.
+        for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            if getattr(error, "errno", None) == code or f"[Errno {code}]" in str(error):
+                raise OutputError(
+                    f"{os.strerror(code).lower()}: '{output}'; make room and run the same "
+                    "command: finished shards are kept"
+                ) from None
+        raise
 
 
 @contextlib.contextmanager
@@ -265,84 +307,7 @@ def _reports(workspace: Workspace, plan: Plan) -> list[ShardReport]:
     return reports
 
 
-def _write_rejections(output: str, rejections: Sequence[Rejection]) -> None:
-    text = "".join(f"{rejection.to_json()}\n" for rejection in rejections)
-    write_text(os.path.join(output, df.REJECTED_FILE), text)
-
-
-def _manifest(
-    plan: Plan, reports: Sequence[ShardReport], rejections: Sequence[Rejection], recipe: str
-) -> df.Manifest:
-    options = plan.options
-    splits: dict[str, df.Split] = {}
-    for split in sorted({shard.split for shard in plan.shards}):
-        pairs = [
-            (shard, report)
-            for shard, report in zip(plan.shards, reports, strict=True)
-            if shard.split == split
-        ]
-        shards = tuple(s for _, report in pairs for s in report.shards)
-        splits[split] = df.Split(
-            images=sum(s.records for s in shards if s.kind == df.IMAGES and s.variant == 0),
-            triplets=sum(s.records for s in shards if s.kind == df.TRIPLETS),
-            variants=max(shard.variants for shard, _ in pairs),
-            shards=shards,
-        )
-    shapes = sorted({shape for report in reports for shape in report.shapes})
-    counted = Counter(r.reason for r in rejections if r.counted)
-    return df.Manifest(
-        task=options.task,
-        fingerprint=plan.fingerprint(),
-        digest=df.digest([(s.file, s.sha256) for r in reports for s in r.shards]),
-        versions=library_versions(),
-        seed=options.seed,
-        variants=options.variants,
-        recipe=recipe,
-        image=df.ImageFormat(
-            encoding=options.encoding,
-            quality=options.quality,
-            size=options.image_size,
-            resize_mode=options.resize_mode,
-            height=_only({shape[0] for shape in shapes}),
-            width=_only({shape[1] for shape in shapes}),
-            channels=_only({shape[2] for shape in shapes}),
-        ),
-        classes=plan.classes,
-        splits=splits,
-        rejected={"count": counted.total(), "by_reason": dict(sorted(counted.items()))},
-    )
-
-
-def _only(values: set[int]) -> int | None:
-    return values.pop() if len(values) == 1 else None
-
-
-def _publish(output: str, manifest: df.Manifest, options: Options) -> None:
-    if manifest.splits["train"].images == 0:
-        raise DataError("every training picture was refused; see rejected.jsonl")
-    _remove_leftovers(output, manifest)
-    if options.recipe:
-        write_text(os.path.join(output, df.RECIPE_FILE), options.recipe)
-    if manifest.task == df.CLASSIFICATION:
-        labels = "".join(f"{name}\n" for name in manifest.classes)
-        write_text(os.path.join(output, df.LABELS_FILE), labels)
-    write_text(os.path.join(output, df.MANIFEST_FILE), manifest.to_json())
-
-
-def _remove_leftovers(output: str, manifest: df.Manifest) -> None:
-    """Shards of an earlier plan, such as another number of shards, and torn temporary files."""
-    named = {shard.file for shard in manifest_shards(manifest)}
-    keep = named | {df.index_file(file) for file in named}
-    for folder, folders, files in os.walk(output):
-        folders[:] = [name for name in folders if name != FOLDER]
-        for name in files:
-            relative = os.path.relpath(os.path.join(folder, name), output).replace(os.sep, "/")
-            ours = name.endswith((".tfrecord", ".index")) or ".tmp-" in name
-            if ours and relative not in keep:
-                os.unlink(os.path.join(folder, name))
-
-
-def _summary(manifest: df.Manifest, started: float, built: int, reused: int) -> dict[str, Any]:
+def _summary(manifest: df.Manifest, started: float, built: int) -> dict[str, Any]:
     return {
         "digest": manifest.digest,
         "pictures": sum(split.images for split in manifest.splits.values()),
@@ -351,5 +316,5 @@ def _summary(manifest: df.Manifest, started: float, built: int, reused: int) -> 
         "seconds": round(time.monotonic() - started, 3),
         "rejected": manifest.rejected,
         "shards_written": built,
-        "shards_reused": reused,
+        "shards_reused": len(all_shards(manifest)) - built,
     }

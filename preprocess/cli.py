@@ -11,6 +11,7 @@ import difflib
 import importlib
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any, NoReturn
@@ -65,8 +66,8 @@ def say(message: str) -> None:
 def _command(package: str, name: str, commands: Mapping[str, str]) -> Any:
     if name not in commands:
         near = difflib.get_close_matches(name, commands, n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        raise UsageError(f"no such command{hint} There are: {', '.join(commands)}")
+        hint = f"did you mean '{near[0]}'? " if near else ""
+        raise UsageError(f"no such command; {hint}There are: {', '.join(commands)}")
     return importlib.import_module(f"{package}.commands.{name}")
 
 
@@ -78,7 +79,9 @@ def _parse(name: str, arguments: list[str]) -> list[str]:
     try:
         return list(flags.FLAGS([name, *arguments]))[1:]
     except flags.Error as error:
-        raise UsageError(f"{str(error).strip()} (--help lists the flags)") from None
+        missing = re.match(r"flag --(\w+)=None: .* must have a value other than None", str(error))
+        said = f"--{missing[1]} is required" if missing else str(error).strip()
+        raise UsageError(f"{said} (--help lists the flags)") from None
 
 
 def _help(package: str, name: str, module: Any) -> str:

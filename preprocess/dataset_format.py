@@ -182,7 +182,7 @@ class Manifest:
     versions: dict[str, str]
     seed: int
     variants: int
-    recipe: str  # sha256 of recipe.yaml
+    recipe: str  # digest of the recipe, whatever its description; "" where there is none
     image: ImageFormat
     classes: tuple[str, ...]
     splits: dict[str, Split]

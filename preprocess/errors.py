@@ -24,6 +24,12 @@ class DataError(UserError):
     exit_code = os.EX_DATAERR
 
 
+class OutputError(UserError):
+    """An output that takes no more, such as a full disk (74)."""
+
+    exit_code = os.EX_IOERR
+
+
 class ConfigError(UserError):
     """A recipe or configuration with an unknown key or a bad value (78)."""
 

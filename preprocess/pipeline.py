@@ -10,13 +10,19 @@ that any runner, and a retried bundle, gives the same.
 
 from __future__ import annotations
 
-import logging
+import contextlib
+import io
 import os
+import shlex
+import sys
 from collections.abc import Iterable, Sequence
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.transforms.environments import SubprocessSDKEnvironment
+
+from preprocess.errors import UsageError
 
 # Worker processes cost seconds to start; below so many variants threads are done sooner.
 PROCESSES_FROM_VARIANTS = 30_000
@@ -74,14 +80,18 @@ def run(
       variants_to_write: how much work there is, to choose between the two.
       beam_arguments: options for Beam; a `--runner` among them replaces the local one.
     """
-    logging.getLogger("apache_beam").setLevel(logging.ERROR)
-    arguments = list(beam_arguments)
-    runner = None
-    if not any(argument.startswith("--runner") for argument in arguments):
-        # Named: Beam's DirectRunner would look for Prism, a binary that it downloads.
-        runner = FnApiRunner()
-        arguments += _local_arguments(workers, variants_to_write)
-    with beam.Pipeline(runner=runner, options=PipelineOptions(arguments)) as pipeline:
+    if _names_runner(beam_arguments):
+        runner, options = None, PipelineOptions(list(beam_arguments))
+    else:
+        # The user's come last, so they win.
+        ours = _local_arguments(workers, variants_to_write)
+        options = PipelineOptions([*ours, *beam_arguments])
+        runner = _local_runner(options)
+    # Beam's workers print every exception before they pass it on; here it is raised, once.
+    with (
+        contextlib.redirect_stderr(io.StringIO()),
+        beam.Pipeline(runner=runner, options=options) as pipeline,
+    ):
         found = (
             pipeline
             | "PictureShards" >> beam.Create(image_shards)
@@ -98,12 +108,45 @@ def run(
         )
 
 
-def _local_arguments(workers: int, variants: int) -> list[str]:
-    if workers == 1:
-        return ["--direct_running_mode=in_memory"]
+def check_arguments(arguments: Sequence[str]) -> None:
+    """Raises UsageError for an option that Beam does not know or a value that it refuses.
+
+    Where a runner is named, unknown options are left to it: job servers have their own.
+    """
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            options = PipelineOptions(list(arguments))
+            everything = options.get_all_options(retain_unknown_options=True)
+            unknown = sorted(everything.keys() - options.get_all_options().keys())
+    except SystemExit:  # argparse has printed its usage, of hundreds of lines, and the reason
+        reason = said.getvalue().strip().rsplit("error: ", 1)[-1]
+        raise UsageError(f"after ' -- ', Apache Beam: {reason}") from None
+    if unknown and not _names_runner(arguments):
+        names = ", ".join(f"--{name}" for name in unknown)
+        raise UsageError(f"after ' -- ', Apache Beam has no option {names}")
+
+
+def _names_runner(arguments: Sequence[str]) -> bool:
+    return any(argument.split("=")[0] == "--runner" for argument in arguments)
+
+
+def _local_runner(options: PipelineOptions) -> FnApiRunner:
+    # Named: Beam's DirectRunner would look for Prism, a binary that it downloads.
+    direct = options.view_as(DirectOptions)
+    if direct.direct_running_mode != "multi_processing":
+        return FnApiRunner()
+    direct.direct_running_mode = None  # it would start Beam's own worker, which is not quiet
     # Worker processes are started with `python -m` and must find this package.
     here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     paths = [here, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
+    command = f"exec {shlex.quote(sys.executable)} -m preprocess.worker"
+    return FnApiRunner(default_environment=SubprocessSDKEnvironment.from_command_string(command))
+
+
+def _local_arguments(workers: int, variants: int) -> list[str]:
+    if workers == 1:
+        return ["--direct_running_mode=in_memory"]
     mode = "multi_processing" if variants >= PROCESSES_FROM_VARIANTS else "multi_threading"
     return [f"--direct_running_mode={mode}", f"--direct_num_workers={workers}"]

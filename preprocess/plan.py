@@ -113,11 +113,12 @@ class Plan:
     classes: tuple[str, ...]
     shards: tuple[ShardPlan, ...]
     refused_keys: frozenset[int]  # pictures refused before any was opened
+    tables: tuple[tuple[str, str], ...] = ()  # (name, sha256) of each table, refused rows too
 
     def fingerprint(self) -> str:
         """Hash of everything that goes in."""
-        names = "\n".join((*self.classes, *(s.fingerprint(self.options) for s in self.shards)))
-        return _sha256(names)
+        shards = [shard.fingerprint(self.options) for shard in self.shards]
+        return _sha256(json.dumps([self.classes, self.tables, shards]))
 
 
 def make_plan(source: Source, options: Options) -> Plan:
@@ -131,6 +132,7 @@ def make_plan(source: Source, options: Options) -> Plan:
             f"no training pictures: {source.counted} inputs, {len(source.rejections)} of them "
             f"refused, splits: {', '.join(splits) or 'none'}"
         )
+    _check_keys(source.pictures)
     shards: list[ShardPlan] = []
     for split in splits:
         pictures = _entries([p for p in source.pictures if p.split == split])
@@ -142,7 +144,8 @@ def make_plan(source: Source, options: Options) -> Plan:
     planned = {p.id for p in source.pictures}
     named = {image_id for t in source.triplets for image_id in t.ids}
     refused = frozenset(image_key(image_id) for image_id in named - planned)
-    return Plan(options, tuple(source.classes), tuple(shards), refused)
+    tables = tuple(sorted(source.tables.items()))
+    return Plan(options, tuple(source.classes), tuple(shards), refused, tables)
 
 
 def shard_count(records: int, estimated_bytes: float) -> int:
@@ -156,19 +159,27 @@ def shard_count(records: int, estimated_bytes: float) -> int:
     return -(-int(wanted) // LADDER[-1]) * LADDER[-1]
 
 
-def _entries(pictures: Sequence[Picture]) -> list[PictureEntry]:
-    entries = []
+def _check_keys(pictures: Iterable[Picture]) -> None:
     by_key: dict[int, str] = {}
     for picture in pictures:
-        key = image_key(picture.id)
-        other = by_key.setdefault(key, picture.id)
+        other = by_key.setdefault(image_key(picture.id), picture.id)
         if other != picture.id:
             raise DataError(f"the ids '{other}' and '{picture.id}' share a key: rename one")
-        status = os.stat(picture.path)
+
+
+def _entries(pictures: Sequence[Picture]) -> list[PictureEntry]:
+    entries = []
+    for picture in pictures:
+        try:
+            status = os.stat(picture.path)
+        except OSError as error:
+            raise DataError(
+                f"'{picture.path}' went away while the input was read: {error.strerror}"
+            ) from None
         entries.append(
             PictureEntry(
                 picture.id,
-                key,
+                image_key(picture.id),
                 picture.label,
                 picture.path,
                 picture.item,

@@ -55,7 +55,8 @@ def records(dataset: str, shard_file: str) -> Iterator[dict[str, Feature]]:
 def find_picture(dataset: str, manifest: df.Manifest, image_id: str) -> tuple[str, df.Shard, int]:
     """(split, shard of variant 0, position in it) of a picture; raises DataError if unknown."""
     key = df.image_key(image_id)
-    for name, split in manifest.splits.items():
+    # A picture that is in two splits is shown where it has more variants.
+    for name, split in sorted(manifest.splits.items(), key=lambda item: -item[1].variants):
         shards = split.image_shards(0)
         if not shards:
             continue
@@ -72,7 +73,10 @@ def read_variant(
     """One variant of the picture at `position` of its shard; all variants share the order."""
     shards = split.image_shards(variant)
     shard = shards[df.shard_of(key, len(shards))]
-    return read_at(dataset, shard.file, read_index(dataset, shard.file)[position])
+    index = read_index(dataset, shard.file)
+    if position >= len(index) or index[position].key != key:
+        raise DataError(f"'{shard.file}' does not hold the pictures of variant 0 in their order")
+    return read_at(dataset, shard.file, index[position])
 
 
 def pixels(features: dict[str, Feature]) -> NDArray[np.uint8]:

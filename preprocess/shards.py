@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 import cv2
 import numpy as np
@@ -22,7 +22,7 @@ from preprocess import dataset_format as df
 from preprocess.augment import Recipe, variant_generator
 from preprocess.decode import MAX_BYTES, Decoded, decode
 from preprocess.encode import encode, resize
-from preprocess.plan import Options, PictureEntry, TripletEntry
+from preprocess.plan import Options, PictureEntry, ShardPlan, TripletEntry
 from preprocess.refusals import Reason, Refused, Rejection
 from preprocess.sources import idx
 from preprocess.tfrecord import Feature, RecordWriter, encode_example, write_text
@@ -40,6 +40,7 @@ def build_image_shard(dataset: str, name: str) -> ShardReport:
         return done
 
     started = time.monotonic()
+    workspace.withdraw(name)
     recipe = Recipe.from_yaml(options.recipe) if options.recipe else None
     rejections: list[Rejection] = []
     refused: list[int] = []
@@ -89,16 +90,15 @@ def build_triplet_shard(dataset: str, name: str, refused: Iterable[int]) -> Shar
     options = _require_options(workspace)
     plan = workspace.shard_plan(name)
     out = workspace.refused_keys() | set(refused)
-    entries = [TripletEntry(**json.loads(line)) for line in plan.lines]
-    keys = [tuple(df.image_key(image_id) for image_id in entry.ids) for entry in entries]
-    touched = sorted({key for triple in keys for key in triple if key in out})
-    # Which pictures were refused decides the shard too, and is known only now.
-    fingerprint = hashlib.sha256(f"{plan.fingerprint(options)} {touched}".encode()).hexdigest()
+    fingerprint = triplet_fingerprint(plan, options, out)
     done = workspace.report(name)
     if done is not None and done.fingerprint == fingerprint:
         return done
 
     started = time.monotonic()
+    workspace.withdraw(name)
+    entries = [TripletEntry(**json.loads(line)) for line in plan.lines]
+    keys = [_keys(entry) for entry in entries]
     rejections: list[Rejection] = []
     file = df.triplet_shard_file(plan.split, plan.shard, plan.shards)
     with RecordWriter(os.path.join(dataset, file)) as writer:
@@ -109,7 +109,7 @@ def build_triplet_shard(dataset: str, name: str, refused: Iterable[int]) -> Shar
                 rejections.append(Rejection(names, entry.line, "triplet", Reason.PICTURE_REFUSED))
                 continue
             record: dict[str, Feature] = {
-                df.TripletKey.IMAGES: list(triple),
+                df.TripletKey.IMAGES: triple,
                 df.TripletKey.VOTES: [float(vote) for vote in entry.votes],
                 df.TripletKey.TYPE: entry.type.encode("utf-8"),
                 df.TripletKey.ROW: entry.line,
@@ -127,6 +127,15 @@ def build_triplet_shard(dataset: str, name: str, refused: Iterable[int]) -> Shar
     )
     workspace.commit(name, report)
     return report
+
+
+def triplet_fingerprint(plan: ShardPlan, options: Options, refused: Container[int]) -> str:
+    """Fingerprint of a triplet shard: which of its pictures were refused decides it too, and is
+    known only when all pictures are done.
+    """
+    entries = (TripletEntry(**json.loads(line)) for line in plan.lines)
+    touched = sorted({key for entry in entries for key in _keys(entry) if key in refused})
+    return hashlib.sha256(f"{plan.fingerprint(options)} {touched}".encode()).hexdigest()
 
 
 def read_picture(entry: PictureEntry) -> tuple[bytes, Decoded]:
@@ -203,6 +212,10 @@ def augmented(
         return recipe.apply(image, drawn)
     colour = recipe.apply(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), drawn)
     return np.asarray(cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY))[:, :, np.newaxis]
+
+
+def _keys(entry: TripletEntry) -> list[int]:
+    return [df.image_key(image_id) for image_id in entry.ids]
 
 
 def _require_options(workspace: Workspace) -> Options:

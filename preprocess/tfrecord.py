@@ -7,8 +7,10 @@ the TFRecord description in TensorFlow's `record_writer.h`.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import secrets
 import struct
 from collections.abc import Iterator, Mapping
 from types import TracebackType
@@ -86,7 +88,7 @@ class RecordWriter:
         self.entries: list[IndexEntry] = []
         self.bytes = 0
         self._sha256 = hashlib.sha256()
-        self._temporary = f"{path}.tmp-{os.getpid()}"
+        self._temporary = _temporary(path)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         self._file: BinaryIO = open(self._temporary, "wb")  # noqa: SIM115 - closed in __exit__
 
@@ -119,20 +121,30 @@ class RecordWriter:
                 self._file.close()
                 os.replace(self._temporary, self.path)
         finally:
-            self._file.close()
-            if os.path.exists(self._temporary):
+            with contextlib.suppress(OSError):  # a full disk refuses the rest of the buffer again
+                self._file.close()
+            with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._temporary)
+
+
+def _temporary(path: str) -> str:
+    # Not the process id: in containers that share a disk all are number 1.
+    return f"{path}.tmp-{secrets.token_hex(4)}"
 
 
 def write_text(path: str, text: str) -> None:
     """Writes a small file so that it is whole or absent, also after a power cut."""
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    temporary = f"{path}.tmp-{os.getpid()}"
-    with open(temporary, "w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    temporary = _temporary(path)
+    try:
+        with open(temporary, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
 
 
 def _example_class() -> type:

@@ -1,8 +1,9 @@
 """Is a dataset directory what its manifest says? Pure reading; nothing is repaired.
 
-Fast: manifest, files there and no others, sizes, sha256, digest. Deep: also every checksum
-inside the records, every record parsed, every picture decoded, indexes, keys, labels,
-the same pictures in every variant, and triplets that name pictures there are.
+Fast: manifest, files there and no others, sizes, sha256, digest, indexes without gaps, labels
+and recipe. Deep: also every checksum inside the records, every record parsed, every picture
+decoded, the keys of indexes, labels, the same pictures in every variant, and triplets that name
+pictures there are.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import os
 from collections.abc import Callable, Iterator
 
 from preprocess import dataset_format as df
-from preprocess.errors import DataError
-from preprocess.reading import pixels
+from preprocess.augment import load_recipe
+from preprocess.errors import ConfigError, DataError
+from preprocess.reading import pixels, read_index
 from preprocess.tfrecord import (
     FRAME_BYTES,
     Feature,
@@ -39,10 +41,14 @@ def verify(dataset: str, deep: bool, advance: Callable[[], object]) -> list[Prob
         manifest = df.Manifest.load(dataset)
     except df.DatasetError as error:
         return [Problem(df.MANIFEST_FILE, str(error))]
-    problems = [*_manifest_problems(manifest), *_file_problems(dataset, manifest)]
-    keys_of: dict[str, set[int]] = {}
-    for name, split in manifest.splits.items():
+    problems = [
+        *_manifest_problems(manifest),
+        *_file_problems(dataset, manifest),
+        *_recipe_problems(dataset, manifest),
+    ]
+    for split in manifest.splits.values():
         first: dict[int, list[int]] = {}  # shard number -> keys, in variant 0
+        whole = True  # no picture shard has a problem, so triplets can be held against them
         for shard in sorted(split.shards, key=lambda s: (s.kind, s.variant, s.file)):
             found = _shard_problem(dataset, shard)
             if not found and deep:
@@ -52,12 +58,15 @@ def verify(dataset: str, deep: bool, advance: Callable[[], object]) -> list[Prob
                         number = _number(shard)
                         if first.setdefault(number, keys) != keys:
                             found = "its pictures are not those of variant 0, in their order"
-                        keys_of.setdefault(name, set()).update(keys)
                     else:
-                        _check_triplets(dataset, shard, keys_of.get(name, set()))
-                except (DataError, RecordError, KeyError, OSError, ValueError) as error:
-                    found = f"{error}" if str(error) else repr(error)
+                        known = {key for keys in first.values() for key in keys}
+                        _check_triplets(dataset, shard, known if whole else None)
+                except KeyError as error:
+                    found = f"a record has no {error}"
+                except (DataError, RecordError, OSError, ValueError, TypeError) as error:
+                    found = str(error)
             if found:
+                whole = whole and shard.kind != df.IMAGES
                 problems.append(Problem(shard.file, found))
             advance()
     return problems
@@ -75,17 +84,36 @@ def _manifest_problems(manifest: df.Manifest) -> Iterator[Problem]:
                     df.MANIFEST_FILE,
                     f"split '{name}' has {split.images} pictures, its variant {variant} {records}",
                 )
+        if name == "train" and split.variants != manifest.variants:
+            yield Problem(
+                df.MANIFEST_FILE,
+                f"{manifest.variants} variants, but its split 'train' has {split.variants}",
+            )
         if sum(s.records for s in split.triplet_shards()) != split.triplets:
             yield Problem(df.MANIFEST_FILE, f"split '{name}': the triplet counts differ")
 
 
+def _recipe_problems(dataset: str, manifest: df.Manifest) -> Iterator[Problem]:
+    if not manifest.recipe:
+        return
+    try:
+        digest = load_recipe(os.path.join(dataset, df.RECIPE_FILE)).digest
+    except ConfigError as error:
+        yield Problem(df.RECIPE_FILE, str(error))
+        return
+    if digest != manifest.recipe:
+        yield Problem(df.RECIPE_FILE, "not the recipe that the dataset was built by")
+
+
 def _file_problems(dataset: str, manifest: df.Manifest) -> Iterator[Problem]:
-    listed = {s.file for split in manifest.splits.values() for s in split.shards}
+    shards = [shard for split in manifest.splits.values() for shard in split.shards]
+    listed = {shard.file for shard in shards}
+    listed |= {df.index_file(shard.file) for shard in shards if shard.kind == df.IMAGES}
     for folder, folders, files in os.walk(dataset):
         folders[:] = [name for name in folders if name != FOLDER]
         for name in files:
             file = os.path.relpath(os.path.join(folder, name), dataset).replace(os.sep, "/")
-            if name.endswith(".tfrecord") and file not in listed:
+            if name.endswith((".tfrecord", ".index")) and file not in listed:
                 yield Problem(file, "not in the manifest")
     if manifest.task == df.CLASSIFICATION:
         try:
@@ -111,6 +139,20 @@ def _shard_problem(dataset: str, shard: df.Shard) -> str:
         return "missing"
     except OSError as error:
         return f"unreadable: {error.strerror}"
+    return _index_problem(dataset, shard) if shard.kind == df.IMAGES else ""
+
+
+def _index_problem(dataset: str, shard: df.Shard) -> str:
+    """Whether the index divides the file into as many records as there are, without a gap."""
+    try:
+        index = read_index(dataset, shard.file)
+    except DataError as error:
+        return str(error)
+    ends = [entry.offset + entry.length for entry in index]
+    if [entry.offset for entry in index] + [shard.bytes] != [0, *ends]:
+        return "its index does not agree with it: offsets and lengths leave gaps"
+    if len(index) != shard.records:
+        return f"its index has {len(index)} records, the manifest says {shard.records}"
     return ""
 
 
@@ -118,8 +160,7 @@ def _check_images(
     dataset: str, manifest: df.Manifest, split: df.Split, shard: df.Shard
 ) -> list[int]:
     """The keys of a picture shard; raises DataError at the first thing that is wrong."""
-    with open(os.path.join(dataset, df.index_file(shard.file)), encoding="utf-8") as file:
-        index = df.parse_index(file.read())
+    index = read_index(dataset, shard.file)
     entries: list[df.IndexEntry] = []
     shards = len(split.image_shards(shard.variant))
     for offset, payload in read_records(os.path.join(dataset, shard.file)):
@@ -143,6 +184,9 @@ def _check_picture(
     names = (df.ImageKey.HEIGHT, df.ImageKey.WIDTH, df.ImageKey.CHANNELS)
     if image.shape != tuple(features[name] for name in names):
         raise DataError(f"the picture at byte {offset} is {image.shape}, not what its record says")
+    common = (manifest.image.height, manifest.image.width, manifest.image.channels)
+    if any(n not in (None, m) for n, m in zip(common, image.shape, strict=True)):
+        raise DataError(f"the picture at byte {offset} is {image.shape}, by the manifest {common}")
     if features[df.ImageKey.VARIANT] != shard.variant:
         raise DataError(f"the record at byte {offset} is of variant {features['image/variant']!r}")
     image_id = features[df.ImageKey.ID]
@@ -156,16 +200,21 @@ def _check_picture(
         raise DataError(f"the record at byte {offset} has label {features[df.ImageKey.LABEL]!r}")
 
 
-def _check_triplets(dataset: str, shard: df.Shard, keys: set[int]) -> None:
+def _check_triplets(dataset: str, shard: df.Shard, keys: set[int] | None) -> None:
+    """Raises DataError at the first thing that is wrong; `keys` = the pictures there are, or None
+    where that is not known.
+    """
     records = 0
     for offset, payload in read_records(os.path.join(dataset, shard.file)):
         records += 1
         features = decode_example(payload)
         named = features[df.TripletKey.IMAGES]
         votes = features[df.TripletKey.VOTES]
-        if not isinstance(named, list) or not isinstance(votes, list) or len(votes) != 3:
+        if not (isinstance(named, list) and isinstance(votes, list)) or (
+            (len(named), len(votes)) != (3, 3)
+        ):
             raise DataError(f"the record at byte {offset} is no triplet")
-        if not set(named) <= keys:
+        if keys is not None and not set(named) <= keys:
             raise DataError(f"the triplet at byte {offset} names a picture that is not there")
         if abs(sum(votes) - 1) > 1e-5:
             raise DataError(f"the votes of the triplet at byte {offset} sum to {sum(votes)}")

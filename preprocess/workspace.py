@@ -15,10 +15,10 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
-from preprocess.dataset_format import Shard
+from preprocess.dataset_format import IMAGES, Shard, index_file
 from preprocess.errors import UsageError
 from preprocess.plan import Options, Plan, ShardPlan
 from preprocess.refusals import Rejection
@@ -66,10 +66,14 @@ class Workspace:
         """Holds the build's lock; raises UsageError where another build holds it. The lock
         goes with its process, so a killed build leaves none behind.
         """
-        os.makedirs(self.root, exist_ok=True)
-        with open(os.path.join(self.root, "lock"), "w", encoding="utf-8") as file:
+        try:
+            os.makedirs(self.root, exist_ok=True)
+            lock = open(os.path.join(self.root, "lock"), "w", encoding="utf-8")  # noqa: SIM115
+        except OSError as error:
+            raise UsageError(f"--output='{self.dataset}': {error.strerror}") from None
+        with lock:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise UsageError(
                     f"another build is writing to '{self.dataset}'; wait for it, or choose "
@@ -115,8 +119,10 @@ class Workspace:
             for shard in report.shards:
                 if os.path.getsize(os.path.join(self.dataset, shard.file)) != shard.bytes:
                     return None
+                if shard.kind == IMAGES:
+                    os.stat(os.path.join(self.dataset, index_file(shard.file)))
             return report
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
 
     def commit(self, name: str, report: ShardReport) -> None:
@@ -125,14 +131,26 @@ class Workspace:
 
     def finished(self) -> int:
         """How many markers there are, for the progress bar."""
-        with contextlib.suppress(FileNotFoundError):
-            names = os.listdir(os.path.join(self.root, "done"))
-            return sum(name.endswith(".json") for name in names)
-        return 0
+        return sum(name.endswith(".json") for name in self._markers())
 
-    def forget(self) -> None:
-        """Drops every marker, so that all shards are built again."""
-        shutil.rmtree(os.path.join(self.root, "done"), ignore_errors=True)
+    def withdraw(self, name: str) -> None:
+        """Takes a marker away before its shard's files are replaced: between the first and the
+        last of them it would speak for a mixture.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._done_file(name))
+
+    def keep_only(self, names: Collection[str]) -> None:
+        """Withdraws every other marker, those of an earlier plan's shards among them."""
+        keep = {os.path.basename(self._done_file(name)) for name in names}
+        for marker in self._markers():
+            if marker not in keep:
+                os.unlink(os.path.join(self.root, "done", marker))
+
+    def _markers(self) -> list[str]:
+        with contextlib.suppress(FileNotFoundError):
+            return os.listdir(os.path.join(self.root, "done"))
+        return []
 
     def _plan_file(self, name: str) -> str:
         return os.path.join(self.root, "plan", f"{name}.jsonl")

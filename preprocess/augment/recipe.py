@@ -92,19 +92,27 @@ class Recipe:
     @functools.cached_property
     def yaml(self) -> str:
         """The canonical text: every setting written out, comments gone; reads back as equal."""
+        return self._written({"description": self.description})
+
+    @functools.cached_property
+    def deciding(self) -> str:
+        """The canonical text without the description: all that decides pixels."""
+        return self._written({})
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """sha256 of `deciding`, in hexadecimal: equal digests draw equal numbers."""
+        return hashlib.sha256(self.deciding.encode("utf-8")).hexdigest()
+
+    def _written(self, about: dict[str, str]) -> str:
         values = {
             "version": VERSION,
-            "description": self.description,
+            **about,
             "operations": [_write_operation(operation) for operation in self.operations],
         }
         return yaml.safe_dump(
             values, sort_keys=False, default_flow_style=None, width=100, allow_unicode=True
         )
-
-    @functools.cached_property
-    def digest(self) -> str:
-        """sha256 of the canonical text, in hexadecimal: equal digests draw equal numbers."""
-        return hashlib.sha256(self.yaml.encode("utf-8")).hexdigest()
 
     def draw(self, rng: np.random.Generator, height: int, width: int) -> list[Drawn]:
         """Draws which operations fire, and with which numbers.

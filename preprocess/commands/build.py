@@ -16,13 +16,11 @@ dataset stays unreadable. Options for Apache Beam follow `--`.
 
 from __future__ import annotations
 
-import errno
 import os
-import sys
 
 from absl import flags
 
-from preprocess.cli import print_json, say
+from preprocess.cli import print_json
 from preprocess.errors import UsageError
 
 _SOURCE = flags.DEFINE_enum(
@@ -128,16 +126,7 @@ def main(arguments: list[str]) -> None:
         overwrite=_OVERWRITE.value,
         beam_arguments=tuple(arguments),
     )
-    try:
-        summary = build(request)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        say(
-            "preprocess build: no space left on device; free some and run the same command: "
-            "finished shards are kept"
-        )
-        sys.exit(os.EX_IOERR)
+    summary = build(request)
     if _JSON.value:
         print_json(summary)
         return

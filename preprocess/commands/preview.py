@@ -43,6 +43,8 @@ def main(arguments: list[str]) -> None:
     if _SPLIT.value not in manifest.splits:
         raise DataError(f"no split '{_SPLIT.value}'; there are {', '.join(manifest.splits)}")
     split = manifest.splits[_SPLIT.value]
+    if not split.images:
+        raise DataError(f"split '{_SPLIT.value}' has no pictures to show")
     choice = random.Random(_SEED.value)
     places = [
         (shard, entry, position)
@@ -104,9 +106,12 @@ def _triplet(
 ) -> tuple[list[Any], list[float], str]:
     from preprocess import reading
     from preprocess.dataset_format import TripletKey
+    from preprocess.errors import DataError
 
+    keys = features[TripletKey.IMAGES]
+    if not positions.keys() >= set(keys):
+        raise DataError("a triplet names a picture that is not there; run `preprocess verify`")
     images = [
-        reading.pixels(reading.read_variant(dataset, split, key, positions[key], 0))
-        for key in features[TripletKey.IMAGES]
+        reading.pixels(reading.read_variant(dataset, split, key, positions[key], 0)) for key in keys
     ]
     return images, features[TripletKey.VOTES], features[TripletKey.TYPE].decode("utf-8")

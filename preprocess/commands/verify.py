@@ -13,7 +13,7 @@ import sys
 
 from absl import flags
 
-from preprocess.cli import one_argument, print_json
+from preprocess.cli import one_argument, print_json, say
 
 _DEEP = flags.DEFINE_bool("deep", False, "Read, parse and decode every record.")
 _JSON = flags.DEFINE_bool("json", False, "Print one JSON object.")
@@ -36,4 +36,6 @@ def main(arguments: list[str]) -> None:
         for problem in problems:
             print(f"{problem.file}: {problem.problem}")
         print(f"{len(problems)} problems" if problems else "ok")
+    if problems:
+        say("to mend it: delete the shards named above and run the same `preprocess build` again")
     sys.exit(os.EX_DATAERR if problems else 0)

@@ -43,7 +43,7 @@ def _add(
 ) -> None:
     name = check_name(row.cells["path"], "path")
     label = check_name(row.cells["label"], "label", Reason.BAD_LABEL)
-    relative = os.path.relpath(name, root) if os.path.isabs(name) else os.path.normpath(name)
+    relative = _below(root, name) if os.path.isabs(name) else os.path.normpath(name)
     image_id = relative.replace(os.sep, "/")
     named = row.cells.get("split", "")
     split = request.split(image_id, named_split(named) if named else "")
@@ -61,3 +61,9 @@ def _add(
         )
         return
     found[image_id] = (label, Picture(image_id, split, None, path, None, row.line))
+
+
+def _below(root: str, absolute: str) -> str:
+    # `root` is a real path; the user may name it through a link to it.
+    folder_, file = os.path.split(os.path.normpath(absolute))
+    return os.path.relpath(os.path.join(os.path.realpath(folder_), file), root)

@@ -61,13 +61,17 @@ def walk(root: str) -> Iterator[Found]:
     """Every file below `root` in sorted order. Hidden files and the litter that desktops
     leave are passed over; links to folders are not followed.
     """
-    for folder, folders, files in os.walk(root):
+    for folder, folders, files in os.walk(root, onerror=_unreadable):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             if name.startswith(".") or name.lower() in _LITTER:
                 continue
             path = os.path.join(folder, name)
             yield Found(os.path.relpath(path, root).replace(os.sep, "/"), path)
+
+
+def _unreadable(error: OSError) -> None:
+    raise DataError(f"cannot read the folder '{error.filename}': {error.strerror}")
 
 
 def _below(root: str, path: str) -> bool:

@@ -37,6 +37,12 @@ def read(request: Request) -> Source:
         if name in numbers:
             _add_class(source, root, split, name, numbers[name], request)
     _warn_of_empty_classes(source)
+    for split in by_split:
+        if SPELLINGS[split.lower()] not in {picture.split for picture in source.pictures}:
+            source.warnings.append(f"no pictures in the folder '{split}'")
+    beside = sum(_pictures_in(os.path.join(root, folder_)) for folder_ in ("", *by_split))
+    if beside:
+        source.warnings.append(f"{beside} pictures lie beside the class folders and were left out")
     return source
 
 
@@ -46,6 +52,11 @@ def _folders(path: str) -> list[str]:
         for entry in os.scandir(path)
         if entry.is_dir() and not entry.name.startswith(".")
     )
+
+
+def _pictures_in(path: str) -> int:
+    suffixes = (os.path.splitext(entry.name)[1] for entry in os.scandir(path) if entry.is_file())
+    return sum(suffix.lower() in folder.PICTURE_SUFFIXES for suffix in suffixes)
 
 
 def _classes(class_folders: list[tuple[str, str]], source: Source) -> list[str]:

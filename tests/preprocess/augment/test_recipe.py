@@ -191,6 +191,14 @@ def test_any_settings_in_their_limits_are_read_and_written_back(data, name):
     assert Recipe.from_yaml(recipe.yaml) == recipe
 
 
+def test_the_description_is_kept_but_does_not_change_the_digest():
+    plain = Recipe.from_yaml("version: 1\noperations: []\n")
+    described = Recipe.from_yaml("version: 1\ndescription: ours\noperations: []\n")
+    assert described.digest == plain.digest
+    assert Recipe.from_yaml(described.yaml).description == "ours"
+    assert Recipe.from_yaml(described.deciding) == plain
+
+
 def test_comments_layout_and_whole_numbers_do_not_change_the_digest():
     spelled = only("affine: {probability: 1, scale: [1, 2]}")
     other = Recipe.from_yaml(

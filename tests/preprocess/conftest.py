@@ -1,0 +1,42 @@
+"""Inputs and datasets that several tests read and none changes."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.preprocess import made
+
+
+@pytest.fixture(scope="session")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Flags of a triplet set: 24 train and 6 test faces, 22 and 4 triplets."""
+    return made.triplet_set(tmp_path_factory.mktemp("faces"))
+
+
+@pytest.fixture(scope="session")
+def faces_dataset(faces: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`faces` in 3 variants over 4 shards, PNG. To be read only."""
+    output = tmp_path_factory.mktemp("built") / "dataset"
+    made.built("fec", output, **faces, variants=3, shards=4, encoding="png")
+    return output
+
+
+@pytest.fixture
+def dataset(faces_dataset: Path, tmp_path: Path) -> Path:
+    """A copy of `faces_dataset` to damage."""
+    return Path(shutil.copytree(faces_dataset, tmp_path / "dataset"))
+
+
+@pytest.fixture
+def rebuild(faces: dict[str, Path], dataset: Path) -> Callable[..., dict]:
+    """Runs the build of `dataset` again."""
+
+    def again(**changes: object) -> dict:
+        same = {**faces, "variants": 3, "shards": 4, "encoding": "png"}
+        return made.built("fec", dataset, **{**same, **changes})
+
+    return again
