@@ -70,7 +70,7 @@ def add_optimizer(session: Session, total_steps: int) -> Any:
 def train_functions(session: Session) -> tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]:
     """Two tf.functions: (batch) -> sums, and (iterator, steps int32) -> sums.
 
-    Sums are float32[SUMS] over the rows of this process's replicas. The sum over the rows of a
+    Sums are float32[SUMS] over the rows of the global batch. The sum over the rows of a
     replica of share * loss is its part of the mean over the global batch;
     gradients are summed over replicas by the optimizer.
     """
@@ -104,7 +104,7 @@ def train_functions(session: Session) -> tuple[Callable[[Any], Any], Callable[[A
 
     def on_all_replicas(batch: Any) -> Any:
         results = session.strategy.run(replica_step, args=(batch,))
-        return tf.add_n(session.strategy.experimental_local_results(results))
+        return session.strategy.reduce(tf.distribute.ReduceOp.SUM, results, axis=None)
 
     @tf.function
     def several(iterator: Any, steps: Any) -> Any:

@@ -86,7 +86,7 @@ def main(arguments: list[str]) -> None:
         f"{_SPLIT.value}: {metric} {result[metric]:.4f}, 95 % interval [{low:.4f}, {high:.4f}]"
         f"{chance}, {result['counted']} counted, loss {result['loss']:.4f}"
     )
-    for row in result.get("report", {}).get("classes", []):
+    for row in result.get("report", {}).get("per_class", []):
         print(
             f"  {row['class']:<24} precision {_share(row['precision'])}  "
             f"recall {_share(row['recall'])}  of {row['support']}"
