@@ -2,9 +2,12 @@
 
 import functools
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+
+from tests.trainer import datasets
 
 
 @functools.cache
@@ -40,3 +43,46 @@ def replicas() -> Any:
 
     _two_cpus()
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+@pytest.fixture(scope="session")
+def triplet_data(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A dataset directory of triplets."""
+    return datasets.triplets(tmp_path_factory.mktemp("triplets"))
+
+
+@pytest.fixture(scope="session")
+def class_data(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A dataset directory of two classes."""
+    return datasets.class_folders(tmp_path_factory.mktemp("classes"))
+
+
+@pytest.fixture(scope="session")
+def digit_data(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A dataset directory of ten classes, grey."""
+    return datasets.digits(tmp_path_factory.mktemp("digits"))
+
+
+@pytest.fixture
+def train_here(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """`train(config, data, workdir, replicas=1)` in this process.
+
+    Devices are set up once a process, so what `prepare` would do to them is left out.
+    """
+    import tensorflow as tf
+
+    from trainer import devices, training
+
+    def run(config: Any, data: str, workdir: Any, replicas: int = 1) -> dict[str, Any]:
+        _two_cpus()
+
+        def prepare(config: Any, say: Any) -> Any:
+            tf.keras.utils.set_random_seed(config.seed)
+            return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
+
+        monkeypatch.setattr(devices, "prepare", prepare)
+        said: list[str] = []
+        report = training.train(config, data, str(workdir), said.append)
+        return {**report, "said": said}
+
+    return run
