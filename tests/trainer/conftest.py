@@ -63,9 +63,10 @@ def digit_data(tmp_path_factory: pytest.TempPathFactory) -> str:
     return datasets.digits(tmp_path_factory.mktemp("digits"))
 
 
-@pytest.fixture
-def train_here(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """`train(config, data, workdir, replicas=1)` in this process.
+def train_in_process(
+    patch: pytest.MonkeyPatch, config: Any, data: str, workdir: Any, replicas: int = 1
+) -> dict[str, Any]:
+    """Trains, and returns the report and what was `said`.
 
     Devices are set up once a process, so what `prepare` would do to them is left out.
     """
@@ -73,16 +74,19 @@ def train_here(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
 
     from trainer import devices, training
 
-    def run(config: Any, data: str, workdir: Any, replicas: int = 1) -> dict[str, Any]:
-        _two_cpus()
+    _two_cpus()
 
-        def prepare(config: Any, say: Any) -> Any:
-            tf.keras.utils.set_random_seed(config.seed)
-            return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
+    def prepare(config: Any, say: Any) -> Any:
+        tf.keras.utils.set_random_seed(config.seed)
+        return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
 
-        monkeypatch.setattr(devices, "prepare", prepare)
-        said: list[str] = []
-        report = training.train(config, data, str(workdir), said.append)
-        return {**report, "said": said}
+    patch.setattr(devices, "prepare", prepare)
+    said: list[str] = []
+    report = training.train(config, data, str(workdir), said.append)
+    return {**report, "said": said}
 
-    return run
+
+@pytest.fixture
+def train_here(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """`train(config, data, workdir, replicas=1)` in this process."""
+    return functools.partial(train_in_process, monkeypatch)

@@ -46,7 +46,7 @@ def triplets(folder: Path, *flags: str) -> str:
     if not synth.exists():
         synthesise(synth, 40, 60, 0.45, 0, progress=False)
     images = f"--images={synth}/images_cropped"
-    flags = flags or ("--image_size=32", "--variants=3", "--shards=2")
+    flags = flags or ("--image_size=32", "--variants=3", "--shards=2", "--encoding=png")
     return build(folder / "triplets", "--source=fec", f"--csv={synth}/labels.csv", images, *flags)
 
 
