@@ -25,9 +25,9 @@ def _two_cpus() -> None:
     tf.config.threading.set_inter_op_parallelism_threads(2)
 
 
-@pytest.fixture(autouse=True)
-def _devices(request: pytest.FixtureRequest) -> None:
-    """Set up before each test, where TensorFlow is there by now.
+@pytest.fixture(autouse=True, scope="session")
+def _devices() -> None:
+    """Set up before the first test and all fixtures, where TensorFlow is there by now.
 
     Test modules that use it import it at their top, so it is there before the first test; the
     others never wait for it.
@@ -36,13 +36,19 @@ def _devices(request: pytest.FixtureRequest) -> None:
         _two_cpus()
 
 
-@pytest.fixture(scope="session")
-def replicas() -> Any:
-    """A MirroredStrategy of two replicas."""
+@functools.cache
+def strategy(replicas: int) -> Any:
+    """A MirroredStrategy, one a process: two of them number their collectives alike and clash."""
     import tensorflow as tf
 
     _two_cpus()
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
+
+
+@pytest.fixture(scope="session")
+def replicas() -> Any:
+    """A MirroredStrategy of two replicas."""
+    return strategy(2)
 
 
 @pytest.fixture(scope="session")
@@ -74,11 +80,9 @@ def train_in_process(
 
     from trainer import devices, training
 
-    _two_cpus()
-
     def prepare(config: Any, say: Any) -> Any:
         tf.keras.utils.set_random_seed(config.seed)
-        return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
+        return strategy(replicas)
 
     patch.setattr(devices, "prepare", prepare)
     said: list[str] = []

@@ -95,6 +95,7 @@ def digits(folder: Path) -> str:
     )
 
 
+QUIET = {f"tensorboard.{name}": False for name in ("graph", "histograms", "pictures")}
 TRIPLET = {
     "epochs": 2,
     "batch_size": 8,
@@ -108,7 +109,7 @@ TRIPLET = {
     "augment.flip": True,
     "data.variants": 0,
     "profile.steps": (),
-    "tensorboard.graph": False,
+    **QUIET,
 }
 CLASSIFICATION = {
     "task": "classification",
@@ -120,7 +121,7 @@ CLASSIFICATION = {
     "optimizer.name": "adam",
     "data.variants": 0,
     "profile.steps": (),
-    "tensorboard.graph": False,
+    **QUIET,
 }
 
 
