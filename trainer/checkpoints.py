@@ -1,10 +1,12 @@
 """Saved states of a run: the newest few, and the best one apart.
 
-    RUN/checkpoints/last/step-00001200/{state.json, state.index, state.data-*, replicas.npz}
-    RUN/checkpoints/best/step-00001000/...
+    RUN/checkpoints/last/step-00001200-epoch-00006/{state.json, state.index, state.data-*,
+                                                    replicas.npz}
+    RUN/checkpoints/best/step-00001000-epoch-00005/...
 
 A state is written under a temporary name, synced and renamed, and only then is the one before
-dropped: whatever happens in between, one whole state is there.
+dropped: whatever happens in between, one whole state is there. The epochs are part of the name
+because the state before an epoch's validation and the one after it have the same step.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +27,32 @@ from trainer.session import Session
 
 LAST, BEST = "last", "best"
 
+# What TensorFlow and numpy raise for files that are damaged or belong to another model.
+_DAMAGE = (
+    tf.errors.OpError,
+    OSError,
+    ValueError,
+    AssertionError,
+    KeyError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
 
 class Checkpoints:
     """The states below RUN/checkpoints."""
 
-    def __init__(self, root: str | os.PathLike[str], keep: int = 1) -> None:
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        keep: int = 1,
+        write_to: str | os.PathLike[str] | None = None,
+    ) -> None:
+        """Takes the folder to read from, and another to write to where this is not the chief."""
         self._root = Path(root)
         self._keep = keep
+        self._write_to = Path(write_to or root)
 
     def states(self, kind: str) -> list[Path]:
         """Folders of whole states, newest first."""
@@ -38,8 +61,8 @@ class Checkpoints:
         return sorted((p for p in found if (p / "state.json").is_file()), reverse=True)
 
     def save(self, kind: str, session: Session, state: dict[str, Any]) -> None:
-        """Writes model, optimizer and `state`, whose "step" names the folder."""
-        folder = self._root / kind
+        """Writes model, optimizer and `state`, whose "step" and "epochs" name the folder."""
+        folder = self._write_to / kind
         folder.mkdir(parents=True, exist_ok=True)
         for torn in folder.glob("tmp-*"):
             shutil.rmtree(torn)
@@ -48,16 +71,20 @@ class Checkpoints:
         _checkpoint(session).write(str(temporary / "state"))
         np.savez(temporary / "replicas.npz", **_replica_values(session.model))
         (temporary / "state.json").write_text(json.dumps(state), encoding="utf-8")
-        for file in temporary.iterdir():
+        for file in [*temporary.iterdir(), temporary]:
             _sync(file)
-        final = folder / f"step-{state['step']:08d}"
-        if final.exists():
+        final = folder / f"step-{state['step']:08d}-epoch-{state['epochs']:05d}"
+        if final.exists():  # damaged, or of a life that was lost: this run went on from before it
             shutil.rmtree(final)
         temporary.rename(final)
         _sync(folder)
+        # What is newer than the state just written was left by a life that was lost.
+        states = sorted(folder.glob("step-*"), reverse=True)
+        older = [path for path in states if path.name < final.name]
         keep = self._keep if kind == LAST else 1
-        for old in self.states(kind)[keep:]:
-            shutil.rmtree(old)
+        for path in states:
+            if path != final and path not in older[: keep - 1]:
+                shutil.rmtree(path)
 
     def read_state(self, path: Path) -> dict[str, Any]:
         """The JSON part of a state; raises DataError where it is damaged."""
@@ -65,6 +92,8 @@ class Checkpoints:
             state: dict[str, Any] = json.loads((path / "state.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise DataError(f"'{path}' is damaged: {error}") from None
+        if not isinstance(state, dict) or not {"step", "epochs"} <= state.keys():
+            raise DataError(f"'{path}' is damaged: state.json is not a state")
         return state
 
     def restore(self, path: Path, session: Session) -> None:
@@ -74,7 +103,7 @@ class Checkpoints:
             checkpoint.read(str(path / "state")).assert_existing_objects_matched().expect_partial()
             with np.load(path / "replicas.npz") as values:
                 _set_replica_values(session.model, dict(values))
-        except (tf.errors.OpError, OSError, ValueError, AssertionError, KeyError) as error:
+        except _DAMAGE as error:
             first = str(error).splitlines()[0] if str(error) else repr(error)
             raise DataError(f"'{path}' cannot be restored: {first}") from None
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import json
 import os
 import sys
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from typing import Any, NoReturn
 from absl import flags
 
 from trainer.errors import UsageError, UserError
+from trainer.json_text import json_text
 
 
 def run(package: str, summary: str, commands: Mapping[str, str]) -> NoReturn:
@@ -47,7 +47,7 @@ def run(package: str, summary: str, commands: Mapping[str, str]) -> NoReturn:
 
 def print_json(value: Mapping[str, Any]) -> None:
     """The one JSON object that `--json` promises on stdout."""
-    print(json.dumps(value, ensure_ascii=False, sort_keys=True))
+    print(json_text(value))
 
 
 def no_arguments(arguments: list[str]) -> None:
@@ -64,8 +64,8 @@ def say(message: str) -> None:
 def _command(package: str, name: str, commands: Mapping[str, str]) -> Any:
     if name not in commands:
         near = difflib.get_close_matches(name, commands, n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        raise UsageError(f"no such command{hint} There are: {', '.join(commands)}")
+        hint = f" (did you mean '{near[0]}'?)" if near else ""
+        raise UsageError(f"no such command{hint}; there are {', '.join(commands)}")
     return importlib.import_module(f"{package}.commands.{name}")
 
 

@@ -5,6 +5,7 @@ Everything here must happen before any other TensorFlow call.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +27,7 @@ def prepare(config: Any, say: Callable[[str], None]) -> Any:
     Otherwise every GPU, or the CPU where there is none.
 
     Raises:
-      ConfigError: a batch that does not divide among the replicas, or XLA with several.
+      ConfigError: a TF_CONFIG that cannot be read.
     """
     if config.virtual_replicas:
         cpu = tf.config.list_physical_devices("CPU")[0]
@@ -35,7 +36,16 @@ def prepare(config: Any, say: Callable[[str], None]) -> Any:
         # A GPU left visible would be reserved whole and never used.
         tf.config.set_visible_devices([], "GPU")
     strategy = _strategy(config, say)
-    replicas = strategy.num_replicas_in_sync
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    tf.keras.utils.set_random_seed(config.seed)
+    tf.keras.mixed_precision.set_global_policy(config.precision)
+    tf.keras.backend.set_image_data_format("channels_last")
+    return strategy
+
+
+def check_replicas(config: Any, replicas: int) -> None:
+    """Raises ConfigError for a batch that does not divide among them, or XLA with several."""
     if config.batch_size % replicas:
         raise ConfigError(
             f"batch_size={config.batch_size} does not divide among {replicas} replicas; "
@@ -45,12 +55,6 @@ def prepare(config: Any, say: Callable[[str], None]) -> Any:
         raise ConfigError(
             f"jit_compile works with one replica only in TensorFlow 2.15, there are {replicas}"
         )
-    if config.deterministic:
-        tf.config.experimental.enable_op_determinism()
-    tf.keras.utils.set_random_seed(config.seed)
-    tf.keras.mixed_precision.set_global_policy(config.precision)
-    tf.keras.backend.set_image_data_format("channels_last")
-    return strategy
 
 
 def _strategy(config: Any, say: Callable[[str], None]) -> Any:
@@ -82,16 +86,25 @@ def describe(strategy: Any) -> str:
     return f"{count} replica{'s' if count > 1 else ''} ({', '.join(sorted(kinds))})"
 
 
-def is_chief(strategy: Any) -> bool:
-    """Whether this process writes reports and logs."""
-    resolver = strategy.cluster_resolver
-    if resolver is None or resolver.task_type is None:
+def is_chief(tf_config: str | None = None) -> bool:
+    """Whether this process writes the run directory: the task `chief`, or worker 0 without one.
+
+    Args:
+      tf_config: JSON; by default the environment's TF_CONFIG. Without one there is one process.
+
+    Raises:
+      ConfigError: it cannot be read.
+    """
+    text = os.environ.get("TF_CONFIG", "") if tf_config is None else tf_config
+    if not text:
         return True
-    return resolver.task_type == "chief" or (
-        resolver.task_type == "worker"
-        and resolver.task_id == 0
-        and "chief" not in resolver.cluster_spec().as_dict()
-    )
+    try:
+        record = json.loads(text)
+        cluster, task = record.get("cluster", {}), record.get("task", {})
+        kind, number = task.get("type", ""), int(task.get("index", 0))
+    except (ValueError, AttributeError, TypeError) as error:
+        raise ConfigError(f"TF_CONFIG is not what TensorFlow expects ({error}): {text}") from None
+    return kind in ("", "chief") or (kind == "worker" and number == 0 and "chief" not in cluster)
 
 
 def distribute(strategy: Any, make: Callable[[ReplicaSlice], Any]) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,20 @@ from numpy.typing import NDArray
 
 from preprocess.dataset_format import TRIPLET
 from trainer import devices
-from trainer.errors import DataError
+from trainer.errors import ConfigError, DataError
 from trainer.metrics import classification_report, triplet_hits_from_distances, wilson_interval
 from trainer.reader import Reader
 from trainer.session import Session, predict_function
 
+# In TensorFlow's words where a stored picture is none.
+_UNDECODABLE = ("Unknown image file format", "Invalid JPEG", "Invalid PNG", "invalid image")
+
 Floats = NDArray[np.float64]
 PAIRS = ((0, 1), (0, 2), (1, 2))  # whose distances stand in a triplet's three columns
+
+
+class NotFiniteError(DataError):
+    """A model whose outputs are NaN or infinite."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,11 +55,14 @@ class Evaluator:
         self._augmented: Any = None
         self._batches: Any = None
 
-    def outputs(self, draw: int | None = None) -> Outputs:
+    def outputs(
+        self, draw: int | None = None, between: Callable[[], None] = lambda: None
+    ) -> Outputs:
         """Outputs for the records of the split.
 
         Args:
           draw: number of a test-time augmentation; None = the pictures as they are.
+          between: called after each batch.
 
         Raises:
           DataError: a shard is damaged.
@@ -63,13 +74,13 @@ class Evaluator:
             predict = self._augmented
         strategy = self._session.strategy
         triplets = self._session.task.name == TRIPLET
-        if self._batches is None:
-            self._batches = devices.distribute(
-                strategy, lambda part: self._reader.dataset(0, part, self.steps)
-            )
         found: dict[str, list[Any]] = {"values": [], "targets": [], "records": []}
         number = tf.constant(draw or 0, tf.int64)
         try:
+            if self._batches is None:  # a table may be read here
+                self._batches = devices.distribute(
+                    strategy, lambda part: self._reader.dataset(0, part, self.steps)
+                )
             for batch in self._batches:
                 outputs, _ = predict(batch, number)
                 real = _gather(strategy, batch["weight"]) > 0
@@ -78,6 +89,7 @@ class Evaluator:
                 found["values"].append(squared_distances(values) if triplets else values)
                 found["targets"].append(_gather(strategy, targets)[real])
                 found["records"].append(_gather(strategy, batch["record"])[real])
+                between()
         except tf.errors.OpError as error:
             raise read_error(self._reader, error) from None
         joined = {name: np.concatenate(parts) for name, parts in found.items()}
@@ -88,8 +100,19 @@ def read_error(reader: Reader, error: Any) -> Exception:
     """What to raise for an error of TensorFlow's: the reader's own words where it has some."""
     if reader.error is not None:
         return reader.error
-    if isinstance(error, tf.errors.DataLossError):
-        return DataError(f"a shard is damaged ({error.message}); run `python -m preprocess verify`")
+    if isinstance(error, tf.errors.ResourceExhaustedError):
+        half = max(1, reader.batch_size // 2)
+        return ConfigError(f"out of memory at batch_size={reader.batch_size}; try {half}")
+    message = error.message or ""
+    if isinstance(error, (tf.errors.DataLossError, tf.errors.NotFoundError)) or any(
+        word in message for word in _UNDECODABLE
+    ):
+        # "{{function_node ...}} corrupted record at 0 [[{{node ...}}]] [Op:IteratorGetNext]"
+        first = re.sub(r"\{\{.*?\}\}|\[.*", "", (message.splitlines() or [""])[0]).strip()
+        return DataError(
+            f"a shard of '{reader.directory}' is damaged ({first}); "
+            "run `python -m preprocess verify`"
+        )
     return error
 
 
@@ -183,7 +206,9 @@ def class_figures(outputs: Outputs, classes: Sequence[str]) -> dict[str, Any]:
 
 
 def figures(session: Session, outputs: Outputs, classes: Sequence[str]) -> dict[str, Any]:
-    """triplet_figures() or class_figures()."""
+    """triplet_figures() or class_figures(); raises NotFiniteError where they would be nonsense."""
+    if not np.isfinite(outputs.values).all():
+        raise NotFiniteError("the outputs of the model are not finite: its training diverged")
     if session.task.name == TRIPLET:
         return triplet_figures(outputs, session.task.delta)
     return class_figures(outputs, classes)

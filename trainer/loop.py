@@ -20,23 +20,21 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from trainer import devices
+from trainer.callbacks import Callbacks
 from trainer.checkpoints import BEST, LAST, Checkpoints
 from trainer.errors import DataError
-from trainer.evaluation import Evaluator, figures, read_error
+from trainer.evaluation import Evaluator, NotFiniteError, figures, read_error
 from trainer.metrics import wilson_interval
 from trainer.profiling import StepProfiler
 from trainer.reader import Reader
 from trainer.run_directory import RunDirectory
-from trainer.session import SUMS, Session, add_optimizer, model_graph, train_functions
+from trainer.session import SUMS, Session, add_optimizer, train_functions
 from trainer.tensorboard import TensorBoardLog
 from trainer.timing import StepClock
 
 LOOK_AT_LOSS_EVERY = 20  # calls; looking waits for the device, so not at each
 EXIT_DIVERGED = os.EX_SOFTWARE  # 70
 EXIT_RESTART = os.EX_TEMPFAIL  # 75
-
-# What Keras's callbacks carry from epoch to epoch.
-_CALLBACK_STATE = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter")
 
 
 class Diverged(Exception):
@@ -53,22 +51,25 @@ class Loop:
         validation: dict[str, Reader],
         classes: tuple[str, ...],
         directory: RunDirectory,
+        checkpoints: Checkpoints,
         say: Callable[[str], None],
     ) -> None:
         config = session.config
         self._session, self._reader, self._say = session, reader, say
+        self._validation = validation
         self._classes, self._directory = classes, directory
         self._steps_per_epoch = config.steps_per_epoch or reader.steps_per_pass
         self.total_steps = config.epochs * self._steps_per_epoch
         self._optimizer = add_optimizer(session, self.total_steps)
         self._train_one, self._train_several = train_functions(session)
-        self._evaluators = {
+        self.evaluators = {
             name: Evaluator(session, split, config.validation_steps)
             for name, split in validation.items()
         }
-        self._checkpoints = Checkpoints(directory.checkpoints, config.checkpoint.keep)
-        self._callbacks = _callbacks(config, session)
-        self.metric, self._greater = _watched(config, session)
+        self._checkpoints = checkpoints
+        self._callbacks = Callbacks(config, session.model, session.task.metric)
+        self._all_finite = _finite_function(session)
+        self._batches: Iterator[Any] | None = None
         self._terminated = False
         self.step = 0
         self.epochs = 0
@@ -80,40 +81,43 @@ class Loop:
         self.history: list[dict[str, Any]] = []
         self.seconds = 0.0
 
-    def run(self) -> None:
-        """Trains until all epochs are done.
+    @property
+    def metric(self) -> str:
+        """What best, stopping and plateau watch."""
+        return self._callbacks.metric
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to train."""
+        return bool(self.stopped) or self.epochs >= self._session.config.epochs
+
+    def run(self, log: TensorBoardLog) -> None:
+        """Trains until all epochs are done; restore() comes before it.
 
         Raises:
           Diverged: the loss is no longer finite; the state before it is kept.
           DataError: a shard is damaged.
           SystemExit: 75, saved after SIGTERM.
         """
-        self._restore()
-        self.history = self._directory.history(self.epochs)
-        log = TensorBoardLog(
-            str(self._directory.tensorboard),
-            resume_step=self.step,
-            histograms=self._session.config.tensorboard.histograms,
-        )
-        if self._session.config.tensorboard.graph:
-            log.graph(*model_graph(self._session))
         before = signal.signal(signal.SIGTERM, self._on_signal)
         try:
-            while self.epochs < self._session.config.epochs and not self.stopped:
+            while not self.finished:
                 self._run_epoch()
                 self._finish_epoch(log)
         except tf.errors.OpError as error:
-            raise read_error(self._reader, error) from error
+            raise self._read_error(error) from error
         finally:
             signal.signal(signal.SIGTERM, before)
-            log.close()
+            self._batches = None
 
     def _run_epoch(self) -> None:
         end = (self.epochs + 1) * self._steps_per_epoch
         config = self._session.config
         if self.step == end:
             return  # only its validation was missing
-        batches = self._batches()
+        # One iterator for all epochs: a new one would read the pass's table again.
+        if self._batches is None:
+            self._batches = self._iterator()
         profiler = StepProfiler(config.profile.steps, self._directory.tensorboard)
         started = self.step - self.epochs * self._steps_per_epoch
         with (
@@ -131,7 +135,7 @@ class Loop:
             while self.step < end:
                 steps = min(config.steps_per_execution, end - self.step, self._until_save())
                 profiler.before(self.step)
-                self._call(batches, steps)
+                self._call(self._batches, steps)
                 profiler.after(self.step)
                 calls += 1
                 bar.update(steps)
@@ -161,7 +165,7 @@ class Loop:
         every = self._session.config.checkpoint.every_steps
         return every - self.step % every if every else sys.maxsize
 
-    def _batches(self) -> Iterator[Any]:
+    def _iterator(self) -> Iterator[Any]:
         return iter(
             devices.distribute(
                 self._session.strategy, lambda part: self._reader.dataset(self.step, part)
@@ -180,27 +184,33 @@ class Loop:
         return float(self._sums[0] / self._sums[1]) if self._sums[1] else math.nan
 
     def _finish_epoch(self, log: TensorBoardLog) -> None:
+        # Before anything is said or kept of it: a NaN state is neither validated nor best.
+        self._check_finite()
         row = self._training_row()
         self._clock.restart()
         started = time.perf_counter()
-        for at, (name, evaluator) in enumerate(self._evaluators.items()):
+        for at, (name, evaluator) in enumerate(self.evaluators.items()):
             prefix = "val_" if at == 0 else f"val_{name}_"
-            found = figures(self._session, evaluator.outputs(), self._classes)
+            outputs = evaluator.outputs(between=self._save_if_terminated)
+            try:
+                found = figures(self._session, outputs, self._classes)
+            except NotFiniteError:
+                raise Diverged(f"outputs for '{name}' are not finite at step {self.step}") from None
             metric = self._session.task.metric
             row[f"{prefix}loss"] = found["loss"]
             row[f"{prefix}{metric}"] = found[metric]
             row[f"{prefix}{metric}_interval"] = found["interval"]
         row["validation_seconds"] = time.perf_counter() - started
-        for callback in self._callbacks.values():
-            callback.on_epoch_end(self.epochs, _numbers(row))
-        if self._session.model.stop_training:
+        if self._callbacks.epoch_ended(self.epochs, row):
             self.stopped = f"early: {self.metric} did not improve"
         self.epochs += 1
         self._sums[:] = 0
         self._keep_best(row)
-        self._save()
-        self.history.append(row)
+        # The row before the state: a kill in between leaves a row too many, which a restart
+        # drops, and never one too few.
         self._directory.append(row)
+        self.history.append(row)
+        self._save()
         log.epoch(row)
         log.weights(self._session.model, self.step)
         self._say(_line(row, self._session))
@@ -222,23 +232,26 @@ class Loop:
 
     def _keep_best(self, row: dict[str, Any]) -> None:
         value = row.get(self.metric)
-        if value is None or math.isnan(value):
-            return
-        better = self.best is None or (value > self.best if self._greater else value < self.best)
-        if better:
+        if value is not None and self._callbacks.better(value, self.best):
             self.best = value
             self._checkpoints.save(BEST, self._session, {**self._state(), "metric": self.metric})
 
     def _save(self) -> None:
         """Saves the last state; exits with 75 where SIGTERM has come."""
-        self._look_at_loss()
-        for variable in self._session.model.trainable_variables:
-            if not bool(tf.reduce_all(tf.math.is_finite(variable))):
-                raise Diverged(f"'{variable.name}' is not finite after step {self.step}")
+        self._check_finite()
         self._checkpoints.save(LAST, self._session, self._state())
         if self._terminated:
             self._say(f"SIGTERM: saved at step {self.step}; the same command goes on from there")
             sys.exit(EXIT_RESTART)
+
+    def _save_if_terminated(self) -> None:
+        if self._terminated:
+            self._save()
+
+    def _check_finite(self) -> None:
+        self._look_at_loss()
+        if not bool(self._all_finite()):
+            raise Diverged(f"a weight or a slot of the optimizer is not finite at step {self.step}")
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -249,85 +262,71 @@ class Loop:
             "stopped": self.stopped,
             "seconds": self.seconds,
             "replicas": self._session.strategy.num_replicas_in_sync,
-            "callbacks": {
-                name: {k: _plain(getattr(c, k)) for k in _CALLBACK_STATE if hasattr(c, k)}
-                for name, c in self._callbacks.items()
-            },
+            "callbacks": self._callbacks.state(),
         }
 
-    def _restore(self) -> None:
-        for path in self._checkpoints.states(LAST):
+    def restore(self) -> None:
+        """Goes on from the newest state that can be restored, where there is one.
+
+        Raises:
+          DataError: there are states, and none can be restored.
+        """
+        states = self._checkpoints.states(LAST)
+        for path in states:
             try:
                 state = self._checkpoints.read_state(path)
                 self._checkpoints.restore(path, self._session)
             except DataError as error:
-                self._say(f"warning: {error}; trying the one before")
+                self._say(f"warning: {error}")
                 continue
             self.step, self.epochs = state["step"], state["epochs"]
             self.best, self.stopped = state["best"], state["stopped"]
             self.seconds = state["seconds"]
             self._sums = np.asarray(state["sums"])
-            for name, values in state["callbacks"].items():
-                for key, value in values.items():
-                    setattr(self._callbacks[name], key, value)
-            self._say(f"going on from step {self.step} of {self.total_steps}")
+            self._callbacks.set_state(state["callbacks"])
+            self.history = self._directory.history(self.epochs)
+            if not self.finished:
+                self._say(f"going on from step {self.step} of {self.total_steps}")
             if state["replicas"] != self._session.strategy.num_replicas_in_sync:
                 self._say(
                     f"warning: saved on {state['replicas']} replicas; sums are added in another "
                     "order now, so the run is no longer the same bit for bit"
                 )
             return
+        if states:
+            raise DataError(
+                f"none of the {len(states)} saved states below '{states[0].parent}' can be "
+                "restored; take them away to start from the beginning, or give another --workdir"
+            )
+        self.history = self._directory.history(0)
+
+    def _read_error(self, error: tf.errors.OpError) -> BaseException:
+        for reader in (self._reader, *self._validation.values()):
+            found = read_error(reader, error)
+            if found is not error:
+                return found
+        return error
 
     def _on_signal(self, number: int, frame: object) -> None:
         del number, frame
         self._terminated = True
 
 
-def _callbacks(config: Any, session: Session) -> dict[str, Any]:
-    """Keras's callbacks for what it does well; their state is saved by name."""
-    metric, greater = _watched(config, session)
-    mode = "max" if greater else "min"
-    callbacks: dict[str, Any] = {}
-    if config.early_stopping.patience:
-        callbacks["early_stopping"] = tf.keras.callbacks.EarlyStopping(
-            monitor=metric,
-            mode=mode,
-            patience=config.early_stopping.patience,
-            min_delta=config.early_stopping.min_delta,
-        )
-    if config.reduce_on_plateau.patience:
-        callbacks["reduce_on_plateau"] = tf.keras.callbacks.ReduceLROnPlateau(
-            monitor=metric,
-            mode=mode,
-            patience=config.reduce_on_plateau.patience,
-            factor=config.reduce_on_plateau.factor,
-            min_lr=config.reduce_on_plateau.min_learning_rate,
-        )
-    session.model.stop_training = False
-    for callback in callbacks.values():
-        callback.set_model(session.model)
-        callback.on_train_begin()
-    return callbacks
+def _finite_function(session: Session) -> Callable[[], Any]:
+    """A tf.function that tells whether every weight and every slot of the optimizer is finite."""
 
+    @tf.function
+    def all_finite() -> Any:
+        variables = [*session.model.weights, *session.model.optimizer.variables]
+        finite = [tf.reduce_all(tf.math.is_finite(v)) for v in variables if v.dtype.is_floating]
+        return tf.reduce_all(tf.stack(finite))
 
-def _watched(config: Any, session: Session) -> tuple[str, bool]:
-    """The metric that best, stopping and plateau watch, and whether greater is better."""
-    default = "val_loss" if config.data.validation_splits else "loss"
-    metric = config.checkpoint.best_metric or default
-    return metric, metric.endswith(session.task.metric)
+    return all_finite
 
 
 def _learning_rate(optimizer: Any) -> float:
     # With a schedule, Keras gives the value of the current step here.
     return float(tf.keras.backend.get_value(optimizer.learning_rate))
-
-
-def _numbers(row: dict[str, Any]) -> dict[str, float]:
-    return {k: v for k, v in row.items() if isinstance(v, (int, float))}
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _line(row: dict[str, Any], session: Session) -> str:

@@ -15,10 +15,11 @@ import tensorflow as tf
 
 
 class StepProfiler:
-    """Traces the calls whose first step lies in [first, last)."""
+    """Traces the steps `first` to `last`, both counted from 1 and included; () = no trace."""
 
     def __init__(self, steps: Sequence[int], logdir: Path) -> None:
-        self._first, self._last = steps or (-1, -1)
+        # Numbers from 0 on, as the loop counts: [first, last).
+        self._first, self._last = (steps[0] - 1, steps[1]) if steps else (-1, -1)
         self._logdir = str(logdir)
         self._tracing = False
         self._mark: Any = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +9,13 @@ import numpy as np
 import tensorflow as tf
 
 from preprocess.dataset_format import TRIPLET
-from trainer.evaluation import Evaluator, Outputs, figures, softmax, triplet_losses
-from trainer.order import ReplicaSlice
+from trainer.evaluation import (
+    Outputs,
+    figures,
+    softmax,
+    triplet_losses,
+)
+from trainer.json_text import json_text
 from trainer.randomness import keyed
 from trainer.reader import Reader
 from trainer.report.confusion import confusion_figure
@@ -44,11 +48,15 @@ def write_report(
     validation: Mapping[str, Reader],
     classes: tuple[str, ...],
     directory: RunDirectory,
+    log: TensorBoardLog,
 ) -> dict[str, Any]:
-    """Writes everything and returns the content of report.json."""
+    """Writes everything and returns the content of report.json.
+
+    For classes it holds `classification` too: the split and what classification_report() gives.
+    """
     last = loop.history[-1] if loop.history else {}
     speeds = [row["images_per_second"] for row in loop.history if row.get("images_per_second")]
-    report = {
+    report: dict[str, Any] = {
         "steps": loop.step,
         "epochs": loop.epochs,
         "seconds": loop.seconds,
@@ -60,16 +68,20 @@ def write_report(
     }
     images = {"history": figure_png(history_figure(loop.history, directory.path.name))}
     images["augmented"] = png(_augmented(session, reader))
-    for name, split in validation.items():
-        outputs = Evaluator(session, split, session.config.validation_steps).outputs()
-        images["mistakes"] = png(_mistakes(session, outputs, split, classes))
+    # The first split is the one that best, stopping and people watch.
+    for name, split in list(validation.items())[:1]:
+        outputs = loop.evaluators[name].outputs()
+        mistakes = _mistakes(session, outputs, split, classes)
+        images["mistakes"] = png(mistakes)
+        if session.config.tensorboard.pictures:
+            log.picture("mistakes", mistakes, loop.step)
         if session.task.name != TRIPLET:
-            matrix = figures(session, outputs, classes)["report"]["confusion"]
-            images["confusion"] = figure_png(confusion_figure(np.asarray(matrix), classes))
+            found = figures(session, outputs, classes)["report"]
+            report["classification"] = {"split": name, **found}
+            matrix = np.asarray(found["confusion"])
+            images["confusion"] = figure_png(confusion_figure(matrix, classes))
         report["mistakes_split"] = name
-        break  # the first split is the one that best, stopping and people watch
-    if session.config.tensorboard.pictures:
-        _to_tensorboard(images, loop.step, directory)
+    directory.plots.mkdir(exist_ok=True)
     for name, data in images.items():
         (directory.plots / f"{name}.png").write_bytes(data)
     config = directory.read_config()["config"]
@@ -78,15 +90,19 @@ def write_report(
     # Without traces: the layers are ours and Keras's, and tracing takes longer than training
     # a small model. `trainer export` is for other people's processes.
     session.model.save(directory.model, save_format="tf", save_traces=False)
-    write_text(directory.report_file, json.dumps(report, indent=2, sort_keys=True))
+    write_text(directory.report_file, json_text(report, indent=2))
     return report
 
 
-def _to_tensorboard(images: Mapping[str, bytes], step: int, directory: RunDirectory) -> None:
-    with TensorBoardLog(str(directory.tensorboard), resume_step=step) as log:
-        for name in ("augmented", "mistakes"):
-            if name in images:
-                log.picture(name, tf.io.decode_png(images[name], channels=3).numpy(), step)
+def start_log(log: TensorBoardLog, session: Session, reader: Reader, step: int) -> None:
+    """What TensorBoard shows from the start: the model's graph and the augmented batch."""
+    wanted = session.config.tensorboard
+    if step == 0 and wanted.graph:
+        size = session.config.image_size
+        pictures = tf.TensorSpec([1, size, size, session.config.model.channels], tf.float32)
+        log.graph(tf.function(lambda x: session.model(x, training=False)), pictures)
+    if step == 0 and wanted.pictures:
+        log.picture("augmented", _augmented(session, reader), step)
 
 
 def _best_row(loop: Loop) -> dict[str, Any]:
@@ -96,14 +112,13 @@ def _best_row(loop: Loop) -> dict[str, Any]:
 
 def _augmented(session: Session, reader: Reader) -> Any:
     """The first batch as it is stored, and as the backbone sees it in training."""
-    batch = next(iter(reader.dataset(0, ReplicaSlice(), 1)))
-    rows = max(1, SHOWN_PICTURES // reader.pictures_a_record)
-    stored = batch["image"][:rows]
-    if session.task.name == TRIPLET:
-        stored = tf.reshape(stored, [-1, *stored.shape[2:]])
-    with keyed(session.config.seed, 0, batch["row"][:rows], session.config.batch_size):
-        seen = session.task.pixels(session.augmentation, stored, augment=True)
-    return augmented_batch(stored.numpy(), seen.numpy())
+    rows = min(max(1, SHOWN_PICTURES // reader.pictures_a_record), reader.batch_size)
+    stored = reader.first_pictures(rows)
+    rows = len(stored)
+    pictures = stored.reshape(-1, *stored.shape[-3:])
+    with keyed(session.config.seed, 0, tf.range(rows), reader.batch_size):
+        seen = session.task.pixels(session.augmentation, tf.constant(pictures), augment=True)
+    return augmented_batch(pictures, seen.numpy())
 
 
 def _mistakes(session: Session, outputs: Outputs, reader: Reader, classes: tuple[str, ...]) -> Any:

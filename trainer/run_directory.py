@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.errors import ConfigError, DataError, UsageError
+from trainer.json_text import json_text
 
 _PACKAGES = ("tensorflow", "keras", "tensorflow-hub", "tensorflow-addons", "numpy")
 
@@ -30,19 +31,24 @@ class RunDirectory:
         self.tensorboard = self.path / "tensorboard"
 
     def make(self) -> None:
-        """Creates the folder; raises UsageError where that cannot be."""
-        if self.path.is_dir() and any(self.path.iterdir()) and not self.config_file.exists():
+        """Creates the folder; raises UsageError where that cannot be.
+
+        Nothing is put in before write_config(): a run that fails before it leaves an empty folder,
+        which the next one may have.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            strange = any(self.path.iterdir()) and not self.config_file.exists()
+        except OSError as error:
+            raise UsageError(f"--workdir='{self.path}': {error.strerror}") from None
+        if strange:
             raise UsageError(
                 f"--workdir='{self.path}' is not empty and not a run directory; choose another"
             )
-        try:
-            self.plots.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(f"--workdir='{self.path}': {error.strerror}") from None
 
     def write_config(self, record: dict[str, Any]) -> None:
         """Writes config.json."""
-        write_text(self.config_file, json.dumps(record, indent=2, sort_keys=True))
+        write_text(self.config_file, json_text(record, indent=2))
 
     def read_config(self) -> dict[str, Any]:
         """What write_config() wrote; raises DataError where this is no run directory."""
@@ -79,13 +85,13 @@ class RunDirectory:
                 except ValueError:
                     break  # a line torn by a kill is the last one
         rows = [row for row in rows if row["epoch"] <= epochs]
-        write_text(self.metrics_file, "".join(json.dumps(row) + "\n" for row in rows))
+        write_text(self.metrics_file, "".join(json_text(row) + "\n" for row in rows))
         return rows
 
     def append(self, row: dict[str, Any]) -> None:
         """Adds a row to metrics.jsonl."""
         with open(self.metrics_file, "a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+            file.write(json_text(row) + "\n")
             file.flush()
             os.fsync(file.fileno())
 

@@ -35,6 +35,9 @@ def open_runs(workdirs: list[str], checkpoint: str, say: Callable[[str], None]) 
 
     Raises:
       DataError: no run directory, no such checkpoint, or runs that do not belong together.
+
+    The batch is that of the run, rounded up to a multiple of the replicas: measuring does not
+    depend on it.
     """
     records = [RunDirectory(path).read_config() for path in workdirs]
     first = records[0]["dataset"]
@@ -46,9 +49,12 @@ def open_runs(workdirs: list[str], checkpoint: str, say: Callable[[str], None]) 
     runs = []
     for path, record in zip(workdirs, records, strict=True):
         config = from_dict(record["config"])
+        config.jit_compile = False
         if strategy is None:
             strategy = devices.prepare(config, say)
         tf.keras.mixed_precision.set_global_policy(config.precision)
+        replicas = strategy.num_replicas_in_sync
+        config.batch_size = -(-config.batch_size // replicas) * replicas
         # The checkpoint brings the weights: none are fetched for the sake of being replaced.
         if not config.model.backbone.startswith("hub:"):
             config.model.weights = ""

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from preprocess.dataset_format import CLASSIFICATION, Manifest
 from trainer.errors import ConfigError
+from trainer.generators import generators, key_by_step
 from trainer.layers import build_augmentation
 from trainer.models import build_model
 from trainer.optimizers import build_optimizer
@@ -71,7 +72,7 @@ def add_optimizer(session: Session, total_steps: int) -> Any:
 def train_functions(session: Session) -> tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]:
     """Two tf.functions: (batch) -> sums, and (iterator, steps int32) -> sums.
 
-    Sums are float32[SUMS] over the rows of this process's replicas. The sum over the rows of a
+    Sums are float32[SUMS] over the rows of the global batch. The sum over the rows of a
     replica of share * loss is its part of the mean over the global batch;
     gradients are summed over replicas by the optimizer.
     """
@@ -80,8 +81,10 @@ def train_functions(session: Session) -> tuple[Callable[[Any], Any], Callable[[A
     scaled = isinstance(optimizer, tf.keras.mixed_precision.LossScaleOptimizer)
     forward = tf.function(model, jit_compile=True) if config.jit_compile else model
     replicas = session.strategy.num_replicas_in_sync
+    inside = generators(model, config.seed)
 
     def replica_step(batch: dict[str, Any]) -> Any:
+        key_by_step(inside, optimizer.iterations)
         with keyed(config.seed, optimizer.iterations, batch["row"], config.batch_size):
             with tf.GradientTape() as tape:
                 outputs = task.outputs(
@@ -105,7 +108,7 @@ def train_functions(session: Session) -> tuple[Callable[[Any], Any], Callable[[A
 
     def on_all_replicas(batch: Any) -> Any:
         results = session.strategy.run(replica_step, args=(batch,))
-        return tf.add_n(session.strategy.experimental_local_results(results))
+        return session.strategy.reduce(tf.distribute.ReduceOp.SUM, results, axis=None)
 
     @tf.function
     def several(iterator: Any, steps: Any) -> Any:
@@ -115,18 +118,6 @@ def train_functions(session: Session) -> tuple[Callable[[Any], Any], Callable[[A
         return total
 
     return tf.function(on_all_replicas), several
-
-
-def model_graph(session: Session) -> tuple[Any, Any]:
-    """The model as a tf.function, and the spec of its input: what TensorBoard draws."""
-    model, config = session.model, session.config
-    shape = [None, config.image_size, config.image_size, config.model.channels]
-
-    @tf.function
-    def forward(pixels: Any) -> Any:
-        return model(pixels, training=False)
-
-    return forward, tf.TensorSpec(shape, tf.float32)
 
 
 def predict_function(session: Session, augment: bool = False) -> Callable[[Any, Any], Any]:

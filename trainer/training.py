@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -13,9 +14,10 @@ from trainer.config import differences, to_dict
 from trainer.errors import ConfigError, DataError
 from trainer.loop import Loop
 from trainer.reader import Reader, open_reader
-from trainer.reporting import write_report
+from trainer.reporting import start_log, write_report
 from trainer.run_directory import RunDirectory, versions
-from trainer.session import session_for
+from trainer.session import Session, session_for
+from trainer.tensorboard import TensorBoardLog
 
 
 def load_manifest(dataset: str) -> Manifest:
@@ -37,20 +39,43 @@ def train(config: Any, dataset: str, workdir: str, say: Callable[[str], None]) -
                 f"no split '{name}' in '{dataset}', it has {', '.join(manifest.splits)}; set "
                 "data.train_split and data.validation_splits"
             )
-    directory = RunDirectory(workdir)
-    directory.make()
-    if Checkpoints(directory.checkpoints).states(LAST):
-        before = directory.read_config()["config"]
-        directory.check_same(differences(before, to_dict(config)), manifest.digest)
+    chief = devices.is_chief()
+    shared = RunDirectory(workdir)
+    if chief:
+        shared.make()
+    if Checkpoints(shared.checkpoints).states(LAST):
+        before = shared.read_config()["config"]
+        shared.check_same(differences(before, to_dict(config)), manifest.digest)
     strategy = devices.prepare(config, say)
-    reader = open_reader(dataset, manifest, config.data.train_split, config, training=True)
-    validation = {
-        name: open_reader(dataset, manifest, name, config, training=False)
-        for name in config.data.validation_splits
-    }
+    devices.check_replicas(config, strategy.num_replicas_in_sync)
+    reader, validation = _open_readers(config, dataset, manifest)
     session = session_for(config, strategy, manifest)
-    say(_opening(config, strategy, reader))
-    loop = Loop(session, reader, validation, manifest.classes, directory, say)
+    if chief:
+        say(_opening(config, strategy, reader))
+        return _train(session, reader, validation, manifest, shared, shared, dataset, say)
+    # Measuring, saving and reporting take every worker's part in their collectives, so the others
+    # do all of it too, but into a folder that goes away.
+    with tempfile.TemporaryDirectory(prefix="worker-") as scratch:
+        directory = RunDirectory(scratch)
+        return _train(
+            session, reader, validation, manifest, directory, shared, dataset, _say_nothing
+        )
+
+
+def _train(
+    session: Session,
+    reader: Reader,
+    validation: dict[str, Reader],
+    manifest: Manifest,
+    directory: RunDirectory,
+    shared: RunDirectory,
+    dataset: str,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Trains and reports into `directory`; goes on from the states below `shared`."""
+    config = session.config
+    checkpoints = Checkpoints(shared.checkpoints, config.checkpoint.keep, directory.checkpoints)
+    loop = Loop(session, reader, validation, manifest.classes, directory, checkpoints, say)
     # Only now: a run that could not even be built does not bind the next one to its mistakes.
     directory.write_config(
         {
@@ -67,8 +92,34 @@ def train(config: Any, dataset: str, workdir: str, say: Callable[[str], None]) -
             },
         }
     )
-    loop.run()
-    return write_report(session, loop, reader, validation, manifest.classes, directory)
+    loop.restore()
+    with TensorBoardLog(
+        str(directory.tensorboard),
+        resume_step=loop.step,
+        histograms=config.tensorboard.histograms,
+    ) as log:
+        start_log(log, session, reader, loop.step)
+        loop.run(log)
+        return write_report(session, loop, reader, validation, manifest.classes, directory, log)
+
+
+def _open_readers(
+    config: Any, dataset: str, manifest: Manifest
+) -> tuple[Reader, dict[str, Reader]]:
+    """The readers of training and of each validation split, which share the memory there is."""
+    reader = open_reader(dataset, manifest, config.data.train_split, config, training=True)
+    reserved = getattr(reader, "table_bytes", 0)
+    validation: dict[str, Reader] = {}
+    for name in config.data.validation_splits:
+        validation[name] = open_reader(
+            dataset, manifest, name, config, training=False, reserved_bytes=reserved
+        )
+        reserved += getattr(validation[name], "table_bytes", 0)
+    return reader, validation
+
+
+def _say_nothing(message: str) -> None:
+    """What workers other than the chief have to say the chief says too."""
 
 
 def _opening(config: Any, strategy: Any, reader: Reader) -> str:

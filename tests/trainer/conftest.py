@@ -2,9 +2,12 @@
 
 import functools
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+
+from tests.trainer import datasets
 
 
 @functools.cache
@@ -22,9 +25,9 @@ def _two_cpus() -> None:
     tf.config.threading.set_inter_op_parallelism_threads(2)
 
 
-@pytest.fixture(autouse=True)
-def _devices(request: pytest.FixtureRequest) -> None:
-    """Set up before each test, where TensorFlow is there by now.
+@pytest.fixture(autouse=True, scope="session")
+def _devices() -> None:
+    """Set up before the first test and all fixtures, where TensorFlow is there by now.
 
     Test modules that use it import it at their top, so it is there before the first test; the
     others never wait for it.
@@ -33,10 +36,61 @@ def _devices(request: pytest.FixtureRequest) -> None:
         _two_cpus()
 
 
-@pytest.fixture(scope="session")
-def replicas() -> Any:
-    """A MirroredStrategy of two replicas."""
+@functools.cache
+def strategy(replicas: int) -> Any:
+    """A MirroredStrategy, one a process: two of them number their collectives alike and clash."""
     import tensorflow as tf
 
     _two_cpus()
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
+
+
+@pytest.fixture(scope="session")
+def replicas() -> Any:
+    """A MirroredStrategy of two replicas."""
+    return strategy(2)
+
+
+@pytest.fixture(scope="session")
+def triplet_data(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A dataset directory of triplets."""
+    return datasets.triplets(tmp_path_factory.mktemp("triplets"))
+
+
+@pytest.fixture(scope="session")
+def class_data(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A dataset directory of two classes."""
+    return datasets.class_folders(tmp_path_factory.mktemp("classes"))
+
+
+@pytest.fixture(scope="session")
+def digit_data(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A dataset directory of ten classes, grey."""
+    return datasets.digits(tmp_path_factory.mktemp("digits"))
+
+
+def train_in_process(
+    patch: pytest.MonkeyPatch, config: Any, data: str, workdir: Any, replicas: int = 1
+) -> dict[str, Any]:
+    """Trains, and returns the report and what was `said`.
+
+    Devices are set up once a process, so what `prepare` would do to them is left out.
+    """
+    import tensorflow as tf
+
+    from trainer import devices, training
+
+    def prepare(config: Any, say: Any) -> Any:
+        tf.keras.utils.set_random_seed(config.seed)
+        return strategy(replicas)
+
+    patch.setattr(devices, "prepare", prepare)
+    said: list[str] = []
+    report = training.train(config, data, str(workdir), said.append)
+    return {**report, "said": said}
+
+
+@pytest.fixture
+def train_here(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """`train(config, data, workdir, replicas=1)` in this process."""
+    return functools.partial(train_in_process, monkeypatch)

@@ -57,13 +57,17 @@ def main(arguments: list[str]) -> None:
         file = open(temporary, "w", encoding="utf-8", newline="")  # noqa: SIM115
     except OSError as error:
         raise UsageError(f"--output='{_OUTPUT.value}': {error.strerror}") from None
-    with file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        for row in tqdm(rows, total=total, disable=None):
-            errors += bool(row[-1])
-            writer.writerow(row)
-    os.replace(temporary, _OUTPUT.value)
+    try:
+        with file:
+            writer = csv.writer(file)
+            writer.writerow(header)
+            for row in tqdm(rows, total=total, disable=None):
+                errors += bool(row[-1])
+                writer.writerow(row)
+        os.replace(temporary, _OUTPUT.value)
+    except BaseException:
+        os.unlink(temporary)
+        raise
     if _JSON.value:
         print_json({"rows": total, "errors": errors, "output": _OUTPUT.value})
     else:

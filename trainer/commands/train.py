@@ -43,9 +43,10 @@ def main(arguments: list[str]) -> None:
     try:
         report = train(config, _DATA.value, _WORKDIR.value, say)
     except Diverged as error:
+        rate = config.optimizer.learning_rate
         say(
-            f"trainer train: diverged: {error}. The state before it is in "
-            f"{_WORKDIR.value}/checkpoints; lower optimizer.learning_rate"
+            f"trainer train: diverged: {error}. What was saved before it is kept in "
+            f"{_WORKDIR.value}/checkpoints; lower optimizer.learning_rate={rate:g}"
         )
         sys.exit(EXIT_DIVERGED)
     if _JSON.value:

@@ -19,6 +19,7 @@ from __future__ import annotations
 from typing import Any
 
 from preprocess.dataset_format import TRIPLET, Manifest
+from trainer.errors import ConfigError
 from trainer.reader.pictures import PictureReader
 from trainer.reader.triplets import TripletReader
 
@@ -26,10 +27,36 @@ Reader = PictureReader | TripletReader
 
 
 def open_reader(
-    dataset: str, manifest: Manifest, split: str, config: Any, *, training: bool
+    dataset: str,
+    manifest: Manifest,
+    split: str,
+    config: Any,
+    *,
+    training: bool,
+    reserved_bytes: int = 0,
 ) -> Reader:
     """The reader of a split: shuffled and in all its variants for training, otherwise variant
     0 in stored order.
+
+    Args:
+      dataset: the dataset directory.
+      manifest: its manifest.
+      split: the name of the split.
+      config: of the run.
+      training: see above.
+      reserved_bytes: memory that other readers' tables will take.
+
+    Raises:
+      DataError: the split is empty, or a shard is missing or has another size.
+      ConfigError: the table does not fit into memory, or pictures of several sizes.
     """
-    reader = TripletReader if manifest.task == TRIPLET else PictureReader
-    return reader(dataset, manifest, split, config, training=training)
+    if config.data.service:
+        raise ConfigError(
+            f"data.service={config.data.service}: this version reads the shards itself; "
+            "leave data.service out"
+        )
+    if manifest.task == TRIPLET:
+        return TripletReader(
+            dataset, manifest, split, config, training=training, reserved_bytes=reserved_bytes
+        )
+    return PictureReader(dataset, manifest, split, config, training=training)

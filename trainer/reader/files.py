@@ -1,4 +1,9 @@
-"""Picture files of any kind, brought to the shape a run was trained on."""
+"""Picture files of any kind, brought to the shape a run was trained on.
+
+The rules are those of the build (upright, transparency on white, 16 bits by their upper half,
+averaging where a side shrinks and cubic where it grows), by Pillow where the build has OpenCV:
+training does not depend on the build's packages.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +31,7 @@ def load_picture(path: str, shape: tuple[int, int, int], resize_mode: str) -> ND
                 if file.width * file.height > MAX_PIXELS:
                     raise UnreadablePicture(f"{file.width} x {file.height} pixels")
                 upright = ImageOps.exif_transpose(file) or file
-                picture = upright.convert("RGB" if channels == 3 else "L")
+                picture = _eight_bits(upright).convert("RGB" if channels == 3 else "L")
     except UnreadablePicture:
         raise
     except Exception as error:  # Pillow raises a dozen kinds for hostile bytes
@@ -35,11 +40,37 @@ def load_picture(path: str, shape: tuple[int, int, int], resize_mode: str) -> ND
     return pixels.reshape(height, width, channels)
 
 
+def _eight_bits(picture: Any) -> Any:
+    """Modes that Pillow's plain conversion would clip or make black."""
+    if picture.mode.startswith("I"):
+        wide = np.asarray(picture).astype(np.float32)
+        return Image.fromarray(np.rint(np.clip(wide / 257, 0, 255)).astype(np.uint8))
+    if picture.has_transparency_data:
+        above = picture.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", above.size, "white"), above)
+    return picture
+
+
 def _resized(picture: Any, width: int, height: int, mode: str) -> Any:
-    if picture.size == (width, height):
-        return picture
     if mode == "pad":
-        return ImageOps.pad(picture, (width, height), Image.Resampling.BILINEAR)
+        factor = min(width / picture.width, height / picture.height)
+        inner = (max(1, round(picture.width * factor)), max(1, round(picture.height * factor)))
+        square = Image.new(picture.mode, (width, height))
+        square.paste(_scaled(picture, *inner), ((width - inner[0]) // 2, (height - inner[1]) // 2))
+        return square
     if mode == "crop":
-        return ImageOps.fit(picture, (width, height), Image.Resampling.BILINEAR)
-    return picture.resize((width, height), Image.Resampling.BILINEAR)
+        side = min(picture.size)
+        left, top = (picture.width - side) // 2, (picture.height - side) // 2
+        picture = picture.crop((left, top, left + side, top + side))
+    return _scaled(picture, width, height)
+
+
+def _scaled(picture: Any, width: int, height: int) -> Any:
+    shrunk = (min(width, picture.width), min(height, picture.height))
+    for size, method in (
+        (shrunk, Image.Resampling.BOX),
+        ((width, height), Image.Resampling.BICUBIC),
+    ):
+        if picture.size != size:
+            picture = picture.resize(size, method)
+    return picture

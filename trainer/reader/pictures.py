@@ -6,19 +6,17 @@ records from the shards, starts anywhere, and any number of readers gives the sa
 
 from __future__ import annotations
 
-import functools
+import itertools
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from preprocess.dataset_format import ImageKey, Manifest, Shard, variant_of
+from preprocess.dataset_format import ImageKey, Manifest, variant_of
 from trainer.errors import DataError
 from trainer.order import PictureOrder, ReplicaSlice, batch_rows, steps_per_pass
 from trainer.reader.decoding import FEATURES, decode, stretch
-from trainer.reader.records import ShardRecords
-
-OPEN_SHARDS = 128  # mapped at a time; a group of shards in one variant each needs far fewer
+from trainer.reader.records import StoredPictures, check_shards
 
 
 class PictureReader:
@@ -29,6 +27,7 @@ class PictureReader:
       pictures_a_record: 1.
       steps_per_pass: steps that see every picture once.
       batch_size: of the global batch.
+      directory: the dataset directory.
       error: what a read failed with, where TensorFlow would only say that it did.
     """
 
@@ -38,12 +37,15 @@ class PictureReader:
         self, dataset: str, manifest: Manifest, name: str, config: Any, *, training: bool
     ) -> None:
         split = manifest.split(name)
-        self._dataset = dataset
         self._seed = config.seed
         variants = config.data.variants or split.variants
         self._variants = min(variants, split.variants) if training else 1
-        self._shards: list[list[Shard]] = [split.image_shards(v) for v in range(self._variants)]
-        first = self._shards[0]
+        shards = [split.image_shards(variant) for variant in range(self._variants)]
+        if not split.images:
+            raise DataError(f"split '{name}' of '{dataset}' has no pictures")
+        check_shards(dataset, itertools.chain(*shards))
+        self._stored = StoredPictures(dataset, shards)
+        first = shards[0]
         self._order = PictureOrder(
             [shard.records for shard in first],
             [shard.bytes for shard in first],
@@ -60,8 +62,8 @@ class PictureReader:
         self.batch_size = config.batch_size
         self.records = self._order.records
         self.steps_per_pass = steps_per_pass(self.records, self.batch_size)
+        self.directory = dataset
         self.error: Exception | None = None
-        self._open = functools.lru_cache(maxsize=OPEN_SHARDS)(self._open_shard)
 
     @property
     def picture_shape(self) -> tuple[int, int, int]:
@@ -115,8 +117,16 @@ class PictureReader:
 
     def pictures(self, records: list[int]) -> list[Any]:
         """uint8[H,W,C] of records in stored order, variant 0."""
-        payloads, *_ = self._payloads(0, np.asarray(records, np.int64))
-        return [self._pixels(tf.io.parse_single_example(p, FEATURES)).numpy() for p in payloads]
+        places = [self._stored.place(record) for record in records]
+        return [self._decoded(self._stored.payload(0, *place)) for place in places]
+
+    def first_pictures(self, rows: int) -> Any:
+        """uint8[rows,H,W,C]: the first rows of the first pass, in the variants it reads."""
+        payloads, _ = self._payloads(0, np.arange(min(rows, self.records)))
+        return np.stack([self._decoded(payload) for payload in payloads])
+
+    def _decoded(self, payload: bytes) -> Any:
+        return self._pixels(tf.io.parse_single_example(payload, FEATURES)).numpy()
 
     def _pixels(self, features: dict[str, Any]) -> Any:
         pixels = decode(features, self._image, self._channels)
@@ -140,9 +150,5 @@ class PictureReader:
         payloads = []
         for shard, record in zip(shards.tolist(), records.tolist(), strict=True):
             variant = variant_of(pass_number, shard, self._variants)
-            payloads.append(self._open(variant, shard).payload(record))
-        starts = np.cumsum([0, *[s.records for s in self._shards[0]][:-1]])
-        return payloads, (starts[shards] + records).astype(np.int64)
-
-    def _open_shard(self, variant: int, shard: int) -> ShardRecords:
-        return ShardRecords(self._dataset, self._shards[variant][shard])
+            payloads.append(self._stored.payload(variant, shard, record))
+        return payloads, self._stored.number(shards, records)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import mmap
 import os
 import struct
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import google_crc32c
@@ -16,6 +18,7 @@ from trainer.errors import DataError
 
 _HEADER_BYTES, _FOOTER_BYTES = 12, 4
 _MASK_DELTA = 0xA282EAD8
+OPEN_SHARDS = 128  # mapped at a time; a group of shards in one variant each needs far fewer
 
 
 def read_index(dataset: str, shard: Shard) -> NDArray[np.int64]:
@@ -31,6 +34,24 @@ def read_index(dataset: str, shard: Shard) -> NDArray[np.int64]:
     return table
 
 
+def check_shards(dataset: str, shards: Iterable[Shard]) -> None:
+    """Raises DataError where a shard is missing or has not the size that the manifest says.
+
+    Looked at before anything else: this way a training does not end with it hours later.
+    """
+    for shard in shards:
+        path = os.path.join(dataset, shard.file)
+        try:
+            size = os.stat(path).st_size
+        except OSError as error:
+            raise DataError(f"cannot read '{path}': {error.strerror}") from None
+        if size != shard.bytes:
+            raise DataError(
+                f"'{path}' has {size} bytes, the manifest says {shard.bytes}; "
+                "run `python -m preprocess verify`"
+            )
+
+
 class ShardRecords:
     """One shard, mapped into memory: what is read is cached by the system, not by us."""
 
@@ -39,9 +60,8 @@ class ShardRecords:
         self._index = read_index(dataset, shard)
         path = os.path.join(dataset, shard.file)
         try:
+            check_shards(dataset, [shard])  # a mapping that is too short would end the process
             with open(path, "rb") as file:
-                if os.fstat(file.fileno()).st_size != shard.bytes:
-                    raise DataError(f"'{shard.file}' does not have its {shard.bytes} bytes")
                 self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except OSError as error:
             raise DataError(f"cannot read '{path}': {error.strerror}") from None
@@ -58,3 +78,33 @@ class ShardRecords:
                 f"'{self._file}' is damaged at byte {offset}; run `python -m preprocess verify`"
             )
         return payload
+
+
+class StoredPictures:
+    """The image records of a split, by shard and number, in every variant that is used."""
+
+    def __init__(self, dataset: str, shards: Sequence[Sequence[Shard]]) -> None:
+        """Takes the shards of each variant; every variant has the records in the same order."""
+        self._dataset = dataset
+        self._shards = shards
+        counts = [shard.records for shard in shards[0]]
+        self._starts = np.cumsum([0, *counts[:-1]], dtype=np.int64)
+        # The cache belongs to this object and goes with it.
+        self._open = functools.lru_cache(maxsize=OPEN_SHARDS)(self._open_shard)
+
+    def payload(self, variant: int, shard: int, record: int) -> bytes:
+        """A serialised example; raises DataError where it is damaged."""
+        return self._open(variant, shard).payload(record)
+
+    def number(self, shards: NDArray[np.int64], records: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The number in stored order, int64[n], of records of shards."""
+        numbers: NDArray[np.int64] = self._starts[shards] + records
+        return numbers
+
+    def place(self, number: int) -> tuple[int, int]:
+        """The inverse of number(): (shard, record in it)."""
+        shard = int(np.searchsorted(self._starts, number, side="right")) - 1
+        return shard, number - int(self._starts[shard])
+
+    def _open_shard(self, variant: int, shard: int) -> ShardRecords:
+        return ShardRecords(self._dataset, self._shards[variant][shard])

@@ -6,6 +6,7 @@ and a batch is one gather. The next pass's table is prepared while this one is u
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +19,7 @@ from trainer.errors import ConfigError, DataError
 from trainer.memory import available_bytes
 from trainer.order import ReplicaSlice, batch_rows, steps_per_pass, triplet_order
 from trainer.reader.decoding import FEATURES, decode
-from trainer.reader.records import read_index
+from trainer.reader.records import StoredPictures, check_shards, read_index
 
 # Peak of a table that is built while another is in use, in tables (measured for the design:
 # 2.4 to 2.6), and of a single one.
@@ -42,38 +43,51 @@ class TripletReader:
       steps_per_pass: steps that see every triplet once.
       batch_size: triplets of the global batch.
       table: "decoded" or "encoded", what is kept in memory.
+      table_bytes: memory that its tables take at the peak.
       votes: float32[records, 3]. types: list of str. rows: int64[records], lines of the CSV.
+      directory: the dataset directory.
       error: what a read failed with, where TensorFlow would only say that it did.
     """
 
     pictures_a_record = 3
 
     def __init__(
-        self, dataset: str, manifest: Manifest, name: str, config: Any, *, training: bool
+        self,
+        dataset: str,
+        manifest: Manifest,
+        name: str,
+        config: Any,
+        *,
+        training: bool,
+        reserved_bytes: int = 0,
     ) -> None:
         split = manifest.split(name)
         if not split.triplets:
-            raise DataError(f"split '{name}' has no triplets")
+            raise DataError(f"split '{name}' of '{dataset}' has no triplets")
         self._seed = config.seed
         self._training = training
         self._channels = config.model.channels
         self._image = manifest.image
         variants = config.data.variants or split.variants
         self._variants = min(variants, split.variants) if training else 1
-        self._files = [
-            [os.path.join(dataset, shard.file) for shard in split.image_shards(variant)]
-            for variant in range(self._variants)
-        ]
+        pictures = [split.image_shards(variant) for variant in range(self._variants)]
+        check_shards(dataset, [*itertools.chain(*pictures), *split.triplet_shards()])
+        self._files = [[os.path.join(dataset, s.file) for s in shards] for shards in pictures]
+        self._stored = StoredPictures(dataset, pictures)
         # Shards in order hold ascending keys, so a key's place in the table is its rank.
-        keys = np.concatenate([read_index(dataset, s)[:, 0] for s in split.image_shards(0)])
+        keys = np.concatenate([read_index(dataset, shard)[:, 0] for shard in pictures[0]])
         files = [os.path.join(dataset, shard.file) for shard in split.triplet_shards()]
         self._load_triplets(files, keys)
         self.pictures_in_table = len(keys)
         self.batch_size = config.batch_size
         self.records = len(self.votes)
         self.steps_per_pass = steps_per_pass(self.records, self.batch_size)
+        self.directory = dataset
         self.error: Exception | None = None
-        self.table = self._choose_table(config.data.image_table, name)
+        stored = max(sum(shard.bytes for shard in shards) for shards in pictures)
+        self.table, self.table_bytes = self._choose_table(
+            config.data.image_table, name, stored, reserved_bytes
+        )
         self._kept: Any = None
 
     @property
@@ -134,8 +148,27 @@ class TripletReader:
 
     def pictures(self, records: list[int]) -> list[Any]:
         """uint8[3,H,W,C] of triplets in stored order, variant 0."""
-        table = self._only_table()
-        return [self._gather(table, self._triplets[[r]])[0].numpy() for r in records]
+        return [
+            np.stack([self._picture(int(rank), lambda _: 0) for rank in self._triplets[record]])
+            for record in records
+        ]
+
+    def first_pictures(self, rows: int) -> Any:
+        """uint8[rows,3,H,W,C]: the first rows of the first pass, in the variants it reads."""
+        order = triplet_order(self._seed, 0, self.records) if self._training else np.arange(rows)
+
+        def variant(shard: int) -> int:
+            return variant_of(0, shard, self._variants)
+
+        ranks = self._triplets[order[:rows]]
+        return np.stack([[self._picture(int(rank), variant) for rank in row] for row in ranks])
+
+    def _picture(self, rank: int, variant: Callable[[int], int]) -> Any:
+        """uint8[H,W,C] by rank, read by itself: a table takes long and much memory to build."""
+        shard, record = self._stored.place(rank)
+        payload = self._stored.payload(variant(shard), shard, record)
+        features = tf.io.parse_single_example(payload, FEATURES)
+        return decode(features, self._image, self._channels).numpy()
 
     def _load_triplets(self, files: list[str], keys: Any) -> None:
         features = {name: [] for name in _TRIPLET_FEATURES}  # type: dict[str, list[Any]]
@@ -159,24 +192,34 @@ class TripletReader:
         self.types = [t.decode("utf-8") for t in joined[TripletKey.TYPE]]
         self.rows = joined[TripletKey.ROW]
 
-    def _choose_table(self, wanted: str, name: str) -> str:
+    def _choose_table(
+        self, wanted: str, name: str, stored_bytes: int, reserved_bytes: int
+    ) -> tuple[str, int]:
+        """The kind of the table, and the bytes it takes; raises ConfigError where none fits."""
         if self._image.height is None or self._image.width is None:
             raise ConfigError(
                 "the pictures have different sizes, a table of them needs one: "
                 "build the dataset with --image_size"
             )
         height, width, channels = self.picture_shape
-        decoded = self.pictures_in_table * height * width * channels
-        needed = decoded * TABLES_AT_ONCE[self._variants > 1]
-        free = available_bytes() * MEMORY_SHARE
-        if wanted != "auto" and (wanted == "encoded" or needed <= free):
-            return wanted
-        if wanted == "decoded":
-            raise ConfigError(
-                f"data.image_table=decoded needs {needed / 1e9:.1f} GB for split '{name}', "
-                f"{free / 1e9:.1f} GB are to be had; set data.image_table=encoded"
-            )
-        return "decoded" if needed <= free else "encoded"
+        at_once = TABLES_AT_ONCE[self._variants > 1]
+        decoded_bytes = self.pictures_in_table * height * width * channels
+        needed = {
+            "decoded": int(decoded_bytes * at_once),
+            "encoded": int(stored_bytes * at_once),
+        }
+        free = int(available_bytes() * MEMORY_SHARE) - reserved_bytes
+        for table in needed if wanted == "auto" else (wanted,):
+            if needed[table] <= free:
+                return table, needed[table]
+        if table == "decoded" and needed["encoded"] <= free:
+            remedy = "set data.image_table=encoded"
+        else:
+            remedy = "take more memory, or build the dataset with a smaller --image_size"
+        raise ConfigError(
+            f"data.image_table={table} needs {needed[table]:,} bytes of memory for split '{name}', "
+            f"{max(free, 0):,} are to be had; {remedy}"
+        )
 
     def _rows(self, replicas: ReplicaSlice) -> Callable[[Any], tuple[Any, ...]]:
         def rows(element: Any) -> tuple[Any, ...]:

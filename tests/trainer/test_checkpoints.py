@@ -1,0 +1,187 @@
+"""Saved states: one whole state is there whatever happens, and damage is noticed."""
+
+import itertools
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from preprocess.dataset_format import TRIPLET
+from tests.trainer import datasets
+from trainer import checkpoints
+from trainer.checkpoints import BEST, LAST, Checkpoints
+from trainer.errors import DataError
+from trainer.session import add_optimizer, build_session
+
+
+@pytest.fixture(scope="module")
+def session():
+    """A small session with an optimizer, on one replica."""
+    return make_session(tf.distribute.MirroredStrategy(["CPU:0"]))
+
+
+def make_session(strategy, backbone="mlp"):
+    tf.keras.utils.set_random_seed(0)
+    config = datasets.configuration(datasets.TRIPLET, model__backbone=backbone)
+    session = build_session(config, strategy, TRIPLET, 0)
+    add_optimizer(session, 10)
+    return session
+
+
+def save(states, session, step, epochs=0, kind=LAST):
+    states.save(kind, session, {"step": step, "epochs": epochs})
+
+
+def names(states, kind=LAST):
+    return [path.name for path in states.states(kind)]
+
+
+def test_the_newest_states_are_kept_newest_first(session, tmp_path):
+    states = Checkpoints(tmp_path, keep=2)
+    for step in (5, 10, 15):
+        save(states, session, step)
+    assert names(states) == ["step-00000015-epoch-00000", "step-00000010-epoch-00000"]
+
+
+def test_best_is_one_and_apart(session, tmp_path):
+    states = Checkpoints(tmp_path, keep=3)
+    for step in (5, 10):
+        save(states, session, step, kind=BEST)
+    save(states, session, 20)
+    assert names(states, BEST) == ["step-00000010-epoch-00000"]
+    assert names(states, LAST) == ["step-00000020-epoch-00000"]
+
+
+def test_a_state_of_a_lost_life_does_not_outlive_the_one_that_replaces_it(session, tmp_path):
+    """Best at step 20, then the run goes on from an older state and is best at step 10."""
+    states = Checkpoints(tmp_path)
+    save(states, session, 20, kind=BEST)
+    save(states, session, 10, kind=BEST)
+    assert names(states, BEST) == ["step-00000010-epoch-00000"]
+
+
+def test_weights_and_slots_come_back(session, tmp_path):
+    states = Checkpoints(tmp_path)
+    weight, slot = session.model.weights[0], session.model.optimizer.variables[1]
+    weight.assign(tf.fill(weight.shape, 1.25))
+    slot.assign(tf.cast(tf.fill(slot.shape, 3), slot.dtype))
+    digest = session.weights_digest()
+    save(states, session, 5)
+    weight.assign(tf.zeros(weight.shape))
+    slot.assign(tf.zeros(slot.shape, slot.dtype))
+    assert session.weights_digest() != digest
+    (path,) = states.states(LAST)
+    states.restore(path, session)
+    assert session.weights_digest() == digest
+    np.testing.assert_array_equal(slot.numpy(), np.full(slot.shape, 3))
+
+
+def test_killed_at_any_moment_of_a_save_a_whole_state_is_there(session, tmp_path, monkeypatch):
+    """Every file operation of a save is the last one of a process in its turn. The state before
+    an epoch's validation and the one after it have the same step, and keep is 1.
+    """
+    operations = [(Path, "rename"), (Path, "mkdir"), (Path, "write_text"), (shutil, "rmtree")]
+    operations += [(checkpoints, "_sync"), (np, "savez")]
+    for survived in itertools.count():
+        root = tmp_path / str(survived)
+        states = Checkpoints(root)
+        save(states, session, 5, 0)
+        done = itertools.count()
+
+        def mortal(real, done=done, survived=survived):
+            def operation(*args, **kwargs):
+                if next(done) >= survived:
+                    raise KeyboardInterrupt
+                return real(*args, **kwargs)
+
+            return operation
+
+        with monkeypatch.context() as patch:
+            for owner, name in operations:
+                patch.setattr(owner, name, mortal(getattr(owner, name)))
+            try:
+                save(states, session, 5, 1)
+                finished = True
+            except KeyboardInterrupt:
+                finished = False
+        assert names(states)
+        for path in states.states(LAST):
+            states.restore(path, session)
+        save(states, session, 6, 1)  # and what was left behind does not hinder the next save
+        assert names(states) == ["step-00000006-epoch-00001"]
+        if finished:
+            break
+    assert survived > 5
+
+
+def damage(path, how):
+    data = next(path.glob("state.data-*"))
+    if how == "no data":
+        data.unlink()
+    elif how == "short data":
+        data.write_bytes(data.read_bytes()[:-100])
+    elif how == "flipped bit":
+        content = bytearray(data.read_bytes())
+        content[len(content) // 2] ^= 1
+        data.write_bytes(content)
+    elif how == "replicas":
+        (path / "replicas.npz").write_bytes(b"PK\x03\x04 but not a zip archive")
+    elif how == "empty replicas":
+        (path / "replicas.npz").write_bytes(b"")
+    else:
+        (path / "state.index").write_bytes(b"nonsense")
+
+
+@pytest.mark.parametrize(
+    "how", ["no data", "short data", "flipped bit", "replicas", "empty replicas", "index"]
+)
+def test_a_damaged_state_is_refused_in_one_line(session, tmp_path, how):
+    states = Checkpoints(tmp_path)
+    save(states, session, 5)
+    (path,) = states.states(LAST)
+    damage(path, how)
+    with pytest.raises(DataError, match="step-00000005") as caught:
+        states.restore(path, session)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"step": 5}', ""])
+def test_a_damaged_state_json_is_refused(session, tmp_path, text):
+    states = Checkpoints(tmp_path)
+    save(states, session, 5)
+    (path,) = states.states(LAST)
+    (path / "state.json").write_text(text)
+    with pytest.raises(DataError, match="damaged"):
+        states.read_state(path)
+
+
+def test_weights_of_a_run_that_was_never_saved_are_refused(session, tmp_path):
+    with pytest.raises(DataError, match="no best checkpoint"):
+        Checkpoints(tmp_path).load_weights(BEST, session)
+
+
+def test_a_worker_reads_the_states_of_the_chief_and_writes_elsewhere(session, tmp_path):
+    save(Checkpoints(tmp_path / "shared"), session, 5)
+    worker = Checkpoints(tmp_path / "shared", write_to=tmp_path / "scratch")
+    save(worker, session, 10)
+    assert names(worker) == ["step-00000005-epoch-00000"]
+    assert names(Checkpoints(tmp_path / "scratch")) == ["step-00000010-epoch-00000"]
+
+
+@pytest.mark.slow
+def test_statistics_of_each_replica_come_back_apart(replicas, tmp_path):
+    """BatchNorm keeps a moving mean a replica: 1 and 2 come back as 1 and 2, not as 1.5 twice."""
+    session = make_session(replicas, "keras:MobileNetV2")
+    shared = next(w for w in session.model.weights if "moving_mean" in w.name)
+    for number, component in enumerate(shared.values):
+        component.assign(tf.fill(component.shape, number + 1.0))
+    states = Checkpoints(tmp_path)
+    save(states, session, 5)
+    for component in shared.values:
+        component.assign(tf.zeros(component.shape))
+    (path,) = states.states(LAST)
+    states.restore(path, session)
+    assert [float(component[0]) for component in shared.values] == [1.0, 2.0]
+    assert len(session.weights_digest()) == 64

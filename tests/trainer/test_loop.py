@@ -1,0 +1,406 @@
+"""The training loop, in this process: epochs, saving, stopping, what it leaves behind."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import trainer.layers  # noqa: F401  a saved model needs them registered
+from tests.trainer import datasets
+from trainer.callbacks import Callbacks
+from trainer.checkpoints import BEST, LAST, Checkpoints
+from trainer.errors import ConfigError, UsageError
+from trainer.loop import Diverged, Loop
+
+ROW_KEYS = {
+    "epoch",
+    "step",
+    "loss",
+    "val_loss",
+    "learning_rate",
+    "images_per_second",
+    "step_ms",
+    "input_wait_fraction",
+}
+
+LOUD = dict.fromkeys(
+    ("tensorboard__graph", "tensorboard__histograms", "tensorboard__pictures"), True
+)
+
+
+def triplet(**changes):
+    """With `mlp`, which is traced in no time."""
+    return datasets.configuration(datasets.TRIPLET, **{"model__backbone": "mlp", **changes})
+
+
+def classes(**changes):
+    return datasets.configuration(datasets.CLASSIFICATION, **{"model__backbone": "mlp", **changes})
+
+
+def rows(run):
+    return [json.loads(line) for line in (Path(run) / "metrics.jsonl").read_text().splitlines()]
+
+
+def state(run, kind=LAST):
+    """The JSON part of the only state of a kind."""
+    (path,) = Checkpoints(Path(run) / "checkpoints").states(kind)
+    return json.loads((path / "state.json").read_text())
+
+
+def without_times(rows):
+    dropped = {"seconds", "images_per_second", "step_ms", "input_wait_fraction"}
+    dropped |= {"validation_seconds"}
+    return [{k: v for k, v in row.items() if k not in dropped} for row in rows]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, triplet_data):
+    """A finished run of two epochs, and what it reported."""
+    path = tmp_path_factory.mktemp("finished") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        from tests.trainer.conftest import train_in_process
+
+        report = train_in_process(patch, triplet(**LOUD), triplet_data, path)
+    return path, report
+
+
+def test_a_run_leaves_everything_that_a_run_directory_has(finished):
+    path, report = finished
+    assert {p.name for p in path.iterdir()} == {
+        "config.json",
+        "metrics.jsonl",
+        "report.json",
+        "report.html",
+        "plots",
+        "checkpoints",
+        "model",
+        "tensorboard",
+    }
+    written = json.loads((path / "report.json").read_text())
+    assert written == {key: value for key, value in report.items() if key != "said"}
+    assert {"steps", "epochs", "seconds", "images_per_second", "metrics"} <= written.keys()
+    assert (written["steps"], written["epochs"]) == (10, 2)  # 33 triplets in batches of 8
+    assert written["bottleneck"].keys() == {
+        "stage",
+        "verdict",
+        "source",
+        "input_tax",
+        "shares",
+        "advice",
+    }
+    assert written["bottleneck"]["source"] == "loop"
+    assert len(written["weights_digest"]) == 64
+    assert written["metrics"]["last"] == rows(path)[-1]
+    config = json.loads((path / "config.json").read_text())
+    assert config["config"]["batch_size"] == 8
+    assert config["versions"]["tensorflow"] == tf.__version__
+
+
+def test_an_epoch_has_its_line_of_figures(finished):
+    found = rows(finished[0])
+    assert [row["epoch"] for row in found] == [1, 2]
+    assert [row["step"] for row in found] == [5, 10]
+    for row in found:
+        assert row.keys() >= ROW_KEYS | {"triplet_accuracy", "val_triplet_accuracy"}
+        low, high = row["val_triplet_accuracy_interval"]
+        assert 0 <= low <= row["val_triplet_accuracy"] <= high <= 1
+        assert row["learning_rate"] == pytest.approx(1e-3)
+        assert 0 <= row["input_wait_fraction"] <= 1
+
+
+def test_the_saved_model_gives_the_outputs_of_the_last_state(finished):
+    """Weights of the model and of the checkpoint, in the same order, are the same numbers."""
+    model = tf.keras.models.load_model(finished[0] / "model")
+    (last,) = Checkpoints(finished[0] / "checkpoints").states(LAST)
+    restored = tf.keras.models.clone_model(model)
+    tf.train.Checkpoint(model=restored).read(str(last / "state")).expect_partial()
+    pictures = np.random.default_rng(0).uniform(0, 255, (2, 24, 24, 3)).astype("float32")
+    outputs = model(pictures, training=False).numpy()
+    np.testing.assert_array_equal(outputs, restored(pictures, training=False).numpy())
+    np.testing.assert_allclose(np.linalg.norm(outputs, axis=1), 1, rtol=1e-5)  # scale 1
+
+
+def events(run, folder="train"):
+    """(tags with a value, whether there is a graph) of the event files of a folder."""
+    tags, graph = set(), False
+    for path in (Path(run) / "tensorboard" / folder).glob("events.*"):
+        for record in tf.data.TFRecordDataset(str(path)):
+            event = tf.compat.v1.Event.FromString(record.numpy())
+            graph |= bool(event.graph_def)
+            tags |= {value.tag for value in event.summary.value}
+    return tags, graph
+
+
+def test_tensorboard_has_scalars_histograms_pictures_and_the_graph(finished):
+    tags, graph = events(finished[0])
+    assert graph
+    assert {"loss", "triplet_accuracy", "learning_rate", "augmented", "mistakes"} <= tags
+    assert any(tag.startswith("dense_0/kernel") for tag in tags)
+    assert {"loss", "triplet_accuracy"} <= events(finished[0], "validation")[0]
+
+
+def test_a_finished_run_started_again_only_reports(finished, triplet_data, train_here):
+    path, report = finished
+    before = rows(path), state(path)
+    again = train_here(triplet(**LOUD), triplet_data, path)
+    assert again["weights_digest"] == report["weights_digest"]
+    assert again["steps"] == 10
+    assert (rows(path), state(path)) == before
+
+
+def test_the_page_escapes_what_comes_from_outside(class_data, tmp_path, train_here):
+    run = tmp_path / "<b>&run"
+    train_here(classes(epochs=1), class_data, run)
+    page = (run / "report.html").read_text()
+    assert "&lt;b&gt;&amp;run" in page
+    assert "<b>&run" not in page
+
+
+def test_figures_of_each_class_are_in_the_report(class_data, tmp_path, train_here):
+    report = train_here(classes(epochs=1), class_data, tmp_path / "run")
+    found = report["classification"]
+    assert found["split"] == "test" and found["counted"] == 10
+    assert [row["class"] for row in found["per_class"]] == ["bright", "dark"]
+    assert {"precision", "recall"} <= found["per_class"][0].keys()
+    assert found["top_k"] == 2 and found["top_k_accuracy"] == 1.0
+    assert 0 <= found["auc"] <= 1
+
+
+@pytest.mark.parametrize(("steps_per_epoch", "steps"), [(2, [2, 4, 6]), (7, [7, 14, 21])])
+def test_an_epoch_may_be_less_or_more_than_a_pass(
+    triplet_data, tmp_path, train_here, steps_per_epoch, steps
+):
+    """A pass has 5 steps. The weights depend on the number of steps alone: 6 steps are 6 steps,
+    whether an epoch has 2, 3 or 6 of them.
+    """
+    config = triplet(epochs=3, steps_per_epoch=steps_per_epoch)
+    report = train_here(config, triplet_data, tmp_path / "run")
+    assert [row["step"] for row in rows(tmp_path / "run")] == steps
+    whole = triplet(epochs=1, steps_per_epoch=3 * steps_per_epoch)
+    expected = train_here(whole, triplet_data, tmp_path / "whole")
+    assert report["weights_digest"] == expected["weights_digest"]
+
+
+def test_a_validation_every_two_steps_reads_the_table_of_a_pass_once(
+    triplet_data, tmp_path, train_here, monkeypatch
+):
+    """6 steps in 3 epochs lie in passes 0 and 1; batches and tables are prepared ahead of them."""
+    from trainer.reader import TripletReader
+
+    built = []
+    build = TripletReader._build
+
+    def noting(self, pass_number):
+        if self._training:
+            tf.numpy_function(lambda number: built.append(int(number)), [pass_number], [])
+        return build(self, pass_number)
+
+    monkeypatch.setattr(TripletReader, "_build", noting)
+    train_here(triplet(epochs=3, steps_per_epoch=2), triplet_data, tmp_path / "run")
+    assert built == list(range(len(built)))
+
+
+def test_several_steps_a_call_give_the_same_weights(triplet_data, tmp_path, train_here):
+    """7 steps an epoch in calls of 3: 3, 3 and 1."""
+    reports = [
+        train_here(
+            triplet(steps_per_epoch=7, steps_per_execution=calls),
+            triplet_data,
+            tmp_path / f"{calls}",
+        )
+        for calls in (1, 3)
+    ]
+    assert reports[0]["weights_digest"] == reports[1]["weights_digest"]
+    one, other = (without_times(rows(tmp_path / str(calls))) for calls in (1, 3))
+    for row, expected in zip(other, one, strict=True):
+        assert row["loss"] == pytest.approx(expected["loss"], rel=1e-6)
+        assert row["val_loss"] == expected["val_loss"]
+
+
+def test_going_on_for_more_epochs_ends_where_one_long_run_does(triplet_data, tmp_path, train_here):
+    train_here(triplet(epochs=1), triplet_data, tmp_path / "run")
+    report = train_here(triplet(epochs=3), triplet_data, tmp_path / "run")
+    expected = train_here(triplet(epochs=3), triplet_data, tmp_path / "long")
+    assert report["weights_digest"] == expected["weights_digest"]
+    assert without_times(rows(tmp_path / "run")) == without_times(rows(tmp_path / "long"))
+
+
+def test_a_restart_with_another_configuration_is_refused_with_the_list(
+    finished, triplet_data, train_here
+):
+    changed = triplet(loss__delta=0.4, batch_size=4)
+    with pytest.raises(ConfigError, match=r"batch_size \(8 -> 4\); loss\.delta \(0\.5 -> 0\.4\)"):
+        train_here(changed, triplet_data, finished[0])
+
+
+def test_a_folder_that_is_no_run_is_left_alone(triplet_data, tmp_path, train_here):
+    (tmp_path / "thesis.txt").write_text("work of years")
+    with pytest.raises(UsageError, match="not a run directory"):
+        train_here(triplet(), triplet_data, tmp_path)
+
+
+def test_a_run_that_could_not_start_does_not_bind_the_next_one(
+    triplet_data, tmp_path, train_here, monkeypatch
+):
+    from trainer.reader import triplets
+
+    with monkeypatch.context() as patch:
+        patch.setattr(triplets, "available_bytes", lambda: 1000)
+        with pytest.raises(ConfigError, match="bytes of memory"):
+            train_here(triplet(), triplet_data, tmp_path / "run")
+    assert train_here(triplet(epochs=1), triplet_data, tmp_path / "run")["steps"] == 5
+
+
+@pytest.mark.parametrize("split", ["train_split", "validation_splits"])
+def test_a_split_that_is_not_there_is_refused_with_those_that_are(
+    triplet_data, tmp_path, train_here, split
+):
+    value = "valid" if split == "train_split" else ("valid",)
+    with pytest.raises(ConfigError, match=r"no split 'valid'.*test, train|train, test"):
+        train_here(triplet(**{f"data__{split}": value}), triplet_data, tmp_path / "run")
+
+
+def test_a_diverging_run_keeps_the_state_before_it(triplet_data, tmp_path, train_here, monkeypatch):
+    """In epoch 2 a weight becomes infinite at each step."""
+    train_here(triplet(epochs=1), triplet_data, tmp_path / "run")
+    kept = state(tmp_path / "run")
+    steps = Loop._call
+
+    def overflow(self, batches, count):
+        steps(self, batches, count)
+        weight = self._session.model.trainable_variables[0]
+        weight.assign(weight * np.inf)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Loop, "_call", overflow)
+        with pytest.raises(Diverged):
+            train_here(triplet(epochs=2), triplet_data, tmp_path / "run")
+    assert state(tmp_path / "run") == kept
+    assert [row["epoch"] for row in rows(tmp_path / "run")] == [1]
+
+
+@pytest.mark.parametrize("best_metric", ["", "triplet_accuracy", "val_triplet_accuracy"])
+def test_no_nan_is_ever_saved_not_even_as_best(triplet_data, tmp_path, train_here, best_metric):
+    config = triplet(
+        optimizer__learning_rate=1e38, optimizer__name="sgd", checkpoint__best_metric=best_metric
+    )
+    with pytest.raises(Diverged):
+        train_here(config, triplet_data, tmp_path / "run")
+    for kind in (LAST, BEST):
+        assert Checkpoints(tmp_path / "run" / "checkpoints").states(kind) == []
+    assert rows(tmp_path / "run") == []
+
+
+def test_best_is_kept_apart_from_last(triplet_data, tmp_path, train_here):
+    """Best = the epoch of lowest val_loss, wherever it is."""
+    report = train_here(
+        triplet(epochs=4, optimizer__learning_rate=0.05), triplet_data, tmp_path / "run"
+    )
+    losses = [row["val_loss"] for row in rows(tmp_path / "run")]
+    best = int(np.argmin(losses)) + 1
+    assert state(tmp_path / "run", BEST)["epochs"] == best
+    assert state(tmp_path / "run", LAST)["epochs"] == 4
+    assert report["metrics"]["best"]["epoch"] == best
+    assert report["metrics"]["last"]["epoch"] == 4
+
+
+class FixedValidation:
+    """Stands for the figures of a validation: val_loss as listed, by epoch."""
+
+    def __init__(self, losses):
+        self.losses = iter(losses)
+
+    def __call__(self, *unused):
+        loss = next(self.losses)
+        return {"loss": loss, "triplet_accuracy": 0.5, "interval": [0.4, 0.6]}
+
+
+def test_early_stopping_counts_on_after_a_restart(triplet_data, tmp_path, train_here, monkeypatch):
+    """Patience 3: the best is epoch 1, so epochs 2, 3 and 4 wait, and 4 is the last one. A stop
+    after epoch 2 must not make it wait anew.
+    """
+    from trainer import loop
+
+    config = {"steps_per_epoch": 1, "early_stopping__patience": 3}
+    monkeypatch.setattr(loop, "figures", FixedValidation([1.0, 2.0]))
+    train_here(triplet(epochs=2, **config), triplet_data, tmp_path / "run")
+    monkeypatch.setattr(loop, "figures", FixedValidation([2.0] * 8))
+    report = train_here(triplet(epochs=9, **config), triplet_data, tmp_path / "run")
+    assert report["epochs"] == 4
+    assert report["stopped"].startswith("early")
+    again = train_here(triplet(epochs=9, **config), triplet_data, tmp_path / "run")
+    assert again["epochs"] == 4
+
+
+def test_the_learning_rate_is_cut_on_a_plateau_and_stays_cut_after_a_restart(
+    triplet_data, tmp_path, train_here, monkeypatch
+):
+    """Patience 1, factor 0.5: epoch 2 is no better than epoch 1, so epoch 3 has half the rate."""
+    from trainer import loop
+
+    config = {
+        "steps_per_epoch": 1,
+        "reduce_on_plateau__patience": 1,
+        "reduce_on_plateau__factor": 0.5,
+    }
+    monkeypatch.setattr(loop, "figures", FixedValidation([1.0, 2.0]))
+    train_here(triplet(epochs=2, **config), triplet_data, tmp_path / "run")
+    monkeypatch.setattr(loop, "figures", FixedValidation([0.5]))
+    train_here(triplet(epochs=3, **config), triplet_data, tmp_path / "run")
+    rates = [row["learning_rate"] for row in rows(tmp_path / "run")]
+    assert rates == pytest.approx([1e-3, 1e-3, 5e-4])
+
+
+def test_several_validation_splits_have_names_of_their_own(triplet_data, tmp_path, train_here):
+    config = triplet(epochs=1, data__validation_splits=("test", "train"))
+    train_here(config, triplet_data, tmp_path / "run")
+    (row,) = rows(tmp_path / "run")
+    assert {"val_loss", "val_train_loss", "val_train_triplet_accuracy_interval"} <= row.keys()
+
+
+def test_a_run_without_validation_watches_its_own_loss(triplet_data, tmp_path, train_here):
+    config = triplet(epochs=1, data__validation_splits=())
+    report = train_here(config, triplet_data, tmp_path / "run")
+    assert report["metrics"]["best"]["epoch"] == 1
+    assert "val_loss" not in rows(tmp_path / "run")[0]
+
+
+def test_a_trace_of_the_wanted_steps_is_written(triplet_data, tmp_path, train_here):
+    train_here(triplet(profile__steps=(3, 8)), triplet_data, tmp_path / "run")
+    found = list((tmp_path / "run" / "tensorboard").rglob("*.xplane.pb"))
+    assert found and all(os.path.getsize(path) for path in found)
+
+
+def test_the_metric_that_is_watched_decides_what_is_better():
+    """For an accuracy more is better, for a loss less."""
+    model = tf.keras.Sequential([tf.keras.layers.Dense(1)])
+    by_loss = Callbacks(triplet(), model, "triplet_accuracy")
+    by_hits = Callbacks(
+        triplet(checkpoint__best_metric="val_triplet_accuracy"), model, "triplet_accuracy"
+    )
+    assert (by_loss.metric, by_loss.greater) == ("val_loss", False)
+    assert by_loss.better(0.1, 0.2) and not by_loss.better(0.2, 0.2)
+    assert by_hits.better(0.2, 0.1) and not by_hits.better(0.1, 0.1)
+    assert by_hits.better(0.0, None)
+
+
+def test_a_kill_between_the_row_and_the_state_leaves_no_gap(
+    triplet_data, tmp_path, train_here, monkeypatch
+):
+    """Killed before the state of epoch 2 is saved: epoch 2 is trained and written once more."""
+    save = Loop._save
+
+    def killed(self):
+        if self.epochs == 2:
+            raise KeyboardInterrupt
+        save(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Loop, "_save", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train_here(triplet(epochs=3), triplet_data, tmp_path / "run")
+    train_here(triplet(epochs=3), triplet_data, tmp_path / "run")
+    assert [row["epoch"] for row in rows(tmp_path / "run")] == [1, 2, 3]
