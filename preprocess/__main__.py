@@ -4,6 +4,7 @@ from preprocess import cli
 
 COMMANDS = {
     "build": "a table or folders of pictures -> a dataset directory; goes on where it stopped",
+    "plan": "what a build would cost, and warnings, before any work",
     "verify": "is every byte of a dataset directory what its manifest says",
     "info": "what is in a dataset directory",
     "diff": "how two dataset directories differ",

@@ -21,14 +21,14 @@ from typing import Any
 from tqdm import tqdm
 
 from preprocess import dataset_format as df
-from preprocess.augment import load_recipe
+from preprocess.augment import Recipe, load_recipe
 from preprocess.cli import say
 from preprocess.errors import ConfigError, DataError, OutputError, UsageError
 from preprocess.plan import Options, Plan, make_plan
 from preprocess.publish import all_shards, make_manifest, publish, withdraw, write_rejections
 from preprocess.refusals import Rejection
 from preprocess.sources import read_source
-from preprocess.sources.rows import Request
+from preprocess.sources.rows import Request, Source
 from preprocess.workspace import FOLDER, ShardReport, Workspace
 
 POLL_SECONDS = 0.3  # how often the progress bar looks at the markers
@@ -62,9 +62,7 @@ def build(request: BuildRequest) -> dict[str, Any]:
     touched, DataError where the input is bad beyond the budget, OutputError for a full disk.
     """
     started = time.monotonic()
-    recipe = (
-        load_recipe(request.recipe or _default_recipe(request)) if request.variants > 1 else None
-    )
+    recipe = _recipe(request)
     if request.beam_arguments:
         _pipeline().check_arguments(request.beam_arguments)
     workspace = Workspace(request.output)
@@ -103,8 +101,18 @@ def build(request: BuildRequest) -> dict[str, Any]:
         return _summary(manifest, started, built)
 
 
-def _default_recipe(request: BuildRequest) -> str:
-    return "faces" if request.kind == "fec" else "photos"
+def plan_build(request: BuildRequest) -> tuple[Source, Plan]:
+    """The source and the plan of a build, with nothing written."""
+    recipe = _recipe(request)
+    source = read_source(request.kind, request.source)
+    options = _options(request, source.task, recipe.deciding if recipe else "")
+    return source, make_plan(source, options)
+
+
+def _recipe(request: BuildRequest) -> Recipe | None:
+    if request.variants == 1:
+        return None
+    return load_recipe(request.recipe or ("faces" if request.kind == "fec" else "photos"))
 
 
 def _options(request: BuildRequest, task: str, recipe: str) -> Options:

@@ -54,7 +54,8 @@ def estimate(source: Source, plan: Plan, workers: int) -> dict[str, Any]:
             "shards": len(images),
             "bytes": int(total + sum(len(s.lines) for s in triplets) * TRIPLET_BYTES),
         }
-        warnings += _warnings(split, images, total, sample, workers)
+        by_hand = bool(plan.options.shards)
+        warnings += _warnings(split, images, total, sample, workers, by_hand)
     return {
         "splits": splits,
         "pictures": sum(row["pictures"] for row in splits.values()),
@@ -90,7 +91,7 @@ def _sample(images: list[ShardPlan], plan: Plan, recipe: Recipe | None) -> Sampl
 
 
 def _warnings(
-    split: str, images: list[ShardPlan], total: float, sample: Sample, workers: int
+    split: str, images: list[ShardPlan], total: float, sample: Sample, workers: int, by_hand: bool
 ) -> list[str]:
     found = []
     shards = len(images)
@@ -100,7 +101,7 @@ def _warnings(
             f"--shards={-(-shards // workers) * workers} would"
         )
     each = total / max(shards * images[0].variants, 1)
-    if shards > 1 and each < SMALL_SHARD_BYTES:
+    if by_hand and each < SMALL_SHARD_BYTES:
         found.append(
             f"split '{split}': a shard has {each / 1e3:.0f} kB only; fine on a local disk, slow "
             "from object storage: fewer --shards"
