@@ -63,7 +63,7 @@ def test_help_is_quick_and_loads_nothing_heavy(command):
     ("arguments", "said"),
     [
         (["bild"], "did you mean 'build'?"),
-        (["x"], "no such command; There are: build, verify"),
+        (["x"], "no such command; There are: build, plan, verify"),
         (["build", "--sorce=fec"], "Unknown command line flag 'sorce'"),
         (["build", "--source=fec"], "--output is required"),
         (["build", "--output=x"], "--source is required"),
