@@ -34,6 +34,7 @@ _DAMAGE = (
     ValueError,
     AssertionError,
     KeyError,
+    IndexError,  # what TensorFlow makes of a file that is too short
     EOFError,
     zipfile.BadZipFile,
     zlib.error,

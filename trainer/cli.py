@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import os
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any, NoReturn
@@ -88,7 +89,10 @@ def _parse(name: str, arguments: list[str]) -> list[str]:
     try:
         return list(flags.FLAGS([name, *arguments]))[1:]
     except flags.Error as error:
-        raise UsageError(f"{str(error).strip()} (--help lists the flags)") from None
+        missing = re.findall(r"Flag --(\S+) must have a value other than None", str(error))
+        text = " and ".join(f"--{flag}=..." for flag in missing)
+        text = f"{text} is missing" if missing else "; ".join(str(error).strip().splitlines())
+        raise UsageError(f"{text} (--help lists the flags)") from None
 
 
 def _help(package: str, name: str, module: Any) -> str:

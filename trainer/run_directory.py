@@ -54,7 +54,7 @@ class RunDirectory:
         """What write_config() wrote; raises DataError where this is no run directory."""
         try:
             record: dict[str, Any] = json.loads(self.config_file.read_text(encoding="utf-8"))
-            if not {"config", "dataset"} <= record.keys():
+            if not isinstance(record, dict) or not {"config", "dataset"} <= record.keys():
                 raise ValueError("not written by this trainer")
         except FileNotFoundError:
             raise DataError(f"no config.json in '{self.path}': not a run directory") from None

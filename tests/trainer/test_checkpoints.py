@@ -24,7 +24,9 @@ def session():
 
 def make_session(strategy, backbone="mlp"):
     tf.keras.utils.set_random_seed(0)
-    config = datasets.configuration(datasets.TRIPLET, model__backbone=backbone)
+    config = datasets.configuration(
+        datasets.TRIPLET, model__backbone=backbone, image_size=32, augment__crop=0
+    )
     session = build_session(config, strategy, TRIPLET, 0)
     add_optimizer(session, 10)
     return session

@@ -1,0 +1,119 @@
+"""MNIST as the course has it: the spread of seeded runs, and what averaging them brings.
+
+    python -m preprocess build --source=idx --images=MNIST --encoding=raw --output=DATASET
+    python -m tests.benchmarks.bench_mnist --data=DATASET [--runs=50] [--output=DIR] [--json]
+
+Trains the preset `mnist_mlp` with the seeds 0, 1, ... as `trainer train` does, then measures each
+run, and the average of their logits and of their probabilities, on the test split as `trainer
+evaluate` does. With --output the run directories stay, and a second call goes on from them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import tensorflow as tf
+
+from trainer.config import load_config
+from trainer.evaluation import Evaluator, average, figures
+from trainer.reader import open_reader
+from trainer.runs import open_runs
+from trainer.training import load_manifest, train
+
+# What the project promises.
+MEDIAN_BAR = (0.978, 0.982)
+AVERAGE_BAR = 0.983
+
+
+def say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+def say_nothing(message: str) -> None:
+    """Fifty runs would say five hundred lines."""
+
+
+def train_runs(data: str, root: Path, runs: int) -> list[str]:
+    """Trains, or goes on with, run directories root/seed-NN; returns them."""
+    workdirs = []
+    for seed in range(runs):
+        config = load_config("mnist_mlp", [("seed", str(seed)), ("profile.steps", "")])
+        workdirs.append(str(root / f"seed-{seed:02d}"))
+        report = train(config, data, workdirs[-1], say_nothing)
+        accuracy = report["metrics"]["last"]["val_accuracy"]
+        say(f"seed {seed}: {accuracy:.4f} after {report['steps']} steps")
+        tf.keras.backend.clear_session()
+    return workdirs
+
+
+def measure(data: str, root: Path, runs: int) -> dict[str, Any]:
+    """Accuracies of every run and of the averages, with 95 % intervals."""
+    workdirs = train_runs(data, root, runs)
+    manifest = load_manifest(data)
+    outputs, alone = [], []
+    for workdir in workdirs:
+        (run,) = open_runs([workdir], "last", say)
+        reader = open_reader(data, manifest, "test", run.session.config, training=False)
+        outputs.append(Evaluator(run.session, reader).outputs())
+        alone.append(figures(run.session, outputs[-1], manifest.classes)["accuracy"])
+        averages = {
+            how: figures(run.session, average(outputs, how), manifest.classes)
+            for how in ("logits", "probabilities")
+            if len(outputs) == runs
+        }
+        tf.keras.backend.clear_session()
+    median = statistics.median(alone)
+    report: dict[str, Any] = {
+        "runs": runs,
+        "accuracies": alone,
+        "median": median,
+        "median_bar": MEDIAN_BAR,
+        "average_bar": AVERAGE_BAR,
+    }
+    for how, found in averages.items():
+        report[how] = found["accuracy"]
+        report[f"{how}_interval"] = found["interval"]
+    report["ok"] = MEDIAN_BAR[0] <= median <= MEDIAN_BAR[1] and all(
+        report[how] > AVERAGE_BAR for how in averages
+    )
+    return report
+
+
+def main() -> None:
+    """Measure and print: a table, or one JSON object with --json."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", required=True, help="dataset directory of MNIST")
+    parser.add_argument("--runs", type=int, default=50, help="seeds")
+    parser.add_argument("--output", default="", help="where the runs stay; a passing folder")
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as passing:
+        root = Path(arguments.output or passing)
+        report = measure(arguments.data, root, arguments.runs)
+    if arguments.json:
+        print(json.dumps(report))
+        return
+    low, high = min(report["accuracies"]), max(report["accuracies"])
+    print(
+        f"{report['runs']} runs: median {report['median']:.4f} ({low:.4f} to {high:.4f}), "
+        f"bar {MEDIAN_BAR[0]} to {MEDIAN_BAR[1]}"
+    )
+    for how in ("logits", "probabilities"):
+        bottom, top = report[f"{how}_interval"]
+        print(
+            f"average of {how:14s} {report[how]:.4f}, 95 % interval [{bottom:.4f}, {top:.4f}], "
+            f"bar {AVERAGE_BAR}"
+        )
+
+
+if __name__ == "__main__":
+    main()

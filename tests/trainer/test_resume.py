@@ -1,0 +1,143 @@
+"""Stopped and started again, by the real command: the same weights as of a run left alone."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.trainer import datasets
+from trainer.checkpoints import LAST, Checkpoints
+from trainer.loop import EXIT_DIVERGED, EXIT_RESTART
+
+pytestmark = pytest.mark.slow
+
+SHARED = {
+    "deterministic": True,
+    "epochs": 8,
+    "steps_per_epoch": 4,  # a pass has 5 steps: epochs end within passes
+    "virtual_replicas": 2,
+    "checkpoint.every_steps": 3,
+    "checkpoint.keep": 2,
+    "optimizer.schedule": "CosineDecay",
+    "early_stopping.patience": 7,
+}
+STEPS = 32
+
+
+def flags(tmp_path, data, run, **changes):
+    base = {**datasets.TRIPLET, **SHARED}
+    config = datasets.write_config(tmp_path / "config.py", base, **changes)
+    return ["train", f"--config={config}", f"--data={data}", f"--workdir={run}", "--json"]
+
+
+def finish(tmp_path, data, run):
+    """Runs the command to its end; returns what --json prints and stderr."""
+    done = datasets.command("trainer", *flags(tmp_path, data, run))
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), done.stderr
+
+
+@pytest.fixture(scope="module")
+def undisturbed(triplet_data, tmp_path_factory):
+    path = tmp_path_factory.mktemp("undisturbed")
+    report, said = finish(path, triplet_data, path / "run")
+    assert "going on" not in said
+    return report, path / "run"
+
+
+def stop(tmp_path, data, run, number):
+    """Sends a signal once the second epoch is told of; returns the exit code and stderr."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "trainer", *flags(tmp_path, data, run)],
+        cwd=datasets.REPOSITORY,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    said = []
+    assert process.stderr is not None
+    for line in process.stderr:
+        said.append(line)
+        if line.startswith("epoch 2/"):
+            process.send_signal(number)
+            break
+    said.extend(process.stderr)
+    return process.wait(60), "".join(said)
+
+
+def curves(run):
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    names = ("epoch", "step", "loss", "val_loss", "learning_rate", "val_triplet_accuracy")
+    return [{name: row[name] for name in names} for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, EXIT_RESTART), (signal.SIGKILL, -signal.SIGKILL)]
+)
+def test_a_stopped_run_goes_on_to_the_same_weights(
+    undisturbed, triplet_data, tmp_path, number, code
+):
+    report, run = undisturbed
+    returned, said = stop(tmp_path, triplet_data, tmp_path / "run", number)
+    assert returned == code, said
+    assert "Traceback" not in said
+    again, said = finish(tmp_path, triplet_data, tmp_path / "run")
+    assert f"of {STEPS}" in said and "going on from step" in said
+    assert again["steps"] == report["steps"] == STEPS
+    assert again["weights_digest"] == report["weights_digest"]
+    assert curves(tmp_path / "run") == curves(run)
+
+
+def test_a_damaged_last_state_falls_back_to_the_one_before(undisturbed, triplet_data, tmp_path):
+    """States at steps 32 and 30 are kept; with 32 damaged the last two steps are done again."""
+    report, run = undisturbed
+    copy = shutil.copytree(run, tmp_path / "run")
+    newest = Checkpoints(copy / "checkpoints").states(LAST)[0]
+    data = next(newest.glob("state.data-*"))
+    os.truncate(data, data.stat().st_size - 100)
+    again, said = finish(tmp_path, triplet_data, copy)
+    assert "cannot be restored" in said and "going on from step 30 of 32" in said
+    assert again["weights_digest"] == report["weights_digest"]
+
+
+def test_where_no_state_is_whole_the_run_is_refused_and_left_alone(
+    undisturbed, triplet_data, tmp_path
+):
+    copy = shutil.copytree(undisturbed[1], tmp_path / "run")
+    states = Checkpoints(copy / "checkpoints").states(LAST)
+    for state in states:
+        (state / "state.index").write_bytes(b"nonsense")
+    done = datasets.command("trainer", *flags(tmp_path, triplet_data, copy))
+    assert done.returncode == os.EX_DATAERR
+    assert "another --workdir" in done.stderr and "Traceback" not in done.stderr
+    assert Checkpoints(copy / "checkpoints").states(LAST) == states
+
+
+def test_another_configuration_is_refused_with_the_list(undisturbed, triplet_data, tmp_path):
+    copy = shutil.copytree(undisturbed[1], tmp_path / "run")
+    command = flags(tmp_path, triplet_data, copy, loss__delta=0.25, epochs=9)
+    done = datasets.command("trainer", *command)
+    assert done.returncode == os.EX_CONFIG
+    assert "loss.delta (0.5 -> 0.25)" in done.stderr
+    assert "epochs" not in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_diverging_run_ends_with_70_and_says_what_to_do(triplet_data, tmp_path):
+    """Normalised embeddings bound the loss; plain SGD at 1e38 overflows the weights."""
+    command = flags(
+        tmp_path,
+        triplet_data,
+        tmp_path / "run",
+        optimizer__name="sgd",
+        optimizer__schedule="",
+        optimizer__learning_rate=1e38,
+    )
+    done = datasets.command("trainer", *command)
+    assert done.returncode == EXIT_DIVERGED, done.stderr
+    assert "lower optimizer.learning_rate=1e+38" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert Checkpoints(tmp_path / "run" / "checkpoints").states(LAST) == []
