@@ -28,7 +28,7 @@ from trainer.metrics import wilson_interval
 from trainer.profiling import StepProfiler
 from trainer.reader import Reader
 from trainer.run_directory import RunDirectory
-from trainer.session import SUMS, Session, add_optimizer, train_functions
+from trainer.session import SUMS, Session, add_optimizer, optimizer_variables, train_functions
 from trainer.tensorboard import TensorBoardLog
 from trainer.timing import StepClock
 
@@ -317,7 +317,7 @@ def _finite_function(session: Session) -> Callable[[], Any]:
 
     @tf.function
     def all_finite() -> Any:
-        variables = [*session.model.weights, *session.model.optimizer.variables]
+        variables = [*session.model.weights, *optimizer_variables(session.model.optimizer)]
         finite = [tf.reduce_all(tf.math.is_finite(v)) for v in variables if v.dtype.is_floating]
         return tf.reduce_all(tf.stack(finite))
 

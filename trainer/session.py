@@ -64,9 +64,17 @@ def add_optimizer(session: Session, total_steps: int) -> Any:
             optimizer=build_optimizer(session.config.optimizer, total_steps), jit_compile=False
         )
         optimizer = session.model.optimizer
-        if hasattr(optimizer, "build"):  # tensorflow-addons' are of the older kind, without it
+        if hasattr(optimizer, "build"):
             optimizer.build(session.model.trainable_variables)
+        else:  # tensorflow-addons' are of Keras's older kind
+            optimizer._create_all_weights(session.model.trainable_variables)
     return optimizer
+
+
+def optimizer_variables(optimizer: Any) -> list[Any]:
+    """Every slot and counter: an attribute of Keras's optimizers, a method of the older kind."""
+    found = optimizer.variables
+    return list(found() if callable(found) else found)
 
 
 def train_functions(session: Session) -> tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]:

@@ -220,10 +220,31 @@ def test_several_steps_a_call_give_the_same_weights(triplet_data, tmp_path, trai
         assert row["val_loss"] == expected["val_loss"]
 
 
-def test_going_on_for_more_epochs_ends_where_one_long_run_does(triplet_data, tmp_path, train_here):
-    train_here(triplet(epochs=1), triplet_data, tmp_path / "run")
-    report = train_here(triplet(epochs=3), triplet_data, tmp_path / "run")
-    expected = train_here(triplet(epochs=3), triplet_data, tmp_path / "long")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"optimizer__name": "LAMB"},  # of tensorflow-addons, of Keras's older kind
+        pytest.param(
+            # Statistics that differ between replicas, AdaBound's slots, dropout.
+            {
+                "model__backbone": "keras:MobileNet",
+                "image_size": 32,
+                "steps_per_epoch": 3,
+                "model__dropout": 0.3,
+                "optimizer__name": "adabound",
+            },
+            marks=pytest.mark.slow,
+        ),
+    ],
+    ids=["mlp", "addons", "batchnorm"],
+)
+def test_going_on_for_more_epochs_ends_where_one_long_run_does(
+    triplet_data, tmp_path, train_here, changes
+):
+    train_here(triplet(epochs=1, **changes), triplet_data, tmp_path / "run", replicas=2)
+    report = train_here(triplet(epochs=2, **changes), triplet_data, tmp_path / "run", replicas=2)
+    expected = train_here(triplet(epochs=2, **changes), triplet_data, tmp_path / "long", replicas=2)
     assert report["weights_digest"] == expected["weights_digest"]
     assert without_times(rows(tmp_path / "run")) == without_times(rows(tmp_path / "long"))
 
