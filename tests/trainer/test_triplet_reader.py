@@ -111,8 +111,9 @@ def test_two_replicas_of_one_pipeline_start_anywhere_too(triplet_data):
         np.testing.assert_array_equal(batch["image"], expected["image"])
 
 
-def test_variants_1_shows_the_originals_in_every_pass(triplet_data):
-    reader = reader_of(triplet_data, data__variants=1)
+@pytest.mark.parametrize("table", ["decoded", "encoded"])
+def test_variants_1_shows_the_originals_in_every_pass(triplet_data, table):
+    reader = reader_of(triplet_data, data__variants=1, data__image_table=table)
     originals = pictures(triplet_data, "train", 0)
     keys = [row[TripletKey.IMAGES] for row in rows(triplet_data, "train")]
     for batch in batches(reader, reader.steps_per_pass):

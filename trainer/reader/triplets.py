@@ -24,6 +24,7 @@ from trainer.reader.records import StoredPictures, check_shards, read_index
 # Peak of a table that is built while another is in use, in tables (measured for the design:
 # 2.4 to 2.6), and of a single one.
 TABLES_AT_ONCE = {True: 2.6, False: 1.3}
+CALLS_A_CORE = 2  # decoding at a time while a table is built
 MEMORY_SHARE = 0.7  # of what is free; the model and the rest need some too
 
 _TRIPLET_FEATURES = {
@@ -139,9 +140,10 @@ class TripletReader:
         if self._variants > 1:
             # prefetch(1): the next pass's table is made while this one is in use.
             tables = passes.map(lambda p: (p, self._build(p), self._order(p))).prefetch(1)
+            batches = tables.flat_map(one_pass)
         else:
-            tables = passes.map(lambda p: (p, self._only_table(), self._order(p)))
-        batches = tables.flat_map(one_pass)
+            kept = self._only_table()
+            batches = passes.flat_map(lambda p: one_pass(p, kept, self._order(p)))
         if steps is not None:
             batches = batches.take(steps * replicas.count)
         return batches.prefetch(4)
@@ -242,13 +244,19 @@ class TripletReader:
         return found
 
     def _only_table(self) -> Any:
-        """The table of variant 0, built once and kept."""
+        """The table of variant 0, built once and kept.
+
+        In variables: a tensor would be copied into the dataset's graph by every iterator, which
+        takes as long as building it.
+        """
         if self._kept is None:
-            with tf.init_scope():
+            with tf.init_scope(), tf.device("CPU:0"):
                 tables = tf.data.Dataset.from_tensors(0).map(
                     lambda _: self._build(tf.constant(0, tf.int64))
                 )
-                self._kept = next(iter(tables))
+                self._kept = tuple(
+                    tf.Variable(part, trainable=False) for part in next(iter(tables))
+                )
         return self._kept
 
     def _build(self, pass_number: Any) -> Any:
@@ -275,9 +283,11 @@ class TripletReader:
                 return features[ImageKey.KEY], features[ImageKey.ENCODED]
             return features[ImageKey.KEY], decode(features, self._image, self._channels)
 
-        everything = records.map(
-            parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=False
-        ).batch(self.pictures_in_table, drop_remainder=True)
+        # A number, not AUTOTUNE: that would start with one call and the table is soon built.
+        calls = CALLS_A_CORE * len(os.sched_getaffinity(0))
+        everything = records.map(parse, num_parallel_calls=calls, deterministic=False).batch(
+            self.pictures_in_table, drop_remainder=True
+        )
         keys, table = everything.get_single_element()
         # Rows lie as they were read; a place in the sorted keys leads to the row.
         return tf.argsort(keys), table
