@@ -2,8 +2,8 @@
 
 Triplets of synthetic faces (`preprocess synth`), 112x112, seen at 64x64 by the small
 convolutional backbone; 16 numbers a face. Several stored variants and a light touch on the
-device. 3 minutes of training on two busy cores; test triplet accuracy 0.80 [0.78, 0.82], where
-the generator's own expression numbers reach 0.93 (`make demo` prints both).
+device. Time and accuracy: 3 minutes of training on two busy cores; test triplet accuracy 0.80
+[0.78, 0.82], where the generator's own expression numbers reach 0.93 (`make demo` prints both).
 
     make demo
     python -m trainer train --config=demo --data=DATASET --workdir=RUN
