@@ -8,8 +8,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from trainer.layers.base import PACKAGE
-
 
 def _at_least_float32(tensor: Any) -> Any:
     """Distances and losses of a half-precision model are taken in float32; float64 is kept."""
@@ -57,27 +55,6 @@ def triplet_loss(embeddings: Any, votes: Any, delta: float) -> Any:
     rest = 1 - tf.eye(3, dtype=others.dtype)
     weights = tf.cast(votes, others.dtype)[..., :, None] * rest
     return tf.reduce_sum(weights * hinges, axis=[-2, -1])
-
-
-@tf.keras.saving.register_keras_serializable(package=PACKAGE)
-class TripletLoss(tf.keras.losses.Loss):
-    """`triplet_loss` as a Keras loss: y_true are the votes [T, 3], y_pred the embeddings [T, 3, E].
-
-    Attributes:
-      delta: margin, in squared distance.
-    """
-
-    def __init__(self, delta: float = 0.5, name: str = "triplet_loss", **kwargs: Any) -> None:
-        super().__init__(name=name, **kwargs)
-        self.delta = delta
-
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        """One value a triplet, float [T], so that sample weights and reductions work."""
-        return triplet_loss(y_pred, y_true, self.delta)
-
-    def get_config(self) -> dict[str, Any]:
-        """Arguments to build this loss again."""
-        return {**super().get_config(), "delta": self.delta}
 
 
 def class_loss(logits: Any, labels: Any) -> Any:

@@ -32,9 +32,9 @@ class Operation:
 
     def draw(self, rng: np.random.Generator, height: int, width: int) -> Numbers:
         """Draws the numbers for a picture of height x width pixels; the only use of chance."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract
 
     @staticmethod
     def apply(canvas: Canvas, numbers: Numbers) -> None:
         """Does to the canvas what `numbers` say."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract

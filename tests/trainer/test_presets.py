@@ -10,7 +10,7 @@ import pytest
 
 from trainer.config import load_config, preset_names, preset_summary
 from trainer.config.files import CONFIGS
-from trainer.config.keys import HUB_HANDLE, get
+from trainer.config.keys import HUB_HANDLE, KEYS, get
 
 EXPECTED = {
     # 200 training and 200 validation batches of 64, embedding 128, scale 1, no augmentation.
@@ -120,6 +120,12 @@ def test_the_command_prints_a_line_a_preset():
 
 def test_the_command_prints_one_json_object():
     assert json.loads(run("--json").stdout) == {n: preset_summary(n) for n in preset_names()}
+
+
+def test_the_command_lists_every_key_with_its_meaning():
+    lines = run("--keys").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == list(KEYS)
+    assert all(key.meaning in line for key, line in zip(KEYS.values(), lines, strict=True))
 
 
 def test_the_command_takes_no_argument():

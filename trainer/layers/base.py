@@ -38,7 +38,7 @@ class KeyedLayer(tf.keras.layers.Layer):
 
     def transform(self, inputs: Any) -> Any:
         """What the layer does in training, float32 to float32."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract
 
     def at_inference(self, inputs: Any) -> Any:
         """What the layer does otherwise: nothing."""
