@@ -1,6 +1,6 @@
 """MNIST as the course has it: the spread of seeded runs, and what averaging them brings.
 
-    python -m preprocess build --source=idx --images=MNIST --encoding=raw --output=DATASET
+    python -m preprocess build --source=idx --images=MNIST --variants=1 --output=DATASET
     python -m tests.benchmarks.bench_mnist --data=DATASET [--runs=50] [--output=DIR] [--json]
 
 Trains the preset `mnist_mlp` with the seeds 0, 1, ... as `trainer train` does, then measures each
