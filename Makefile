@@ -21,6 +21,8 @@ $(VENV)/.installed: requirements.txt requirements-dev.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --upgrade pip
 	$(PY) -m pip install --quiet -r requirements-dev.txt
+	@# So that `python -m preprocess` and `python -m trainer` work from any folder.
+	@$(PY) -c "import pathlib, sysconfig; pathlib.Path(sysconfig.get_path('purelib'), 'shardline.pth').write_text('$(CURDIR)\n')"
 	@touch $@
 
 env: $(VENV)/.installed

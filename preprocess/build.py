@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import json
 import os
 import threading
 import time
@@ -26,6 +27,7 @@ from preprocess.cli import say
 from preprocess.errors import ConfigError, DataError, OutputError, UsageError
 from preprocess.plan import Options, Plan, make_plan
 from preprocess.publish import all_shards, make_manifest, publish, withdraw, write_rejections
+from preprocess.reading import read_index
 from preprocess.refusals import Rejection
 from preprocess.sources import read_source
 from preprocess.sources.rows import Request, Source
@@ -72,10 +74,11 @@ def build(request: BuildRequest) -> dict[str, Any]:
         source = read_source(request.kind, request.source)
         options = _options(request, source.task, recipe.deciding if recipe else "")
         _check_same_options(workspace, options, request.overwrite)
-        for warning in source.warnings:
+        for warning in (*source.warnings, *_doubts(source)):
             say(f"warning: {warning}")
         _check_budget(source.rejections, source.counted, request)
         plan = make_plan(source, options)
+        _check_same_pictures(request, plan)
         workspace.write_plan(plan)
         reused = _still_good(workspace, plan)
         workspace.keep_only(reused)
@@ -151,6 +154,17 @@ def _check_output(request: BuildRequest) -> None:
         )
 
 
+def _doubts(source: Source) -> Iterator[str]:
+    """What is possible, but seldom meant."""
+    if source.pictures and {picture.split for picture in source.pictures} == {"train"}:
+        yield (
+            "there is a training split only, nothing to measure on; --splits=train:0.8,test:0.2 "
+            "or --validation_fraction=0.1 would make one"
+        )
+    if len(source.classes) == 1:
+        yield f"there is one class only, '{source.classes[0]}'; is --images one folder too deep?"
+
+
 def _is_below(path: str, folder: str) -> bool:
     folder = os.path.realpath(folder)
     return os.path.commonpath((os.path.realpath(path), folder)) == folder
@@ -176,6 +190,35 @@ def _check_same_options(workspace: Workspace, options: Options, overwrite: bool)
     raise ConfigError(
         f"'{workspace.dataset}' was built with other options ({'; '.join(changed)}); "
         "give the old ones, another --output, or --overwrite"
+    )
+
+
+def _check_same_pictures(request: BuildRequest, plan: Plan) -> None:
+    """Says what became of the input; refuses to replace a dataset of wholly other pictures,
+    which is more often a mistyped --output than meant.
+    """
+    try:
+        manifest = df.Manifest.load(request.output)
+        before = {
+            entry.key
+            for split in manifest.splits.values()
+            for shard in split.image_shards()
+            for entry in read_index(request.output, shard.file)
+        }
+    except (df.DatasetError, DataError):
+        return  # nothing finished to protect
+    if request.overwrite or manifest.fingerprint == plan.fingerprint():
+        return
+    images = (shard for shard in plan.shards if shard.kind == df.IMAGES)
+    now = {json.loads(line)["key"] for shard in images for line in shard.lines}
+    if before and not before & now:
+        raise ConfigError(
+            f"'{request.output}' holds a dataset of {len(before)} other pictures; give another "
+            "--output, or --overwrite"
+        )
+    say(
+        f"the input changed since '{request.output}' was built: {len(now - before)} pictures are "
+        f"new, {len(before - now)} are gone; shards that differ are built again"
     )
 
 

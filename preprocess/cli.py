@@ -42,7 +42,10 @@ def run(package: str, summary: str, commands: Mapping[str, str]) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except KeyboardInterrupt:
-        sys.exit(130)
+        print(f"\n{package} {arguments[0]}: stopped; finished work is kept", file=sys.stderr)
+        sys.stdout.flush()
+        # Not sys.exit: the native threads of Beam or TensorFlow would abort the process.
+        os._exit(130)
     sys.exit(0)
 
 

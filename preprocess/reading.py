@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 
@@ -64,7 +65,21 @@ def find_picture(dataset: str, manifest: df.Manifest, image_id: str) -> tuple[st
         for position, entry in enumerate(read_index(dataset, shard.file)):
             if entry.key == key:
                 return name, shard, position
-    raise DataError(f"no picture '{image_id}' in the dataset")
+    similar = _similar_ids(dataset, manifest, image_id)
+    hint = f"; is it {' or '.join(similar)}?" if similar else ""
+    raise DataError(f"no picture '{image_id}' in the dataset{hint}")
+
+
+def _similar_ids(dataset: str, manifest: df.Manifest, image_id: str) -> list[str]:
+    """Up to three ids that end like this one: of class folders, the id is SPLIT/CLASS/FILE."""
+    ending = "/" + image_id.rsplit("/", 1)[-1]
+    ids = (
+        str(features[df.ImageKey.ID], "utf-8")  # type: ignore[arg-type]
+        for split in manifest.splits.values()
+        for shard in split.image_shards(0)
+        for features in records(dataset, shard.file)
+    )
+    return list(itertools.islice((i for i in ids if i.endswith(ending)), 3))
 
 
 def read_variant(

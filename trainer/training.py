@@ -13,6 +13,7 @@ from trainer.checkpoints import LAST, Checkpoints
 from trainer.config import differences, to_dict
 from trainer.errors import ConfigError, DataError
 from trainer.loop import Loop
+from trainer.optimizers import build_optimizer
 from trainer.reader import Reader, open_reader
 from trainer.reporting import start_log, write_report
 from trainer.run_directory import RunDirectory, versions
@@ -36,8 +37,8 @@ def train(config: Any, dataset: str, workdir: str, say: Callable[[str], None]) -
     for name in (config.data.train_split, *config.data.validation_splits):
         if name not in manifest.splits:
             raise ConfigError(
-                f"no split '{name}' in '{dataset}', it has {', '.join(manifest.splits)}; set "
-                "data.train_split and data.validation_splits"
+                f"no split '{name}' in '{dataset}', it has {', '.join(manifest.splits)}; give "
+                "--config.data.validation_splits=NAME, or build with --validation_fraction=0.1"
             )
     chief = devices.is_chief()
     shared = RunDirectory(workdir)
@@ -48,8 +49,10 @@ def train(config: Any, dataset: str, workdir: str, say: Callable[[str], None]) -
         shared.check_same(differences(before, to_dict(config)), manifest.digest)
     strategy = devices.prepare(config, say)
     devices.check_replicas(config, strategy.num_replicas_in_sync)
-    reader, validation = _open_readers(config, dataset, manifest)
+    # Model and optimizer first: a name that does not exist is found before anything is read.
     session = session_for(config, strategy, manifest)
+    build_optimizer(config.optimizer, total_steps=1)
+    reader, validation = _open_readers(config, dataset, manifest)
     if chief:
         say(_opening(config, strategy, reader))
         return _train(session, reader, validation, manifest, shared, shared, dataset, say)

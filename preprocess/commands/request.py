@@ -20,8 +20,8 @@ _IMAGES = flags.DEFINE_string("images", "", "Folder of the pictures, or of the i
 _OUTPUT = flags.DEFINE_string("output", None, "Dataset directory to write.", required=True)
 _VARIANTS = flags.DEFINE_integer(
     "variants",
-    10,
-    "Variants of each training picture, the original among them.",
+    None,
+    "Variants of each training picture, the original among them; by default 10, and 1 for idx.",
     lower_bound=1,
     upper_bound=100,
 )
@@ -56,7 +56,7 @@ _SHARDS = flags.DEFINE_integer(
     upper_bound=100_000,
 )
 _LIMIT = flags.DEFINE_integer(
-    "limit", 0, "Take the first so many rows or pictures; 0 = all.", lower_bound=0
+    "limit", 0, "Take about so many rows or pictures (spread over folders); 0 = all.", lower_bound=0
 )
 _SPLITS = flags.DEFINE_string(
     "splits", "", "Fractions for what names no split, such as train:0.8,test:0.2."
@@ -101,7 +101,7 @@ def build_request(arguments: list[str]) -> BuildRequest:
             limit=_LIMIT.value,
         ),
         output=os.path.abspath(_OUTPUT.value),
-        variants=_VARIANTS.value,
+        variants=_VARIANTS.value or (1 if _SOURCE.value == "idx" else 10),
         recipe=_RECIPE.value,
         seed=_SEED.value,
         image_size=_IMAGE_SIZE.value,

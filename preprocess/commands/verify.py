@@ -36,6 +36,6 @@ def main(arguments: list[str]) -> None:
         for problem in problems:
             print(f"{problem.file}: {problem.problem}")
         print(f"{len(problems)} problems" if problems else "ok")
-    if problems:
+    if any(problem.file.endswith(".tfrecord") for problem in problems):
         say("to mend it: delete the shards named above and run the same `preprocess build` again")
     sys.exit(os.EX_DATAERR if problems else 0)

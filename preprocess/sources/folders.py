@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 
 from preprocess.dataset_format import CLASSIFICATION
@@ -33,9 +34,11 @@ def read(request: Request) -> Source:
     ]
     source.classes = _classes(class_folders, source)
     numbers = {name: number for number, name in enumerate(source.classes)}
+    # Spread over the folders: the first so many would be of one class.
+    most = -(-request.limit // len(class_folders)) if request.limit else 0
     for split, name in class_folders:
         if name in numbers:
-            _add_class(source, root, split, name, numbers[name], request)
+            _add_class(source, root, split, name, numbers[name], request, most)
     _warn_of_empty_classes(source)
     for split in by_split:
         if SPELLINGS[split.lower()] not in {picture.split for picture in source.pictures}:
@@ -76,12 +79,10 @@ def _classes(class_folders: list[tuple[str, str]], source: Source) -> list[str]:
 
 
 def _add_class(
-    source: Source, root: str, split: str, name: str, number: int, request: Request
+    source: Source, root: str, split: str, name: str, number: int, request: Request, most: int
 ) -> None:
     base = os.path.join(root, split, name)
-    for found in folder.walk(base):
-        if request.limit and len(source.pictures) >= request.limit:
-            return
+    for found in itertools.islice(folder.walk(base), most or None):
         relative = "/".join(filter(None, (split, name, found.relative)))
         source.counted += 1
         try:

@@ -44,7 +44,8 @@ def read(request: Request) -> Source:
         pictures = load(images, 3)
         if len(labels) != len(pictures):
             raise DataError(f"'{images}' has {len(pictures)} pictures, but {len(labels)} labels")
-        count = min(len(labels), request.limit or len(labels))
+        # Spread over the two splits, as a limit is spread over class folders.
+        count = min(len(labels), -(-request.limit // len(FILES)) or len(labels))
         for number in range(count):
             image_id = f"{split}-{number:05d}"
             of = request.split(image_id, split)

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +123,17 @@ def test_the_saved_model_gives_the_outputs_of_the_last_state(finished):
     outputs = model(pictures, training=False).numpy()
     np.testing.assert_array_equal(outputs, restored(pictures, training=False).numpy())
     np.testing.assert_allclose(np.linalg.norm(outputs, axis=1), 1, rtol=1e-5)  # scale 1
+
+
+def test_the_saved_model_loads_elsewhere_as_the_readme_says(finished):
+    """In a process that imports what the README names, and nothing else of ours."""
+    code = (
+        "import tensorflow as tf, trainer.models\n"
+        f"model = tf.keras.models.load_model({str(finished[0] / 'model')!r})\n"
+        "print(model(tf.zeros([1, 24, 24, 3])).shape)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("(1, "), done.stderr[-2000:]
 
 
 def events(run, folder="train"):

@@ -14,7 +14,7 @@ import os
 from absl import flags
 
 from trainer.cli import no_arguments, print_json, say
-from trainer.errors import UsageError
+from trainer.errors import DataError, UsageError
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run directory.", required=True)
 _IMAGES = flags.DEFINE_string("images", None, "Folder of the pictures.", required=True)
@@ -68,6 +68,10 @@ def main(arguments: list[str]) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
+    if errors == total:
+        raise DataError(
+            f"none of {total} rows could be predicted; the last: {row[-1]} (see {_OUTPUT.value})"
+        )
     if _JSON.value:
         print_json({"rows": total, "errors": errors, "output": _OUTPUT.value})
     else:

@@ -48,5 +48,4 @@ def get_config() -> ml_collections.ConfigDict:
 
     config.data.variants = 0
     config.data.validation_splits = ("validation",)
-    config.checkpoint.best_metric = "val_accuracy"
     return config
