@@ -301,3 +301,19 @@ def test_killed_in_the_middle_it_goes_on(tmp_path):
     whole = made.built("fec", tmp_path / "whole", **flags, variants=20, shards=24)
     assert made.manifest(out).digest == whole["digest"]
     assert not list(out.rglob("*.tmp-*"))
+
+
+def test_a_dataset_of_wholly_other_pictures_is_not_replaced_unasked(tmp_path, dataset, rebuild):
+    """A mistyped --output is more likely than the wish to throw a dataset away."""
+    before = (dataset / "dataset.json").read_bytes()
+    other = made.triplet_set(tmp_path / "other")
+    for picture in other["images"].iterdir():
+        picture.rename(picture.with_name(f"g{picture.name}"))
+    table = other["csv"].read_text().splitlines()
+    renamed = [",".join(f"g{c}" if c[0] == "f" else c for c in r.split(",")) for r in table[1:]]
+    made.write_table(other["csv"], [table[0], *renamed])
+    with pytest.raises(ConfigError, match="30 other pictures"):
+        rebuild(**other)
+    assert (dataset / "dataset.json").read_bytes() == before
+    rebuild(**other, overwrite=True)
+    assert (dataset / "dataset.json").read_bytes() != before

@@ -219,6 +219,20 @@ def test_class_numbers_are_alphabetical_over_all_splits(tmp_path):
     assert "no pictures in split 'train' for 1 classes: healthy" in source.warnings[1]
 
 
+def test_the_limit_is_spread_over_class_folders(tmp_path):
+    """The first four files in alphabetical order would all be of one class."""
+    for name in ("train/a", "train/b", "test/a", "test/b"):
+        for number in range(3):
+            made.save(tmp_path / name / f"{number}.png", number)
+    source = read("folders", images=tmp_path, limit=4)
+    assert {(p.split, p.label) for p in source.pictures} == {
+        ("train", 0),
+        ("train", 1),
+        ("test", 0),
+        ("test", 1),
+    }
+
+
 def test_folders_without_splits_are_train_or_divided(tmp_path):
     for number in range(20):
         made.save(tmp_path / "кошки" / f"пёс {number}.jpg")
@@ -336,7 +350,7 @@ def test_idx_files_plain_or_gzipped(tmp_path):
     made.write_idx(tmp_path / "labels", np.array([3, 1, 0, 2, 1]))
     packed = gzip.compress((tmp_path / "labels").read_bytes())
     (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(packed)
-    source = read("idx", images=tmp_path, limit=4)
+    source = read("idx", images=tmp_path, limit=8)  # four of each split; there is no test
     assert source.classes == ["0", "1", "2", "3"]
     assert [(p.id, p.item, p.label) for p in source.pictures] == [
         ("train-00000", 0, 3),
