@@ -199,6 +199,12 @@ def test_of_several_files_with_one_id_the_first_suffix_is_taken(tmp_path):
     assert source.pictures[0].path.endswith("/a.jpg")
 
 
+def test_a_half_written_with_six_digits_does_not_become_a_majority(tmp_path):
+    """0.5 + 0.333333 + 0.166666 = 0.999999; normalised, the half would be 0.5000005."""
+    (triplet,) = fec(tmp_path, ["a,b,c,0.5,0.333333,0.166666,T,train"]).triplets
+    assert triplet.votes == (0.5, 0.333333, 0.166666)
+
+
 def test_the_limit_counts_triplets(tmp_path):
     source = fec(tmp_path, ["a,b,c,0.1,0.2,0.7,T,train", "a,b,d,0.1,0.2,0.7,T,train"], limit=1)
     assert len(source.triplets) == 1 and len(source.pictures) == 3
