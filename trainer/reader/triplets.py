@@ -141,6 +141,14 @@ class TripletReader:
             # prefetch(1): the next pass's table is made while this one is in use.
             tables = passes.map(lambda p: (p, self._build(p), self._order(p))).prefetch(1)
             batches = tables.flat_map(one_pass)
+        elif self._training:
+            # Built once, by the one iterator that training has, and never copied.
+            only = tf.data.Dataset.from_tensors(0).map(
+                lambda _: self._build(tf.constant(0, tf.int64))
+            )
+            batches = only.flat_map(
+                lambda *table: passes.flat_map(lambda p: one_pass(p, table, self._order(p)))
+            )
         else:
             kept = self._only_table()
             batches = passes.flat_map(lambda p: one_pass(p, kept, self._order(p)))
