@@ -267,3 +267,16 @@ def test_explain_with_another_recipe_in_the_dataset_is_refused(dataset):
     (dataset / "recipe.yaml").write_text("version: 1\noperations: []\n")
     done = made.run("explain", str(dataset), "f003", "1")
     assert done.returncode == 65 and "is not the recipe" in done.stderr
+
+
+def test_what_is_possible_but_seldom_meant_is_warned_about(tmp_path):
+    """One class and no split to measure on: --images is a folder too deep."""
+    made.save(tmp_path / "in" / "only" / "a.png")
+    flags = [f"--images={tmp_path / 'in'}", f"--output={tmp_path / 'out'}", "--variants=1"]
+    done = made.run("build", "--source=folders", *flags)
+    assert done.returncode == 0, done.stderr
+    assert "nothing to measure on" in done.stderr
+    assert "one class only, 'only'" in done.stderr
+    explained = made.run("explain", str(tmp_path / "out"), "a.png", "0")
+    assert explained.returncode == 65
+    assert "is it only/a.png?" in explained.stderr
