@@ -161,6 +161,16 @@ def test_predict_gives_a_probability_a_class_and_an_error_a_broken_file(class_ru
     assert rows[2]["error"] and not rows[2]["class"]
 
 
+def test_predict_of_nothing_that_can_be_read_ends_with_65_and_a_reason(class_runs, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "a.png").write_bytes(b"no picture")
+    flags = [f"--workdir={class_runs[0]}", f"--images={tmp_path / 'pictures'}"]
+    done = datasets.command("trainer", "predict", *flags, f"--output={tmp_path / 'out.csv'}")
+    assert done.returncode == 65
+    assert "none of 1 rows could be predicted" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_predict_names_the_odd_one_and_an_error_where_a_picture_is_missing(
     triplet_run, triplet_data, tmp_path
 ):
