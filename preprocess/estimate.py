@@ -83,7 +83,8 @@ def _sample(images: list[ShardPlan], plan: Plan, recipe: Recipe | None) -> Sampl
         except Refused:
             refused += 1
             continue
-        records = image_records(entry, data, decoded, images[0].variants, plan.options, recipe)
+        variants = range(images[0].variants)
+        records = image_records(entry, data, decoded, variants, plan.options, recipe)
         size += sum(len(record) + FRAME_BYTES for record, _ in records)
     spent = time.process_time() - started
     count = max(len(chosen), 1)

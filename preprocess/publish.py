@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from preprocess import dataset_format as df
-from preprocess.errors import DataError
+from preprocess.errors import ConfigError, DataError
 from preprocess.plan import Plan
 from preprocess.refusals import Rejection
 from preprocess.tfrecord import write_text
@@ -19,11 +19,6 @@ from preprocess.workspace import FOLDER, ShardReport
 def all_shards(manifest: df.Manifest) -> list[df.Shard]:
     """Every shard of a dataset."""
     return [shard for split in manifest.splits.values() for shard in split.shards]
-
-
-def withdraw(output: str) -> None:
-    """Takes an earlier manifest away: readers refuse the directory from here on."""
-    _unlink(os.path.join(output, df.MANIFEST_FILE))
 
 
 def write_rejections(output: str, rejections: Sequence[Rejection]) -> None:
@@ -64,7 +59,7 @@ def make_manifest(
         task=options.task,
         fingerprint=plan.fingerprint(),
         digest=df.digest([(s.file, s.sha256) for r in reports for s in r.shards]),
-        versions=library_versions(),
+        versions={**library_versions(), **one_of_each(reports)},
         seed=options.seed,
         variants=options.variants,
         recipe=recipe,
@@ -81,6 +76,23 @@ def make_manifest(
         splits=splits,
         rejected={"count": counted.total(), "by_reason": dict(sorted(counted.items()))},
     )
+
+
+def one_of_each(reports: Sequence[ShardReport]) -> dict[str, str]:
+    """The versions of the libraries that made the shards; raises ConfigError where workers
+    differ: their shards are not the ones that either of them would have made.
+    """
+    found: dict[str, set[str]] = {}
+    for report in reports:
+        for name, version in report.libraries.items():
+            found.setdefault(name, set()).add(version)
+    mixed = [f"{name} {' and '.join(sorted(v))}" for name, v in found.items() if len(v) > 1]
+    if mixed:
+        raise ConfigError(
+            f"the workers had different libraries ({'; '.join(mixed)}): give all of them the same "
+            "and run again with --overwrite, which rebuilds what the others made"
+        )
+    return {name: version for name, (version,) in found.items()}
 
 
 def _only(values: set[int]) -> int | None:

@@ -8,11 +8,10 @@ order. The files appear under their names when they are whole, the marker after 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import time
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 
 import cv2
 import numpy as np
@@ -22,32 +21,38 @@ from preprocess import dataset_format as df
 from preprocess.augment import Recipe, variant_generator
 from preprocess.decode import MAX_BYTES, Decoded, decode
 from preprocess.encode import encode, resize
-from preprocess.plan import Options, PictureEntry, ShardPlan, TripletEntry
+from preprocess.plan import Options, PictureEntry, TripletEntry
 from preprocess.refusals import Reason, Refused, Rejection
+from preprocess.reuse import triplet_fingerprint, variants_kept
 from preprocess.sources import idx
 from preprocess.tfrecord import Feature, RecordWriter, encode_example, write_text
+from preprocess.versions import deciding_versions
 from preprocess.workspace import ShardReport, Workspace
 
 
 def build_image_shard(dataset: str, name: str) -> ShardReport:
-    """Builds a picture shard in all its variants, or returns its marker where it is done."""
+    """Builds what is missing of a picture shard: all its variants, those above the ones that it
+    has, or nothing. Returns its marker.
+    """
     workspace = Workspace(dataset)
     options = _require_options(workspace)
     plan = workspace.shard_plan(name)
     fingerprint = plan.fingerprint(options)
     done = workspace.report(name)
-    if done is not None and done.fingerprint == fingerprint:
-        return done
+    kept = variants_kept(done, plan, options)
+    if done is not None and kept == plan.variants:
+        return done.first(kept)
 
     started = time.monotonic()
-    workspace.withdraw(name)
+    if not kept:
+        workspace.withdraw(name)
     recipe = Recipe.from_yaml(options.recipe) if options.recipe else None
     rejections: list[Rejection] = []
     refused: list[int] = []
     shapes: set[tuple[int, int, int]] = set()
     files = [
         df.image_shard_file(plan.split, variant, plan.shard, plan.shards)
-        for variant in range(plan.variants)
+        for variant in range(kept, plan.variants)
     ]
     with contextlib.ExitStack() as stack:
         writers = [stack.enter_context(RecordWriter(os.path.join(dataset, file))) for file in files]
@@ -61,18 +66,31 @@ def build_image_shard(dataset: str, name: str) -> ShardReport:
                     Rejection(entry.id, entry.line, "picture", reason.reason, reason.detail)
                 )
                 continue
-            records = image_records(entry, data, decoded, plan.variants, options, recipe)
+            variants = range(kept, plan.variants)
+            records = image_records(entry, data, decoded, variants, options, recipe)
             for writer, (record, shape) in zip(writers, records, strict=True):
                 writer.write(entry.key, record)
                 if len(shapes) < 2:
                     shapes.add(shape)
+    before = done.shards[:kept] if done is not None else ()
+    if done is not None and kept and done.refused_keys != tuple(refused):
+        # A picture came or went without a trace in its size or time, and all variants of a shard
+        # hold the same pictures: the older ones are made again.
+        workspace.withdraw_manifest()
+        workspace.withdraw(name)
+        return build_image_shard(dataset, name)
     for file, writer in zip(files, writers, strict=True):
         write_text(os.path.join(dataset, df.index_file(file)), df.format_index(writer.entries))
     report = ShardReport(
         fingerprint=fingerprint,
-        shards=tuple(
-            df.Shard(file, df.IMAGES, variant, len(w.entries), w.bytes, w.sha256)
-            for variant, (file, w) in enumerate(zip(files, writers, strict=True))
+        drawing=options.drawing if plan.variants > 1 else "",
+        libraries=dict(deciding_versions()),
+        shards=(
+            *before,
+            *(
+                df.Shard(file, df.IMAGES, variant, len(w.entries), w.bytes, w.sha256)
+                for variant, (file, w) in enumerate(zip(files, writers, strict=True), kept)
+            ),
         ),
         rejections=tuple(rejections),
         refused_keys=tuple(refused),
@@ -98,7 +116,7 @@ def build_triplet_shard(dataset: str, name: str, refused: Iterable[int]) -> Shar
     started = time.monotonic()
     workspace.withdraw(name)
     entries = [TripletEntry(**json.loads(line)) for line in plan.lines]
-    keys = [_keys(entry) for entry in entries]
+    keys = [entry.keys for entry in entries]
     rejections: list[Rejection] = []
     file = df.triplet_shard_file(plan.split, plan.shard, plan.shards)
     with RecordWriter(os.path.join(dataset, file)) as writer:
@@ -118,6 +136,8 @@ def build_triplet_shard(dataset: str, name: str, refused: Iterable[int]) -> Shar
     shard = df.Shard(file, df.TRIPLETS, 0, len(writer.entries), writer.bytes, writer.sha256)
     report = ShardReport(
         fingerprint=fingerprint,
+        drawing="",
+        libraries={},
         shards=(shard,),
         rejections=tuple(rejections),
         refused_keys=(),
@@ -127,15 +147,6 @@ def build_triplet_shard(dataset: str, name: str, refused: Iterable[int]) -> Shar
     )
     workspace.commit(name, report)
     return report
-
-
-def triplet_fingerprint(plan: ShardPlan, options: Options, refused: Container[int]) -> str:
-    """Fingerprint of a triplet shard: which of its pictures were refused decides it too, and is
-    known only when all pictures are done.
-    """
-    entries = (TripletEntry(**json.loads(line)) for line in plan.lines)
-    touched = sorted({key for entry in entries for key in _keys(entry) if key in refused})
-    return hashlib.sha256(f"{plan.fingerprint(options)} {touched}".encode()).hexdigest()
 
 
 def read_picture(entry: PictureEntry) -> tuple[bytes, Decoded]:
@@ -160,11 +171,11 @@ def image_records(
     entry: PictureEntry,
     data: bytes,
     decoded: Decoded,
-    variants: int,
+    variants: Iterable[int],
     options: Options,
     recipe: Recipe | None,
 ) -> Iterable[tuple[bytes, tuple[int, int, int]]]:
-    """The serialised record and the shape (H, W, C) of each variant of a picture.
+    """The serialised record and the shape (H, W, C) of each of these variants of a picture.
 
     Variant 0 is the file's own bytes where they can be stored as they are and nothing else
     was asked for.
@@ -174,7 +185,7 @@ def image_records(
         image = resize(image, options.image_size, options.resize_mode)
     height, width, channels = image.shape
     keep_file = decoded.verbatim and not options.image_size and options.encoding != "raw"
-    for variant in range(variants):
+    for variant in variants:
         if variant == 0 and keep_file:
             encoding, encoded = decoded.encoding or "", data
         else:
@@ -212,10 +223,6 @@ def augmented(
         return recipe.apply(image, drawn)
     colour = recipe.apply(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), drawn)
     return np.asarray(cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY))[:, :, np.newaxis]
-
-
-def _keys(entry: TripletEntry) -> list[int]:
-    return [df.image_key(image_id) for image_id in entry.ids]
 
 
 def _require_options(workspace: Workspace) -> Options:

@@ -3,7 +3,8 @@
 .build/options.json          what decides the bytes; compared when a build is run again
 .build/refused.json          keys of pictures known to be refused before any is opened
 .build/plan/NAME.jsonl       one shard's plan
-.build/done/NAME.json        written after the shard's files, names their hashes
+.build/done/NAME.json        written after the shard's files, names their hashes: which variants
+                             of the shard are there, and by what they were made
 .build/lock                  held while a build runs
 """
 
@@ -15,10 +16,10 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from preprocess.dataset_format import IMAGES, Shard, index_file
+from preprocess.dataset_format import IMAGES, MANIFEST_FILE, Shard, index_file
 from preprocess.errors import UsageError
 from preprocess.plan import Options, Plan, ShardPlan
 from preprocess.refusals import Rejection
@@ -29,15 +30,26 @@ FOLDER = ".build"
 
 @dataclasses.dataclass(frozen=True)
 class ShardReport:
-    """A commit marker: what building one shard gave."""
+    """A commit marker: what building one shard gave. Its variants are those of `shards`,
+    without gaps from 0.
+    """
 
-    fingerprint: str
+    fingerprint: str  # ShardPlan.fingerprint; of triplets, triplet_fingerprint()
+    drawing: str  # Options.drawing; "" where there is variant 0 only
+    libraries: dict[str, str]  # versions of what decoded and encoded
     shards: tuple[Shard, ...]
     rejections: tuple[Rejection, ...]
     refused_keys: tuple[int, ...]
     shapes: tuple[tuple[int, int, int], ...]  # distinct (H, W, C), two at the most
     inputs: int
     seconds: float
+
+    def first(self, variants: int) -> ShardReport:
+        """The marker of the first so many variants alone."""
+        if variants == len(self.shards):
+            return self
+        drawing = self.drawing if variants > 1 else ""
+        return dataclasses.replace(self, shards=self.shards[:variants], drawing=drawing)
 
     def to_json(self) -> str:
         """The marker's text."""
@@ -140,12 +152,22 @@ class Workspace:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._done_file(name))
 
-    def keep_only(self, names: Collection[str]) -> None:
-        """Withdraws every other marker, those of an earlier plan's shards among them."""
-        keep = {os.path.basename(self._done_file(name)) for name in names}
+    def keep_only(self, kept: Mapping[str, ShardReport]) -> None:
+        """Withdraws every other marker, those of an earlier plan's shards among them, and lets
+        each say what is kept of its shard and no more.
+        """
+        keep = {os.path.basename(self._done_file(name)) for name in kept}
         for marker in self._markers():
             if marker not in keep:
                 os.unlink(os.path.join(self.root, "done", marker))
+        for name, report in kept.items():
+            if report != self.report(name):
+                self.commit(name, report)
+
+    def withdraw_manifest(self) -> None:
+        """Takes an earlier manifest away: readers refuse the directory from here on."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(self.dataset, MANIFEST_FILE))
 
     def _markers(self) -> list[str]:
         with contextlib.suppress(FileNotFoundError):
