@@ -12,29 +12,25 @@ import dataclasses
 import errno
 import json
 import os
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
-from tqdm import tqdm
-
 from preprocess import dataset_format as df
-from preprocess import reuse
+from preprocess import progress, reuse
 from preprocess.augment import Recipe, load_recipe
 from preprocess.cli import say
 from preprocess.errors import ConfigError, DataError, OutputError, UsageError
 from preprocess.plan import DRAWING_OPTIONS, Options, Plan, make_plan
-from preprocess.publish import all_shards, make_manifest, publish, write_rejections
+from preprocess.publish import make_manifest, publish, write_rejections
 from preprocess.reading import read_index
 from preprocess.refusals import Rejection
 from preprocess.sources import read_source
 from preprocess.sources.rows import Request, Source
+from preprocess.summary import summarise
 from preprocess.workspace import FOLDER, ShardReport, Workspace
-
-POLL_SECONDS = 0.3  # how often the progress bar looks at the markers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,22 +84,22 @@ def build(request: BuildRequest) -> dict[str, Any]:
             workspace.withdraw_manifest()
         workspace.keep_only(kept)
         whole = reuse.complete(kept, plan)
+        begun = time.monotonic()
         if not whole:
             _run_shards(workspace, plan, kept, request)
+        building = time.monotonic() - begun
         reports = _reports(workspace, plan)
         rejections = [*source.rejections, *(r for report in reports for r in report.rejections)]
         _check_budget(rejections, source.counted, request)
         if whole and before is not None and before.fingerprint == plan.fingerprint():
             say(f"nothing to do: '{request.output}' is already built from this input")
-            return _summary(before, started, 0)
-        write_rejections(request.output, rejections)
-        manifest = make_manifest(plan, reports, rejections, recipe.digest if recipe else "")
-        publish(request.output, manifest, recipe.yaml if recipe else "")
-        stayed = sum(
-            reuse.files_kept(report, kept.get(shard.name))
-            for shard, report in zip(plan.shards, reports, strict=True)
-        )
-        return _summary(manifest, started, len(all_shards(manifest)) - stayed)
+            manifest = before
+        else:
+            write_rejections(request.output, rejections)
+            manifest = make_manifest(plan, reports, rejections, recipe.digest if recipe else "")
+            publish(request.output, manifest, recipe.yaml if recipe else "")
+        seconds = time.monotonic() - started
+        return summarise(manifest, plan, reports, kept, seconds, building)
 
 
 def plan_build(request: BuildRequest) -> tuple[Source, Plan]:
@@ -278,7 +274,8 @@ def _run_shards(
         f"building {len(plan.shards) - len(done)} of {len(plan.shards)} shards: "
         f"{sum(len(shard.lines) for shard in todo)} pictures, {variants} variants"
     )
-    with _progress(workspace, len(plan.shards)):
+    watch = progress.Watch(workspace, {shard.name: kept.get(shard.name) for shard in todo})
+    with progress.bar(watch, sum(len(shard.lines) for shard in todo)):
         _pipeline().run(
             workspace.dataset,
             image_shards=[s.name for s in todo],
@@ -314,26 +311,6 @@ def _full_disk_explained(output: str) -> Iterator[None]:
         raise
 
 
-@contextlib.contextmanager
-def _progress(workspace: Workspace, total: int) -> Iterator[None]:
-    """A bar over finished shards, read from the markers: the same on any runner."""
-    done = threading.Event()
-    with tqdm(total=total, unit="shard", disable=None, initial=workspace.finished()) as bar:
-
-        def watch() -> None:
-            while not done.wait(POLL_SECONDS):
-                bar.update(workspace.finished() - bar.n)
-
-        watcher = threading.Thread(target=watch, daemon=True)
-        watcher.start()
-        try:
-            yield
-        finally:
-            done.set()
-            watcher.join()
-            bar.update(workspace.finished() - bar.n)
-
-
 def _reports(workspace: Workspace, plan: Plan) -> list[ShardReport]:
     reports = []
     for shard in plan.shards:
@@ -342,16 +319,3 @@ def _reports(workspace: Workspace, plan: Plan) -> list[ShardReport]:
             raise RuntimeError(f"shard {shard.name} was not built; do all workers see the output?")
         reports.append(report)
     return reports
-
-
-def _summary(manifest: df.Manifest, started: float, built: int) -> dict[str, Any]:
-    return {
-        "digest": manifest.digest,
-        "pictures": sum(split.images for split in manifest.splits.values()),
-        "triplets": sum(split.triplets for split in manifest.splits.values()),
-        "variants": manifest.variants,
-        "seconds": round(time.monotonic() - started, 3),
-        "rejected": manifest.rejected,
-        "shards_written": built,
-        "shards_reused": len(all_shards(manifest)) - built,
-    }

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import time
 from collections import Counter
 from typing import Any
 
+from preprocess import stages
 from preprocess.augment import Recipe
 from preprocess.dataset_format import IMAGES, TRIPLETS
 from preprocess.plan import TRIPLET_BYTES, PictureEntry, Plan, ShardPlan
 from preprocess.refusals import Refused
 from preprocess.shards import image_records, read_picture
 from preprocess.sources.rows import Source
-from preprocess.tfrecord import FRAME_BYTES
+from preprocess.stages import Stopwatch
+from preprocess.tfrecord import frame
 
 SAMPLE = 200  # pictures; enough for a mean within some percent, done in seconds
 SMALL_SHARD_BYTES = 1 << 20  # below it, opening files costs as much as reading them
@@ -74,18 +77,22 @@ def _sample(images: list[ShardPlan], plan: Plan, recipe: Recipe | None) -> Sampl
     lines = [line for shard in images for line in shard.lines]
     # Keys are hashes, so every n-th line is a fair draw.
     chosen = lines[:: max(1, len(lines) // SAMPLE)][:SAMPLE]
+    watch = Stopwatch()
     started = time.process_time()
     size, refused = 0, 0
     for line in chosen:
         entry = PictureEntry(**json.loads(line))
         try:
-            data, decoded = read_picture(entry)
+            data, decoded = read_picture(entry, watch)
         except Refused:
             refused += 1
             continue
         variants = range(images[0].variants)
-        records = image_records(entry, data, decoded, variants, plan.options, recipe)
-        size += sum(len(record) + FRAME_BYTES for record, _ in records)
+        for record, _ in image_records(entry, data, decoded, variants, plan.options, recipe, watch):
+            framed = frame(record)
+            hashlib.sha256(framed)
+            size += len(framed)
+            watch.lap(stages.WRITE)
     spent = time.process_time() - started
     count = max(len(chosen), 1)
     return Sample(len(chosen), refused, spent / count, size / count)

@@ -5,12 +5,14 @@
 
 What travels is the name of a shard and, back, the keys of refused pictures: never the bytes
 of one, so memory does not grow with the dataset. A shard's result is its marker on disk, so
-that any runner, and a retried bundle, gives the same.
+that any runner, and a retried bundle, gives the same. How far it is stands in Beam's counters
+`shardline/pictures`, `variants`, `bytes` and `refused` too, for a runner's own pages.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import os
 import shlex
@@ -18,11 +20,13 @@ import sys
 from collections.abc import Iterable, Sequence
 
 import apache_beam as beam
+from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from preprocess.errors import UsageError
+from preprocess.progress import Tally
 
 # Worker processes cost seconds to start; below so many variants threads are done sooner.
 PROCESSES_FROM_VARIANTS = 30_000
@@ -33,6 +37,10 @@ class BuildImages(beam.DoFn):
 
     def __init__(self, dataset: str) -> None:
         self._dataset = dataset
+        self._counters = {
+            field.name: Metrics.counter("shardline", field.name)
+            for field in dataclasses.fields(Tally)
+        }
 
     def setup(self) -> None:
         """Imports in the worker; one OpenCV thread each, as the workers fill the cores."""
@@ -44,7 +52,11 @@ class BuildImages(beam.DoFn):
         """Builds one shard."""
         from preprocess.shards import build_image_shard
 
-        return build_image_shard(self._dataset, name).refused_keys
+        return build_image_shard(self._dataset, name, self._count).refused_keys
+
+    def _count(self, more: Tally) -> None:
+        for name, counter in self._counters.items():
+            counter.inc(getattr(more, name))
 
 
 class BuildTriplets(beam.DoFn):

@@ -8,9 +8,9 @@ order. The files appear under their names when they are whole, the marker after 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
-import time
 from collections.abc import Iterable
 
 import cv2
@@ -18,88 +18,102 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess import dataset_format as df
+from preprocess import stages
 from preprocess.augment import Recipe, variant_generator
 from preprocess.decode import MAX_BYTES, Decoded, decode
 from preprocess.encode import encode, resize
-from preprocess.plan import Options, PictureEntry, TripletEntry
+from preprocess.plan import Options, PictureEntry, ShardPlan, TripletEntry
+from preprocess.progress import Advance, Tally, noted
 from preprocess.refusals import Reason, Refused, Rejection
 from preprocess.reuse import triplet_fingerprint, variants_kept
 from preprocess.sources import idx
+from preprocess.stages import Stopwatch
 from preprocess.tfrecord import Feature, RecordWriter, encode_example, write_text
 from preprocess.versions import deciding_versions
 from preprocess.workspace import ShardReport, Workspace
 
 
-def build_image_shard(dataset: str, name: str) -> ShardReport:
+def build_image_shard(dataset: str, name: str, advance: Advance = lambda _: None) -> ShardReport:
     """Builds what is missing of a picture shard: all its variants, those above the ones that it
-    has, or nothing. Returns its marker.
+    has, or nothing. Returns its marker. `advance` is called for each picture built.
     """
     workspace = Workspace(dataset)
     options = _require_options(workspace)
     plan = workspace.shard_plan(name)
-    fingerprint = plan.fingerprint(options)
     done = workspace.report(name)
     kept = variants_kept(done, plan, options)
     if done is not None and kept == plan.variants:
-        return done.first(kept)
-
-    started = time.monotonic()
+        return done
     if not kept:
         workspace.withdraw(name)
+    with noted(workspace, name) as note:
+
+        def tell(tally: Tally) -> None:
+            note(tally)
+            advance(tally)
+
+        report = _write_variants(dataset, plan, options, range(kept, plan.variants), tell)
+    if done is not None and kept:
+        if done.refused_keys != report.refused_keys:
+            # A picture came or went without a trace in its size or time, and all variants of a
+            # shard hold the same pictures: the older ones are made again.
+            workspace.withdraw_manifest()
+            workspace.withdraw(name)
+            return build_image_shard(dataset, name, advance)
+        report = dataclasses.replace(report, shards=(*done.shards[:kept], *report.shards))
+    workspace.commit(name, report)
+    return report
+
+
+def _write_variants(
+    dataset: str, plan: ShardPlan, options: Options, variants: range, tell: Advance
+) -> ShardReport:
+    """Writes these variants of a picture shard, whole and synced; says what came of it."""
+    watch = Stopwatch()
     recipe = Recipe.from_yaml(options.recipe) if options.recipe else None
     rejections: list[Rejection] = []
     refused: list[int] = []
     shapes: set[tuple[int, int, int]] = set()
-    files = [
-        df.image_shard_file(plan.split, variant, plan.shard, plan.shards)
-        for variant in range(kept, plan.variants)
-    ]
+    files = [df.image_shard_file(plan.split, v, plan.shard, plan.shards) for v in variants]
     with contextlib.ExitStack() as stack:
         writers = [stack.enter_context(RecordWriter(os.path.join(dataset, file))) for file in files]
         for line in plan.lines:
             entry = PictureEntry(**json.loads(line))
             try:
-                data, decoded = read_picture(entry)
+                data, decoded = read_picture(entry, watch)
             except Refused as reason:
                 refused.append(entry.key)
                 rejections.append(
                     Rejection(entry.id, entry.line, "picture", reason.reason, reason.detail)
                 )
+                tell(Tally(refused=1))
                 continue
-            variants = range(kept, plan.variants)
-            records = image_records(entry, data, decoded, variants, options, recipe)
+            size = 0
+            records = image_records(entry, data, decoded, variants, options, recipe, watch)
             for writer, (record, shape) in zip(writers, records, strict=True):
-                writer.write(entry.key, record)
+                size += writer.write(entry.key, record)
+                watch.lap(stages.WRITE)
                 if len(shapes) < 2:
                     shapes.add(shape)
-    before = done.shards[:kept] if done is not None else ()
-    if done is not None and kept and done.refused_keys != tuple(refused):
-        # A picture came or went without a trace in its size or time, and all variants of a shard
-        # hold the same pictures: the older ones are made again.
-        workspace.withdraw_manifest()
-        workspace.withdraw(name)
-        return build_image_shard(dataset, name)
+            tell(Tally(pictures=1, variants=len(writers), bytes=size))
+        watch.lap(stages.WRITE)
     for file, writer in zip(files, writers, strict=True):
         write_text(os.path.join(dataset, df.index_file(file)), df.format_index(writer.entries))
-    report = ShardReport(
-        fingerprint=fingerprint,
+    watch.lap(stages.SYNC)
+    return ShardReport(
+        fingerprint=plan.fingerprint(options),
         drawing=options.drawing if plan.variants > 1 else "",
         libraries=dict(deciding_versions()),
-        shards=(
-            *before,
-            *(
-                df.Shard(file, df.IMAGES, variant, len(w.entries), w.bytes, w.sha256)
-                for variant, (file, w) in enumerate(zip(files, writers, strict=True), kept)
-            ),
+        shards=tuple(
+            df.Shard(file, df.IMAGES, variant, len(w.entries), w.bytes, w.sha256)
+            for file, variant, w in zip(files, variants, writers, strict=True)
         ),
         rejections=tuple(rejections),
         refused_keys=tuple(refused),
         shapes=tuple(sorted(shapes)),
         inputs=len(plan.lines),
-        seconds=time.monotonic() - started,
+        seconds=watch.seconds,
     )
-    workspace.commit(name, report)
-    return report
 
 
 def build_triplet_shard(dataset: str, name: str, refused: Iterable[int]) -> ShardReport:
@@ -113,7 +127,7 @@ def build_triplet_shard(dataset: str, name: str, refused: Iterable[int]) -> Shar
     if done is not None and done.fingerprint == fingerprint:
         return done
 
-    started = time.monotonic()
+    watch = Stopwatch()
     workspace.withdraw(name)
     entries = [TripletEntry(**json.loads(line)) for line in plan.lines]
     keys = [entry.keys for entry in entries]
@@ -133,6 +147,8 @@ def build_triplet_shard(dataset: str, name: str, refused: Iterable[int]) -> Shar
                 df.TripletKey.ROW: entry.line,
             }
             writer.write(entry.line, encode_example(record))
+        watch.lap(stages.WRITE)
+    watch.lap(stages.SYNC)
     shard = df.Shard(file, df.TRIPLETS, 0, len(writer.entries), writer.bytes, writer.sha256)
     report = ShardReport(
         fingerprint=fingerprint,
@@ -143,13 +159,13 @@ def build_triplet_shard(dataset: str, name: str, refused: Iterable[int]) -> Shar
         refused_keys=(),
         shapes=(),
         inputs=len(plan.lines),
-        seconds=time.monotonic() - started,
+        seconds=watch.seconds,
     )
     workspace.commit(name, report)
     return report
 
 
-def read_picture(entry: PictureEntry) -> tuple[bytes, Decoded]:
+def read_picture(entry: PictureEntry, watch: Stopwatch) -> tuple[bytes, Decoded]:
     """The file's bytes and the pixels of a plan's line; raises Refused where there are none.
 
     A picture inside an idx file has no bytes of its own.
@@ -164,7 +180,11 @@ def read_picture(entry: PictureEntry) -> tuple[bytes, Decoded]:
         raise Refused(Reason.MISSING_PICTURE, "no such file") from None
     except OSError as error:
         raise Refused(Reason.UNREADABLE_FILE, error.strerror or str(error)) from None
-    return data, decode(data)
+    watch.lap(stages.READ)
+    try:
+        return data, decode(data)
+    finally:
+        watch.lap(stages.DECODE)
 
 
 def image_records(
@@ -174,6 +194,7 @@ def image_records(
     variants: Iterable[int],
     options: Options,
     recipe: Recipe | None,
+    watch: Stopwatch,
 ) -> Iterable[tuple[bytes, tuple[int, int, int]]]:
     """The serialised record and the shape (H, W, C) of each of these variants of a picture.
 
@@ -183,6 +204,7 @@ def image_records(
     image = decoded.image
     if options.image_size:
         image = resize(image, options.image_size, options.resize_mode)
+        watch.lap(stages.RESIZE)
     height, width, channels = image.shape
     keep_file = decoded.verbatim and not options.image_size and options.encoding != "raw"
     for variant in variants:
@@ -191,8 +213,9 @@ def image_records(
         else:
             pixels = image
             if variant > 0:
-                pixels = augmented(image, entry.id, variant, options.seed, recipe)
+                pixels = augmented(image, entry.id, variant, options.seed, recipe, watch)
             encoding, encoded = options.encoding, encode(pixels, options.encoding, options.quality)
+            watch.lap(stages.ENCODE)
         features: dict[str, Feature] = {
             df.ImageKey.ENCODED: encoded,
             df.ImageKey.FORMAT: encoding.encode(),
@@ -209,7 +232,12 @@ def image_records(
 
 
 def augmented(
-    image: NDArray[np.uint8], image_id: str, variant: int, seed: int, recipe: Recipe | None
+    image: NDArray[np.uint8],
+    image_id: str,
+    variant: int,
+    seed: int,
+    recipe: Recipe | None,
+    watch: Stopwatch,
 ) -> NDArray[np.uint8]:
     """Variant `variant` of a picture uint8[H,W,C]; the shape stays. Grey pictures pass the
     recipe as RGB and come back as grey.
@@ -219,9 +247,10 @@ def augmented(
     height, width, channels = image.shape
     rng = variant_generator(seed, recipe.digest, image_id, variant)
     drawn = recipe.draw(rng, height, width)
+    watch.lap(stages.DRAW)
     if channels == 3:
-        return recipe.apply(image, drawn)
-    colour = recipe.apply(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), drawn)
+        return recipe.apply(image, drawn, watch)
+    colour = recipe.apply(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), drawn, watch)
     return np.asarray(cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY))[:, :, np.newaxis]
 
 

@@ -5,6 +5,7 @@
 .build/plan/NAME.jsonl       one shard's plan
 .build/done/NAME.json        written after the shard's files, names their hashes: which variants
                              of the shard are there, and by what they were made
+.build/progress/NAME         how far a shard is that is being built
 .build/lock                  held while a build runs
 """
 
@@ -42,7 +43,7 @@ class ShardReport:
     refused_keys: tuple[int, ...]
     shapes: tuple[tuple[int, int, int], ...]  # distinct (H, W, C), two at the most
     inputs: int
-    seconds: float
+    seconds: dict[str, float]  # what was last built of it, by stage and operation: stages.py
 
     def first(self, variants: int) -> ShardReport:
         """The marker of the first so many variants alone."""
@@ -95,9 +96,10 @@ class Workspace:
 
     def write_plan(self, plan: Plan) -> None:
         """Replaces the plan files; what they say decides which markers still hold."""
-        folder = os.path.join(self.root, "plan")
-        shutil.rmtree(folder, ignore_errors=True)
-        os.makedirs(folder)
+        for folder in ("plan", "progress"):
+            path = os.path.join(self.root, folder)
+            shutil.rmtree(path, ignore_errors=True)
+            os.makedirs(path)
         os.makedirs(os.path.join(self.root, "done"), exist_ok=True)
         for shard in plan.shards:
             with open(self._plan_file(shard.name), "w", encoding="utf-8") as file:
@@ -141,9 +143,32 @@ class Workspace:
         """Marks a shard as finished; its files are whole and synced before."""
         write_text(self._done_file(name), report.to_json())
 
-    def finished(self) -> int:
-        """How many markers there are, for the progress bar."""
-        return sum(name.endswith(".json") for name in self._markers())
+    def marker_times(self) -> dict[str, int]:
+        """When each marker was written, in nanoseconds, by the name of its shard."""
+        times = {}
+        with contextlib.suppress(FileNotFoundError):
+            for entry in os.scandir(os.path.join(self.root, "done")):
+                if entry.name.endswith(".json"):
+                    times[entry.name.removesuffix(".json")] = entry.stat().st_mtime_ns
+        return times
+
+    def note(self, name: str, text: str) -> None:
+        """Leaves word of how far a shard is. Nothing depends on it, so it is not synced."""
+        if "://" in self.dataset:
+            return  # an upload each
+        with open(self._note_file(name), "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def noted(self, name: str) -> str:
+        """What was last noted of a shard; empty where there is no word."""
+        with contextlib.suppress(OSError), open(self._note_file(name), encoding="utf-8") as file:
+            return file.read()
+        return ""
+
+    def forget(self, name: str) -> None:
+        """Takes the note of a shard away."""
+        with contextlib.suppress(OSError):
+            os.unlink(self._note_file(name))
 
     def withdraw(self, name: str) -> None:
         """Takes a marker away before its shard's files are replaced: between the first and the
@@ -176,6 +201,9 @@ class Workspace:
 
     def _plan_file(self, name: str) -> str:
         return os.path.join(self.root, "plan", f"{name}.jsonl")
+
+    def _note_file(self, name: str) -> str:
+        return os.path.join(self.root, "progress", name)
 
     def _done_file(self, name: str) -> str:
         return os.path.join(self.root, "done", f"{name}.json")

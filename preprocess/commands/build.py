@@ -28,19 +28,11 @@ _JSON = flags.DEFINE_bool("json", False, "Print one JSON object.")
 def main(arguments: list[str]) -> None:
     """Runs the build; `arguments` are Beam's."""
     from preprocess.build import build
+    from preprocess.summary import in_words
 
     request = shared.build_request(arguments)
     summary = build(request)
     if _JSON.value:
         print_json(summary)
         return
-    rejected = summary["rejected"]
-    print(
-        f"{summary['pictures']} pictures x {summary['variants']} variants, "
-        f"{summary['triplets']} triplets in {summary['seconds']:.1f} s; "
-        f"{summary['shards_written']} shards written, {summary['shards_reused']} reused"
-    )
-    if rejected["count"]:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in rejected["by_reason"].items())
-        print(f"refused {rejected['count']}: {reasons} (see {request.output}/rejected.jsonl)")
-    print(f"digest {summary['digest']}\n{request.output}")
+    print("\n".join(in_words(summary, request.output)))
