@@ -275,7 +275,7 @@ def _run_shards(
         f"{sum(len(shard.lines) for shard in todo)} pictures, {variants} variants"
     )
     watch = progress.Watch(workspace, {shard.name: kept.get(shard.name) for shard in todo})
-    with progress.bar(watch, sum(len(shard.lines) for shard in todo)):
+    with progress.bar(watch, sum(len(shard.lines) for shard in todo), variants):
         _pipeline().run(
             workspace.dataset,
             image_shards=[s.name for s in todo],

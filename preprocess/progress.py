@@ -20,6 +20,7 @@ from preprocess.workspace import ShardReport, Workspace
 
 NOTE_SECONDS = 0.5  # how often a worker notes how far it is
 POLL_SECONDS = 0.3  # how often the bar looks
+REMOTE_POLL_SECONDS = 5.0  # the same on object storage, where looking is a request
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +95,7 @@ class Watch:
         self._open = dict(before)
         self._marked_before = workspace.marker_times()
         self._finished = Tally()
+        self.local = workspace.local
 
     def look(self) -> Tally:
         """What was done up to now."""
@@ -116,24 +118,28 @@ class Watch:
 
 
 @contextlib.contextmanager
-def bar(watch: Watch, pictures: int) -> Iterator[None]:
-    """Shows a bar over `pictures` while the body runs; quiet where stderr is no terminal."""
+def bar(watch: Watch, pictures: int, variants: int) -> Iterator[None]:
+    """Shows a bar over `variants` of `pictures` while the body runs; quiet where stderr is no
+    terminal.
+    """
     done = threading.Event()
     started = time.monotonic()
-    with tqdm(total=pictures, unit=" pictures", disable=None) as shown:
+    with tqdm(total=variants, unit=" variants", disable=None) as shown:
 
         def update() -> None:
             tally = watch.look()
             rates = tally.per_second(max(time.monotonic() - started, 1e-9))
             shown.set_postfix_str(
-                f"{rates['variants_per_second']:.0f} variants/s, "
+                f"{rates['pictures_per_second']:.1f} pictures/s, "
                 f"{rates['megabytes_per_second']:.1f} MB/s, {tally.refused} refused",
                 refresh=False,
             )
-            shown.update(max(tally.pictures + tally.refused - shown.n, 0))
+            # A refused picture is done with too, with as many variants as others have.
+            passed_over = round(tally.refused * variants / pictures)
+            shown.update(min(tally.variants + passed_over, variants) - shown.n)
 
         def run() -> None:
-            while not done.wait(POLL_SECONDS):
+            while not done.wait(POLL_SECONDS if watch.local else REMOTE_POLL_SECONDS):
                 update()
 
         if shown.disable or not pictures:

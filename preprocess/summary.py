@@ -83,7 +83,9 @@ def in_words(summary: Mapping[str, Any], output: str) -> Iterator[str]:
         reasons = ", ".join(f"{count} {reason}" for reason, count in rejected["by_reason"].items())
         yield f"refused {rejected['count']}: {reasons} (see {output}/rejected.jsonl)"
     if summary["seconds_by_stage"]:
+        yield "\nwhere the workers' time went"
         yield stages.table(summary["seconds_by_stage"], summary["seconds_by_operation"])
+        yield ""
     yield f"digest {summary['digest']}\n{output}"
 
 

@@ -73,6 +73,7 @@ class Workspace:
     def __init__(self, dataset: str) -> None:
         self.dataset = dataset
         self.root = os.path.join(dataset, FOLDER)
+        self.local = "://" not in dataset
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -154,21 +155,23 @@ class Workspace:
 
     def note(self, name: str, text: str) -> None:
         """Leaves word of how far a shard is. Nothing depends on it, so it is not synced."""
-        if "://" in self.dataset:
+        if not self.local:
             return  # an upload each
         with open(self._note_file(name), "w", encoding="utf-8") as file:
             file.write(text)
 
     def noted(self, name: str) -> str:
         """What was last noted of a shard; empty where there is no word."""
-        with contextlib.suppress(OSError), open(self._note_file(name), encoding="utf-8") as file:
-            return file.read()
+        if self.local:
+            with contextlib.suppress(OSError), open(self._note_file(name), encoding="utf-8") as f:
+                return f.read()
         return ""
 
     def forget(self, name: str) -> None:
         """Takes the note of a shard away."""
-        with contextlib.suppress(OSError):
-            os.unlink(self._note_file(name))
+        if self.local:
+            with contextlib.suppress(OSError):
+                os.unlink(self._note_file(name))
 
     def withdraw(self, name: str) -> None:
         """Takes a marker away before its shard's files are replaced: between the first and the
