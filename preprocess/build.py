@@ -24,7 +24,7 @@ from preprocess.augment import Recipe, load_recipe
 from preprocess.cli import say
 from preprocess.errors import ConfigError, DataError, OutputError, UsageError
 from preprocess.plan import DRAWING_OPTIONS, Options, Plan, make_plan
-from preprocess.publish import make_manifest, publish, write_rejections
+from preprocess.publish import make_manifest, publish, remove_torn, write_rejections
 from preprocess.reading import read_index
 from preprocess.refusals import Rejection
 from preprocess.sources import read_source
@@ -83,6 +83,7 @@ def build(request: BuildRequest) -> dict[str, Any]:
             # A manifest must not speak of shards that are about to change.
             workspace.withdraw_manifest()
         workspace.keep_only(kept)
+        remove_torn(request.output)
         whole = reuse.complete(kept, plan)
         begun = time.monotonic()
         if not whole:
@@ -282,6 +283,7 @@ def _run_shards(
             triplet_shards=[s.name for s in plan.shards if s.kind == df.TRIPLETS],
             refused=sorted({key for report in done for key in report.refused_keys}),
             workers=request.workers or len(os.sched_getaffinity(0)),
+            variants=plan.options.variants,
             variants_to_write=variants,
             beam_arguments=request.beam_arguments,
         )

@@ -30,6 +30,12 @@ class OutputError(UserError):
     exit_code = os.EX_IOERR
 
 
+class LostWorker(UserError):
+    """A worker process that ended on its own: the same command goes on (75)."""
+
+    exit_code = os.EX_TEMPFAIL
+
+
 class ConfigError(UserError):
     """A recipe or configuration with an unknown key or a bad value (78)."""
 

@@ -17,7 +17,7 @@ import io
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
@@ -25,11 +25,14 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
-from preprocess.errors import UsageError
+from preprocess.errors import LostWorker, UsageError
+from preprocess.limits import allow_open_files, threads_for
 from preprocess.progress import Tally
+from preprocess.stopping import LOST_WORKER, end_when_a_worker_is_lost
 
 # Worker processes cost seconds to start; below so many variants threads are done sooner.
 PROCESSES_FROM_VARIANTS = 30_000
+LOST_CONNECTION = "Channel closed prematurely."  # Beam, of a worker process that is gone
 
 
 class BuildImages(beam.DoFn):
@@ -47,6 +50,7 @@ class BuildImages(beam.DoFn):
         import cv2
 
         cv2.setNumThreads(0)
+        allow_open_files()
 
     def process(self, name: str) -> Iterable[int]:
         """Builds one shard."""
@@ -78,6 +82,7 @@ def run(
     triplet_shards: Sequence[str],
     refused: Sequence[int],
     workers: int,
+    variants: int,
     variants_to_write: int,
     beam_arguments: Sequence[str],
 ) -> None:
@@ -89,6 +94,7 @@ def run(
       triplet_shards: names of triplet shards to build after them.
       refused: keys refused in picture shards that are not built again.
       workers: processes or threads of a local run.
+      variants: of each picture, and so files open for each worker.
       variants_to_write: how much work there is, to choose between the two.
       beam_arguments: options for Beam; a `--runner` among them replaces the local one.
     """
@@ -96,12 +102,14 @@ def run(
         runner, options = None, PipelineOptions(list(beam_arguments))
     else:
         # The user's come last, so they win.
-        ours = _local_arguments(workers, variants_to_write)
+        ours = _local_arguments(workers, variants, variants_to_write)
         options = PipelineOptions([*ours, *beam_arguments])
         runner = _local_runner(options)
     # Beam's workers print every exception before they pass it on; here it is raised, once.
     with (
         contextlib.redirect_stderr(io.StringIO()),
+        _lost_workers_explained(),
+        end_when_a_worker_is_lost(),
         beam.Pipeline(runner=runner, options=options) as pipeline,
     ):
         found = (
@@ -153,12 +161,25 @@ def _local_runner(options: PipelineOptions) -> FnApiRunner:
     here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     paths = [here, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
-    command = f"exec {shlex.quote(sys.executable)} -m preprocess.worker"
+    command = f"exec {shlex.quote(sys.executable)} -m preprocess.worker --end_with_parent"
     return FnApiRunner(default_environment=SubprocessSDKEnvironment.from_command_string(command))
 
 
-def _local_arguments(workers: int, variants: int) -> list[str]:
+def _local_arguments(workers: int, variants: int, variants_to_write: int) -> list[str]:
+    mode = "multi_processing"
+    if variants_to_write < PROCESSES_FROM_VARIANTS:
+        mode = "multi_threading"
+        workers = threads_for(workers, variants, allow_open_files())
     if workers == 1:
         return ["--direct_running_mode=in_memory"]
-    mode = "multi_processing" if variants >= PROCESSES_FROM_VARIANTS else "multi_threading"
     return [f"--direct_running_mode={mode}", f"--direct_num_workers={workers}"]
+
+
+@contextlib.contextmanager
+def _lost_workers_explained() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if str(error) != LOST_CONNECTION:
+            raise
+        raise LostWorker(LOST_WORKER) from None

@@ -11,7 +11,7 @@ from preprocess import dataset_format as df
 from preprocess.errors import ConfigError, DataError
 from preprocess.plan import Plan
 from preprocess.refusals import Rejection
-from preprocess.tfrecord import write_text
+from preprocess.tfrecord import sync_folders, write_text
 from preprocess.versions import library_versions
 from preprocess.workspace import FOLDER, ShardReport
 
@@ -114,10 +114,19 @@ def publish(output: str, manifest: df.Manifest, recipe: str) -> None:
         else:
             _unlink(os.path.join(output, name))
     write_text(os.path.join(output, df.MANIFEST_FILE), manifest.to_json())
+    sync_folders([output])
+
+
+def remove_torn(output: str) -> None:
+    """Removes what killed builds were writing: a full disk would stay full of it."""
+    for folder, _, files in os.walk(output):
+        for name in files:
+            if ".tmp-" in name:
+                _unlink(os.path.join(folder, name))
 
 
 def _remove_leftovers(output: str, manifest: df.Manifest) -> None:
-    """Shards of an earlier plan, such as another number of shards, and torn temporary files."""
+    """Shards of an earlier plan, such as another number of shards."""
     named = {shard.file for shard in all_shards(manifest)}
     keep = named | {df.index_file(file) for file in named}
     for folder, _, files in os.walk(output, topdown=False):
@@ -125,8 +134,7 @@ def _remove_leftovers(output: str, manifest: df.Manifest) -> None:
             continue
         for name in files:
             relative = os.path.relpath(os.path.join(folder, name), output).replace(os.sep, "/")
-            ours = name.endswith((".tfrecord", ".index")) or ".tmp-" in name
-            if ours and relative not in keep:
+            if name.endswith((".tfrecord", ".index")) and relative not in keep:
                 os.unlink(os.path.join(folder, name))
         with contextlib.suppress(OSError):  # not empty
             os.rmdir(folder)

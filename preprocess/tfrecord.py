@@ -12,7 +12,7 @@ import hashlib
 import os
 import secrets
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import BinaryIO
 
@@ -146,6 +146,18 @@ def write_text(path: str, text: str) -> None:
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
+
+
+def sync_folders(folders: Iterable[str]) -> None:
+    """Waits until the disk knows the names in these folders: a rename that is not synced may be
+    undone by a power cut, while a later one in another folder is not.
+    """
+    for folder in folders:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _example_class() -> type:

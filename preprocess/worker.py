@@ -7,8 +7,11 @@ import os
 import sys
 
 from preprocess import quiet
+from preprocess.stopping import end_with_parent
 
 if __name__ == "__main__":
+    if "--end_with_parent" in sys.argv:
+        end_with_parent()
     quiet.hush()
     from apache_beam.runners.worker import sdk_worker_main
 

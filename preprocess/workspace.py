@@ -17,14 +17,14 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from preprocess.dataset_format import IMAGES, MANIFEST_FILE, Shard, index_file
 from preprocess.errors import UsageError
 from preprocess.plan import Options, Plan, ShardPlan
 from preprocess.refusals import Rejection
-from preprocess.tfrecord import write_text
+from preprocess.tfrecord import sync_folders, write_text
 
 FOLDER = ".build"
 
@@ -141,7 +141,16 @@ class Workspace:
             return None
 
     def commit(self, name: str, report: ShardReport) -> None:
-        """Marks a shard as finished; its files are whole and synced before."""
+        """Marks a shard as finished; its files are whole and synced before. Their names are
+        synced here, so that a marker that outlived a power cut never speaks of files that did not.
+        """
+        folders = {self.dataset}
+        for shard in report.shards:
+            folder = os.path.dirname(shard.file)
+            while folder:
+                folders.add(os.path.join(self.dataset, folder))
+                folder = os.path.dirname(folder)
+        self._sync(folders)
         write_text(self._done_file(name), report.to_json())
 
     def marker_times(self) -> dict[str, int]:
@@ -179,6 +188,7 @@ class Workspace:
         """
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._done_file(name))
+            self._sync([os.path.join(self.root, "done")])
 
     def keep_only(self, kept: Mapping[str, ShardReport]) -> None:
         """Withdraws every other marker, those of an earlier plan's shards among them, and lets
@@ -188,6 +198,7 @@ class Workspace:
         for marker in self._markers():
             if marker not in keep:
                 os.unlink(os.path.join(self.root, "done", marker))
+        self._sync([os.path.join(self.root, "done")])
         for name, report in kept.items():
             if report != self.report(name):
                 self.commit(name, report)
@@ -196,6 +207,11 @@ class Workspace:
         """Takes an earlier manifest away: readers refuse the directory from here on."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(self.dataset, MANIFEST_FILE))
+            self._sync([self.dataset])
+
+    def _sync(self, folders: Iterable[str]) -> None:
+        if self.local:
+            sync_folders(folders)
 
     def _markers(self) -> list[str]:
         with contextlib.suppress(FileNotFoundError):
