@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from preprocess.limits import OTHER_FILES, allow_open_files, threads_for
+from tests.benchmarks.build_runs import family
 from tests.preprocess import made
 
 PROCESSES = ("--", "--direct_running_mode=multi_processing", "--direct_num_workers=2")
@@ -39,19 +40,6 @@ def wait_for(what: Callable[[], object], build: subprocess.Popen[str]) -> None:
         assert build.poll() is None, build.communicate()[1]
         assert time.monotonic() < until
         time.sleep(0.01)
-
-
-def children(pid: int) -> list[int]:
-    """Processes whose parent is `pid`."""
-    found = []
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = status.read_text().rsplit(")", 1)[1].split()
-        except OSError:  # ended meanwhile
-            continue
-        if int(fields[1]) == pid and fields[0] != "Z":
-            found.append(int(status.parent.name))
-    return found
 
 
 def alive(pids: list[int]) -> list[int]:
@@ -90,7 +78,7 @@ def started(flags: list[str], tmp_path: Path) -> Iterator[Callable[..., subproce
 )
 def test_it_ends_at_once_and_no_worker_stays(started, tmp_path, arguments, number, code):
     build = started(*arguments)
-    workers = children(build.pid)
+    workers = family(build.pid)[1:]
     assert len(workers) == (2 if arguments == PROCESSES else 0)
     told = time.monotonic()
     build.send_signal(number)
@@ -110,7 +98,7 @@ def test_it_ends_at_once_and_no_worker_stays(started, tmp_path, arguments, numbe
 @pytest.mark.slow
 def test_a_worker_that_is_killed_ends_the_build_with_75(started):
     build = started(*PROCESSES)
-    os.kill(children(build.pid)[0], signal.SIGKILL)
+    os.kill(family(build.pid)[1], signal.SIGKILL)
     said = build.communicate(timeout=DEADLINE)[1]
     assert build.returncode == os.EX_TEMPFAIL
     assert "a worker process ended on its own" in said.splitlines()[-1]
