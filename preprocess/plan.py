@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from preprocess.dataset_format import image_key, shard_of
 from preprocess.errors import DataError
@@ -246,8 +245,7 @@ def _triplet_shards(split: str, triplets: list[Triplet]) -> Iterable[ShardPlan]:
 
 def _line(entry: PictureEntry | TripletEntry) -> str:
     # ASCII: a line separator in some id must not become a line of the file.
-    values: dict[str, Any] = {f.name: getattr(entry, f.name) for f in dataclasses.fields(entry)}
-    return json.dumps(values)
+    return json.dumps(vars(entry))
 
 
 def _sha256(text: str) -> str:
