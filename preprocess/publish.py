@@ -11,6 +11,7 @@ from preprocess import dataset_format as df
 from preprocess.errors import DataError
 from preprocess.plan import Plan
 from preprocess.refusals import Rejection
+from preprocess.tfds_metadata import FILES, metadata_files
 from preprocess.tfrecord import write_text
 from preprocess.versions import library_versions
 from preprocess.workspace import FOLDER, ShardReport
@@ -22,8 +23,11 @@ def all_shards(manifest: df.Manifest) -> list[df.Shard]:
 
 
 def withdraw(output: str) -> None:
-    """Takes an earlier manifest away: readers refuse the directory from here on."""
-    _unlink(os.path.join(output, df.MANIFEST_FILE))
+    """Takes an earlier manifest away: readers refuse the directory from here on, and those of
+    tensorflow-datasets, which know no manifest, too.
+    """
+    for name in (df.MANIFEST_FILE, *FILES):
+        _unlink(os.path.join(output, name))
 
 
 def write_rejections(output: str, rejections: Sequence[Rejection]) -> None:
@@ -96,11 +100,13 @@ def publish(output: str, manifest: df.Manifest, recipe: str) -> None:
         raise DataError("every training picture was refused; see rejected.jsonl")
     _remove_leftovers(output, manifest)
     labels = "".join(f"{name}\n" for name in manifest.classes)
-    for name, text in ((df.RECIPE_FILE, recipe), (df.LABELS_FILE, labels)):
-        if text:
-            write_text(os.path.join(output, name), text)
+    beside = {df.RECIPE_FILE: recipe, df.LABELS_FILE: labels, **metadata_files(manifest)}
+    for name in (df.RECIPE_FILE, df.LABELS_FILE, *FILES):
+        path = os.path.join(output, name)
+        if text := beside.get(name):
+            write_text(path, text)
         else:
-            _unlink(os.path.join(output, name))
+            _unlink(path)
     write_text(os.path.join(output, df.MANIFEST_FILE), manifest.to_json())
 
 
