@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from preprocess import dataset_format as df
+from preprocess.augment import Recipe
 from preprocess.errors import DataError
 from preprocess.plan import Plan
 from preprocess.refusals import Rejection
@@ -37,7 +38,10 @@ def write_rejections(output: str, rejections: Sequence[Rejection]) -> None:
 
 
 def make_manifest(
-    plan: Plan, reports: Sequence[ShardReport], rejections: Sequence[Rejection], recipe: str
+    plan: Plan,
+    reports: Sequence[ShardReport],
+    rejections: Sequence[Rejection],
+    recipe: Recipe | None,
 ) -> df.Manifest:
     """The manifest of a dataset whose shards are all built.
 
@@ -45,7 +49,7 @@ def make_manifest(
       plan: what was to be built.
       reports: what came of each shard, in the plan's order.
       rejections: every refused input.
-      recipe: the recipe's digest, "" where there is one variant.
+      recipe: None where there is one variant.
     """
     options = plan.options
     splits: dict[str, df.Split] = {}
@@ -68,10 +72,10 @@ def make_manifest(
         task=options.task,
         fingerprint=plan.fingerprint(),
         digest=df.digest([(s.file, s.sha256) for r in reports for s in r.shards]),
-        versions=library_versions(),
+        versions=library_versions(recipe.libraries if recipe else ()),
         seed=options.seed,
         variants=options.variants,
-        recipe=recipe,
+        recipe=recipe.digest if recipe else "",
         image=df.ImageFormat(
             encoding=options.encoding,
             quality=options.quality,
