@@ -254,7 +254,6 @@ def test_a_side_that_only_the_third_picture_shows_to_vary_is_no_common_side(tmp_
     assert (image.height, image.width, image.channels) == (None, None, None)
 
 
-
 def test_idx_pictures_are_stored_without_loss(tmp_path):
     digits = np.random.default_rng(0).integers(0, 256, (3, 8, 8), dtype=np.uint8)
     (tmp_path / "in").mkdir()
