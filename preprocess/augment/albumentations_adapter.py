@@ -150,8 +150,8 @@ def _run(image: Image, numbers: Numbers) -> dict[str, Any]:
     if made.dtype != np.uint8 or made.shape != image.shape:
         raise ConfigError(
             f"the {PACKAGE} pipeline makes {made.dtype}{list(made.shape)} of "
-            f"uint8{list(image.shape)}; shape and type must stay: take out what resizes, crops to "
-            "a size or normalises (build has --image_size)"
+            f"uint8{list(image.shape)}; shape and type must stay: take out what resizes, crops or "
+            "normalises; quarter turns need square pictures (--image_size)"
         )
     result["image"] = np.ascontiguousarray(made)
     return result
