@@ -12,7 +12,9 @@ import dataclasses
 import errno
 import json
 import os
+import re
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
@@ -27,6 +29,7 @@ from preprocess.plan import DRAWING_OPTIONS, Options, Plan, make_plan
 from preprocess.publish import make_manifest, publish, remove_torn, write_rejections
 from preprocess.reading import read_index
 from preprocess.refusals import Rejection
+from preprocess.rehearsal import rehearse
 from preprocess.sources import read_source
 from preprocess.sources.rows import Request, Source
 from preprocess.summary import summarise
@@ -75,9 +78,10 @@ def build(request: BuildRequest) -> dict[str, Any]:
             say(f"warning: {warning}")
         _check_budget(source.rejections, source.counted, request)
         plan = make_plan(source, options)
-        kept = reuse.still_good(workspace, plan, request.overwrite)
+        kept = reuse.still_good(workspace, plan, recipe, request.overwrite)
         before = _manifest(request.output)
         _check_same_pictures(request, plan, before, kept)
+        rehearse(recipe, plan)
         workspace.write_plan(plan)
         if not reuse.stands(before, kept):
             # A manifest must not speak of shards that are about to change.
@@ -97,7 +101,7 @@ def build(request: BuildRequest) -> dict[str, Any]:
             manifest = before
         else:
             write_rejections(request.output, rejections)
-            manifest = make_manifest(plan, reports, rejections, recipe.digest if recipe else "")
+            manifest = make_manifest(plan, reports, rejections, recipe)
             publish(request.output, manifest, recipe.yaml if recipe else "")
         seconds = time.monotonic() - started
         return summarise(manifest, plan, reports, kept, seconds, building)
@@ -114,7 +118,9 @@ def plan_build(request: BuildRequest) -> tuple[Source, Plan]:
 def _recipe(request: BuildRequest) -> Recipe | None:
     if request.variants == 1:
         return None
-    return load_recipe(request.recipe or ("faces" if request.kind == "fec" else "photos"))
+    recipe = load_recipe(request.recipe or ("faces" if request.kind == "fec" else "photos"))
+    recipe.check()
+    return recipe
 
 
 def _options(request: BuildRequest, task: str, recipe: str) -> Options:
@@ -276,7 +282,8 @@ def _run_shards(
         f"{sum(len(shard.lines) for shard in todo)} pictures, {variants} variants"
     )
     watch = progress.Watch(workspace, {shard.name: kept.get(shard.name) for shard in todo})
-    with progress.bar(watch, sum(len(shard.lines) for shard in todo), variants):
+    pictures = sum(len(shard.lines) for shard in todo)
+    with progress.bar(watch, pictures, variants), _recipe_blamed():
         _pipeline().run(
             workspace.dataset,
             image_shards=[s.name for s in todo],
@@ -310,6 +317,19 @@ def _full_disk_explained(output: str) -> Iterator[None]:
                     f"{os.strerror(code).lower()}: '{output}'; make room and run the same "
                     "command: finished shards are kept"
                 ) from None
+        raise
+
+
+@contextlib.contextmanager
+def _recipe_blamed() -> Iterator[None]:
+    """A recipe that a worker cannot apply: Beam adds to what it raised, or passes on its text."""
+    try:
+        yield
+    except Exception as error:
+        text = "".join(traceback.format_exception_only(error))
+        found = re.search(r"preprocess\.errors\.ConfigError: (.*?)(?: \[while running|\n)", text)
+        if found:
+            raise ConfigError(found[1]) from None
         raise
 
 

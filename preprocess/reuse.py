@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Container, Mapping, Sequence
 
+from preprocess.augment import Recipe
 from preprocess.dataset_format import IMAGES, TRIPLETS, Manifest
 from preprocess.errors import ConfigError
 from preprocess.plan import Options, Plan, ShardPlan, TripletEntry
@@ -26,7 +27,9 @@ def variants_kept(report: ShardReport | None, plan: ShardPlan, options: Options)
     return min(len(report.shards), plan.variants if drawn_alike else 1)
 
 
-def still_good(workspace: Workspace, plan: Plan, overwrite: bool) -> dict[str, ShardReport]:
+def still_good(
+    workspace: Workspace, plan: Plan, recipe: Recipe | None, overwrite: bool
+) -> dict[str, ShardReport]:
     """What is kept, by the name of the shard: the marker of the variants that are.
 
     A triplet shard's fingerprint is known only when all pictures are done; until then its
@@ -43,14 +46,15 @@ def still_good(workspace: Workspace, plan: Plan, overwrite: bool) -> dict[str, S
         variants = variants_kept(report, shard, plan.options)
         if report is not None and variants:
             kept[shard.name] = report.first(variants)
-    others = {name for name, r in kept.items() if r.libraries != deciding_versions()}
+    here = deciding_versions(recipe.libraries if recipe else ())
+    others = {name for name, report in kept.items() if _differences(report, here)}
     if others and overwrite:
         kept = {name: report for name, report in kept.items() if name not in others}
     elif others and not _all_there(kept, images):
-        report = kept[min(others)]
+        differences = ", ".join(_differences(kept[min(others)], here))
         raise ConfigError(
-            f"'{workspace.dataset}' was begun with {_difference(report)}; install that, give "
-            "another --output, or --overwrite to build all of it again"
+            f"'{workspace.dataset}' was begun with {differences}; install that, give another "
+            "--output, or --overwrite to build all of it again"
         )
     refused = set(plan.refused_keys).union(*(report.refused_keys for report in kept.values()))
     all_done = _all_there(kept, images)
@@ -97,10 +101,10 @@ def _all_there(kept: Mapping[str, ShardReport], shards: Sequence[ShardPlan]) -> 
     return all(s.name in kept and len(kept[s.name].shards) == s.variants for s in shards)
 
 
-def _difference(report: ShardReport) -> str:
-    ours = deciding_versions()
-    return ", ".join(
-        f"{name} {version} (here {ours.get(name, 'none')})"
+def _differences(report: ShardReport, here: Mapping[str, str]) -> list[str]:
+    # What a recipe of the past needed, and this one does not, is of no matter.
+    return [
+        f"{name} {version} (here {here[name]})"
         for name, version in report.libraries.items()
-        if ours.get(name) != version
-    )
+        if here.get(name, version) != version
+    ]

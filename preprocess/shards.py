@@ -93,7 +93,7 @@ def _write_variants(
             for writer, (record, shape) in zip(writers, records, strict=True):
                 size += writer.write(entry.key, record)
                 watch.lap(stages.WRITE)
-                if len(shapes) < 2:
+                if _is_news(shape, shapes):
                     shapes.add(shape)
             tell(Tally(pictures=1, variants=len(writers), bytes=size))
         watch.lap(stages.WRITE)
@@ -103,7 +103,7 @@ def _write_variants(
     return ShardReport(
         fingerprint=plan.fingerprint(options),
         drawing=options.drawing if plan.variants > 1 else "",
-        libraries=dict(deciding_versions()),
+        libraries=deciding_versions(recipe.libraries if recipe and plan.variants > 1 else ()),
         shards=tuple(
             df.Shard(file, df.IMAGES, variant, len(w.entries), w.bytes, w.sha256)
             for file, variant, w in zip(files, variants, writers, strict=True)
@@ -248,10 +248,23 @@ def augmented(
     rng = variant_generator(seed, recipe.digest, image_id, variant)
     drawn = recipe.draw(rng, height, width)
     watch.lap(stages.DRAW)
+    colour = recipe.apply(as_rgb(image), drawn, watch)
     if channels == 3:
-        return recipe.apply(image, drawn, watch)
-    colour = recipe.apply(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), drawn, watch)
+        return colour
     return np.asarray(cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY))[:, :, np.newaxis]
+
+
+def as_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture uint8[H,W,1 or 3] as uint8[H,W,3]."""
+    return image if image.shape[2] == 3 else np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB))
+
+
+def _is_news(shape: tuple[int, int, int], shapes: set[tuple[int, int, int]]) -> bool:
+    """Whether it is the first to show that heights, widths or channels differ."""
+    return any(
+        shape[axis] not in known and len(known) < 2
+        for axis, known in enumerate([{s[axis] for s in shapes} for axis in range(3)])
+    )
 
 
 def _require_options(workspace: Workspace) -> Options:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable
 from importlib import metadata
 
 # What decodes, draws and encodes: another version of these may give other bytes.
@@ -12,15 +11,14 @@ _DECIDING = ("numpy", "opencv-python-headless", "pillow")
 _PACKAGES = ("apache-beam", *_DECIDING)
 
 
-def library_versions() -> dict[str, str]:
-    """Package name -> version, with Python's own."""
-    return {
-        "python": platform.python_version(),
-        **{package: metadata.version(package) for package in _PACKAGES},
-    }
+def library_versions(more: Iterable[str] = ()) -> dict[str, str]:
+    """Package name -> version, with Python's own and that of `more` packages."""
+    versions = {"python": platform.python_version()}
+    for package in (*_PACKAGES, *more):
+        versions[package] = metadata.version(package)
+    return versions
 
 
-@functools.cache
-def deciding_versions() -> Mapping[str, str]:
-    """The same of those alone that decide the bytes of a picture shard."""
-    return {package: metadata.version(package) for package in _DECIDING}
+def deciding_versions(more: Iterable[str] = ()) -> dict[str, str]:
+    """The same of those alone that decide the bytes of a picture shard, and of `more`."""
+    return {package: metadata.version(package) for package in (*_DECIDING, *more)}

@@ -24,6 +24,7 @@ from preprocess.dataset_format import IMAGES, MANIFEST_FILE, Shard, index_file
 from preprocess.errors import UsageError
 from preprocess.plan import Options, Plan, ShardPlan
 from preprocess.refusals import Rejection
+from preprocess.tfds_metadata import FILES
 from preprocess.tfrecord import sync_folders, write_text
 
 FOLDER = ".build"
@@ -41,7 +42,7 @@ class ShardReport:
     shards: tuple[Shard, ...]
     rejections: tuple[Rejection, ...]
     refused_keys: tuple[int, ...]
-    shapes: tuple[tuple[int, int, int], ...]  # distinct (H, W, C), two at the most
+    shapes: tuple[tuple[int, int, int], ...]  # (H, W, C), enough to know which of them vary
     inputs: int
     seconds: dict[str, float]  # what was last built of it, by stage and operation: stages.py
 
@@ -204,10 +205,13 @@ class Workspace:
                 self.commit(name, report)
 
     def withdraw_manifest(self) -> None:
-        """Takes an earlier manifest away: readers refuse the directory from here on."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(os.path.join(self.dataset, MANIFEST_FILE))
-            self._sync([self.dataset])
+        """Takes an earlier manifest away: readers refuse the directory from here on, and those of
+        tensorflow-datasets, which know no manifest, too.
+        """
+        for name in (MANIFEST_FILE, *FILES):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(self.dataset, name))
+                self._sync([self.dataset])
 
     def _sync(self, folders: Iterable[str]) -> None:
         if self.local:
