@@ -88,13 +88,14 @@ def _write_variants(
                 )
                 tell(Tally(refused=1))
                 continue
-            size = 0
+            before = sum(writer.bytes for writer in writers)
             records = image_records(entry, data, decoded, variants, options, recipe, watch)
             for writer, (record, shape) in zip(writers, records, strict=True):
-                size += writer.write(entry.key, record)
+                writer.write(entry.key, record)
                 watch.lap(stages.WRITE)
                 if _is_news(shape, shapes):
                     shapes.add(shape)
+            size = sum(writer.bytes for writer in writers) - before
             tell(Tally(pictures=1, variants=len(writers), bytes=size))
         watch.lap(stages.WRITE)
     for file, writer in zip(files, writers, strict=True):

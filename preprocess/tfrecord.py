@@ -92,14 +92,13 @@ class RecordWriter:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         self._file: BinaryIO = open(self._temporary, "wb")  # noqa: SIM115 - closed in __exit__
 
-    def write(self, key: int, payload: bytes) -> int:
-        """Appends a record and returns the bytes it takes; `key` goes to the index."""
+    def write(self, key: int, payload: bytes) -> None:
+        """Appends a record; `key` goes to the index."""
         record = frame(payload)
         self._file.write(record)
         self._sha256.update(record)
         self.entries.append(IndexEntry(key, self.bytes, len(record)))
         self.bytes += len(record)
-        return len(record)
 
     @property
     def sha256(self) -> str:
