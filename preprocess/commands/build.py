@@ -9,7 +9,8 @@ r"""Turns a table or folders of pictures into a dataset directory of TFRecord sh
 --source=csv      path,label[,split]
 --source=idx      MNIST's four idx files, plain or gzipped
 
-Started again after it was stopped, it goes on where it stopped. What it refuses is listed
+Started again after it was stopped, it goes on where it stopped; with more --variants it adds them
+and leaves the files that are there alone. TERM ends it at once with 75. What it refuses is listed
 with the reason in DATASET/rejected.jsonl; beyond --max_bad_fraction it ends with 65 and the
 dataset stays unreadable. Options for Apache Beam follow `--`.
 """

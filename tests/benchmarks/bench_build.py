@@ -23,6 +23,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from tests.benchmarks.build_runs import (
     committed,
     face_set,
     linked_set,
+    markers,
     plain_build,
     run,
     start,
@@ -119,17 +121,22 @@ def kill(
     common += ["--shards=24", f"--workers={WORKERS}"]
     whole = run("build", *common, f"--output={folder}/whole", "--json")
     start_seconds = whole.seconds - whole.answer["building_seconds"]
-    # On average, all the kills together leave time for most of the work.
-    at_work = whole.answer["building_seconds"] / kills
+    shards = len(markers(folder / "whole"))
+    shard_seconds = whole.answer["building_seconds"] * WORKERS / shards
     output = folder / "killed"
     finished: dict[str, COMMITTED] = {}
     rewritten: set[str] = set()
     moments, killed = [], 0
     while killed < kills:
+        # So many shards more, and then somewhere in the next: half are left for later kills.
+        more = chance.randint(0, shards // kills)
+        wanted = len(markers(output)) + more
         build = start("build", *common, f"--output={output}")
+        while more and build.poll() is None and len(markers(output)) < wanted:
+            time.sleep(0.01)
         try:
-            build.wait(start_seconds + chance.uniform(0, 2 * at_work))
-            break  # it was faster than the kills; the bar below says so
+            build.wait(chance.uniform(0, 2 * shard_seconds if more else start_seconds))
+            break  # it was faster than the kills, and the report says so
         except subprocess.TimeoutExpired:
             build.kill()
             build.wait()

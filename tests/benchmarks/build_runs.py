@@ -122,17 +122,22 @@ def working_seconds(dataset: Path) -> float:
     when its shard's seconds, of which it tells, are over.
     """
     begun, over = [], []
-    for marker in (dataset / FOLDER / "done").iterdir():
+    for marker in markers(dataset):
         ended = marker.stat().st_mtime
         begun.append(ended - sum(json.loads(marker.read_text())["seconds"].values()))
         over.append(ended)
     return max(over) - min(begun)
 
 
+def markers(dataset: Path) -> list[Path]:
+    """The markers of finished shards."""
+    return sorted((dataset / FOLDER / "done").glob("*.json"))
+
+
 def committed(dataset: Path) -> dict[str, COMMITTED]:
     """State of every shard file that a marker speaks of."""
     states = {}
-    for marker in sorted((dataset / FOLDER / "done").glob("*.json")):
+    for marker in markers(dataset):
         for shard in json.loads(marker.read_text())["shards"]:
             status = (dataset / shard["file"]).stat()
             states[shard["file"]] = (status.st_ino, status.st_mtime_ns)
