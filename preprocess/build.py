@@ -66,7 +66,7 @@ def build(request: BuildRequest) -> dict[str, Any]:
     started = time.monotonic()
     recipe = _recipe(request)
     if request.beam_arguments:
-        _pipeline().check_arguments(request.beam_arguments)
+        _pipeline().check_arguments(request.beam_arguments, request.output)
     workspace = Workspace(request.output)
     _check_output(request)
     with workspace.locked(), _full_disk_explained(request.output):

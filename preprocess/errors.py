@@ -30,6 +30,12 @@ class OutputError(UserError):
     exit_code = os.EX_IOERR
 
 
+class EngineError(UserError):
+    """A cluster that does not answer, or a job that failed there (69)."""
+
+    exit_code = os.EX_UNAVAILABLE
+
+
 class ConfigError(UserError):
     """A recipe or configuration with an unknown key or a bad value (78)."""
 

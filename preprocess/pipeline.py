@@ -22,6 +22,7 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
+from preprocess import engine_setup, engines
 from preprocess.errors import UsageError
 
 # Worker processes cost seconds to start; below so many variants threads are done sooner.
@@ -79,19 +80,23 @@ def run(
       workers: processes or threads of a local run.
       variants_to_write: how much work there is, to choose between the two.
       beam_arguments: options for Beam; a `--runner` among them replaces the local one.
+
+    Raises EngineError where a job on another engine fails.
     """
-    if _names_runner(beam_arguments):
-        runner, options = None, PipelineOptions(list(beam_arguments))
-    else:
-        # The user's come last, so they win.
-        ours = _local_arguments(workers, variants_to_write)
-        options = PipelineOptions([*ours, *beam_arguments])
-        runner = _local_runner(options)
-    # Beam's workers print every exception before they pass it on; here it is raised, once.
-    with (
-        contextlib.redirect_stderr(io.StringIO()),
-        beam.Pipeline(runner=runner, options=options) as pipeline,
-    ):
+    with contextlib.ExitStack() as stack:
+        if engines.engine_of(beam_arguments):
+            arguments = stack.enter_context(engine_setup.engine(beam_arguments, dataset))
+            runner, options = None, PipelineOptions(arguments)
+        elif _names_runner(beam_arguments):
+            runner, options = None, PipelineOptions(list(beam_arguments))
+        else:
+            # The user's come last, so they win.
+            ours = _local_arguments(workers, variants_to_write)
+            options = PipelineOptions([*ours, *beam_arguments])
+            runner = _local_runner(options)
+        # Beam's workers print every exception before they pass it on; here it is raised, once.
+        stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
+        pipeline = stack.enter_context(beam.Pipeline(runner=runner, options=options))
         found = (
             pipeline
             | "PictureShards" >> beam.Create(image_shards)
@@ -108,8 +113,9 @@ def run(
         )
 
 
-def check_arguments(arguments: Sequence[str]) -> None:
-    """Raises UsageError for an option that Beam does not know or a value that it refuses.
+def check_arguments(arguments: Sequence[str], output: str) -> None:
+    """Raises UsageError for an option that Beam does not know or a value that it refuses, and
+    EngineError for an engine that does not answer.
 
     Where a runner is named, unknown options are left to it: job servers have their own.
     """
@@ -125,6 +131,7 @@ def check_arguments(arguments: Sequence[str]) -> None:
     if unknown and not _names_runner(arguments):
         names = ", ".join(f"--{name}" for name in unknown)
         raise UsageError(f"after ' -- ', Apache Beam has no option {names}")
+    engine_setup.check(arguments, output)
 
 
 def _names_runner(arguments: Sequence[str]) -> bool:
