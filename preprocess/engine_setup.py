@@ -72,7 +72,8 @@ def check(arguments: Sequence[str], output: str) -> None:
 @contextlib.contextmanager
 def engine(arguments: Sequence[str], output: str) -> Iterator[list[str]]:
     """Beam's arguments with all that the engine needs, to be used inside the context: a failure
-    of the job leaves it as EngineError in words, and whatever ends this process ends the job.
+    of the job leaves it as EngineError in words, and what ends this process, such as Ctrl-C, ends
+    a job on Flink.
     """
     kind = engines.engine_of(arguments)
     where = engines.address(arguments)
@@ -97,11 +98,13 @@ def engine(arguments: Sequence[str], output: str) -> Iterator[list[str]]:
             yield engines.completed(arguments, output, facts)
         except BaseException as error:
             if kind == engines.FLINK and where is not None:
-                cancel_flink_job(*where, job_name)
+                _cancel_flink_job(*where, job_name)
             # What was raised in a worker arrives as text; a full disk has its own words.
             full = "[Errno " in str(error) and "no plan in " not in str(error)
             if isinstance(error, RuntimeError | OSError) and not full:
-                raise EngineError(engines.in_words(str(error))) from error
+                words, passing = engines.in_words(str(error))
+                # Dataflow has tried again by itself.
+                raise EngineError(words, passing and kind != engines.DATAFLOW) from error
             raise
 
 
@@ -118,7 +121,7 @@ def flink_overview(host: str, port: int) -> FlinkOverview:
             "where nothing else was chosen"
         ) from None
     if not found.slots:
-        raise EngineError(f"Flink at {host}:{port} has no TaskManager yet; start one")
+        raise EngineError(f"Flink at {host}:{port} has no TaskManager; start one", passing=True)
     return found
 
 
@@ -151,9 +154,9 @@ def flink_jar(arguments: Sequence[str], overview: FlinkOverview) -> str:
         ) from None
 
 
-def cancel_flink_job(host: str, port: int, name: str) -> None:
-    """Ends the running jobs of this name; a cluster that is gone has none."""
-    with contextlib.suppress(EngineError, OSError, KeyError):
+def _cancel_flink_job(host: str, port: int, name: str) -> None:
+    # Beam's own way asks a path that Flink does not have.
+    with contextlib.suppress(EngineError, OSError, KeyError, TypeError):
         for job in _get(host, port, "/v1/jobs/overview")["jobs"]:
             if job["name"] == name and job["state"] in ("CREATED", "RUNNING", "RESTARTING"):
                 url = f"http://{_in_url(host)}:{port}/v1/jobs/{job['jid']}?mode=cancel"
@@ -184,7 +187,8 @@ def _connect(host: str, port: int) -> None:
 def _unreachable(host: str, port: int, error: OSError) -> EngineError:
     return EngineError(
         f"nothing answers at {host}:{port} ({_reason(error)}); is the cluster up, and is the "
-        "port open to this machine?"
+        "port open to this machine?",
+        passing=True,
     )
 
 

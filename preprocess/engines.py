@@ -35,9 +35,10 @@ from preprocess.errors import UsageError
 
 FLINK, SPARK, DATAFLOW = "flink", "spark", "dataflow"
 WORKER_POOL = "localhost:50000"  # the port that Beam's own images listen on
-# A lost TaskManager is noticed within its heartbeat timeout, 50 s by default, and the machine
-# under it may need a minute to come back.
-RETRIES, RETRY_DELAY_MS = 10, 10_000
+# Seconds before a job that lost a machine is started again for the shards that are left, for the
+# first, second, ... time without a shard in between: longer together than Flink needs to strike a
+# lost TaskManager off (heartbeat.timeout, 50 s by default).
+WAITS = (10, 20, 40)
 WORKER_IDLE_MS = 60_000
 FLINK_INSIDE = ("[local]", "[auto]")  # Flink's own words: inside the job server
 
@@ -152,50 +153,59 @@ def completed(arguments: Sequence[str], output: str, facts: Facts) -> list[str]:
     ]
 
 
-def in_words(failure: str) -> str:
-    """What a failed job means and what to do about it, in a line or two; the cause itself where
-    it is not a known one.
+def in_words(failure: str) -> tuple[str, bool]:
+    """What a failed job means and what to do about it, in a line or two, and whether it may do
+    better when started again: where a machine was lost, or something of the engine's own failed,
+    rather than our code or what the user has to mend.
     """
-    for sign, words in _KNOWN:
+    for sign, words, passing in _KNOWN:
         if re.search(sign, failure):
-            return words
-    causes = re.findall(r"^\s*(?:Caused by: )?([\w.]*(?:Error|Exception)): (.+)$", failure, re.M)
+            return words, passing
+    # Of nested exceptions the innermost, of a Python traceback the last line, stand last.
+    causes = re.findall(r"^\s*(?:Caused by: )?([\w.$]*(?:Error|Exception)): (.+)$", failure, re.M)
     name, said = causes[-1] if causes else ("", failure.strip().split("\n")[0])
-    return f"the job failed: {name.rsplit('.', 1)[-1]}{': ' if name else ''}{said[:300]}"
+    cause = f"{name.rsplit('.', 1)[-1]}: {said}" if name else said
+    return f"the job failed: {cause[:300]}", "Traceback (most recent call last)" not in failure
 
 
+# What stands in a failure, what it means, and whether it passes.
 _KNOWN = (
     (
         r"no plan in ",
         "the workers do not see --output under its path; it must be on a disk that all of them "
         "and this machine share, or on gs://",
-    ),
-    (
-        r"NoResourceAvailableException|slot request.*(?:timeout|timed out)",
-        "the cluster has no free slots; end other jobs, add TaskManagers, or give a smaller "
-        "--parallelism=N after ' -- '",
-    ),
-    (
-        r"Insufficient number of network buffers",
-        "Flink's TaskManagers have too few network buffers to keep what passes between stages; "
-        "raise their taskmanager.memory.network.min (48 MB a slot are enough), or give "
-        "--execution_mode_for_batch=PIPELINED after ' -- '",
+        False,
     ),
     (
         rf"(?s)UNAVAILABLE.*{WORKER_POOL}|{WORKER_POOL}.*(?:refused|UNAVAILABLE)",
         f"no worker pool answers at {WORKER_POOL} beside the TaskManagers; start one there "
         "(python -m apache_beam.runners.worker.worker_pool_main --service_port=50000), or give "
         "another --environment_type",
+        False,
     ),
     (
         r"No module named '?(?:preprocess|cv2|numpy|PIL|yaml|google_crc32c|tqdm)",
-        "the workers lack this package or a library of its; see what a worker image holds in "
-        "preprocess/engines.py",
+        "the workers lack this package or a library of its; preprocess/engines.py says what a "
+        "worker's image holds",
+        False,
     ),
     (
         r"Process died with exit code|Cannot run program",
         "the TaskManagers cannot start worker processes with this machine's Python; is it on a "
         "disk that they share? Else start worker pools and give --environment_type=EXTERNAL",
+        False,
+    ),
+    (
+        r"NoResourceAvailableException|[Ss]lot request.*time",
+        "the cluster has too few free slots; end other jobs, add TaskManagers, or give a smaller "
+        "--parallelism=N after ' -- '",
+        True,
+    ),
+    (
+        r"(?i)(?:lost connection to|closed by remote) task manager|heartbeat of TaskManager|"
+        r"TaskManager .{0,80}(?:is no longer reachable|disconnected)|ExecutorLostFailure",
+        "a machine of the cluster was lost",
+        True,
     ),
 )
 
@@ -214,12 +224,6 @@ def _flink(arguments: Sequence[str], facts: Facts) -> dict[str, str]:
         "sdk_worker_parallelism": str(max(1, facts.slots // max(1, facts.task_managers))),
         # Else the workers end and start again, with seconds of imports, between any two stages.
         "environment_cache_millis": str(WORKER_IDLE_MS),
-        # Without these a lost TaskManager ends the job. Shards that are done are not redone.
-        "number_of_execution_retries": str(RETRIES),
-        "execution_retry_delay": str(RETRY_DELAY_MS),
-        # What passes between stages is names of shards, so writing it down costs nothing; tasks
-        # then take slots as they come free, and fewer slots after a loss still finish the job.
-        "execution_mode_for_batch": "BATCH_FORCED",
         **_environment(arguments, facts),
     }
 

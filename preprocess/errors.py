@@ -31,9 +31,16 @@ class OutputError(UserError):
 
 
 class EngineError(UserError):
-    """A cluster that does not answer, or a job that failed there (69)."""
+    """A cluster that does not answer, or a job that failed there (69).
+
+    `passing` is true where the same job may do better a little later.
+    """
 
     exit_code = os.EX_UNAVAILABLE
+
+    def __init__(self, message: str, passing: bool = False) -> None:
+        super().__init__(message)
+        self.passing = passing
 
 
 class ConfigError(UserError):
