@@ -177,7 +177,7 @@ _KNOWN = (
         False,
     ),
     (
-        rf"(?s)UNAVAILABLE.*{WORKER_POOL}|{WORKER_POOL}.*(?:refused|UNAVAILABLE)",
+        r"(?s)ExternalEnvironmentFactory.*Connection refused|Connection refused: \S+:50000",
         f"no worker pool answers at {WORKER_POOL} beside the TaskManagers; start one there "
         "(python -m apache_beam.runners.worker.worker_pool_main --service_port=50000), or give "
         "another --environment_type",
