@@ -60,7 +60,7 @@ class Facts:
 def given(arguments: Sequence[str]) -> dict[str, str]:
     """Options by name, the last value where one is given twice: --a=1 --b 2 --c."""
     found = {}
-    for argument, following in zip(arguments, [*arguments[1:], "--"], strict=True):
+    for argument, following in zip(arguments, [*arguments[1:], "--"], strict=False):
         if argument.startswith("--"):
             name, equals, value = argument[2:].partition("=")
             found[name] = value if equals or following.startswith("--") else following
