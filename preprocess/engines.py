@@ -127,7 +127,7 @@ def check(arguments: Sequence[str], output: str) -> None:
                 "see; give --output=gs://BUCKET/DIR"
             )
     address(arguments)
-    if environment_of(arguments) == "DOCKER" and not _names_image(options):
+    if environment_of(arguments) == "DOCKER" and not _describes_workers(options):
         raise UsageError(
             "--environment_type=DOCKER needs --environment_config=IMAGE, with apache-beam and the "
             "packages of requirements.txt in it"
@@ -252,6 +252,10 @@ def _dataflow(options: Mapping[str, str], output: str, facts: Facts) -> dict[str
 def _environment(arguments: Sequence[str], facts: Facts) -> dict[str, str]:
     kind = environment_of(arguments)
     wanted = {"environment_type": kind}
+    if kind in ("EXTERNAL", "DOCKER"):
+        wanted["extra_package"] = facts.wheel
+    if _describes_workers(given(arguments)):
+        return wanted
     if kind == "PROCESS":
         command = {
             "command": f"{facts.source}/preprocess/worker.sh",
@@ -260,8 +264,6 @@ def _environment(arguments: Sequence[str], facts: Facts) -> dict[str, str]:
         return wanted | {"environment_config": json.dumps(command)}
     if kind == "EXTERNAL":
         wanted["environment_config"] = WORKER_POOL
-    if kind in ("EXTERNAL", "DOCKER"):
-        wanted["extra_package"] = facts.wheel
     return wanted
 
 
@@ -273,7 +275,7 @@ def _is_object_store(path: str) -> bool:
     return path.startswith("gs://")
 
 
-def _names_image(options: Mapping[str, str]) -> bool:
+def _describes_workers(options: Mapping[str, str]) -> bool:
     return bool(
         {"environment_config", "environment_option", "environment_options"} & options.keys()
     )

@@ -61,7 +61,7 @@ def job_server() -> Path:
     beam = metadata.version("apache-beam")
     name = f"beam-runners-flink-{VERSION.rsplit('.', 1)[0]}-job-server"
     repository = system.CACHE / "maven"
-    quiet = [maven, "-B", "-q", f"-Dmaven.repo.local={repository}"]
+    quiet = [maven, "-B", "-q", f"-Dmaven.repo.local={repository}", "-Dmaven.artifact.threads=12"]
 
     def make(path: Path) -> None:
         try:

@@ -85,6 +85,11 @@ def test_flink_on_this_machine_starts_our_own_interpreter(host):
     assert "extra_package" not in options
 
 
+def test_both_ways_to_describe_workers_are_not_mixed():
+    own = (*FLINK, "--environment_option=external_service_address=localhost:1")
+    assert "environment_config" not in added(own)
+
+
 def test_a_shared_environment_is_used_on_other_machines_where_asked_for():
     options = filled((*FLINK, "--environment_type=PROCESS"))
     assert json.loads(options["environment_config"])["env"]["SHARDLINE_PYTHON"] == FACTS.python
