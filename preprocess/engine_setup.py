@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import http.client
 import json
 import os
@@ -26,6 +27,7 @@ from preprocess import engines
 from preprocess.errors import EngineError, UsageError
 from preprocess.worker_package import PACKAGE_FOLDER, build_wheel
 
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SECONDS = 10  # for the cluster to answer
 # Under this package in a worker, beside apache-beam; what decides bytes is among them.
 LIBRARIES = (
@@ -100,7 +102,7 @@ def engine(arguments: Sequence[str], output: str) -> Iterator[list[str]]:
             if kind == engines.FLINK and where is not None:
                 _cancel_flink_job(*where, job_name)
             # What was raised in a worker arrives as text; a full disk has its own words.
-            full = "[Errno " in str(error) and "no plan in " not in str(error)
+            full = any(f"[Errno {number}]" in str(error) for number in DISK_FULL)
             if isinstance(error, RuntimeError | OSError) and not full:
                 words, passing = engines.in_words(str(error))
                 # Dataflow has tried again by itself.

@@ -179,7 +179,6 @@ class Cluster:
                 stdout=log,
                 stderr=log,
                 cwd=folder,
-                start_new_session=True,
             )
 
     def _classpath(self, first: list[str]) -> str:

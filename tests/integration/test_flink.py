@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from preprocess import pipeline
+from preprocess.errors import EngineError
 from tests.integration import flink, system
 from tests.preprocess import made
 
@@ -118,6 +120,21 @@ def test_a_task_manager_killed_in_the_middle_costs_only_what_it_was_at(
     assert cluster.overview()["taskmanagers"] == TASK_MANAGERS - 1
     after = {name: (output / ".build/done" / name).stat().st_mtime_ns for name in before}
     assert after == before
+
+
+def test_an_output_that_the_workers_do_not_see_is_said(cluster: flink.Cluster, jar: Path) -> None:
+    """Here nobody sees it; to a worker that is the same."""
+    engine = ["--runner=FlinkRunner", f"--flink_master={cluster.address}"]
+    with pytest.raises(EngineError, match="the workers do not see --output"):
+        pipeline.run(
+            "/nowhere/dataset",
+            image_shards=["train-images-00000"],
+            triplet_shards=[],
+            refused=[],
+            workers=1,
+            variants_to_write=1,
+            beam_arguments=[*engine, f"--flink_job_server_jar={jar}"],
+        )
 
 
 def test_ctrl_c_ends_the_job_on_the_cluster_too(

@@ -377,6 +377,13 @@ def test_a_full_disk_on_a_worker_keeps_its_own_words():
         raise failure
 
 
+def test_a_job_manager_that_goes_away_is_a_failure_that_passes():
+    failure = OSError("Max retries exceeded: [Errno 111] Connection refused")
+    with pytest.raises(EngineError) as caught, engine_setup.engine(SPARK, "/d"):
+        raise failure
+    assert caught.value.passing
+
+
 @pytest.mark.slow
 def test_the_package_installs_without_a_network_and_works_from_there(tmp_path):
     wheel = worker_package.build_wheel(str(tmp_path))
