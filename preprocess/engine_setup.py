@@ -39,6 +39,7 @@ LIBRARIES = (
     "PyYAML",
     "tqdm",
 )
+OPTIONAL = ("albumentations",)  # for recipes that name it; where it is installed here
 
 
 @dataclasses.dataclass(frozen=True)
@@ -211,7 +212,15 @@ def _in_url(host: str) -> str:
 
 
 def _requirements(folder: str) -> str:
+    installed = [name for name in (*LIBRARIES, *OPTIONAL) if _version(name)]
     path = os.path.join(folder, "requirements.txt")
     with open(path, "w", encoding="utf-8") as file:
-        file.writelines(f"{name}=={metadata.version(name)}\n" for name in LIBRARIES)
+        file.writelines(f"{name}=={_version(name)}\n" for name in installed)
     return path
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""

@@ -18,6 +18,7 @@ from preprocess import engine_setup, engines, pipeline, worker, worker_package
 from preprocess.errors import EngineError, UsageError
 from preprocess.workspace import Workspace
 from tests.preprocess import made
+from tests.test_import_rules import files, imports
 
 FLINK = ("--runner=FlinkRunner", "--flink_master=flink.example:8081")
 SPARK = ("--runner=SparkRunner", "--spark_master_url=spark://spark.example:7077")
@@ -117,6 +118,23 @@ def test_dataflow_gets_staging_beside_the_output_and_the_libraries_by_name():
     assert options["extra_package"] == FACTS.wheel
     assert options["requirements_file"] == FACTS.requirements
     assert options["requirements_cache"] == "skip"
+
+
+def test_the_libraries_are_pinned_as_they_are_here_and_are_all_that_is_imported():
+    """Whatever the package imports beyond the standard library, Beam and what Beam needs."""
+    from importlib import metadata
+
+    with engine_setup.engine(DATAFLOW, "gs://bucket/dataset") as arguments:
+        path = Path(engines.given(arguments)["requirements_file"])
+        pins = dict(line.split("==") for line in path.read_text().splitlines())
+    assert all(metadata.version(name) == version for name, version in pins.items())
+    of_beam = {"apache_beam", "google", "grpc"}
+    roots = {name.split(".")[0] for file in files("preprocess") for name in imports(file)}
+    packages = metadata.packages_distributions()
+    beyond = roots - set(sys.stdlib_module_names) - of_beam - {"preprocess"}
+    needed = {name for root in beyond for name in packages.get(root, [root])}
+    known = {name.lower() for name in (*engine_setup.LIBRARIES, *engine_setup.OPTIONAL)}
+    assert {name.lower() for name in needed} <= known | {"opencv-python"}
 
 
 def test_an_image_of_the_users_brings_its_own_libraries():
