@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import http.client
 import json
 import os
@@ -24,10 +23,9 @@ from importlib import metadata
 from typing import Any
 
 from preprocess import engines
-from preprocess.errors import EngineError, UsageError
+from preprocess.errors import DISK_FULL, EngineError, UsageError
 from preprocess.worker_package import PACKAGE_FOLDER, build_wheel
 
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SECONDS = 10  # for the cluster to answer
 # Under this package in a worker, beside apache-beam; what decides bytes is among them.
 LIBRARIES = (

@@ -3,7 +3,12 @@
 The message is what the user sees, alone on stderr: what was received and what to do.
 """
 
+import errno
 import os
+
+# An output that takes no more: no space, over quota, file too big. Raised in a worker of Beam's,
+# it arrives as the text "[Errno NUMBER]" inside another exception.
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class UserError(Exception):
