@@ -12,7 +12,9 @@ How a worker gets this package and the libraries under it (`--environment_type`)
 PROCESS   each TaskManager starts `worker.sh` with the interpreter of the submitting process:
           for a cluster on this machine, or where the environment is on a disk that all share.
 EXTERNAL  a worker pool beside each TaskManager, at localhost:50000: what a cluster of other
-          machines gets, as TaskManagers can seldom start containers.
+          machines gets, as TaskManagers can seldom start containers. The pool is
+          `python -m apache_beam.runners.worker.worker_pool_main --service_port=50000
+          --container_executable=DIR/preprocess/worker.sh`, or `boot --worker_pool` of an image.
 DOCKER    each TaskManager starts a container; `--environment_config` names the image.
 LOOPBACK  the work is done in the submitting process: Beam's choice for a cluster inside it.
 
@@ -20,7 +22,7 @@ The image of EXTERNAL, DOCKER and of Dataflow's --sdk_container_image holds Pyth
 apache-beam of the submitter's versions and the packages of `engine_setup.LIBRARIES`, as
 requirements.txt pins them: the versions decide the bytes. This package is staged as a wheel that
 Beam's `boot` installs at the start of a worker, so code and plan are always of one version; an
-image without `boot` (`worker_pool_main` alone) holds this package too.
+image without `boot` holds this package too.
 """
 
 from __future__ import annotations
