@@ -73,10 +73,8 @@ class RunDirectory:
                 "Give the old one, or another --workdir"
             )
 
-    def history(self, epochs: int) -> list[dict[str, Any]]:
-        """Rows of metrics.jsonl, those after `epochs` dropped from the file too: the state that
-        the run goes on from does not know them.
-        """
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of metrics.jsonl that are whole."""
         rows: list[dict[str, Any]] = []
         if self.metrics_file.exists():
             for line in self.metrics_file.read_text(encoding="utf-8").splitlines():
@@ -84,7 +82,13 @@ class RunDirectory:
                     rows.append(json.loads(line))
                 except ValueError:
                     break  # a line torn by a kill is the last one
-        rows = [row for row in rows if row["epoch"] <= epochs]
+        return rows
+
+    def history(self, epochs: int) -> list[dict[str, Any]]:
+        """Rows of metrics.jsonl, those after `epochs` dropped from the file too: the state that
+        the run goes on from does not know them.
+        """
+        rows = [row for row in self.rows() if row["epoch"] <= epochs]
         write_text(self.metrics_file, "".join(json_text(row) + "\n" for row in rows))
         return rows
 

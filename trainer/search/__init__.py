@@ -1,8 +1,8 @@
 """`trainer search`: many short runs over a space of configurations, shared by any number of
 processes.
 
-`space.py` reads a space, `plan.py` says which runs are still wanted, `noise.py` what the
-finished ones (`run.py`) show: pure functions. `study.py` keeps the runs in an Optuna study, `claims.py`
+`space.py` reads a space, `plan.py` says which runs (`run.py`) are still wanted, `noise.py` what
+the finished ones show: pure functions. `study.py` keeps the runs in an Optuna study, `claims.py`
 says which process has which run, `trial.py` runs one as a process of `trainer train`,
 `worker.py` ties them together; `report.py`, `plot.py` and `hparams.py` show the result.
 

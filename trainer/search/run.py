@@ -43,3 +43,11 @@ class Run:
 def identity(params: Params) -> tuple[tuple[str, Any], ...]:
     """Equal for two points that are the same."""
     return tuple(sorted(params.items()))
+
+
+def params_text(params: Params) -> str:
+    """`model.scale=0.5, batch_size=64`, for people."""
+    return ", ".join(
+        f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}"
+        for key, value in params.items()
+    )

@@ -103,9 +103,7 @@ def _wait(flags: list[str], log: Path, beat: Callable[[], str]) -> int:
                     wanted = beat()
                     if wanted and wanted != asked:
                         asked = wanted
-                        process.send_signal(
-                            signal.SIGTERM if wanted == "save" else signal.SIGKILL
-                        )
+                        process.send_signal(signal.SIGTERM if wanted == "save" else signal.SIGKILL)
         except BaseException:
             process.kill()
             process.wait()
