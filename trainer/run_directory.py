@@ -38,13 +38,17 @@ class RunDirectory:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            strange = any(self.path.iterdir()) and not self.config_file.exists()
+            strange = self.is_strange()
         except OSError as error:
             raise UsageError(f"--workdir='{self.path}': {error.strerror}") from None
         if strange:
             raise UsageError(
                 f"--workdir='{self.path}' is not empty and not a run directory; choose another"
             )
+
+    def is_strange(self) -> bool:
+        """Whether the folder holds things, and none of a run."""
+        return self.path.is_dir() and any(self.path.iterdir()) and not self.config_file.exists()
 
     def write_config(self, record: dict[str, Any]) -> None:
         """Writes config.json."""

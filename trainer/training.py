@@ -37,7 +37,7 @@ def train(config: Any, dataset: str, workdir: str, say: Callable[[str], None]) -
     # Model and optimizer first: a name that does not exist is found before anything is read.
     session = session_for(config, strategy, manifest)
     build_optimizer(config.optimizer, total_steps=1)
-    reader, validation = _open_readers(config, dataset, manifest)
+    reader, validation = open_readers(config, dataset, manifest)
     if chief:
         say(_opening(config, strategy, reader))
         return _train(session, reader, validation, manifest, shared, shared, dataset, say)
@@ -91,9 +91,7 @@ def _train(
         return write_report(session, loop, reader, validation, manifest.classes, directory, log)
 
 
-def _open_readers(
-    config: Any, dataset: str, manifest: Manifest
-) -> tuple[Reader, dict[str, Reader]]:
+def open_readers(config: Any, dataset: str, manifest: Manifest) -> tuple[Reader, dict[str, Reader]]:
     """The readers of training and of each validation split, which share the memory there is."""
     reader = open_reader(dataset, manifest, config.data.train_split, config, training=True)
     reserved = getattr(reader, "table_bytes", 0)
