@@ -36,22 +36,22 @@ class Owner:
     started: int
 
 
-def this_process() -> Owner:
-    """The process that calls."""
-    return Owner(_place(), os.getpid(), _started(os.getpid()) or 0)
+def owner(pid: int) -> Owner:
+    """A living process of this machine."""
+    return Owner(_place(), pid, _started(pid) or 0)
 
 
 class Claims:
     """The claims of a search."""
 
-    def __init__(self, folder: Path, owner: Owner) -> None:
+    def __init__(self, folder: Path, mine: Owner) -> None:
         """Takes the folder of the claims and the process that makes them."""
         folder.mkdir(exist_ok=True)
-        self._folder, self._owner = folder, owner
+        self._folder, self._mine = folder, mine
 
     def take(self, run: Run) -> None:
         """Makes a run this process's."""
-        write_text(self._file(run), json.dumps(dataclasses.asdict(self._owner)))
+        write_text(self._file(run), json.dumps(dataclasses.asdict(self._mine)))
 
     def release(self, run: Run) -> None:
         """Gives a run up; one that is another process's by now stays so."""
@@ -60,7 +60,7 @@ class Claims:
 
     def is_mine(self, run: Run) -> bool:
         """Whether this process still has a run."""
-        return self._read(run) == self._owner
+        return self._read(run) == self._mine
 
     def renew(self, run: Run) -> None:
         """Shows that this process is alive."""
@@ -69,11 +69,11 @@ class Claims:
 
     def is_free(self, run: Run) -> bool:
         """Whether no living process has a run."""
-        owner = self._read(run)
-        if owner is None:
+        found = self._read(run)
+        if found is None:
             return True
-        if owner.place == self._owner.place:
-            return _started(owner.pid) != owner.started
+        if found.place == self._mine.place:
+            return _started(found.pid) != found.started
         return self._age(run) > STALE_SECONDS
 
     def _file(self, run: Run) -> Path:
@@ -87,7 +87,7 @@ class Claims:
 
     def _age(self, run: Run) -> float:
         """Seconds since a claim was renewed, by the clock of whoever keeps the files."""
-        now = self._folder / f"now-{self._owner.pid}"
+        now = self._folder / f"now-{self._mine.pid}"
         try:
             now.touch()
             return now.stat().st_mtime - self._file(run).stat().st_mtime

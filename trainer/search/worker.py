@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import signal
 import sys
 import time
@@ -19,7 +20,7 @@ from trainer.dataset import check_fits, load_manifest
 from trainer.errors import ConfigError, UsageError
 from trainer.run_directory import write_text
 from trainer.search import hparams
-from trainer.search.claims import BEAT_SECONDS, Claims, this_process
+from trainer.search.claims import BEAT_SECONDS, Claims, owner
 from trainer.search.plan import expected_runs, plan
 from trainer.search.run import FINISHED, RUNNING, WAITING, Run, params_text
 from trainer.search.space import GRID, Params, Range, Space, starting_point
@@ -133,7 +134,7 @@ def search(request: Request, say: Callable[[str], None]) -> list[Run]:
         hparams.write_experiment(folder, request.space)
     for name in ("trials", "logs"):
         (folder / name).mkdir(exist_ok=True)
-    claims = Claims(folder / "claims", this_process())
+    claims = Claims(folder / "claims", owner(os.getpid()))
     total = expected_runs(request.space, request.start, request.repeats, request.limit)
     with (
         SignalFlag() as signals,
