@@ -132,13 +132,14 @@ def test_a_dataset_that_cannot_be_read_ends_with_65(checked, triplet_data, tmp_p
 
 
 def test_a_run_of_another_configuration_is_refused_before_it_starts(
-    checked, triplet_data, tmp_path, train_here
+    triplet_data, tmp_path, train_here
 ):
     run = str(tmp_path / "run")
     train_here(triplets(epochs=1), triplet_data, run)
     digest = Manifest.load(triplet_data).digest
     assert facts.run_difference(run, triplets(epochs=3), digest) == (True, "")
-    other = checked(triplets(loss__delta=0.25, batch_size=64), triplet_data, run)["workdir"]
+    found = preflight(triplets(loss__delta=0.25), triplet_data, run)
+    other = next(check for check in found if check.name == "workdir")
     assert other.status == "FAIL" and "loss.delta (0.5 -> 0.25)" in other.advice
 
 
