@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import subprocess
+import uuid
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -106,9 +107,15 @@ class RunDirectory:
 
 def write_text(path: Path, text: str) -> None:
     """Writes a small file so that it is whole or as it was before."""
-    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """The same for bytes. Several writers at a time, on any machines, do no harm: one is last."""
+    # Not the process's number: in containers they are the same everywhere.
+    temporary = path.with_name(f"{path.name}.tmp-{uuid.uuid4().hex}")
+    with open(temporary, "wb") as file:
+        file.write(data)
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)

@@ -32,6 +32,12 @@ sampler: SAMPLER
 search:
   model.scale: {low: 0.1, high: 10, log: true}
   model.embedding_size: {low: 8, high: 64, step: 8}
+  optimizer.name: [adam, sgd]
+"""
+OF_NAMES = """
+stages:
+  - optimizer.name: [adam, sgd]
+  - model.scale: [0.5, 1]
 """
 
 
@@ -69,7 +75,7 @@ def trained(monkeypatch, outcome):
     def train_run(flags, workdir, log, metric, beat):
         given = dict(flag.removeprefix("--config.").split("=", 1) for flag in flags[4:])
         seed = int(given.pop("seed"))
-        params = {key: float(value) for key, value in given.items()}
+        params = {k: v if k == "optimizer.name" else float(v) for k, v in given.items()}
         seen.append((identity(params), seed))
         return outcome(params, seed)
 
@@ -280,8 +286,9 @@ def test_the_result_is_a_table_a_csv_a_picture_and_says_what_is_noise(request_of
     assert json.loads((request.folder / "search.json").read_text())["complete"]
 
 
-def test_the_result_of_a_sampled_search_and_of_none_is_drawn_too(request_of, monkeypatch):
-    request = request_of(SAMPLED.replace("SAMPLER", "random"), limit=3)
+@pytest.mark.parametrize("text", [SAMPLED.replace("SAMPLER", "random"), OF_NAMES])
+def test_ranges_names_and_no_runs_at_all_are_drawn_too(request_of, monkeypatch, text):
+    request = request_of(text, limit=3)
     trained(monkeypatch, by_scale)
     for runs in (search(request, quiet), []):
         result = result_of(request.space, request.start, runs, 1)

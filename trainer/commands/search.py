@@ -78,5 +78,6 @@ def main(arguments: list[str]) -> None:
     else:
         print(table_text(result))
         print(f"{folder}/search.png")
-    if result["best"] is None and all(run.reason.startswith("diverged") for run in runs):
-        sys.exit(os.EX_SOFTWARE)
+    if not any(run.value is not None for run in runs):
+        diverged = all(run.reason.startswith("diverged") for run in runs)
+        sys.exit(os.EX_SOFTWARE if diverged else 1)

@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from trainer.report import style
 from trainer.search.noise import Point, best_of, summarise
 from trainer.search.plan import Plan, Stage
-from trainer.search.run import Run, identity
+from trainer.search.run import Run, identity, value_text
 from trainer.search.space import Params, Range, Space
 
 PANELS_A_ROW = 3
@@ -104,8 +104,7 @@ def _places(axes: Axes, space: Space, key: str, points: Sequence[Point]) -> Any:
     chosen |= {point.params[key] for point in points}
     numbers = all(isinstance(value, (int, float)) for value in chosen)
     values = sorted(chosen) if numbers else sorted(chosen, key=str)
-    labels = [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
-    axes.set_xticks(range(len(values)), labels)
+    axes.set_xticks(range(len(values)), [value_text(value) for value in values])
     axes.set_xlim(-0.6, len(values) - 0.4)
     at = {value: number for number, value in enumerate(values)}
     return lambda params: at[params[key]]
@@ -117,7 +116,7 @@ def _fixed(space: Space, stage: Stage, points: Sequence[Point]) -> str:
         return "no run finished"
     params: Params = points[0].params
     kept = [key for key in space.keys if key not in stage.keys]
-    return ", ".join(f"{key.rpartition('.')[2]} {params[key]:g}" for key in kept)
+    return ", ".join(f"{key.rpartition('.')[2]} {value_text(params[key])}" for key in kept)
 
 
 def _words(metric: str) -> str:

@@ -10,11 +10,11 @@ from typing import Any
 
 from trainer.json_text import json_text
 from trainer.report.style import figure_png
-from trainer.run_directory import write_text
+from trainer.run_directory import write_bytes, write_text
 from trainer.search.noise import Noise, Point, best_of, noise_of, summarise, within_noise
 from trainer.search.plan import plan
 from trainer.search.plot import search_figure
-from trainer.search.run import Run, identity, params_text
+from trainer.search.run import Run, identity, params_text, value_text
 from trainer.search.space import Params, Space, flag_text
 
 
@@ -78,9 +78,7 @@ def write_result(
     write_text(folder / "search.json", json_text(result, indent=2))
     write_text(folder / "search.csv", csv_text(result))
     picture = figure_png(search_figure(space, plan(space, start, runs, repeats), runs, folder.name))
-    temporary = folder / "search.png.partial"
-    temporary.write_bytes(picture)
-    temporary.replace(folder / "search.png")
+    write_bytes(folder / "search.png", picture)
 
 
 def csv_text(result: dict[str, Any]) -> str:
@@ -108,10 +106,7 @@ def table_text(result: dict[str, Any]) -> str:
         note = "within noise" if point["within_noise"] else ""
         if point["failed"]:
             note = f"{point['failed']} failed"
-        values = [
-            f"{each:g}" if isinstance(each, float) else str(each)
-            for each in point["params"].values()
-        ]
+        values = [value_text(each) for each in point["params"].values()]
         count = str(len(point["values"]))
         rows.append(["*" if point["best"] else "", *values, mean, bounds, count, note])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

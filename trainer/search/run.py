@@ -47,7 +47,9 @@ def identity(params: Params) -> tuple[tuple[str, Any], ...]:
 
 def params_text(params: Params) -> str:
     """`model.scale=0.5, batch_size=64`, for people."""
-    return ", ".join(
-        f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}"
-        for key, value in params.items()
-    )
+    return ", ".join(f"{key}={value_text(value)}" for key, value in params.items())
+
+
+def value_text(value: Any) -> str:
+    """A value for people: 1 and not 1.0."""
+    return f"{value:g}" if isinstance(value, float) else str(value)

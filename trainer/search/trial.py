@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from trainer.config.keys import get
-from trainer.errors import ConfigError, DataError, UsageError
+from trainer.errors import UserError
 from trainer.run_directory import RunDirectory
 from trainer.search.run import Run
 from trainer.search.space import flag_text
 
 POLL_SECONDS = 0.5
 FAULTS = 2  # a run that ends otherwise than it should is started again so often
-_USER_ERRORS = {error.exit_code: error for error in (UsageError, DataError, ConfigError)}
+_USER_ERRORS = {error.exit_code: error for error in UserError.__subclasses__()}
 _WEIGHTS = ("checkpoints", "model")
 
 
@@ -34,7 +34,7 @@ class Outcome:
     seconds: float = 0.0
     reason: str = ""
     diverged: bool = False
-    refused: type[DataError | UsageError | ConfigError] | None = None  # by exit code 64, 65, 78
+    refused: type[UserError] | None = None  # what the exit code stands for, such as 78
 
 
 class Stopped(Exception):
@@ -88,10 +88,13 @@ def drop_weights(workdir: Path) -> None:
 def _wait(flags: list[str], log: Path, beat: Callable[[], str]) -> int:
     """The exit code of a process; raises Stopped once it is gone where `beat` asked for that."""
     command = [sys.executable, "-m", "trainer.search.leash", str(os.getpid()), *flags]
+    # A search is shared by its folder, whatever cluster the environment speaks of: each run is
+    # this machine's alone.
+    environment = {name: each for name, each in os.environ.items() if name != "TF_CONFIG"}
     with open(log, "ab") as file:
         # A session of its own: Ctrl-C reaches the search alone, which has it save first.
         process = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=file, start_new_session=True
+            command, stdout=subprocess.DEVNULL, stderr=file, env=environment, start_new_session=True
         )
         asked = ""
         try:

@@ -24,7 +24,7 @@ from trainer.search.claims import BEAT_SECONDS, Claims, owner
 from trainer.search.plan import expected_runs, plan
 from trainer.search.run import FINISHED, RUNNING, WAITING, Run, params_text
 from trainer.search.space import GRID, Params, Range, Space, starting_point
-from trainer.search.study import Study
+from trainer.search.study import JOURNAL, Study
 from trainer.search.trial import (
     Outcome,
     Stopped,
@@ -121,16 +121,15 @@ def search(request: Request, say: Callable[[str], None]) -> list[Run]:
     folder = request.folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        strange = any(folder.iterdir()) and not (folder / "config.py").exists()
+        strange = any(folder.iterdir()) and not (folder / JOURNAL).exists()
     except OSError as error:
         raise UsageError(f"--workdir='{folder}': {error.strerror}") from None
     if strange:
         raise UsageError(f"--workdir='{folder}' is not empty and no search; choose another")
-    if not (folder / "config.py").exists():
-        write_text(folder / "config.py", _CONFIG_FILE.format(values=to_dict(request.config)))
     study = Study(folder, request.space, request.start, request.config.seed)
     study.bind(_origin(request, manifest.digest))
     with study.locked():
+        write_text(folder / "config.py", _CONFIG_FILE.format(values=to_dict(request.config)))
         hparams.write_experiment(folder, request.space)
     for name in ("trials", "logs"):
         (folder / name).mkdir(exist_ok=True)
