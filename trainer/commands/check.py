@@ -37,8 +37,7 @@ def main(arguments: list[str]) -> None:
 
     config = load_config(_CONFIG.value, [pair.partition("=")[::2] for pair in _OVERRIDES.value])
     quiet.silence()
-    from trainer.preflight.checks import FAIL
-    from trainer.preflight.run import exit_code, preflight
+    from trainer.preflight.run import LAST, exit_code, preflight
 
     found = []
     for check in preflight(config, _DATA.value, _WORKDIR.value):
@@ -46,15 +45,26 @@ def main(arguments: list[str]) -> None:
         if not _JSON.value:
             print(f"{check.name:<{_NAME_WIDTH}}  {check.status:<{_STATUS_WIDTH}}  {check.value}")
             if check.advice:
-                indent = " " * (_NAME_WIDTH + _STATUS_WIDTH + 4)
-                print(textwrap.fill(check.advice, _LINE, initial_indent=indent,
-                                    subsequent_indent=indent, break_long_words=False))  # fmt: skip
+                print(_indented(check.advice))
             sys.stdout.flush()
     code = exit_code(found)
     if _JSON.value:
         keys = ("name", "status", "value", "advice")
         rows = [{key: getattr(check, key) for key in keys} for check in found]
         print_json({"ok": code == 0, "checks": rows})
-    elif found[-1].status == FAIL and found[-1].name != "time":
-        print("what comes after it was not looked at")
+    elif code and found[-1].name != LAST:
+        print("the rest was not looked at, model and step among it")
     sys.exit(code)
+
+
+def _indented(advice: str) -> str:
+    """Below the value; handles and paths stay whole, to be copied."""
+    indent = " " * (_NAME_WIDTH + _STATUS_WIDTH + 4)
+    return textwrap.fill(
+        advice,
+        _LINE,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +12,8 @@ from trainer.dataset import check_fits, load_manifest
 from trainer.errors import ConfigError, DataError, UserError
 from trainer.preflight import checks, facts
 from trainer.preflight.checks import FAIL, OK, Check
+
+LAST = "time"  # the name of the check that comes after all others
 
 
 def preflight(config: Any, data: str, workdir: str) -> Iterator[Check]:
@@ -53,18 +54,16 @@ def preflight(config: Any, data: str, workdir: str) -> Iterator[Check]:
     yield hub
     gpus = _gpus(config)
     yield gpus
-    if FAIL in (hub.status, gpus.status):
-        return
     strategy = devices.prepare(config, lambda _: None)
     replicas = strategy.num_replicas_in_sync
     on_gpu = any("GPU" in device for device in strategy.extended.worker_devices)
     records = split.triplets or split.images
     batch = checks.batch(config.batch_size, replicas * workers, records, on_gpu)
     yield batch
-    if batch.status == FAIL:
-        return
     variants = _variants(split, config)
     yield checks.passes(records, config.batch_size, config.steps_per_epoch, config.epochs, variants)
+    if FAIL in (hub.status, gpus.status, batch.status):
+        return
     yield from _with_model(config, data, manifest, strategy, workdir, workers)
 
 
@@ -118,7 +117,7 @@ def _with_model(
         wanted, bounds, found = trial_step.pixel_range(session, batch)
         yield checks.pixels(wanted, bounds, found, bool(config.model.pixel_range))
         yield checks.step(timing.losses, timing.moved)
-        name, validation_seconds = "time", 0.0
+        name, validation_seconds = LAST, 0.0
         for each in validation.values():
             steps = steps_per_pass(each.records, global_batch)
             steps = min(config.validation_steps or steps, steps)
@@ -151,7 +150,7 @@ def _workdir(path: str, config: Any, manifest: Manifest) -> Check:
 
 
 def _hub(backbone: str) -> Check:
-    started, problem = time.monotonic(), ""
+    problem = ""
     if backbone.startswith("hub:"):
         from trainer.hub import locate
 
@@ -159,7 +158,7 @@ def _hub(backbone: str) -> Check:
             locate(backbone.removeprefix("hub:"))
         except ConfigError as error:
             problem = str(error)
-    return checks.hub(backbone, time.monotonic() - started, problem)
+    return checks.hub(backbone, problem)
 
 
 def _gpus(config: Any) -> Check:
