@@ -157,4 +157,4 @@ def test_the_command_prints_a_line_a_check_or_one_object(triplet_data, tmp_path)
     # Before TensorFlow is imported: at once.
     refused = datasets.command("trainer", *flags, f"--data={tmp_path}")
     assert refused.returncode == os.EX_DATAERR
-    assert "dataset   FAIL" in refused.stdout and "not a dataset directory" in refused.stdout
+    assert "dataset   FAIL" in refused.stdout and "no dataset.json" in refused.stdout
