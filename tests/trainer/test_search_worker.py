@@ -286,6 +286,19 @@ def test_the_result_is_a_table_a_csv_a_picture_and_says_what_is_noise(request_of
     assert json.loads((request.folder / "search.json").read_text())["complete"]
 
 
+def test_points_of_a_stage_that_repeats_have_not_reached_again_stay_in_the_result(
+    request_of, monkeypatch
+):
+    """3 scales and 8 numbers once; the limit then leaves room for one repeat of the first stage."""
+    trained(monkeypatch, by_scale)
+    search(request_of(GRID), quiet)
+    request = request_of(GRID, limit=5, repeats=2)
+    runs = search(request, quiet)
+    result = result_of(request.space, request.start, runs, 2)
+    assert [len(point["values"]) for point in result["points"]].count(2) == 1
+    assert len(result["points"]) == 4 and not result["complete"]
+
+
 @pytest.mark.parametrize("text", [SAMPLED.replace("SAMPLER", "random"), OF_NAMES])
 def test_ranges_names_and_no_runs_at_all_are_drawn_too(request_of, monkeypatch, text):
     request = request_of(text, limit=3)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from trainer.search.noise import Point, best_of, summarise
-from trainer.search.run import FAILED, RUNNING, WAITING, Run, identity
+from trainer.search.run import FAILED, RUNNING, WAITING, Run, identity, points_of
 from trainer.search.space import GRID, Params, Range, Space
 
 
@@ -85,7 +85,7 @@ def expected_runs(space: Space, start: Params, repeats: int, limit: int) -> int:
 
 def _sampled(space: Space, runs: Sequence[Run], repeats: int) -> Plan:
     """Repeats of the points drawn so far are missing; new points are the sampler's to draw."""
-    points = list({identity(run.params): run.params for run in runs}.values())
+    points = points_of(runs)
     wanted = [(params, repeat) for params in points for repeat in range(repeats)]
     winner = best_of(summarise(points, runs, space.greater))
     stage = Stage(tuple(space.keys), points, winner)

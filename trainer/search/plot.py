@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from trainer.report import style
 from trainer.search.noise import Point, best_of, summarise
 from trainer.search.plan import Plan, Stage
-from trainer.search.run import Run, identity, value_text
+from trainer.search.run import Run, identity, points_of, value_text
 from trainer.search.space import Params, Range, Space
 
 PANELS_A_ROW = 3
@@ -39,10 +39,10 @@ def search_figure(space: Space, state: Plan, runs: Sequence[Run], title: str) ->
         title.replace("$", r"\$"), x=0.008, ha="left", fontsize=11, color=style.INK, weight="bold"
     )
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
-    everything = {identity(run.params): run.params for run in runs}
-    best = best_of(summarise(list(everything.values()), runs, space.greater))
+    # All points at once: the noise is pooled over them, also for a stage that repeats none.
+    points = summarise(points_of(runs), runs, space.greater)
     for axes, (stage, key) in zip(grid, panels, strict=False):
-        _panel(axes, space, stage, key, runs, best)
+        _panel(axes, space, stage, key, points)
     for at, axes in enumerate(grid):
         axes.set_visible(at < len(panels))
         if at % columns == 0:
@@ -52,11 +52,11 @@ def search_figure(space: Space, state: Plan, runs: Sequence[Run], title: str) ->
     return figure
 
 
-def _panel(
-    axes: Axes, space: Space, stage: Stage, key: str, runs: Sequence[Run], best: Point | None
-) -> None:
+def _panel(axes: Axes, space: Space, stage: Stage, key: str, everything: list[Point]) -> None:
     style.quiet(axes)
-    points = [p for p in summarise(stage.points, runs, space.greater) if p.mean is not None]
+    best = best_of(everything)
+    mine = {identity(params) for params in stage.points}
+    points = [p for p in everything if p.mean is not None and identity(p.params) in mine]
     place = _places(axes, space, key, points)
     axes.set_xlabel(key, fontsize=8.5, color=style.INK)
     fixed = _fixed(space, stage, points)

@@ -14,7 +14,7 @@ from trainer.run_directory import write_bytes, write_text
 from trainer.search.noise import Noise, Point, best_of, noise_of, summarise, within_noise
 from trainer.search.plan import plan
 from trainer.search.plot import search_figure
-from trainer.search.run import Run, identity, params_text, value_text
+from trainer.search.run import Run, params_text, points_of, value_text
 from trainer.search.space import Params, Space, flag_text
 
 
@@ -26,9 +26,7 @@ def result_of(space: Space, start: Params, runs: Sequence[Run], repeats: int) ->
     `best` is null where no run was finished.
     """
     state = plan(space, start, runs, repeats)
-    params = list({identity(p): p for stage in state.stages for p in stage.points}.values())
-    params = [p for p in params if any(identity(run.params) == identity(p) for run in runs)]
-    points = summarise(params, runs, space.greater)
+    points = summarise(points_of(runs), runs, space.greater)
     # Of all stages: with repeats added later, a point of an earlier one may be ahead.
     best = best_of(points)
     noise = noise_of([point.values for point in points], any(run.interval for run in runs))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 from trainer.search.space import Params
@@ -43,6 +44,11 @@ class Run:
 def identity(params: Params) -> tuple[tuple[str, Any], ...]:
     """Equal for two points that are the same."""
     return tuple(sorted(params.items()))
+
+
+def points_of(runs: Iterable[Run]) -> list[Params]:
+    """The different points that there are runs of, in the order of the runs."""
+    return list({identity(run.params): run.params for run in runs}.values())
 
 
 def params_text(params: Params) -> str:
