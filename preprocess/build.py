@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import json
 import os
 import re
@@ -24,7 +23,7 @@ from preprocess import dataset_format as df
 from preprocess import progress, reuse
 from preprocess.augment import Recipe, load_recipe
 from preprocess.cli import say
-from preprocess.errors import ConfigError, DataError, OutputError, UsageError
+from preprocess.errors import DISK_FULL, ConfigError, DataError, OutputError, UsageError
 from preprocess.plan import DRAWING_OPTIONS, Options, Plan, make_plan
 from preprocess.publish import make_manifest, publish, remove_torn, write_rejections
 from preprocess.reading import read_index
@@ -66,7 +65,7 @@ def build(request: BuildRequest) -> dict[str, Any]:
     started = time.monotonic()
     recipe = _recipe(request)
     if request.beam_arguments:
-        _pipeline().check_arguments(request.beam_arguments)
+        _pipeline().check_arguments(request.beam_arguments, request.output)
     workspace = Workspace(request.output)
     _check_output(request)
     with workspace.locked(), _full_disk_explained(request.output):
@@ -311,7 +310,7 @@ def _full_disk_explained(output: str) -> Iterator[None]:
         yield
     except (OSError, RuntimeError) as error:
         # Beam wraps what a worker raised into an exception with the same text, without number.
-        for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        for code in DISK_FULL:
             if getattr(error, "errno", None) == code or f"[Errno {code}]" in str(error):
                 raise OutputError(
                     f"{os.strerror(code).lower()}: '{output}'; make room and run the same "

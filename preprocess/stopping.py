@@ -4,7 +4,8 @@ Nothing has to be saved for it: a shard is finished or it is not. So the process
 stands, without unwinding through Beam, whose threads would wait for each other; what was being
 written has no final name yet and is removed by the next build. Worker processes are killed by
 the kernel when the process that started them is gone, in whatever way it went: one that went on
-would write into a directory that the next build believes to be its own.
+would write into a directory that the next build believes to be its own. A job on a cluster is
+ended first.
 """
 
 from __future__ import annotations
@@ -30,18 +31,56 @@ LOST_WORKER = (
 )
 
 
-def end_at_once_when_told(command: str) -> None:
-    """From here on, TERM, Ctrl-C and a lost terminal end this process within milliseconds."""
+class Stopped(BaseException):
+    """Raised inside `unwinding()` where this process is told to end."""
 
-    def end(number: int, frame: FrameType | None) -> None:
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+_unwinding = 0  # how many bodies of `unwinding` are running
+
+
+@contextlib.contextmanager
+def ending_at_once_when_told(command: str) -> Iterator[None]:
+    """While the body runs, TERM, Ctrl-C and a lost terminal end this process, in milliseconds
+    where nothing outside of it has to be ended too.
+    """
+
+    def told(number: int, frame: FrameType | None) -> None:
+        if _unwinding:
+            raise Stopped(number)
+        end(number)
+
+    def end(number: int) -> None:
         name = signal.Signals(number).name
         line = f"{command}: stopped by {name}; finished work is kept, the same command goes on"
         _end(line, STOPPED[signal.Signals(number)])
 
-    for number in STOPPED:
-        # Under nohup, or in the background of a script, what is ignored stays so.
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, end)
+    # Under nohup, or in the background of a script, what is ignored stays so.
+    heard = [number for number in STOPPED if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, told) for number in heard}
+    try:
+        yield
+    except Stopped as stopped:
+        end(stopped.number)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def unwinding() -> Iterator[None]:
+    """While the body runs, being told to end raises Stopped in the main thread, so that what
+    runs elsewhere can be ended.
+    """
+    global _unwinding
+    _unwinding += 1
+    try:
+        yield
+    finally:
+        _unwinding -= 1
 
 
 @contextlib.contextmanager

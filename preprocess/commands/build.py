@@ -29,12 +29,12 @@ _JSON = flags.DEFINE_bool("json", False, "Print one JSON object.")
 def main(arguments: list[str]) -> None:
     """Runs the build; `arguments` are Beam's."""
     from preprocess.build import build
-    from preprocess.stopping import end_at_once_when_told
+    from preprocess.stopping import ending_at_once_when_told
     from preprocess.summary import in_words
 
     request = shared.build_request(arguments)
-    end_at_once_when_told("preprocess build")
-    summary = build(request)
+    with ending_at_once_when_told("preprocess build"):
+        summary = build(request)
     if _JSON.value:
         print_json(summary)
         return

@@ -105,13 +105,34 @@ def test_a_worker_that_is_killed_ends_the_build_with_75(started):
     assert "Traceback" not in said
 
 
+BEGINNING = "import signal; from preprocess import stopping\n"
+
+
+def test_what_runs_elsewhere_is_ended_first():
+    """As a job on a cluster is, by the `except` of its context."""
+    code = f"""{BEGINNING}
+with stopping.ending_at_once_when_told('x'):
+    try:
+        with stopping.unwinding():
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        print('the job is ended', flush=True)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=made.environment(), capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (os.EX_TEMPFAIL, "the job is ended\n")
+    assert done.stderr.startswith("\nx: stopped by SIGTERM;")
+
+
 def test_signals_that_are_ignored_stay_ignored():
     """As nohup and the background of a script have it."""
-    code = (
-        "import signal; from preprocess.stopping import end_at_once_when_told as end\n"
-        "signal.signal(signal.SIGHUP, signal.SIG_IGN); end('x')\n"
-        "signal.raise_signal(signal.SIGHUP); signal.raise_signal(signal.SIGTERM)"
-    )
+    code = f"""{BEGINNING}
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+with stopping.ending_at_once_when_told('x'):
+    signal.raise_signal(signal.SIGHUP)
+    signal.raise_signal(signal.SIGTERM)
+"""
     done = subprocess.run(
         [sys.executable, "-c", code], env=made.environment(), capture_output=True, text=True
     )
