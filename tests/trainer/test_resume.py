@@ -11,7 +11,8 @@ import pytest
 
 from tests.trainer import datasets
 from trainer.checkpoints import LAST, Checkpoints
-from trainer.loop import EXIT_DIVERGED, EXIT_RESTART
+from trainer.loop import EXIT_DIVERGED
+from trainer.signals import EXIT_RESTART
 
 pytestmark = pytest.mark.slow
 
