@@ -68,6 +68,12 @@ def _train(config: Any, dataset: str, workdir: str, say: Callable[[str], None]) 
     if goes_on:
         before = shared.read_config()["config"]
         shared.check_same(differences(before, to_dict(config)), manifest.digest)
+        how = before.get("distribute", {}).get("all_reduce", config.distribute.all_reduce)
+        if how != config.distribute.all_reduce:
+            say(
+                f"warning: gradients were summed by {how} and are by "
+                f"{config.distribute.all_reduce} now: the last bits of weights may differ"
+            )
     strategy = devices.prepare(config, say)
     devices.check_replicas(config, strategy.num_replicas_in_sync)
     # Model and optimizer first: a name that does not exist is found before anything is read.
