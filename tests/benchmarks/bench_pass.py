@@ -3,8 +3,8 @@
     python -m tests.benchmarks.bench_pass [--pictures=6000] [--rounds=3] [--json]
 
 Each picture of 112x112 stands in nine triplets; a step trains the dense network on 64 triplets
-at 16x16, which a processor does about as fast as a GPU does a real one, so that input matters. Both sides run the same training step, made once, over every
-triplet of the pass:
+at 16x16, which a processor does about as fast as a GPU does a real one, so that input matters.
+Both sides run the same training step, made once, over every triplet of the pass:
 
 * ours reads shards into the pass's table, building it included, gathers, and resizes on the
   device;
