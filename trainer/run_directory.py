@@ -30,16 +30,18 @@ class RunDirectory:
         self.checkpoints = self.path / "checkpoints"
         self.model = self.path / "model"
         self.tensorboard = self.path / "tensorboard"
+        self.logs = self.path / "logs"
 
     def make(self) -> None:
         """Creates the folder; raises UsageError where that cannot be.
 
-        Nothing is put in before write_config(): a run that fails before it leaves an empty folder,
-        which the next one may have.
+        Nothing but logs is put in before write_config(): a run that fails before it leaves a
+        folder that the next one may have.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            strange = any(self.path.iterdir()) and not self.config_file.exists()
+            others = [path for path in self.path.iterdir() if path != self.logs]
+            strange = others and not self.config_file.exists()
         except OSError as error:
             raise UsageError(f"--workdir='{self.path}': {error.strerror}") from None
         if strange:
