@@ -21,7 +21,7 @@ from trainer.watchdog import PATIENCE
 NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")  # one entry a GPU, wherever the driver is loaded
 # A worker whose sign of life is missing for so long is lost, and every collective with it.
 # TensorFlow's own 10 s end runs on machines that are busy or short of memory.
-HEARTBEAT_SECONDS = 30.0
+HEARTBEAT_SECONDS = 20.0
 # Of one collective, where the watchdog, which comes before it, is off.
 COLLECTIVE_SECONDS = 3600.0
 
