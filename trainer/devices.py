@@ -13,6 +13,7 @@ import tensorflow as tf
 from tensorflow.python.eager import context
 from tensorflow.tsl.protobuf import coordination_config_pb2
 
+from trainer.all_reduce import check_all_reduce, cross_device_ops, implementation
 from trainer.cluster import Cluster
 from trainer.errors import ConfigError
 from trainer.order import ReplicaSlice
@@ -62,11 +63,14 @@ def check_replicas(config: Any, replicas: int) -> None:
 
 def _strategy(config: Any, say: Callable[[str], None]) -> Any:
     gpus = [] if config.virtual_replicas else tf.config.list_physical_devices("GPU")
+    how, count = config.distribute.all_reduce, config.virtual_replicas or len(gpus) or 1
+    check_all_reduce(how, workers=False, gpus=bool(gpus), devices=count)
+    ops = cross_device_ops(how, count)
     if config.virtual_replicas:
         names = [f"CPU:{i}" for i in range(config.virtual_replicas)]
-        return tf.distribute.MirroredStrategy(names)
+        return tf.distribute.MirroredStrategy(names, ops)
     if gpus:  # by name: left to itself, it would look for them in TF_CONFIG
-        return tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(len(gpus))])
+        return tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(len(gpus))], ops)
     if NVIDIA_GPUS.is_dir() and any(NVIDIA_GPUS.iterdir()):
         say(
             "WARNING: this machine has NVIDIA GPUs, but TensorFlow sees none; training on the CPU. "
@@ -76,11 +80,12 @@ def _strategy(config: Any, say: Callable[[str], None]) -> Any:
 
 
 def _workers(config: Any, cluster: Cluster) -> Any:
-    """The strategy over all workers; every one of them must be there already."""
+    """The strategy over all workers, who must be there already: a CPU or all GPUs of each."""
     gpus = tf.config.list_physical_devices("GPU")
-    kind = tf.distribute.experimental.CommunicationImplementation
+    how = config.distribute.all_reduce
+    check_all_reduce(how, workers=True, gpus=bool(gpus), devices=len(gpus) or 1)
     options = tf.distribute.experimental.CommunicationOptions(
-        implementation=kind.AUTO if gpus else kind.RING,
+        implementation=implementation(how, bool(gpus)),
         timeout_seconds=PATIENCE * config.watchdog.seconds or COLLECTIVE_SECONDS,
     )
     # As the strategy does it itself, but for the times: there is no public way to them.

@@ -102,9 +102,20 @@ def _train(
     if goes_on:
         before = shared.read_config()["config"]
         shared.check_same(differences(before, to_dict(config)), manifest.digest)
+        how = before.get("distribute", {}).get("all_reduce", config.distribute.all_reduce)
+        if how != config.distribute.all_reduce:
+            log.say(
+                f"warning: gradients were summed by {how} and are by "
+                f"{config.distribute.all_reduce} now: the last bits of weights may differ"
+            )
     strategy = devices.prepare(config, log.say, cluster)
     if cluster:  # TensorFlow has just put a handler of its own there, which does nothing
         signals.leave_on_sigterm(log.announce)
+        if config.virtual_replicas:
+            log.say(
+                f"virtual_replicas={config.virtual_replicas} is left out: each worker has a "
+                "replica a GPU, or one"
+            )
     crew = Crew(cluster, strategy)
     devices.check_replicas(config, strategy.num_replicas_in_sync)
     # Model and optimizer first: a name that does not exist is found before anything is read.
@@ -133,9 +144,7 @@ def _train(
             watchdog,
         )
         try:
-            report = _run(
-                loop, session, reader, validation, manifest, directory, dataset, watchdog
-            )
+            report = _run(loop, session, reader, validation, manifest, directory, dataset, watchdog)
         except SystemExit:  # saved after a signal
             crew.leave()
             raise

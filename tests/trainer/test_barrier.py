@@ -6,8 +6,6 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import pytest
-
 from trainer.barrier import is_listening, wait_for_peers
 from trainer.cluster import Cluster
 from trainer.errors import ConfigError, RestartError

@@ -40,7 +40,9 @@ def test_all_workers_of_a_cluster_share_its_digest_and_no_other_does():
     assert parse_cluster(config(WITH_CHIEF)).digest not in digests
 
 
-@pytest.mark.parametrize("text", ["{}", config({"worker": ["a:1"]}), config({"chief": ["a:1"]}, "chief")])
+@pytest.mark.parametrize(
+    "text", ["{}", config({"worker": ["a:1"]}), config({"chief": ["a:1"]}, "chief")]
+)
 def test_one_process_is_no_cluster(text):
     assert parse_cluster(text) is None
 

@@ -6,6 +6,7 @@ from tests.trainer import datasets
 from trainer import devices
 from trainer.errors import ConfigError
 
+
 def test_a_batch_that_does_not_divide_among_real_devices_is_refused():
     config = datasets.configuration(datasets.TRIPLET, batch_size=10)
     devices.check_replicas(config, 5)
