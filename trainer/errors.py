@@ -40,6 +40,12 @@ class ConfigError(UserError):
     exit_code = os.EX_CONFIG
 
 
+class RestartError(UserError):
+    """Nobody's mistake that another try does not mend, such as a lost worker (75)."""
+
+    exit_code = os.EX_TEMPFAIL
+
+
 def full_disk(error: BaseException) -> str | None:
     """The system's words where an error is that of a full disk, else None.
 

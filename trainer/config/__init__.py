@@ -45,6 +45,7 @@ RESTART_MAY_CHANGE = (
     "virtual_replicas",
     "profile.",
     "tensorboard.",
+    "watchdog.",
 )
 
 
