@@ -1,0 +1,176 @@
+"""Embeddings of many pictures: made in batches, kept in a .npz file, searched for neighbours."""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.errors import DataError, UsageError
+from trainer.gallery import Gallery, describe
+from trainer.serving import EMBEDDING, Item, Serving
+
+SQUARED = "squared distance"
+
+
+class Batch(NamedTuple):
+    """Pictures with their embeddings float32[n,E] and places among all, and unreadable ones."""
+
+    items: list[Item]
+    rows: NDArray[np.float32]
+    numbers: list[int]
+    unreadable: list[Item]
+
+
+def embedded(serving: Serving, gallery: Gallery) -> Iterator[Batch]:
+    """The pictures of a gallery, in batches of the run's size."""
+    start = 0
+    for items in gallery.batches():
+        numbers = [start + at for at, item in enumerate(items) if item.pixels is not None]
+        good = [item for item in items if item.pixels is not None]
+        rows = serving.said_of(good)[EMBEDDING]
+        yield Batch(good, rows, numbers, [item for item in items if item.pixels is None])
+        start += len(items)
+
+
+class EmbeddingFile:
+    """Writes a .npz as its rows come, whole or not at all.
+
+    The rows wait in a file without a name beside it: memory holds ids only.
+
+        embeddings  float32[N,E]     ids  str[N]
+        labels      int64[N], -1 = not known       classes  str[C]       (of a classifier)
+        splits      str[N]                                               (of a dataset)
+        numbers     int64[N], place among the pictures given, unreadable ones included
+        metric, weights_digest, images, split: what they are, of which run, of which pictures
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        folder = os.path.dirname(os.path.abspath(path))
+        try:
+            self._rows: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        except OSError as error:
+            raise UsageError(f"--output='{path}': {error.strerror}") from None
+        self.dimensions = 0
+        self.items: list[Item] = []
+        self._numbers: list[int] = []
+
+    def add(self, batch: Batch) -> None:
+        """Appends what could be read; of the pictures themselves nothing is kept."""
+        self.dimensions = batch.rows.shape[1]
+        self._rows.write(np.ascontiguousarray(batch.rows, "<f4").tobytes())
+        self.items += [item._replace(pixels=None) for item in batch.items]
+        self._numbers += batch.numbers
+
+    def rows(self, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
+        """float32[n,E]: some of the rows, by their order of coming."""
+        self._rows.flush()
+        shape = (len(self.items), self.dimensions)
+        mapped = np.memmap(self._rows, "<f4", "r", shape=shape)  # type: ignore[call-overload]
+        return np.array(mapped[chosen], np.float32)
+
+    def write(self, serving: Serving, gallery: Gallery) -> None:
+        """Makes the .npz; raises UsageError where it cannot be written."""
+        values: dict[str, Any] = {
+            "ids": [item.id for item in self.items],
+            "numbers": np.array(self._numbers, np.int64),
+            "metric": serving.metric,
+            "weights_digest": serving.run.session.weights_digest(),
+            **describe(gallery),
+        }
+        if any(item.label >= 0 for item in self.items):
+            values["labels"] = np.array([item.label for item in self.items], np.int64)
+            values["classes"] = list(serving.classes)
+        if gallery.splits:
+            values["splits"] = [item.split for item in self.items]
+        temporary = f"{self._path}.tmp-{os.getpid()}"
+        try:
+            self._write(temporary, values)
+            os.replace(temporary, self._path)
+        except OSError as error:
+            raise UsageError(f"--output='{self._path}': {error.strerror}") from None
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+
+    def _write(self, path: str, values: dict[str, Any]) -> None:
+        shape = (len(self.items), self.dimensions)
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        with zipfile.ZipFile(path, "w") as archive:
+            with archive.open("embeddings.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array_header_1_0(file, header)
+                self._rows.seek(0)
+                shutil.copyfileobj(self._rows, file, 1 << 20)
+            for name, value in values.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                    np.lib.format.write_array(file, np.asarray(value), allow_pickle=False)
+
+
+def load_embeddings(path: str) -> dict[str, NDArray[Any]]:
+    """The arrays of an EmbeddingFile; raises DataError where it is none."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = dict(file)
+        ids, rows = found["ids"], found["embeddings"]
+        if rows.ndim != 2 or not len(rows) or not len(rows) == len(ids) == len(found["numbers"]):
+            raise ValueError("its arrays do not belong together")
+        for name in ("metric", "weights_digest", "images", "split"):
+            found[name].item()
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"--embeddings='{path}' is not what `trainer embed` writes: {error}"
+        ) from None
+    return found
+
+
+class Neighbour(NamedTuple):
+    """A picture near another one."""
+
+    distance: float
+    number: int  # of the picture in its gallery
+    item: Item
+
+
+def distances(
+    query: NDArray[np.floating[Any]], rows: NDArray[np.floating[Any]], metric: str
+) -> NDArray[np.float64]:
+    """float64[N] from query [E] to rows [N,E]: squared, or 1 - cosine of the angle.
+
+    A row of zeros has no direction: its cosine is 0.
+    """
+    query, rows = np.asarray(query, np.float64), np.asarray(rows, np.float64)
+    if metric == SQUARED:
+        squared: NDArray[np.float64] = ((rows - query) ** 2).sum(-1)
+        return squared
+    lengths = np.linalg.norm(rows, axis=-1) * np.linalg.norm(query)
+    cosine: NDArray[np.float64] = rows @ query / np.where(lengths > 0, lengths, 1.0)
+    return 1.0 - cosine
+
+
+class Nearest:
+    """The k nearest of what it is shown; equal distances go by the order of coming."""
+
+    def __init__(self, query: NDArray[np.floating[Any]], metric: str, count: int) -> None:
+        self._query, self._metric, self._count = query, metric, count
+        self._found: list[Neighbour] = []
+
+    def show(self, items: list[Item], rows: NDArray[Any], numbers: list[int]) -> None:
+        """Takes pictures into account."""
+        each = distances(self._query, rows, self._metric)
+        new = [Neighbour(float(d), n, i) for d, n, i in zip(each, numbers, items, strict=True)]
+        self._found = heapq.nsmallest(
+            self._count, [*self._found, *new], key=lambda found: (found.distance, found.number)
+        )
+
+    def found(self) -> list[Neighbour]:
+        """The nearest first."""
+        return self._found
