@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from trainer.errors import DataError, UsageError
 from trainer.gallery import Gallery, describe
-from trainer.serving import EMBEDDING, Item, Serving
+from trainer.serving import EMBEDDING, SQUARED, Item, Serving
 
-SQUARED = "squared distance"
+SHOWN_PROBLEMS = 20
 
 
 class Batch(NamedTuple):
@@ -39,6 +39,13 @@ def embedded(serving: Serving, gallery: Gallery) -> Iterator[Batch]:
         rows = serving.said_of(good)[EMBEDDING]
         yield Batch(good, rows, numbers, [item for item in items if item.pixels is None])
         start += len(items)
+
+
+def words_of_unreadable(items: list[Item]) -> list[str]:
+    """A line each, of the first ones, and how many more there are."""
+    lines = [f"left out: {item.id}: {item.problem}" for item in items[:SHOWN_PROBLEMS]]
+    more = len(items) - SHOWN_PROBLEMS
+    return [*lines, f"left out: {more} more"] if more > 0 else lines
 
 
 class EmbeddingFile:
@@ -75,7 +82,7 @@ class EmbeddingFile:
         """float32[n,E]: some of the rows, by their order of coming."""
         self._rows.flush()
         shape = (len(self.items), self.dimensions)
-        mapped = np.memmap(self._rows, "<f4", "r", shape=shape)  # type: ignore[call-overload]
+        mapped = np.memmap(self._rows, "<f4", "r", shape=shape)
         return np.array(mapped[chosen], np.float32)
 
     def write(self, serving: Serving, gallery: Gallery) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -49,14 +49,16 @@ def sprite_sheet(sprites: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.uint8
     return sheet, side
 
 
-def metadata(columns: dict[str, Sequence[str]]) -> str:
+def metadata(columns: Mapping[str, Sequence[str]]) -> str:
     """The table of names: a header where there are several columns, as the projector wants.
 
     Names come from anywhere: tabs, line ends and whatever cannot be seen become a dot, and so
     do the brackets of markup.
     """
     names = list(columns)
-    rows = zip(*([_harmless(value) for value in column] for column in columns.values()), strict=True)
+    rows = zip(
+        *([_harmless(value) for value in column] for column in columns.values()), strict=True
+    )
     lines = ["\t".join(names)] if len(names) > 1 else []
     return "".join(line + "\n" for line in [*lines, *("\t".join(row) for row in rows)])
 
@@ -72,7 +74,7 @@ def write_projector(
     logs: Path,
     name: str,
     embeddings: NDArray[np.float32],
-    columns: dict[str, Sequence[str]],
+    columns: Mapping[str, Sequence[str]],
     sprites: Sequence[NDArray[np.uint8]],
 ) -> Path:
     """Writes `projector/` below a run's TensorBoard logs, in the place of an earlier one.

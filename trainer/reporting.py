@@ -26,8 +26,8 @@ from trainer.report.pictures import (
     TripletMistake,
     augmented_batch,
     mistakes_sheet,
-    png,
 )
+from trainer.report.sheet import png
 from trainer.report.style import figure_png
 from trainer.run_directory import RunDirectory, write_text
 from trainer.session import Session

@@ -23,6 +23,7 @@ from trainer.reader.shaping import picture_shape, shaped
 from trainer.runs import Run
 
 EMBEDDING = "embedding"
+SQUARED, COSINE = "squared distance", "cosine distance"
 PARALLEL = 8  # pictures decoded at a time; one may have 64 million pixels
 
 _IMAGES = tf.TensorSpec([None], tf.string, name="images")
@@ -45,7 +46,7 @@ class Serving:
     Attributes:
       shape: of the pictures it takes, which is that of the dataset it was trained on.
       dimensions: E, of its embeddings.
-      metric: how its embeddings are compared, "squared distance" or "cosine distance".
+      metric: how its embeddings are compared, SQUARED or COSINE.
       outputs: tf.function, uint8 [N, H, W, C] -> float32 tensors by name; `embedding` [N, E]
         always (of a classifier: the features in front of its last layer), of a classifier also
         `logits` and `probabilities` [N, classes] and `class`, string [N].
@@ -59,7 +60,7 @@ class Serving:
         self.batch_size = session.config.batch_size
         self.classes: tuple[str, ...] = tuple(run.dataset["classes"])
         triplets = session.task.name == TRIPLET
-        self.metric = "squared distance" if triplets else "cosine distance"
+        self.metric = SQUARED if triplets else COSINE
         model = session.model
         embedding = model.output if triplets else model.get_layer(LOGITS).input
         self._model = tf.keras.Model(model.input, [embedding, model.output])

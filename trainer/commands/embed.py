@@ -35,8 +35,6 @@ _JSON = flags.DEFINE_bool(
     "json", False, "Print one JSON object: pictures, unreadable, dimensions, metric, files."
 )
 
-SHOWN_PROBLEMS = 20
-
 
 def main(arguments: list[str]) -> None:
     """Embeds and writes the file and the projector's folder."""
@@ -46,7 +44,7 @@ def main(arguments: list[str]) -> None:
     from trainer import quiet
 
     quiet.silence()
-    from trainer.embedding import EmbeddingFile
+    from trainer.embedding import EmbeddingFile, words_of_unreadable
     from trainer.gallery import open_gallery
     from trainer.runs import open_run
     from trainer.serving import Serving
@@ -55,10 +53,8 @@ def main(arguments: list[str]) -> None:
     serving = Serving(open_run(_WORKDIR.value, _CHECKPOINT.value, say))
     gallery = open_gallery(serving, _IMAGES.value, _SPLIT.value)
     sprites, unreadable = _embed(serving, gallery, file)
-    for item in unreadable[:SHOWN_PROBLEMS]:
-        say(f"left out: {item.id}: {item.problem}")
-    if len(unreadable) > SHOWN_PROBLEMS:
-        say(f"left out: {len(unreadable) - SHOWN_PROBLEMS} more (--json lists all)")
+    for line in words_of_unreadable(unreadable):
+        say(line)
     if not file.items:
         raise DataError(f"none of {len(unreadable)} pictures below '{_IMAGES.value}' can be read")
     file.write(serving, gallery)

@@ -12,7 +12,7 @@ import warnings
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 MAX_PIXELS = 64_000_000  # the same limit the build has
 _UPRIGHT = (None, 1)
@@ -40,6 +40,8 @@ def file_bytes(path: str) -> bytes:
                 return data if _goes_through(picture) else _as_png(picture)
     except UnreadablePicture:
         raise
+    except UnidentifiedImageError:
+        raise UnreadablePicture("not a picture of a known format") from None
     except OSError as error:
         raise UnreadablePicture(error.strerror or str(error)) from None
     except Exception as error:  # Pillow raises a dozen kinds for hostile bytes
