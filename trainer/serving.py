@@ -144,8 +144,9 @@ class Serving:
         where they are not finite.
         """
         good = [item.pixels for item in items if item.pixels is not None]
-        pixels = np.stack(good) if good else np.zeros((0, *self.shape[:3]), np.uint8)
-        found = {name: value.numpy() for name, value in self.outputs(pixels).items()}
+        # Group normalisation refuses a batch of none: where all were unreadable a blank goes in.
+        pixels = np.stack(good or [np.zeros(self.shape[:3], np.uint8)])
+        found = {name: value.numpy()[: len(good)] for name, value in self.outputs(pixels).items()}
         if not np.isfinite(found[EMBEDDING]).all():
             raise DataError(
                 f"the outputs of '{self.run.path}' are not finite: its training diverged"

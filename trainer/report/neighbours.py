@@ -11,6 +11,7 @@ from trainer.report import style
 from trainer.report.sheet import CELL, GAP, LINE, Sheet
 
 COLUMNS = 6
+SAME = 1e-9  # a distance that is rounding only
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Shown:
 
     picture: np.ndarray
     name: str
-    distance: float | None = None
+    distance: float = 0.0
     label: str = ""
 
 
@@ -45,13 +46,19 @@ def neighbours_sheet(query: Shown, found: Sequence[Shown], title: str) -> np.nda
     sheet.text(GAP, GAP, title, style.INK, bold=True, width=wide - 2 * GAP)
     sheet.picture(GAP, top, query.picture, style.TRAIN)
     sheet.text(GAP, top + CELL + 4, "asked about", style.FAINT)
-    sheet.text(GAP, top + CELL + 4 + LINE, query.name, style.INK, width=CELL)
+    sheet.text(GAP, top + CELL + 4 + LINE, query.name, style.INK, width=CELL, keep_end=True)
     for at, each in enumerate(found):
         x, y = left + at % columns * width, top + at // columns * height
         sheet.picture(x, y, each.picture)
-        below = [(f"{at + 1}.  {each.distance:.4g}", style.INK), (each.name, style.FAINT)]
-        if labelled:
-            below.insert(1, (each.label, style.GOOD))
-        for line, (text, color) in enumerate(below):
-            sheet.text(x, y + CELL + 4 + line * LINE, text, color, width=CELL)
+        y += CELL + 4
+        sheet.text(x, y, f"{at + 1}.  {_distance(each.distance)}", style.INK)
+        if each.label:
+            sheet.text(x, y + LINE, each.label, style.GOOD, width=CELL)
+        name_line = y + (lines - 1) * LINE
+        sheet.text(x, name_line, each.name, style.FAINT, width=CELL, keep_end=True)
     return sheet.pixels()
+
+
+def _distance(value: float) -> str:
+    # The same picture in another batch differs by rounding: that is no distance.
+    return f"{value:.4g}" if value >= SAME else "0"

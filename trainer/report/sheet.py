@@ -52,13 +52,17 @@ class Sheet:
         color: str,
         bold: bool = False,
         width: int | None = None,
+        keep_end: bool = False,
     ) -> int:
-        """Writes one line, cut to `width` pixels with an ellipsis; returns the width used."""
+        """Writes one line, cut to `width` pixels with an ellipsis; returns the width used.
+
+        `keep_end` cuts at the front: paths differ at their ends.
+        """
         text = " ".join(text.split())
         if width is not None and self.length(text, bold) > width:
             while text and self.length(text + "…", bold) > width:
-                text = text[:-1]
-            text += "…"
+                text = text[1:] if keep_end else text[:-1]
+            text = f"…{text}" if keep_end else f"{text}…"
         self._draw.text((left, top), text, fill=color, font=style.font(TEXT, bold))
         return self.length(text, bold)
 
