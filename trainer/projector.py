@@ -35,10 +35,15 @@ def sprite(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(square)
 
 
+def sheet_layout(count: int) -> tuple[int, int]:
+    """How many sprites a row has, and the side of one, pixels."""
+    across = math.ceil(math.sqrt(count))
+    return across, max(1, min(SPRITE, MAX_SHEET // across))
+
+
 def sprite_sheet(sprites: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.uint8], int]:
     """The sprites in rows of a square, the first at the top left, and the side of one."""
-    across = math.ceil(math.sqrt(len(sprites)))
-    side = max(1, min(SPRITE, MAX_SHEET // across))
+    across, side = sheet_layout(len(sprites))
     sheet = np.zeros((across * side, across * side, 3), np.uint8)
     for number, each in enumerate(sprites):
         small = each

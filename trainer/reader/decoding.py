@@ -59,7 +59,7 @@ def decode_file(encoded: Any, channels: int) -> Any:
         if channels == 1:
             # The weights of ITU-R 601 in 16 bits: grey stays what it is.
             weighted = pixels * tf.constant([19595, 38470, 7471])
-            pixels = (tf.reduce_sum(weighted, -1, keepdims=True) + (1 << 15)) >> 16
+            pixels = (tf.reduce_sum(weighted, -1, keepdims=True) + 32768) // 65536
         return tf.cast(pixels, tf.uint8)
 
     pixels = tf.cond(tf.io.is_jpeg(encoded), lambda: _decode(encoded, channels), png)

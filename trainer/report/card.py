@@ -33,7 +33,7 @@ def words(card: Mapping[str, Any]) -> list[str]:
         elif _apart(low, high):
             lines.append(f"It is less often right where the annotators agree more: {told}.")
         else:
-            lines.append(f"No difference by agreement that is larger than chance: {told}.")
+            lines.append(f"By agreement there is no difference beyond the intervals: {told}.")
     return lines
 
 
@@ -48,7 +48,7 @@ def _spread(title: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     ordered = sorted(rows, key=lambda row: -row["accuracy"])
     best, worst = ordered[0], ordered[-1]
     if not _apart(best, worst):
-        return [f"{title} there is no difference larger than chance."]
+        return [f"{title} there is no difference beyond the intervals."]
     return [f"{title} it is best on {_said(best)}, and worst on {_said(worst)}."]
 
 
