@@ -1,24 +1,94 @@
-"""Embeddings of many pictures: made in batches, kept in a .npz file, searched for neighbours."""
+"""Embeddings of many pictures: made in batches, kept in a .npz file, shown by the projector."""
 
 from __future__ import annotations
 
 import contextlib
-import heapq
 import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer import projector
 from trainer.errors import DataError, UsageError
 from trainer.gallery import Gallery, describe
-from trainer.serving import EMBEDDING, SQUARED, Item, Serving
+from trainer.serving import EMBEDDING, Item, Serving
 
 SHOWN_PROBLEMS = 20
+
+
+class Embedded(NamedTuple):
+    """What embed() made: pictures embedded, those left out, and the projector's folder."""
+
+    pictures: int
+    unreadable: list[Item]
+    projector: Path | None
+
+
+def embed(
+    serving: Serving,
+    gallery: Gallery,
+    file: EmbeddingFile,
+    logs: Path,
+    progress: Callable[[int], object] = lambda count: None,
+) -> Embedded:
+    """Embeds a gallery into a file, and into the projector below a run's TensorBoard logs.
+
+    Args:
+      serving: the run.
+      gallery: the pictures.
+      file: opened before the work, so that a path that cannot be written costs nothing.
+      logs: the run's `tensorboard` folder.
+      progress: called with the pictures done since it was called last.
+
+    Raises:
+      DataError: none of the pictures can be read.
+      UsageError: the file or the logs cannot be written.
+    """
+    shown = set(projector.chosen_points(len(gallery), serving.dimensions).tolist())
+    sprites: dict[int, NDArray[np.uint8]] = {}
+    unreadable: list[Item] = []
+    for batch in embedded(serving, gallery):
+        numbered = zip(batch.numbers, batch.items, strict=True)
+        for row, (number, item) in enumerate(numbered, len(file.items)):
+            if number in shown and item.pixels is not None:
+                sprites[row] = projector.sprite(item.pixels)
+        file.add(batch)
+        unreadable += batch.unreadable
+        progress(len(batch.items) + len(batch.unreadable))
+    if not file.items:
+        first = unreadable[0]
+        raise DataError(
+            f"none of {len(unreadable)} pictures of '{gallery.path}' can be read; the first: "
+            f"{first.id}: {first.problem}"
+        )
+    file.write(serving, gallery)
+    folder = _project(serving, file, sprites, logs) if sprites else None
+    return Embedded(len(file.items), unreadable, folder)
+
+
+def _project(
+    serving: Serving, file: EmbeddingFile, sprites: dict[int, NDArray[np.uint8]], logs: Path
+) -> Path:
+    items = [file.items[row] for row in sprites]
+    columns = {"id": [item.id for item in items]}
+    if any(item.label >= 0 for item in items):
+        names = {-1: "not known", **dict(enumerate(serving.classes))}
+        columns["label"] = [names[item.label] for item in items]
+    if any(item.split for item in items):
+        columns["split"] = [item.split for item in items]
+    rows = file.rows(np.array(list(sprites), np.int64))
+    try:
+        return projector.write_projector(
+            logs, serving.metric, rows, columns, list(sprites.values())
+        )
+    except OSError as error:
+        raise UsageError(f"'{logs}' cannot be written: {error.strerror}") from None
 
 
 class Batch(NamedTuple):
@@ -125,7 +195,10 @@ class EmbeddingFile:
 def load_embeddings(path: str) -> dict[str, NDArray[Any]]:
     """The arrays of an EmbeddingFile; raises DataError where it is none."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        file = np.load(path, allow_pickle=False)
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise ValueError("a single array")
+        with file:
             found = dict(file)
         ids, rows = found["ids"], found["embeddings"]
         if rows.ndim != 2 or not len(rows) or not len(rows) == len(ids) == len(found["numbers"]):
@@ -137,47 +210,3 @@ def load_embeddings(path: str) -> dict[str, NDArray[Any]]:
             f"--embeddings='{path}' is not what `trainer embed` writes: {error}"
         ) from None
     return found
-
-
-class Neighbour(NamedTuple):
-    """A picture near another one."""
-
-    distance: float
-    number: int  # of the picture in its gallery
-    item: Item
-
-
-def distances(
-    query: NDArray[np.floating[Any]], rows: NDArray[np.floating[Any]], metric: str
-) -> NDArray[np.float64]:
-    """float64[N] from query [E] to rows [N,E]: squared, or 1 - cosine of the angle.
-
-    A row of zeros has no direction: its cosine is 0.
-    """
-    query, rows = np.asarray(query, np.float64), np.asarray(rows, np.float64)
-    if metric == SQUARED:
-        squared: NDArray[np.float64] = ((rows - query) ** 2).sum(-1)
-        return squared
-    lengths = np.linalg.norm(rows, axis=-1) * np.linalg.norm(query)
-    cosine: NDArray[np.float64] = rows @ query / np.where(lengths > 0, lengths, 1.0)
-    return 1.0 - cosine
-
-
-class Nearest:
-    """The k nearest of what it is shown; equal distances go by the order of coming."""
-
-    def __init__(self, query: NDArray[np.floating[Any]], metric: str, count: int) -> None:
-        self._query, self._metric, self._count = query, metric, count
-        self._found: list[Neighbour] = []
-
-    def show(self, items: list[Item], rows: NDArray[Any], numbers: list[int]) -> None:
-        """Takes pictures into account."""
-        each = distances(self._query, rows, self._metric)
-        new = [Neighbour(float(d), n, i) for d, n, i in zip(each, numbers, items, strict=True)]
-        self._found = heapq.nsmallest(
-            self._count, [*self._found, *new], key=lambda found: (found.distance, found.number)
-        )
-
-    def found(self) -> list[Neighbour]:
-        """The nearest first."""
-        return self._found

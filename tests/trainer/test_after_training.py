@@ -13,7 +13,13 @@ from PIL import Image
 
 from tests.trainer import datasets
 from tests.trainer.conftest import train_in_process
-from trainer.embedding import load_embeddings
+from trainer import neighbours
+from trainer.embedding import EmbeddingFile, embed, load_embeddings
+from trainer.errors import DataError, UsageError
+from trainer.export import export
+from trainer.gallery import open_gallery
+from trainer.runs import open_run
+from trainer.serving import Serving
 
 pytestmark = pytest.mark.slow
 
@@ -44,10 +50,23 @@ print(json.dumps(found))
 """
 
 
-def run(command, *flags, code=0):
-    done = datasets.command("trainer", command, *flags, "--json")
-    assert done.returncode == code, done.stderr
-    return (json.loads(done.stdout) if code == 0 else done.stderr), done.stderr
+def command(name, *flags):
+    """The one JSON object that a command prints, and its talk."""
+    done = datasets.command("trainer", name, *flags, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), done.stderr
+
+
+def serving_of(workdir, checkpoint="last"):
+    return Serving(open_run(str(workdir), checkpoint, print))
+
+
+def embedded(serving, images, folder, split=""):
+    """(what embed() says, the arrays of its file)."""
+    path = str(folder / "a.npz")
+    gallery = open_gallery(serving, str(images), split)
+    done = embed(serving, gallery, EmbeddingFile(path), folder)
+    return done, load_embeddings(path)
 
 
 def elsewhere(exports, folder):
@@ -82,75 +101,108 @@ def pictures(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def embedded(triplet_run, triplet_data, pictures, class_runs, class_data, tmp_path_factory):
-    """(result, npz) of four calls: files and dataset, triplets and classes."""
-    folder = tmp_path_factory.mktemp("embedded")
-    found = {}
-    for name, workdir, images, flags in (
-        ("faces", triplet_run, triplet_data, ()),
-        ("files", triplet_run, pictures, ()),
-        ("classes", class_runs[0], class_data, ("--split=test",)),
-        ("class files", class_runs[0], pictures, ()),
-    ):
-        output = folder / f"{name}.npz"
-        flags = (f"--workdir={workdir}", f"--images={images}", f"--output={output}", *flags)
-        result, said = run("embed", *flags)
-        assert result["output"] == str(output)
-        found[name] = (result, load_embeddings(str(output)), said)
-    return found
+def triplets(triplet_run):
+    """The run on triplets."""
+    return serving_of(triplet_run)
 
 
-def test_embed_of_a_dataset_has_its_ids_splits_and_labels(embedded):
-    result, file, said = embedded["faces"]
-    assert said == ""
-    assert result["pictures"] == 40 and result["unreadable"] == []
+@pytest.fixture(scope="module")
+def classes(class_runs):
+    """The first of the runs on classes."""
+    return serving_of(class_runs[0])
+
+
+def test_embeddings_of_a_dataset_have_ids_and_splits(triplets, triplet_data, tmp_path):
+    done, file = embedded(triplets, triplet_data, tmp_path)
+    assert done.pictures == 40 and done.unreadable == []
     assert file["embeddings"].shape == (40, 4) and file["embeddings"].dtype == np.float32
     assert len(set(file["ids"].tolist())) == 40
     assert set(file["splits"].tolist()) == {"train", "test"}
     assert "labels" not in file and file["metric"].item() == "squared distance"
     # model.scale is 1: embeddings lie on the sphere.
     np.testing.assert_allclose(np.linalg.norm(file["embeddings"], axis=1), 1, rtol=1e-5)
-    result, file, _ = embedded["classes"]
-    assert result["metric"] == "cosine distance" and file["embeddings"].shape == (10, 96)
+
+
+def test_embeddings_of_a_split_of_classes_have_their_labels(classes, class_data, tmp_path):
+    """96 features of the `cnn` in front of the last layer."""
+    _, file = embedded(classes, class_data, tmp_path, "test")
+    assert file["metric"].item() == "cosine distance" and file["embeddings"].shape == (10, 96)
     assert file["splits"].tolist() == ["test"] * 10
     for name, label in zip(file["ids"], file["labels"], strict=True):
         assert file["classes"][label] == Path(name).parent.name
 
 
-def test_embed_of_files_names_the_unreadable_ones_and_goes_on(embedded):
-    result, file, said = embedded["class files"]
-    assert result["pictures"] == 5
+def test_a_dataset_and_its_files_have_the_same_embeddings(triplets, triplet_data, tmp_path):
+    """Faces of 112 pixels, stored at 32 as PNG: resizing agrees to a grey level of 255.
+
+    A level more on every pixel moves an embedding of length 1 by about a hundredth.
+    """
+    faces = Path(triplet_data).parent / "synth" / "images_cropped"
+    _, stored = embedded(triplets, triplet_data, tmp_path)
+    _, files = embedded(triplets, faces, tmp_path)
+    rows = dict(zip(files["ids"].tolist(), files["embeddings"], strict=True))
+    same = np.array([rows[f"{name}.jpg"] for name in stored["ids"].tolist()])
+    np.testing.assert_allclose(same, stored["embeddings"], atol=0.01)
+
+
+def test_the_command_names_the_unreadable_files_and_goes_on(class_runs, pictures, tmp_path):
+    result, said = command(
+        "embed",
+        f"--workdir={class_runs[0]}",
+        f"--images={pictures}",
+        f"--output={tmp_path / 'a.npz'}",
+    )
+    file = load_embeddings(str(tmp_path / "a.npz"))
+    assert result["pictures"] == 5 and result["dimensions"] == 96
     assert sorted(each["id"] for each in result["unreadable"]) == ["cut.jpg", "no.png"]
     assert all(each["problem"] for each in result["unreadable"])
-    assert "left out: no.png: not a picture" in said and "left out: cut.jpg" in said
+    lines = said.splitlines()
+    assert len(lines) == 2 and "left out: no.png: not a picture of a known format" in lines
     labels = dict(zip(file["ids"].tolist(), file["labels"].tolist(), strict=True))
     assert labels == {
         "bright/0.png": 0, "dark/1.jpg": 1, "bright/2.png": 0, "dark/3.jpg": 1,
         "grey <b>\ttab.jpg": -1,
     }  # fmt: skip
-    assert file["numbers"].max() == 6  # seven files, the last one readable
-
-
-def test_embed_writes_the_projector_of_the_run(embedded, class_runs):
-    folder = Path(embedded["class files"][0]["projector"])
+    # In order: bright/0, bright/2, cut, dark/1, dark/3, grey, no.
+    assert file["numbers"].tolist() == [0, 1, 3, 4, 5]
+    folder = Path(result["projector"])
     assert folder == Path(class_runs[0]) / "tensorboard" / "projector"
-    lines = (folder / "metadata.tsv").read_text(encoding="utf-8").splitlines()
-    assert lines[0] == "id\tlabel" and len(lines) == 6
-    assert "grey ·b··tab.jpg\tnot known" in lines
+    rows = (folder / "metadata.tsv").read_text(encoding="utf-8").splitlines()
+    assert rows[0] == "id\tlabel" and len(rows) == 6
+    assert "grey ·b··tab.jpg\tnot known" in rows
     assert len((folder / "tensors.tsv").read_text().splitlines()) == 5
 
 
-def test_embed_of_nothing_readable_or_nowhere_is_refused(triplet_run, tmp_path):
+def test_nothing_readable_and_nowhere_to_write_are_refused(triplets, tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.png").write_bytes(b"no picture")
-    flags = [f"--workdir={triplet_run}", f"--images={tmp_path / 'in'}"]
-    told, _ = run("embed", *flags, f"--output={tmp_path / 'a.npz'}", code=os.EX_DATAERR)
-    assert "none of 1 pictures" in told and "Traceback" not in told
-    assert not (tmp_path / "a.npz").exists()
-    told, _ = run("embed", *flags, f"--output={tmp_path}/no/a.npz", code=os.EX_USAGE)
-    assert "--output" in told and "Traceback" not in told
-    told, _ = run("embed", *flags, f"--output={tmp_path}/a.csv", code=os.EX_USAGE)
-    assert ".npz" in told
+    with pytest.raises(DataError, match=r"none of 1 pictures .* a\.png: not a picture"):
+        embedded(triplets, tmp_path / "in", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+    with pytest.raises(UsageError, match="--output"):
+        EmbeddingFile(str(tmp_path / "no" / "a.npz"))
+    with pytest.raises(UsageError, match="--split=test is for a dataset"):
+        open_gallery(triplets, str(tmp_path / "in"), "test")
+
+
+def test_a_split_that_is_not_there_is_refused_with_those_that_are(triplets, triplet_data):
+    with pytest.raises(DataError, match=r"no split 'valid'.* test.*train"):
+        open_gallery(triplets, triplet_data, "valid")
+
+
+def test_pictures_of_several_sizes_are_seen_as_their_reader_sees_them(tmp_path):
+    """Stored in their own sizes, they are stretched by the reader; files go the same way."""
+    data = datasets.class_folders(tmp_path, mixed=True)
+    with pytest.MonkeyPatch.context() as patch:
+        config = datasets.configuration(datasets.CLASSIFICATION, epochs=1)
+        train_in_process(patch, config, data, tmp_path / "run")
+    serving = serving_of(tmp_path / "run")
+    assert serving.shape.mixed
+    _, stored = embedded(serving, data, tmp_path, "test")
+    _, files = embedded(serving, tmp_path / "pictures" / "test", tmp_path)
+    rows = dict(zip(files["ids"].tolist(), files["embeddings"], strict=True))
+    same = np.array([rows[name.removeprefix("test/")] for name in stored["ids"].tolist()])
+    np.testing.assert_allclose(same, stored["embeddings"], atol=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -167,94 +219,122 @@ def hub_run(triplet_data, tmp_path_factory):
 
 
 def test_an_export_gives_the_same_numbers_in_a_process_without_this_project(
-    embedded, triplet_run, class_runs, hub_run, pictures, tmp_path
+    triplets, classes, hub_run, pictures, tmp_path
 ):
-    """To 1e-5 of what `embed` and `predict` say; the hub module itself is gone by then."""
-    readable = sorted(embedded["files"][1]["ids"].tolist())
-    files = [pictures / name for name in readable]
-    output = tmp_path / "hub.npz"
-    flags = (f"--workdir={hub_run / 'run'}", f"--images={pictures}", f"--output={output}")
-    run("embed", *flags)
-    expected = {
-        "triplet": embedded["files"][1],
-        "class": embedded["class files"][1],
-        "hub": load_embeddings(str(output)),
-    }
-    runs = {"triplet": triplet_run, "class": class_runs[0], "hub": hub_run / "run"}
-    for name, workdir in runs.items():
-        described, said = run("export", f"--workdir={workdir}", f"--output={tmp_path / name}")
-        assert said == ""
-        written = json.loads((tmp_path / name / "assets" / "signature.json").read_text())
-        assert {**written, "output": str(tmp_path / name)} == described
+    """To 1e-5 of what `embed` says; the hub module itself is gone by then."""
+    servings = {"triplet": triplets, "class": classes, "hub": serving_of(hub_run / "run")}
+    expected = {n: embedded(each, pictures, tmp_path)[1] for n, each in servings.items()}
+    described, said = command(
+        "export", f"--workdir={triplets.run.path}", f"--output={tmp_path / 'triplet'}"
+    )
+    assert said == ""
+    written = json.loads((tmp_path / "triplet" / "assets" / "signature.json").read_text())
+    assert {**written, "output": str(tmp_path / "triplet")} == described
+    for name in ("class", "hub"):
+        export(servings[name], str(tmp_path / name))
     shutil.rmtree(hub_run / "module")
-    found = elsewhere([(tmp_path / name, files) for name in runs], tmp_path)
-    for name, outputs in zip(runs, found, strict=True):
+    readable = sorted(expected["class"]["ids"].tolist())
+    files = [pictures / name for name in readable]
+    found = elsewhere([(tmp_path / name, files) for name in servings], tmp_path)
+    for name, outputs in zip(servings, found, strict=True):
         rows = dict(zip(expected[name]["ids"], expected[name]["embeddings"], strict=True))
         embeddings = np.array([rows[each] for each in readable])
         np.testing.assert_allclose(outputs["embedding"], embeddings, atol=1e-5)
         np.testing.assert_allclose(outputs["alone"], embeddings[:1], atol=1e-5)
         assert ("logits" in outputs) == (name == "class")
-    classes = found[1]
-    logits = np.array(classes["logits"])
+    of_classes = found[1]
+    logits = np.array(of_classes["logits"])
     shares = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
-    np.testing.assert_allclose(classes["probabilities"], shares, atol=1e-6)
-    assert classes["class"] == [datasets.CLASSES[best] for best in logits.argmax(-1)]
+    np.testing.assert_allclose(of_classes["probabilities"], shares, atol=1e-6)
+    assert of_classes["class"] == [datasets.CLASSES[best] for best in logits.argmax(-1)]
     assert (tmp_path / "class" / "assets" / "labels.txt").read_text().split() == [*datasets.CLASSES]
 
 
-def test_an_export_replaces_an_earlier_one_and_nothing_else(triplet_run, tmp_path):
+def test_an_export_replaces_an_earlier_one_and_nothing_else(triplet_run, triplets, tmp_path):
     folder = tmp_path / "out"
     folder.mkdir()
     (folder / "mine.txt").write_text("keep")
-    flags = (f"--workdir={triplet_run}", f"--output={folder}")
-    told, _ = run("export", *flags, code=os.EX_USAGE)
-    assert "not empty" in told and (folder / "mine.txt").read_text() == "keep"
+    with pytest.raises(UsageError, match="not empty and not an earlier export"):
+        export(triplets, str(folder))
+    assert (folder / "mine.txt").read_text() == "keep"
     (folder / "mine.txt").unlink()
-    run("export", *flags, "--checkpoint=best")
+    export(serving_of(triplet_run, "best"), str(folder))
     (folder / "old").touch()
-    described, _ = run("export", *flags)
-    assert described["step"] == 10 and not (folder / "old").exists()
+    assert export(triplets, str(folder))["step"] == 10
+    assert not (folder / "old").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    with pytest.raises(UsageError, match="is a file"):
+        export(triplets, str(folder / "saved_model.pb"))
 
 
-def test_neighbours_are_the_same_by_pictures_and_by_embeddings(
-    embedded, triplet_run, triplet_data, tmp_path
-):
+def test_neighbours_are_the_same_by_pictures_and_by_embeddings(triplets, triplet_data, tmp_path):
     faces = Path(triplet_data).parent / "synth" / "images_cropped"
-    query = sorted(faces.iterdir())[5]
-    common = (f"--workdir={triplet_run}", f"--query={query}", "--k=3")
-    by_pictures, _ = run(
-        "neighbours", *common, f"--images={triplet_data}", f"--output={tmp_path / 'a.png'}"
+    path = sorted(faces.iterdir())[5]
+    query = neighbours.read_query(triplets, str(path))
+    embedded(triplets, triplet_data, tmp_path)
+    by_pictures = neighbours.among_pictures(
+        triplets, query, open_gallery(triplets, triplet_data), count=3
     )
-    by_file, _ = run(
-        "neighbours", *common, f"--embeddings={embedded['faces'][0]['output']}",
-        f"--output={tmp_path / 'b.png'}",
-    )  # fmt: skip
-    assert by_pictures["metric"] == "squared distance"
-    rows = by_pictures["neighbours"]
-    assert len(rows) == 3 and rows[0]["id"] == query.stem
-    assert [row["id"] for row in by_file["neighbours"]] == [row["id"] for row in rows]
-    ranks = [row["distance"] for row in rows]
-    assert ranks == sorted(ranks) and ranks[0] < 1e-3
-    with Image.open(tmp_path / "a.png") as a, Image.open(tmp_path / "b.png") as b:
-        np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
+    by_file = neighbours.among_embeddings(triplets, query, str(tmp_path / "a.npz"), count=3)
+    first, second = (
+        [(each.item.id, each.number, each.distance) for each in found.neighbours]
+        for found in (by_pictures, by_file)
+    )
+    assert first == second and len(first) == 3
+    assert first[0][0] == path.stem and first[0][2] < 1e-3
+    for one, other in zip(by_pictures.neighbours, by_file.neighbours, strict=True):
+        np.testing.assert_array_equal(one.item.pixels, other.item.pixels)
     # The file itself is left out of its own folder.
-    of_folder, _ = run("neighbours", *common, f"--images={faces}", f"--output={tmp_path / 'c.png'}")
-    assert query.name not in [row["id"] for row in of_folder["neighbours"]]
-    assert len(of_folder["neighbours"]) == 3
+    found = neighbours.among_pictures(triplets, query, open_gallery(triplets, str(faces)), 3)
+    assert len(found.neighbours) == 3
+    assert path.name not in [each.item.id for each in found.neighbours]
 
 
-def test_neighbours_of_another_run_or_of_no_picture_are_refused(
-    embedded, class_runs, pictures, tmp_path
+def test_the_command_draws_the_neighbours_it_prints(class_runs, classes, pictures, tmp_path):
+    output = tmp_path / "a.png"
+    embedded(classes, pictures, tmp_path)
+    result, said = command(
+        "neighbours",
+        f"--workdir={class_runs[0]}",
+        f"--query={pictures / 'dark' / '1.jpg'}",
+        f"--embeddings={tmp_path / 'a.npz'}",
+        f"--output={output}",
+        "--k=2",
+    )
+    assert said == ""
+    assert result["metric"] == "cosine distance" and result["output"] == str(output)
+    near, far = result["neighbours"]
+    assert 0 <= near["distance"] <= far["distance"] <= 2
+    assert {each["label"] for each in (near, far)} <= {*datasets.CLASSES, None}
+    with Image.open(output) as sheet:
+        assert sheet.width >= 3 * 128
+
+
+def test_neighbours_of_other_weights_or_of_no_picture_are_refused(
+    classes, class_runs, pictures, tmp_path
 ):
-    file, output = embedded["class files"][0]["output"], f"--output={tmp_path / 'a.png'}"
-    query = f"--query={pictures / 'dark' / '1.jpg'}"
-    flags = (f"--workdir={class_runs[1]}", output, f"--embeddings={file}")
-    told, _ = run("neighbours", *flags, query, code=os.EX_DATAERR)
-    assert "run `trainer embed` again" in told
-    flags = (f"--workdir={class_runs[0]}", output, f"--embeddings={file}")
-    told, _ = run("neighbours", *flags, f"--query={pictures / 'cut.jpg'}", code=os.EX_DATAERR)
-    assert "cut.jpg" in told
-    told, _ = run("neighbours", *flags, query, f"--images={pictures}", code=os.EX_USAGE)
-    assert "--images" in told and "--embeddings" in told
-    assert not (tmp_path / "a.png").exists()
+    embedded(classes, pictures, tmp_path)
+    other = serving_of(class_runs[1])
+    query = neighbours.read_query(other, str(pictures / "dark" / "1.jpg"))
+    with pytest.raises(DataError, match="run `trainer embed` again"):
+        neighbours.among_embeddings(other, query, str(tmp_path / "a.npz"), 3)
+    with pytest.raises(DataError, match=r"cut\.jpg"):
+        neighbours.read_query(classes, str(pictures / "cut.jpg"))
+    (tmp_path / "alone").mkdir()
+    shutil.copy(pictures / "dark" / "1.jpg", tmp_path / "alone")
+    alone = open_gallery(classes, str(tmp_path / "alone"))
+    query = neighbours.read_query(classes, str(tmp_path / "alone" / "1.jpg"))
+    with pytest.raises(DataError, match="but the one asked about"):
+        neighbours.among_pictures(classes, query, alone, 3)
+
+
+def test_pictures_that_changed_places_since_they_were_embedded_are_refused(
+    classes, pictures, tmp_path
+):
+    folder = Path(shutil.copytree(pictures, tmp_path / "pictures"))
+    embedded(classes, folder, tmp_path)
+    for path in (folder / "bright").iterdir():
+        path.unlink()
+    query = neighbours.read_query(classes, str(pictures / "bright" / "0.png"))
+    with pytest.raises(DataError, match=r"bright/0\.png"):
+        neighbours.among_embeddings(classes, query, str(tmp_path / "a.npz"), 1)
