@@ -169,13 +169,19 @@ def losses(training, validation):
         # lowest at epoch 2; the median of 1.3 and 1.5 is 1.4, a sixth more; training falls on
         ([3, 2, 1, 0.5], [1.5, 1.2, 1.3, 1.5], ["Over-fitting", "epoch 2", "17%", "3 to 4"]),
         # one epoch that leaps after many on a level
-        ([5, 4, 3, 2, 1], [1.5, 1.0, 1.01, 1.02, 2.0], ["levelled off", "epoch 2"]),
+        ([5, 4, 3.9, 3.8, 3.7], [1.5, 1.0, 1.01, 1.02, 2.0], ["levelled off", "epoch 2"]),
         # both rise: the step is too long
         ([1, 2, 3], [1, 2, 3], ["learning rate"]),
         # a rise of 4 % is below the threshold of 5 %
         ([3, 2, 1], [1.5, 1.0, 1.04], ["levelled off", "epoch 2"]),
         ([3, 2, 1], [1.5, 1.0, 1.06], ["Over-fitting"]),
         ([3, 2, 1], [3, 2, 1], ["still falling", "more epochs"]),
+        # training falls on from 2 to the median 1.0 of the last three; at 1.7 it is below a fifth
+        ([3, 2, 1.5, 1, 0.5], [1.5, 1, 1.01, 1.02, 1.01], ["without harm", "epoch 2", "50%"]),
+        ([3, 2, 1.8, 1.7, 1.6], [1.5, 1, 1.01, 1.02, 1.01], ["levelled off", "no over-fitting"]),
+        # the last is not the lowest, but the last three lie below the three before them
+        ([6, 5, 4, 3, 2, 1], [1.0, 0.9, 0.85, 0.75, 0.72, 0.74], ["still falling", "epoch 6"]),
+        ([6, 5.9, 5.8, 5.7, 5.6, 5.5], [1.0, 0.9, 0.7, 0.72, 0.71, 0.71], ["levelled off"]),
         # a fall of half a per cent over the last three epochs is none
         ([3, 2, 1], [1.0, 0.999, 0.995], ["levelled off"]),
         ([3, 2], [3, 2], ["Too few epochs", "(2)"]),

@@ -18,6 +18,10 @@ RISE = 0.05
 # by how much the loss must have fallen over them to be called falling.
 LAST_EPOCHS = 3
 FALL = 0.01
+# By how much the training loss must have fallen since the best epoch, LAST_EPOCHS or more ago,
+# to say that what is still learned does not carry over. Embeddings on a sphere have a bounded
+# loss: there over-fitting shows as this, and never as a steep rise.
+ALONE = 0.2
 
 
 def reading(history: Sequence[Row]) -> str:
@@ -53,16 +57,34 @@ def reading(history: Sequence[Row]) -> str:
             "Stop earlier (early_stopping.patience), use the best checkpoint, "
             "or augment more."
         )
-    recent = validation[-LAST_EPOCHS:]
-    if best == len(validation) - 1 and recent[0] - recent[-1] > FALL * recent[0]:
+    if _still_falling(validation, best):
         return (
             f"The validation loss is still falling at epoch {epochs[-1]:g}: "
             "more epochs are likely to help."
+        )
+    alone = 1 - np.median(training[last]) / training[best] if training[best] > 0 else 0.0
+    if alone > ALONE and best < len(validation) - LAST_EPOCHS:
+        return (
+            f"Over-fitting without harm: the validation loss has levelled off (lowest at epoch "
+            f"{epochs[best]:g}), and the training loss alone fell by another {alone:.0%}. What is "
+            "still learned does not carry over: augment more, or stop earlier."
         )
     return (
         f"The validation loss has levelled off (lowest at epoch {epochs[best]:g}); "
         "no over-fitting to be seen."
     )
+
+
+def _still_falling(validation: np.ndarray, best: int) -> bool:
+    """Whether the last epochs lie below those before them, and hold the lowest.
+
+    Of a history too short for that: whether it ends at its lowest.
+    """
+    recent, before = validation[-LAST_EPOCHS:], validation[-2 * LAST_EPOCHS : -LAST_EPOCHS]
+    if len(before) == LAST_EPOCHS:
+        lower = np.median(recent) < (1 - FALL) * np.median(before)
+        return bool(lower and best >= len(validation) - LAST_EPOCHS)
+    return bool(best == len(validation) - 1 and recent[0] - recent[-1] > FALL * recent[0])
 
 
 def _span(epochs: np.ndarray) -> str:
