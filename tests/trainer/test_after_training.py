@@ -185,6 +185,16 @@ def test_nothing_readable_and_nowhere_to_write_are_refused(triplets, tmp_path):
         open_gallery(triplets, str(tmp_path / "in"), "test")
 
 
+def test_a_finished_run_has_its_report_card(triplet_run):
+    report = json.loads((Path(triplet_run) / "report.json").read_text())
+    card, last = report["report_card"], report["metrics"]["last"]
+    assert card["split"] == "test"
+    assert card["overall"]["accuracy"] == last["val_triplet_accuracy"]
+    assert "Report card" in (Path(triplet_run) / "report.html").read_text()
+    with Image.open(Path(triplet_run) / "plots" / "card.png") as picture:
+        assert picture.width > 1000
+
+
 def test_a_split_that_is_not_there_is_refused_with_those_that_are(triplets, triplet_data):
     with pytest.raises(DataError, match=r"no split 'valid'.* test.*train"):
         open_gallery(triplets, triplet_data, "valid")

@@ -78,6 +78,11 @@ def test_evaluate_triplets_names_the_best_state_and_the_chance(triplet_run, trip
     assert found["checkpoint"] == "best"
     assert found["loss"] == pytest.approx(best["val_loss"], rel=1e-5)
     assert found["triplet_accuracy"] == best["val_triplet_accuracy"]
+    card = found["report_card"]
+    for name, value in (("counted", found["counted"]), ("interval", found["interval"])):
+        assert card["overall"][name] == value
+    assert card["overall"]["counted"] + card["without_majority"] == 27
+    assert sum(row["counted"] for row in card["by_type"]) == found["counted"]
 
 
 def test_a_split_that_is_not_there_is_refused_with_those_that_are(triplet_run, triplet_data):
