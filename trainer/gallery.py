@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from preprocess.dataset_format import MANIFEST_FILE, Manifest
 from trainer.errors import DataError, UsageError
 from trainer.prediction import find_pictures
 from trainer.reader.records import StoredPictures, check_shards
-from trainer.serving import Item, Serving, batches
+from trainer.serving import Item, Serving, batches, error_words
 from trainer.training import load_manifest
 
 
@@ -108,7 +109,14 @@ class Stored:
             inside = number - int(ends[at]) + self._counts[at]
             payloads.append(self._stored[at].payload(0, *self._stored[at].place(inside)))
             splits.append(self.splits[at])
-        pixels, ids, labels = (part.numpy() for part in self._decoded(np.array(payloads, object)))
+        try:
+            decoded = self._decoded(np.array(payloads, object))
+        except tf.errors.OpError as error:
+            raise DataError(
+                f"a picture of '{self.path}' cannot be decoded ({error_words(error)}); "
+                "run `python -m preprocess verify --deep`"
+            ) from None
+        pixels, ids, labels = (part.numpy() for part in decoded)
         return [
             Item(
                 name.decode("utf-8"),

@@ -135,7 +135,7 @@ class Serving:
             decoded: Sequence[Any] = self.decoded_files(tf.constant(contents)).numpy()
         except tf.errors.OpError as error:
             if len(contents) == 1:
-                return [_reason(error)]
+                return [error_words(error)]
             return [self._decoded([content])[0] for content in contents]
         return decoded
 
@@ -170,7 +170,7 @@ def _each(function: Any, elements: Any, spec: Any) -> Any:
     )
 
 
-def _reason(error: Any) -> str:
+def error_words(error: Any) -> str:
     """TensorFlow's first line without its node names."""
     line = str(error.message or "cannot be decoded").splitlines()[0]
     return line.split("}}")[-1].split(" [Op:")[0].split("[[")[0].strip()

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
+from preprocess.dataset_format import ImageKey
 from tests.trainer import datasets
 from tests.trainer.conftest import train_in_process
 from trainer import neighbours
@@ -183,6 +185,23 @@ def test_nothing_readable_and_nowhere_to_write_are_refused(triplets, tmp_path):
         EmbeddingFile(str(tmp_path / "no" / "a.npz"))
     with pytest.raises(UsageError, match="--split=test is for a dataset"):
         open_gallery(triplets, str(tmp_path / "in"), "test")
+
+
+def test_a_stored_picture_that_is_none_ends_with_words(triplets, triplet_data):
+    """Its checksum is right, so the build made it so: nothing to leave out, all to be doubted."""
+
+    def feature(value):
+        kind = "int64_list" if isinstance(value, int) else "bytes_list"
+        return tf.train.Feature(**{kind: {"value": [value]}})
+
+    values = {ImageKey.ENCODED: b"no picture", ImageKey.ID: b"a", ImageKey.KEY: 1,
+              ImageKey.HEIGHT: 32, ImageKey.WIDTH: 32, ImageKey.CHANNELS: 3}  # fmt: skip
+    features = {name: feature(value) for name, value in values.items()}
+    payload = tf.train.Example(features={"feature": features}).SerializeToString()
+    gallery = open_gallery(triplets, triplet_data)
+    gallery._stored[0].payload = lambda *place: payload
+    with pytest.raises(DataError, match=r"cannot be decoded \(Unknown image.*verify --deep"):
+        gallery.picture(0, "a")
 
 
 def test_a_finished_run_has_its_report_card(triplet_run):
