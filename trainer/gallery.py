@@ -11,11 +11,11 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from preprocess.dataset_format import MANIFEST_FILE, Manifest
+from trainer.dataset import load_manifest
 from trainer.errors import DataError, UsageError
 from trainer.prediction import find_pictures
 from trainer.reader.records import StoredPictures, check_shards
 from trainer.serving import Item, Serving, batches, error_words
-from trainer.training import load_manifest
 
 
 class Folder:

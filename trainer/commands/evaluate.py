@@ -48,10 +48,10 @@ def main(arguments: list[str]) -> None:
     from tqdm import tqdm
 
     from preprocess.dataset_format import TRIPLET
+    from trainer.dataset import load_manifest
     from trainer.evaluation import Evaluator, average, figures, triplet_card
     from trainer.reader import open_reader
     from trainer.runs import open_runs
-    from trainer.training import load_manifest
 
     manifest = load_manifest(_DATA.value)
     if _SPLIT.value not in manifest.splits:
