@@ -12,6 +12,7 @@ import dataclasses
 import errno
 import json
 import os
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -22,18 +23,20 @@ from typing import Any
 from tqdm import tqdm
 
 from preprocess import dataset_format as df
+from preprocess import storage
 from preprocess.augment import Recipe, load_recipe
 from preprocess.cli import say
 from preprocess.errors import ConfigError, DataError, OutputError, UsageError
 from preprocess.plan import Options, Plan, make_plan
 from preprocess.publish import all_shards, make_manifest, publish, withdraw, write_rejections
-from preprocess.reading import read_index
+from preprocess.reading import find_manifest, read_index
 from preprocess.refusals import Rejection
 from preprocess.sources import read_source
 from preprocess.sources.rows import Request, Source
 from preprocess.workspace import FOLDER, ShardReport, Workspace
 
 POLL_SECONDS = 0.3  # how often the progress bar looks at the markers
+REMOTE_POLL_SECONDS = 3.0  # where a look costs a request
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +72,7 @@ def build(request: BuildRequest) -> dict[str, Any]:
         _pipeline().check_arguments(request.beam_arguments)
     workspace = Workspace(request.output)
     _check_output(request)
-    with workspace.locked(), _full_disk_explained(request.output):
+    with workspace.locked() as lock, _full_disk_explained(request.output):
         say(f"reading {request.kind}: {request.source.csv or request.source.images}")
         source = read_source(request.kind, request.source)
         options = _options(request, source.task, recipe.deciding if recipe else "")
@@ -98,6 +101,7 @@ def build(request: BuildRequest) -> dict[str, Any]:
             return _summary(before, started, 0)
         write_rejections(request.output, rejections)
         manifest = make_manifest(plan, reports, rejections, recipe.digest if recipe else "")
+        lock.check()
         publish(request.output, manifest, recipe.yaml if recipe else "")
         kept = set(reused.values())
         built = sum(len(r.shards) for r in reports if r.fingerprint not in kept)
@@ -143,8 +147,8 @@ def _check_output(request: BuildRequest) -> None:
             "choose a folder outside"
         )
     try:
-        os.makedirs(output, exist_ok=True)
-        names = set(os.listdir(output))
+        storage.make_folder(output)
+        names = set(storage.names(output))
     except OSError as error:
         reason = "is a file" if os.path.isfile(output) else error.strerror
         raise UsageError(f"--output='{output}': {reason}") from None
@@ -166,6 +170,8 @@ def _doubts(source: Source) -> Iterator[str]:
 
 
 def _is_below(path: str, folder: str) -> bool:
+    if storage.is_remote(path) or storage.is_remote(folder):
+        return f"{path}/".startswith(f"{storage.absolute(folder)}/")
     folder = os.path.realpath(folder)
     return os.path.commonpath((os.path.realpath(path), folder)) == folder
 
@@ -175,7 +181,7 @@ def _check_same_options(workspace: Workspace, options: Options, overwrite: bool)
     if before == options or overwrite:
         return
     if before is None:
-        if os.path.exists(os.path.join(workspace.dataset, df.MANIFEST_FILE)):
+        if storage.exists(os.path.join(workspace.dataset, df.MANIFEST_FILE)):
             raise ConfigError(
                 f"'{workspace.dataset}' holds a dataset, but not how it was built "
                 f"({FOLDER}/options.json); give another --output, or --overwrite"
@@ -198,7 +204,7 @@ def _check_same_pictures(request: BuildRequest, plan: Plan) -> None:
     which is more often a mistyped --output than meant.
     """
     try:
-        manifest = df.Manifest.load(request.output)
+        manifest = find_manifest(request.output)
         before = {
             entry.key
             for split in manifest.splits.values()
@@ -270,7 +276,7 @@ def _still_good(workspace: Workspace, plan: Plan) -> dict[str, str]:
 
 def _finished(output: str, plan: Plan) -> df.Manifest | None:
     with contextlib.suppress(df.DatasetError):
-        manifest = df.Manifest.load(output)
+        manifest = find_manifest(output)
         if manifest.fingerprint == plan.fingerprint():
             return manifest
     return None
@@ -321,8 +327,9 @@ def _full_disk_explained(output: str) -> Iterator[None]:
         # Beam wraps what a worker raised into an exception with the same text, without number.
         for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             if getattr(error, "errno", None) == code or f"[Errno {code}]" in str(error):
+                full = tempfile.gettempdir() if storage.is_remote(output) else output
                 raise OutputError(
-                    f"{os.strerror(code).lower()}: '{output}'; make room and run the same "
+                    f"{os.strerror(code).lower()}: '{full}'; make room and run the same "
                     "command: finished shards are kept"
                 ) from None
         raise
@@ -331,11 +338,12 @@ def _full_disk_explained(output: str) -> Iterator[None]:
 @contextlib.contextmanager
 def _progress(workspace: Workspace, total: int) -> Iterator[None]:
     """A bar over finished shards, read from the markers: the same on any runner."""
+    pause = REMOTE_POLL_SECONDS if storage.is_remote(workspace.dataset) else POLL_SECONDS
     done = threading.Event()
     with tqdm(total=total, unit="shard", disable=None, initial=workspace.finished()) as bar:
 
         def watch() -> None:
-            while not done.wait(POLL_SECONDS):
+            while not done.wait(pause):
                 bar.update(workspace.finished() - bar.n)
 
         watcher = threading.Thread(target=watch, daemon=True)

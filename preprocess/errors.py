@@ -30,6 +30,12 @@ class OutputError(UserError):
     exit_code = os.EX_IOERR
 
 
+class StorageError(UserError):
+    """A storage that cannot be reached or does not answer, after retries (74)."""
+
+    exit_code = os.EX_IOERR
+
+
 class ConfigError(UserError):
     """A recipe or configuration with an unknown key or a bad value (78)."""
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections import Counter
 from collections.abc import Sequence
 
 from preprocess import dataset_format as df
+from preprocess import storage
 from preprocess.errors import DataError
 from preprocess.plan import Plan
 from preprocess.refusals import Rejection
-from preprocess.tfrecord import write_text
 from preprocess.versions import library_versions
 from preprocess.workspace import FOLDER, ShardReport
 
@@ -23,13 +22,13 @@ def all_shards(manifest: df.Manifest) -> list[df.Shard]:
 
 def withdraw(output: str) -> None:
     """Takes an earlier manifest away: readers refuse the directory from here on."""
-    _unlink(os.path.join(output, df.MANIFEST_FILE))
+    storage.remove(os.path.join(output, df.MANIFEST_FILE))
 
 
 def write_rejections(output: str, rejections: Sequence[Rejection]) -> None:
     """Writes `rejected.jsonl`, empty where nothing was refused."""
     text = "".join(f"{rejection.to_json()}\n" for rejection in rejections)
-    write_text(os.path.join(output, df.REJECTED_FILE), text)
+    storage.write_text(os.path.join(output, df.REJECTED_FILE), text)
 
 
 def make_manifest(
@@ -94,32 +93,23 @@ def publish(output: str, manifest: df.Manifest, recipe: str) -> None:
     """
     if manifest.splits["train"].images == 0:
         raise DataError("every training picture was refused; see rejected.jsonl")
-    _remove_leftovers(output, manifest)
+    remove_leftovers(output, manifest)
     labels = "".join(f"{name}\n" for name in manifest.classes)
     for name, text in ((df.RECIPE_FILE, recipe), (df.LABELS_FILE, labels)):
         if text:
-            write_text(os.path.join(output, name), text)
+            storage.write_text(os.path.join(output, name), text)
         else:
-            _unlink(os.path.join(output, name))
-    write_text(os.path.join(output, df.MANIFEST_FILE), manifest.to_json())
+            storage.remove(os.path.join(output, name))
+    storage.write_text(os.path.join(output, df.MANIFEST_FILE), manifest.to_json())
 
 
-def _remove_leftovers(output: str, manifest: df.Manifest) -> None:
+def remove_leftovers(output: str, manifest: df.Manifest) -> None:
     """Shards of an earlier plan, such as another number of shards, and torn temporary files."""
     named = {shard.file for shard in all_shards(manifest)}
     keep = named | {df.index_file(file) for file in named}
-    for folder, _, files in os.walk(output, topdown=False):
-        if FOLDER in os.path.relpath(folder, output).split(os.sep):
-            continue
-        for name in files:
-            relative = os.path.relpath(os.path.join(folder, name), output).replace(os.sep, "/")
-            ours = name.endswith((".tfrecord", ".index")) or ".tmp-" in name
-            if ours and relative not in keep:
-                os.unlink(os.path.join(folder, name))
-        with contextlib.suppress(OSError):  # not empty
-            os.rmdir(folder)
-
-
-def _unlink(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
+    for relative in storage.tree(output):
+        folders, _, name = relative.rpartition("/")
+        ours = name.endswith((".tfrecord", ".index")) or ".tmp-" in name
+        if ours and relative not in keep and FOLDER not in folders.split("/"):
+            storage.remove(os.path.join(output, relative))
+    storage.remove_empty_folders(output)

@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import functools
 import hashlib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from preprocess import storage
 from preprocess.augment import colour, damage, geometry
 from preprocess.augment.canvas import MAX_SIDE, Canvas, Image
 from preprocess.augment.operation import Drawn, Operation
@@ -163,20 +165,21 @@ def load_recipe(name_or_path: str) -> Recipe:
         ConfigError: There is no such recipe, the file cannot be read, or it is not a recipe.
     """
     name = str(name_or_path)
-    path = _FOLDER / f"{name}.yaml" if name in SHIPPED_RECIPES else Path(name)
+    path = str(_FOLDER / f"{name}.yaml") if name in SHIPPED_RECIPES else name
     try:
-        if not path.is_file():
-            near = difflib.get_close_matches(name, SHIPPED_RECIPES, n=1)
-            meant = f"did you mean `{near[0]}`? " if near else ""
-            raise ConfigError(
-                f"recipe {shown(name)}: no such file; {meant}"
-                f"give a YAML file's path or one of: {', '.join(SHIPPED_RECIPES)}"
-            )
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+        if not (storage.is_remote(path) or os.path.isfile(path)):
+            raise FileNotFoundError
+        content = storage.read_bytes(path, MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise ConfigError(f"recipe {shown(name)}: larger than {MAX_BYTES} bytes; is it one?")
         text = content.decode("utf-8-sig")
+    except FileNotFoundError:
+        near = difflib.get_close_matches(name, SHIPPED_RECIPES, n=1)
+        meant = f"did you mean `{near[0]}`? " if near else ""
+        raise ConfigError(
+            f"recipe {shown(name)}: no such file; {meant}"
+            f"give a YAML file's path or one of: {', '.join(SHIPPED_RECIPES)}"
+        ) from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"recipe {shown(name)}: not UTF-8 text; is it YAML?") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+import re
+import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.preprocess import made
+from tests.preprocess.cloud import Cloud
+
+
+@pytest.fixture(scope="session")
+def cloud() -> Iterator[Cloud]:
+    """Google Cloud Storage for as long as the tests run; every command and subprocess sees it."""
+    started = Cloud()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STORAGE_EMULATOR_HOST", started.url)
+        yield started
+    started.stop()
+
+
+@pytest.fixture
+def bucket(cloud: Cloud, request: pytest.FixtureRequest) -> str:
+    """A bucket of the test's own, as gs://NAME."""
+    name = re.sub("[^a-z0-9]+", "-", request.node.name.lower())[-50:].strip("-")
+    return cloud.bucket(f"{name}-{secrets.token_hex(3)}")
 
 
 @pytest.fixture(scope="session")
