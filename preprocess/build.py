@@ -257,17 +257,18 @@ def _still_good(workspace: Workspace, plan: Plan) -> dict[str, str]:
     """
     from preprocess.shards import triplet_fingerprint
 
+    found = workspace.reports([shard.name for shard in plan.shards])
     good = {}
     refused = set(plan.refused_keys)
     images = [shard for shard in plan.shards if shard.kind == df.IMAGES]
     for shard in images:
-        report = workspace.report(shard.name)
+        report = found.get(shard.name)
         if report is not None and report.fingerprint == shard.fingerprint(plan.options):
             good[shard.name] = report.fingerprint
             refused.update(report.refused_keys)
     all_done = len(good) == len(images)
     for shard in plan.shards:
-        if shard.kind != df.TRIPLETS or (report := workspace.report(shard.name)) is None:
+        if shard.kind != df.TRIPLETS or (report := found.get(shard.name)) is None:
             continue
         if not all_done or report.fingerprint == triplet_fingerprint(shard, plan.options, refused):
             good[shard.name] = report.fingerprint
@@ -357,13 +358,11 @@ def _progress(workspace: Workspace, total: int) -> Iterator[None]:
 
 
 def _reports(workspace: Workspace, plan: Plan) -> list[ShardReport]:
-    reports = []
+    found = workspace.reports([shard.name for shard in plan.shards])
     for shard in plan.shards:
-        report = workspace.report(shard.name)
-        if report is None:
+        if shard.name not in found:
             raise RuntimeError(f"shard {shard.name} was not built; do all workers see the output?")
-        reports.append(report)
-    return reports
+    return [found[shard.name] for shard in plan.shards]
 
 
 def _summary(manifest: df.Manifest, started: float, built: int) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from preprocess import storage
@@ -42,7 +42,7 @@ class ShardReport:
         return json.dumps(dataclasses.asdict(self))
 
     @classmethod
-    def from_json(cls, text: str) -> ShardReport:
+    def from_json(cls, text: str | bytes) -> ShardReport:
         """The inverse of to_json."""
         fields: dict[str, Any] = json.loads(text)
         fields["shards"] = tuple(Shard(**shard) for shard in fields["shards"])
@@ -60,14 +60,14 @@ class Workspace:
         self.root = os.path.join(dataset, FOLDER)
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[storage.Lock]:
+    def locked(self, owner: str = "a build") -> Iterator[storage.Lock]:
         """Holds the build's lock; raises UsageError where another build holds it. A killed build
         does not keep the next one out: see `storage.lock`.
         """
         with contextlib.ExitStack() as stack:
             try:
                 storage.make_folder(self.root)
-                lock = storage.lock(os.path.join(self.root, "lock"), "a build")
+                lock = storage.lock(os.path.join(self.root, "lock"), owner)
                 held = stack.enter_context(lock)
             except OSError as error:
                 raise UsageError(f"--output='{self.dataset}': {error.strerror}") from None
@@ -105,15 +105,26 @@ class Workspace:
     def report(self, name: str) -> ShardReport | None:
         """The marker of a shard whose files are all there; None where it is to be built."""
         try:
-            report = ShardReport.from_json(storage.read_text(self._done_file(name)))
-            for shard in report.shards:
-                if storage.size(os.path.join(self.dataset, shard.file)) != shard.bytes:
-                    return None
-                if shard.kind == IMAGES:
-                    storage.size(os.path.join(self.dataset, index_file(shard.file)))
-            return report
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            text = storage.read_text(self._done_file(name))
+        except (OSError, ValueError):
             return None
+        return _standing(text, lambda file: storage.size(os.path.join(self.dataset, file)))
+
+    def reports(self, names: Sequence[str]) -> dict[str, ShardReport]:
+        """report() of each of these shards that is done. Of objects one listing tells the sizes
+        and the markers come side by side: a request a file would take minutes.
+        """
+        if not storage.is_remote(self.dataset):
+            found = {name: self.report(name) for name in names}
+        else:
+            listing = storage.tree(self.dataset)
+            texts = storage.read_many(self._done_file(name) for name in names)
+            found = {
+                name: _standing(text, lambda file: listing[file].size)
+                for name, text in zip(names, texts, strict=True)
+                if isinstance(text, bytes)
+            }
+        return {name: report for name, report in found.items() if report is not None}
 
     def commit(self, name: str, report: ShardReport) -> None:
         """Marks a shard as finished; its files are whole and synced before."""
@@ -144,3 +155,19 @@ class Workspace:
 
     def _done_file(self, name: str) -> str:
         return os.path.join(self.root, "done", f"{name}.json")
+
+
+def _standing(marker: str | bytes, size: Callable[[str], int]) -> ShardReport | None:
+    """The report in a marker's text; None where it is none, or the shard's files are not there
+    with the sizes that it says.
+    """
+    try:
+        report = ShardReport.from_json(marker)
+        for shard in report.shards:
+            if size(shard.file) != shard.bytes:
+                return None
+            if shard.kind == IMAGES:
+                size(index_file(shard.file))
+        return report
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None

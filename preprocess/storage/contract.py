@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO, NamedTuple, Protocol
+from io import BufferedIOBase
+from typing import NamedTuple, Protocol
 
 
 class Info(NamedTuple):
@@ -16,7 +17,7 @@ class Info(NamedTuple):
 class Pending(Protocol):
     """A file that is being written and does not exist under its name yet."""
 
-    file: BinaryIO
+    file: BufferedIOBase
 
     def publish(self) -> None:
         """Makes what was written appear under its name, whole."""

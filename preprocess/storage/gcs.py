@@ -14,10 +14,10 @@ import io
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from io import BufferedIOBase
-from typing import Any, BinaryIO
+from typing import Any, TypeVar
 
 import google.auth
 import google_crc32c
@@ -31,6 +31,9 @@ from google.resumable_media import DataCorruption
 
 from preprocess.errors import ConfigError, StorageError, UsageError
 from preprocess.storage.contract import Info
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 THREADS = 32  # requests at a time in one process
 # An outage of some minutes does not end a build of hours. The first request of all has to show
@@ -127,11 +130,10 @@ def read(path: str, offset: int, length: int | None) -> bytes:
 
 def open_read(path: str) -> BufferedIOBase:
     """The object in a temporary file without a name, its checksum checked."""
-    blob = known(path)
     # Closed by the caller, and by the first error here.
     file = tempfile.TemporaryFile()  # noqa: SIM115
     try:
-        download(blob, file, path)
+        download(path, stat(path), file)
     except BaseException:
         file.close()
         raise
@@ -139,12 +141,14 @@ def open_read(path: str) -> BufferedIOBase:
     return file
 
 
-def download(blob: Any, file: BinaryIO, path: str) -> None:
-    """Writes exactly the generation of the object that `blob` knows, and checks its checksum.
+def download(path: str, info: Info, file: BufferedIOBase) -> None:
+    """Writes exactly the generation of an object that `info` tells of, and checks its checksum.
 
     A connection that drops is picked up where it broke; the library checks no checksum of what
-    came in pieces, so it is done here. Raises StorageError where the bytes are wrong thrice.
+    came in pieces, so it is done here. Raises FileNotFoundError where this generation is no more,
+    StorageError where the bytes are wrong thrice.
     """
+    blob = _bucket(path).blob(_split(path)[1], generation=info.version)
     for _ in range(ATTEMPTS):
         file.seek(0)
         file.truncate()
@@ -155,12 +159,12 @@ def download(blob: Any, file: BinaryIO, path: str) -> None:
                 continue
         file.flush()
         # What was uploaded compressed comes out unpacked; the checksum is of the packed bytes.
-        if blob.content_encoding or not blob.crc32c or crc32c(file) == blob.crc32c:
+        if blob.content_encoding or not info.crc32c or crc32c(file) == info.crc32c:
             return
     raise StorageError(f"'{path}': what arrives does not have the object's checksum")
 
 
-def crc32c(file: BinaryIO) -> str:
+def crc32c(file: BufferedIOBase) -> str:
     """CRC-32C of a whole file, as an object's metadata has it: base64 of 4 big-endian bytes."""
     file.seek(0)
     checksum = google_crc32c.Checksum()
@@ -170,7 +174,7 @@ def crc32c(file: BinaryIO) -> str:
 
 
 def upload(
-    path: str, file: BinaryIO, generation: int | None = None, checksum: str | None = None
+    path: str, file: BufferedIOBase, generation: int | None = None, checksum: str | None = None
 ) -> int:
     """Puts a file's content under its final name, in one go; the storage refuses it where the
     bytes that arrive do not have our checksum.
@@ -216,7 +220,7 @@ class Pending:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self.file: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115
+        self.file: BufferedIOBase = tempfile.TemporaryFile()  # noqa: SIM115
 
     def publish(self) -> None:
         """Uploads it."""
@@ -267,16 +271,19 @@ def lock(path: str, owner: str) -> Any:
     return lease(path, owner)
 
 
-def in_parallel(call: Callable[[Any], object], items: Any) -> None:
-    """Calls a function for each item, THREADS at a time; raises the first error."""
-    with ThreadPoolExecutor(THREADS, "storage") as pool:
-        futures = [pool.submit(call, item) for item in items]
-        try:
-            for future in futures:
-                future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+def in_parallel(call: Callable[[T], R], items: Iterable[T], at_a_time: int = THREADS) -> list[R]:
+    """The result of a function for each item. At the first error no more are begun, and it is
+    raised when those under way are done.
+    """
+    pool = ThreadPoolExecutor(at_a_time, "storage")
+    futures = [pool.submit(call, item) for item in items]
+    try:
+        return [future.result() for future in futures]
+    except KeyboardInterrupt:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _info(blob: Any) -> Info:

@@ -9,7 +9,6 @@ import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from io import BufferedIOBase
-from typing import BinaryIO
 
 from preprocess.storage.contract import Info, LockHeld
 
@@ -63,12 +62,12 @@ def open_read(path: str) -> BufferedIOBase:
 class Pending:
     """A file under a temporary name beside its own, synced to disk before it is renamed."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, temporary: str = "") -> None:
         self._path = path
         # Not the process id: in containers that share a disk all are number 1.
-        self._temporary = f"{path}.tmp-{secrets.token_hex(4)}"
+        self._temporary = temporary or f"{path}.tmp-{secrets.token_hex(4)}"
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        self.file: BinaryIO = open(self._temporary, "wb")  # noqa: SIM115 - closed in discard
+        self.file = open(self._temporary, "w+b")  # noqa: SIM115 - closed in discard
 
     def publish(self) -> None:
         """Syncs and renames."""
