@@ -40,6 +40,7 @@ THREADS = 32  # requests at a time in one process
 # soon whether there is a network, a bucket and the right to read it.
 RETRY_SECONDS = 300.0
 FIRST_RETRY_SECONDS = 10.0
+RETRY = DEFAULT_RETRY  # after 1, 2, 4 ... up to 60 s, each shortened at random
 CONNECT_SECONDS, READ_SECONDS = 10.0, 60.0  # of one attempt; READ between two bytes
 ATTEMPTS = 3  # from the start, at what broke beyond what the library's own retries can mend
 
@@ -323,7 +324,7 @@ def _reached(emulator: str, name: str) -> Any:
             first = bucket.client.list_blobs(
                 bucket,
                 max_results=1,
-                retry=DEFAULT_RETRY.with_timeout(FIRST_RETRY_SECONDS),
+                retry=RETRY.with_timeout(FIRST_RETRY_SECONDS),
                 timeout=_TIMEOUT,
             )
             list(first)
@@ -367,7 +368,7 @@ def _no_credentials(error: Exception) -> str:
 
 
 def _patient() -> Any:
-    return DEFAULT_RETRY.with_timeout(RETRY_SECONDS)
+    return RETRY.with_timeout(RETRY_SECONDS)
 
 
 @contextlib.contextmanager
@@ -385,15 +386,10 @@ def _explained(path: str) -> Iterator[None]:
             "the account needs the role storage.objectUser on the bucket (to read only: "
             "storage.objectViewer)"
         ) from None
-    except auth.RefreshError as error:
-        raise ConfigError(
-            f"the Google Cloud credentials were refused: {_first_line(error)}; "
-            "`gcloud auth application-default login` renews a person's"
-        ) from None
     except (
         api.GoogleAPICallError,
         api.RetryError,
-        auth.GoogleAuthError,
+        auth.TransportError,
         requests.RequestException,
         ConnectionError,
         DataCorruption,
@@ -401,6 +397,11 @@ def _explained(path: str) -> Iterator[None]:
         reason = getattr(error, "cause", None) or error
         raise StorageError(
             f"'{path}' cannot be reached: {_first_line(reason)}; the same command goes on later"
+        ) from None
+    except auth.GoogleAuthError as error:
+        raise ConfigError(
+            f"'{path}': the Google Cloud credentials were refused: {_first_line(error)}\n"
+            "`gcloud auth application-default login` renews a person's"
         ) from None
 
 

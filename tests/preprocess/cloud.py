@@ -8,8 +8,10 @@ bucket, faults on demand, and threads. What is tested of these is our side of th
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import logging
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -98,6 +100,15 @@ class _Handler(RequestHandler):
         url = urlparse(self.path)
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
         path = unquote(url.path)
+        connection = self.rfile
+        body = connection.read(int(self.headers.get("Content-Length") or 0))
+        self.rfile = io.BytesIO(body)  # the emulator reads it again
+        try:
+            self._route(serve, path, {**_named(body), **query})
+        finally:
+            self.rfile = connection
+
+    def _route(self, serve: Callable[[], None], path: str, query: dict[str, str]) -> None:
         self.cloud.requests.append((self.command, self.path))
         if fault := self.cloud.fault(self.command, self.path):
             self._refuse(*fault)
@@ -140,8 +151,6 @@ class _Handler(RequestHandler):
         self._write(200, page)
 
     def _refuse(self, status: int, message: str) -> None:
-        length = int(self.headers.get("Content-Length") or 0)
-        self.rfile.read(length)
         self._write(status, {"error": {"code": status, "message": message}})
 
     def _write(self, status: int, value: dict[str, Any]) -> None:
@@ -170,6 +179,14 @@ def _target(path: str, query: dict[str, str]) -> tuple[str, str]:
     _, found, rest = path.partition("/b/")
     bucket, _, name = rest.partition("/o/")
     return (bucket.removesuffix("/o") if found else ""), name or query.get("name", "")
+
+
+def _named(body: bytes) -> dict[str, str]:
+    """The object that an upload names in its first part, as JSON."""
+    found = re.search(rb'\{"[^\r\n]*\}', body[:2000])
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        return {"name": json.loads(found[0])["name"]} if found else {}
+    return {}
 
 
 class Cutter:

@@ -17,8 +17,11 @@ from tests.preprocess.cloud import Cloud
 @pytest.fixture(scope="session")
 def cloud() -> Iterator[Cloud]:
     """Google Cloud Storage for as long as the tests run; every command and subprocess sees it."""
+    from preprocess.storage import gcs  # only tests of it pay for its imports
+
     started = Cloud()
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gcs, "RETRY", gcs.RETRY.with_delay(initial=0.05))
         patch.setenv("STORAGE_EMULATOR_HOST", started.url)
         yield started
     started.stop()
