@@ -70,7 +70,7 @@ def fetch(source: str, target: str, overwrite: bool) -> dict[str, Any]:
 
         copied = gcs.in_parallel(one, items, FILES_AT_A_TIME)
         if not kept:
-            remove_leftovers(target, manifest)
+            _remove_leftovers(target, manifest, items)
             storage.write_text(os.path.join(target, df.MANIFEST_FILE), manifest.to_json())
     return _summary(manifest, items, copied, started)
 
@@ -96,7 +96,7 @@ def push(source: str, target: str, overwrite: bool) -> dict[str, Any]:
 
         copied = gcs.in_parallel(one, items, FILES_AT_A_TIME)
         if not kept:
-            remove_leftovers(target, manifest)
+            _remove_leftovers(target, manifest, items)
             lock.check()
             storage.write_text(os.path.join(target, df.MANIFEST_FILE), manifest.to_json())
     return _summary(manifest, items, copied, started)
@@ -211,6 +211,13 @@ def _published(target: str, manifest: df.Manifest) -> bool:
     except FileNotFoundError:
         pass
     return False
+
+
+def _remove_leftovers(target: str, manifest: df.Manifest, items: list[Item]) -> None:
+    """What the dataset that was there had and this one has not."""
+    remove_leftovers(target, manifest)
+    for name in set(_TEXTS) - {item.file for item in items}:
+        storage.remove(os.path.join(target, name))
 
 
 @contextlib.contextmanager

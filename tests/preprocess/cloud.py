@@ -28,13 +28,18 @@ from gcp_storage_emulator.storage import Storage
 PAGE = 50  # objects of a listing; 1,000 at Google
 
 
+class _Memory(Storage):
+    def _write_config_to_file(self) -> None:
+        """Not a file of all there is at every write."""
+
+
 class Cloud:
     """An emulator on a free port. `fault(method, path)` may answer a status for a request."""
 
     def __init__(self) -> None:
         logging.getLogger("gcp_storage_emulator").setLevel(logging.CRITICAL)
         logging.getLogger("api.object").setLevel(logging.CRITICAL)
-        self.storage = Storage(use_memory_fs=True)
+        self.storage = _Memory(use_memory_fs=True)
         self.fault: Callable[[str, str], tuple[int, str] | None] = lambda method, path: None
         self.requests: list[tuple[str, str]] = []
         self._server = _Server(("127.0.0.1", 0), partial(_Handler, self))
