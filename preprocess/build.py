@@ -12,9 +12,11 @@ import dataclasses
 import errno
 import json
 import os
+import re
 import tempfile
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from types import ModuleType
@@ -26,17 +28,22 @@ from preprocess import dataset_format as df
 from preprocess import storage
 from preprocess.augment import Recipe, load_recipe
 from preprocess.cli import say
-from preprocess.errors import ConfigError, DataError, OutputError, UsageError
+from preprocess.errors import ConfigError, DataError, OutputError, StorageError, UsageError
 from preprocess.plan import Options, Plan, make_plan
 from preprocess.publish import all_shards, make_manifest, publish, withdraw, write_rejections
 from preprocess.reading import find_manifest, read_index
 from preprocess.refusals import Rejection
+from preprocess.rehearsal import rehearse
 from preprocess.sources import read_source
 from preprocess.sources.rows import Request, Source
 from preprocess.workspace import FOLDER, ShardReport, Workspace
 
 POLL_SECONDS = 0.3  # how often the progress bar looks at the markers
 REMOTE_POLL_SECONDS = 3.0  # where a look costs a request
+
+
+_WORKER_ERRORS = {error.__name__: error for error in (ConfigError, StorageError)}
+_WORKER_ERROR = rf"preprocess\.errors\.({'|'.join(_WORKER_ERRORS)}): (.*?)(?: \[while running|\n)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +89,7 @@ def build(request: BuildRequest) -> dict[str, Any]:
         _check_budget(source.rejections, source.counted, request)
         plan = make_plan(source, options)
         _check_same_pictures(request, plan)
+        rehearse(recipe, plan)
         workspace.write_plan(plan)
         reused = _still_good(workspace, plan)
         workspace.keep_only(reused)
@@ -100,7 +108,7 @@ def build(request: BuildRequest) -> dict[str, Any]:
             say(f"nothing to do: '{request.output}' is already built from this input")
             return _summary(before, started, 0)
         write_rejections(request.output, rejections)
-        manifest = make_manifest(plan, reports, rejections, recipe.digest if recipe else "")
+        manifest = make_manifest(plan, reports, rejections, recipe)
         lock.check()
         publish(request.output, manifest, recipe.yaml if recipe else "")
         kept = set(reused.values())
@@ -119,7 +127,9 @@ def plan_build(request: BuildRequest) -> tuple[Source, Plan]:
 def _recipe(request: BuildRequest) -> Recipe | None:
     if request.variants == 1:
         return None
-    return load_recipe(request.recipe or ("faces" if request.kind == "fec" else "photos"))
+    recipe = load_recipe(request.recipe or ("faces" if request.kind == "fec" else "photos"))
+    recipe.check()
+    return recipe
 
 
 def _options(request: BuildRequest, task: str, recipe: str) -> Options:
@@ -299,7 +309,7 @@ def _run_shards(
         f"{sum(len(s.lines) for s in todo)} pictures, "
         f"{sum(len(s.lines) * s.variants for s in todo)} variants"
     )
-    with _progress(workspace, len(plan.shards)):
+    with _progress(workspace, len(plan.shards)), _worker_errors_told():
         _pipeline().run(
             workspace.dataset,
             image_shards=[s.name for s in todo],
@@ -333,6 +343,21 @@ def _full_disk_explained(output: str) -> Iterator[None]:
                     f"{os.strerror(code).lower()}: '{full}'; make room and run the same "
                     "command: finished shards are kept"
                 ) from None
+        raise
+
+
+@contextlib.contextmanager
+def _worker_errors_told() -> Iterator[None]:
+    """A recipe that a worker cannot apply, a storage that it cannot reach: Beam adds to what it
+    raised, or passes on its text.
+    """
+    try:
+        yield
+    except Exception as error:
+        text = "".join(traceback.format_exception_only(error))
+        found = re.search(_WORKER_ERROR, text)
+        if found:
+            raise _WORKER_ERRORS[found[1]](found[2]) from None
         raise
 
 

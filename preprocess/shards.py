@@ -65,7 +65,7 @@ def build_image_shard(dataset: str, name: str) -> ShardReport:
             records = image_records(entry, data, decoded, plan.variants, options, recipe)
             for writer, (record, shape) in zip(writers, records, strict=True):
                 writer.write(entry.key, record)
-                if len(shapes) < 2:
+                if _is_news(shape, shapes):
                     shapes.add(shape)
     for file, writer in zip(files, writers, strict=True):
         storage.write_text(
@@ -139,6 +139,11 @@ def triplet_fingerprint(plan: ShardPlan, options: Options, refused: Container[in
     entries = (TripletEntry(**json.loads(line)) for line in plan.lines)
     touched = sorted({key for entry in entries for key in _keys(entry) if key in refused})
     return hashlib.sha256(f"{plan.fingerprint(options)} {touched}".encode()).hexdigest()
+
+
+def read_picture(entry: PictureEntry) -> tuple[bytes, Decoded]:
+    """decode_picture of one line on its own, read where it lies."""
+    return decode_picture(entry, next(read_files([entry])))
 
 
 def read_files(entries: Sequence[PictureEntry]) -> Iterator[bytes | OSError]:
@@ -216,10 +221,23 @@ def augmented(
     height, width, channels = image.shape
     rng = variant_generator(seed, recipe.digest, image_id, variant)
     drawn = recipe.draw(rng, height, width)
+    colour = recipe.apply(as_rgb(image), drawn)
     if channels == 3:
-        return recipe.apply(image, drawn)
-    colour = recipe.apply(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), drawn)
+        return colour
     return np.asarray(cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY))[:, :, np.newaxis]
+
+
+def as_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture uint8[H,W,1 or 3] as uint8[H,W,3]."""
+    return image if image.shape[2] == 3 else np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB))
+
+
+def _is_news(shape: tuple[int, int, int], shapes: set[tuple[int, int, int]]) -> bool:
+    """Whether it is the first to show that heights, widths or channels differ."""
+    return any(
+        shape[axis] not in known and len(known) < 2
+        for axis, known in enumerate([{s[axis] for s in shapes} for axis in range(3)])
+    )
 
 
 def _keys(entry: TripletEntry) -> list[int]:

@@ -24,7 +24,7 @@ from preprocess import dataset_format as df
 from preprocess import storage
 from preprocess.cli import say
 from preprocess.errors import ConfigError, DataError, StorageError, UsageError
-from preprocess.publish import all_shards, remove_leftovers
+from preprocess.publish import all_shards, remove_leftovers, withdraw, write_metadata
 from preprocess.reading import find_manifest
 from preprocess.storage import gcs, local
 from preprocess.workspace import FOLDER, Workspace
@@ -71,7 +71,7 @@ def fetch(source: str, target: str, overwrite: bool) -> dict[str, Any]:
         copied = gcs.in_parallel(one, items, FILES_AT_A_TIME)
         if not kept:
             _remove_leftovers(target, manifest, items)
-            storage.write_text(os.path.join(target, df.MANIFEST_FILE), manifest.to_json())
+            write_metadata(target, manifest)
     return _summary(manifest, items, copied, started)
 
 
@@ -98,7 +98,7 @@ def push(source: str, target: str, overwrite: bool) -> dict[str, Any]:
         if not kept:
             _remove_leftovers(target, manifest, items)
             lock.check()
-            storage.write_text(os.path.join(target, df.MANIFEST_FILE), manifest.to_json())
+            write_metadata(target, manifest)
     return _summary(manifest, items, copied, started)
 
 
@@ -207,9 +207,9 @@ def _published(target: str, manifest: df.Manifest) -> bool:
     try:
         if storage.read_text(path) == manifest.to_json():
             return True
-        storage.remove(path)
     except FileNotFoundError:
         pass
+    withdraw(target)
     return False
 
 
@@ -263,7 +263,7 @@ def _summary(
 ) -> dict[str, Any]:
     return {
         "digest": manifest.digest,
-        "files": len(items) + 1,
+        "files": len(items),  # shards, indexes and texts; the metadata is written anew
         "bytes": sum(item.info.size for item in items),
         "bytes_copied": sum(copied),
         "seconds": round(time.monotonic() - started, 3),
