@@ -274,17 +274,17 @@ def lock(path: str, owner: str) -> Any:
 
 def in_parallel(call: Callable[[T], R], items: Iterable[T], at_a_time: int = THREADS) -> list[R]:
     """The result of a function for each item. At the first error no more are begun, and it is
-    raised when those under way are done.
+    raised when those under way are done (Ctrl-C waits for none).
     """
     pool = ThreadPoolExecutor(at_a_time, "storage")
     futures = [pool.submit(call, item) for item in items]
     try:
-        return [future.result() for future in futures]
-    except KeyboardInterrupt:
-        pool.shutdown(wait=False, cancel_futures=True)
+        results = [future.result() for future in futures]
+    except BaseException as error:
+        pool.shutdown(wait=not isinstance(error, KeyboardInterrupt), cancel_futures=True)
         raise
-    finally:
-        pool.shutdown(cancel_futures=True)
+    pool.shutdown()
+    return results
 
 
 def _info(blob: Any) -> Info:
