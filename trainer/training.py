@@ -7,11 +7,11 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
-from preprocess.dataset_format import DatasetError, Manifest
+from preprocess.dataset_format import Manifest
 from trainer import devices
 from trainer.checkpoints import LAST, Checkpoints
 from trainer.config import differences, to_dict
-from trainer.errors import ConfigError, DataError
+from trainer.dataset import check_fits, load_manifest
 from trainer.loop import Loop
 from trainer.optimizers import build_optimizer
 from trainer.reader import Reader, open_reader
@@ -21,25 +21,10 @@ from trainer.session import Session, session_for
 from trainer.tensorboard import TensorBoardLog
 
 
-def load_manifest(dataset: str) -> Manifest:
-    """The manifest of a dataset directory; raises DataError where there is none."""
-    try:
-        return Manifest.load(dataset)
-    except DatasetError as error:
-        raise DataError(str(error)) from None
-
-
 def train(config: Any, dataset: str, workdir: str, say: Callable[[str], None]) -> dict[str, Any]:
     """Trains a run, or goes on with it, and returns the content of report.json."""
     manifest = load_manifest(dataset)
-    if config.task != manifest.task:
-        raise ConfigError(f"task={config.task}, but '{dataset}' is for task={manifest.task}")
-    for name in (config.data.train_split, *config.data.validation_splits):
-        if name not in manifest.splits:
-            raise ConfigError(
-                f"no split '{name}' in '{dataset}', it has {', '.join(manifest.splits)}; give "
-                "--config.data.validation_splits=NAME, or build with --validation_fraction=0.1"
-            )
+    check_fits(config, manifest, dataset)
     chief = devices.is_chief()
     shared = RunDirectory(workdir)
     if chief:
@@ -52,7 +37,7 @@ def train(config: Any, dataset: str, workdir: str, say: Callable[[str], None]) -
     # Model and optimizer first: a name that does not exist is found before anything is read.
     session = session_for(config, strategy, manifest)
     build_optimizer(config.optimizer, total_steps=1)
-    reader, validation = _open_readers(config, dataset, manifest)
+    reader, validation = open_readers(config, dataset, manifest)
     if chief:
         say(_opening(config, strategy, reader))
         return _train(session, reader, validation, manifest, shared, shared, dataset, say)
@@ -106,9 +91,7 @@ def _train(
         return write_report(session, loop, reader, validation, manifest.classes, directory, log)
 
 
-def _open_readers(
-    config: Any, dataset: str, manifest: Manifest
-) -> tuple[Reader, dict[str, Reader]]:
+def open_readers(config: Any, dataset: str, manifest: Manifest) -> tuple[Reader, dict[str, Reader]]:
     """The readers of training and of each validation split, which share the memory there is."""
     reader = open_reader(dataset, manifest, config.data.train_split, config, training=True)
     reserved = getattr(reader, "table_bytes", 0)
