@@ -68,12 +68,11 @@ class Checkpoints:
         for torn in folder.glob("tmp-*"):
             shutil.rmtree(torn)
         temporary = folder / f"tmp-{os.getpid()}"
-        temporary.mkdir()
-        _checkpoint(session).write(str(temporary / "state"))
-        np.savez(temporary / "replicas.npz", **_replica_values(session.model))
-        (temporary / "state.json").write_text(json.dumps(state), encoding="utf-8")
-        for file in [*temporary.iterdir(), temporary]:
-            _sync(file)
+        try:
+            _write(temporary, session, state)
+        except Exception:  # such as a full disk, which it must not go on filling
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
         final = folder / f"step-{state['step']:08d}-epoch-{state['epochs']:05d}"
         if final.exists():  # damaged, or of a life that was lost: this run went on from before it
             shutil.rmtree(final)
@@ -120,6 +119,16 @@ class Checkpoints:
             )
         self.restore(states[0], session)
         return self.read_state(states[0])
+
+
+def _write(folder: Path, session: Session, state: dict[str, Any]) -> None:
+    """A state into a new folder, down to the disk."""
+    folder.mkdir()
+    _checkpoint(session).write(str(folder / "state"))
+    np.savez(folder / "replicas.npz", **_replica_values(session.model))
+    (folder / "state.json").write_text(json.dumps(state), encoding="utf-8")
+    for file in [*folder.iterdir(), folder]:
+        _sync(file)
 
 
 def _checkpoint(session: Session) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from trainer.all_reduce import check_all_reduce, cross_device_ops, implementation
 from trainer.errors import ConfigError
 from trainer.order import ReplicaSlice
 
@@ -59,18 +60,20 @@ def check_replicas(config: Any, replicas: int) -> None:
 
 def _strategy(config: Any, say: Callable[[str], None]) -> Any:
     gpus = [] if config.virtual_replicas else tf.config.list_physical_devices("GPU")
-    if os.environ.get("TF_CONFIG"):
-        kind = tf.distribute.experimental.CommunicationImplementation
+    how, workers = config.distribute.all_reduce, bool(os.environ.get("TF_CONFIG"))
+    count = config.virtual_replicas or len(gpus) or 1
+    check_all_reduce(how, workers=workers, gpus=bool(gpus), devices=count)
+    if workers:
         options = tf.distribute.experimental.CommunicationOptions(
-            implementation=kind.AUTO if gpus else kind.RING,
+            implementation=implementation(how, bool(gpus)),
             timeout_seconds=PEER_TIMEOUT_SECONDS,
         )
         return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
     if config.virtual_replicas:
         names = [f"CPU:{i}" for i in range(config.virtual_replicas)]
-        return tf.distribute.MirroredStrategy(names)
+        return tf.distribute.MirroredStrategy(names, cross_device_ops(how, count))
     if gpus:
-        return tf.distribute.MirroredStrategy()
+        return tf.distribute.MirroredStrategy(cross_device_ops=cross_device_ops(how, count))
     if NVIDIA_GPUS.is_dir() and any(NVIDIA_GPUS.iterdir()):
         say(
             "WARNING: this machine has NVIDIA GPUs, but TensorFlow sees none; training on the CPU. "

@@ -7,11 +7,14 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
+import tensorflow as tf
+
 from preprocess.dataset_format import Manifest
 from trainer import devices
 from trainer.checkpoints import LAST, Checkpoints
 from trainer.config import differences, to_dict
 from trainer.dataset import check_fits, load_manifest
+from trainer.errors import OutputError, full_disk
 from trainer.loop import Loop
 from trainer.optimizers import build_optimizer
 from trainer.reader import Reader, open_reader
@@ -22,35 +25,61 @@ from trainer.tensorboard import TensorBoardLog
 
 
 def train(config: Any, dataset: str, workdir: str, say: Callable[[str], None]) -> dict[str, Any]:
-    """Trains a run, or goes on with it, and returns the content of report.json."""
+    """Trains a run, or goes on with it, and returns the content of report.json.
+
+    Raises:
+      UserError: of many kinds; OutputError where the disk is full.
+      Diverged: the loss or a weight is no longer finite.
+    """
+    try:
+        return _train(config, dataset, workdir, say)
+    except (OSError, tf.errors.OpError) as error:
+        words = full_disk(error)
+        if words is None:
+            raise
+        raise OutputError(
+            f"{words}: '{workdir}'; make room and run the same command: the last saved state is "
+            "kept, and it goes on from there"
+        ) from None
+
+
+def _train(config: Any, dataset: str, workdir: str, say: Callable[[str], None]) -> dict[str, Any]:
     manifest = load_manifest(dataset)
     check_fits(config, manifest, dataset)
     chief = devices.is_chief()
     shared = RunDirectory(workdir)
     if chief:
         shared.make()
-    if Checkpoints(shared.checkpoints).states(LAST):
+    goes_on = bool(Checkpoints(shared.checkpoints).states(LAST))
+    if goes_on:
         before = shared.read_config()["config"]
         shared.check_same(differences(before, to_dict(config)), manifest.digest)
+        how = before.get("distribute", {}).get("all_reduce", config.distribute.all_reduce)
+        if how != config.distribute.all_reduce:
+            say(
+                f"warning: gradients were summed by {how} and are by "
+                f"{config.distribute.all_reduce} now: the last bits of weights may differ"
+            )
     strategy = devices.prepare(config, say)
     devices.check_replicas(config, strategy.num_replicas_in_sync)
     # Model and optimizer first: a name that does not exist is found before anything is read.
-    session = session_for(config, strategy, manifest)
+    # The state of a run that goes on brings the weights: where they came from may be gone by now.
+    session = session_for(config, strategy, manifest, say, weights=not goes_on)
     build_optimizer(config.optimizer, total_steps=1)
     reader, validation = open_readers(config, dataset, manifest)
     if chief:
         say(_opening(config, strategy, reader))
-        return _train(session, reader, validation, manifest, shared, shared, dataset, say)
+        return _train_session(session, reader, validation, manifest, shared, shared, dataset, say)
     # Measuring, saving and reporting take every worker's part in their collectives, so the others
     # do all of it too, but into a folder that goes away.
     with tempfile.TemporaryDirectory(prefix="worker-") as scratch:
         directory = RunDirectory(scratch)
-        return _train(
+        return _train_session(
             session, reader, validation, manifest, directory, shared, dataset, _say_nothing
         )
 
 
-def _train(
+def _train_session(
     session: Session,
     reader: Reader,
     validation: dict[str, Reader],

@@ -4,8 +4,8 @@ r"""Trains a configuration on a dataset directory.
         [--config.KEY=VALUE ...]
 
 Started again, it goes on where it stopped. RUN/report.html shows the result, RUN/tensorboard
-the curves. After SIGTERM it saves and ends with 75; a diverged run ends with 70 and keeps the
-state before it.
+the curves. After SIGTERM it saves and ends with 75, after Ctrl-C with 130 (a second one ends it
+at once); a diverged run ends with 70 and keeps the state before it, a full disk with 74.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ def main(arguments: list[str]) -> None:
 
     pairs = [pair.partition("=")[::2] for pair in _OVERRIDES.value]
     config = load_config(_CONFIG.value, pairs)
-    from trainer import quiet
+    from trainer import quiet, signals
 
+    signals.leave_on_sigterm(say)
     quiet.silence()
     from trainer.loop import EXIT_DIVERGED, Diverged
     from trainer.training import train
