@@ -12,6 +12,7 @@ import dataclasses
 import json
 import os
 import re
+import tempfile
 import time
 import traceback
 from collections import Counter
@@ -20,19 +21,29 @@ from types import ModuleType
 from typing import Any
 
 from preprocess import dataset_format as df
-from preprocess import progress, reuse
+from preprocess import progress, reuse, storage
 from preprocess.augment import Recipe, load_recipe
 from preprocess.cli import say
-from preprocess.errors import DISK_FULL, ConfigError, DataError, OutputError, UsageError
+from preprocess.errors import (
+    DISK_FULL,
+    ConfigError,
+    DataError,
+    OutputError,
+    StorageError,
+    UsageError,
+)
 from preprocess.plan import DRAWING_OPTIONS, Options, Plan, make_plan
-from preprocess.publish import make_manifest, publish, remove_torn, write_rejections
-from preprocess.reading import read_index
+from preprocess.publish import make_manifest, publish, remove_torn, withdraw, write_rejections
+from preprocess.reading import find_manifest, read_index
 from preprocess.refusals import Rejection
 from preprocess.rehearsal import rehearse
 from preprocess.sources import read_source
 from preprocess.sources.rows import Request, Source
 from preprocess.summary import summarise
 from preprocess.workspace import FOLDER, ShardReport, Workspace
+
+_WORKER_ERRORS = {error.__name__: error for error in (ConfigError, StorageError)}
+_WORKER_ERROR = rf"preprocess\.errors\.({'|'.join(_WORKER_ERRORS)}): (.*?)(?: \[while running|\n)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +79,7 @@ def build(request: BuildRequest) -> dict[str, Any]:
         _pipeline().check_arguments(request.beam_arguments, request.output)
     workspace = Workspace(request.output)
     _check_output(request)
-    with workspace.locked(), _full_disk_explained(request.output):
+    with workspace.locked() as lock, _full_disk_explained(request.output):
         say(f"reading {request.kind}: {request.source.csv or request.source.images}")
         source = read_source(request.kind, request.source)
         options = _options(request, source.task, recipe.deciding if recipe else "")
@@ -84,7 +95,7 @@ def build(request: BuildRequest) -> dict[str, Any]:
         workspace.write_plan(plan)
         if not reuse.stands(before, kept):
             # A manifest must not speak of shards that are about to change.
-            workspace.withdraw_manifest()
+            withdraw(request.output)
         workspace.keep_only(kept)
         remove_torn(request.output)
         whole = reuse.complete(kept, plan)
@@ -101,6 +112,7 @@ def build(request: BuildRequest) -> dict[str, Any]:
         else:
             write_rejections(request.output, rejections)
             manifest = make_manifest(plan, reports, rejections, recipe)
+            lock.check()
             publish(request.output, manifest, recipe.yaml if recipe else "")
         seconds = time.monotonic() - started
         return summarise(manifest, plan, reports, kept, seconds, building)
@@ -147,8 +159,8 @@ def _check_output(request: BuildRequest) -> None:
             "choose a folder outside"
         )
     try:
-        os.makedirs(output, exist_ok=True)
-        names = set(os.listdir(output))
+        storage.make_folder(output)
+        names = set(storage.names(output))
     except OSError as error:
         reason = "is a file" if os.path.isfile(output) else error.strerror
         raise UsageError(f"--output='{output}': {reason}") from None
@@ -170,6 +182,8 @@ def _doubts(source: Source) -> Iterator[str]:
 
 
 def _is_below(path: str, folder: str) -> bool:
+    if storage.is_remote(path) or storage.is_remote(folder):
+        return f"{path}/".startswith(f"{storage.absolute(folder)}/")
     folder = os.path.realpath(folder)
     return os.path.commonpath((os.path.realpath(path), folder)) == folder
 
@@ -179,7 +193,7 @@ def _check_same_options(workspace: Workspace, options: Options, overwrite: bool)
     if before == options or overwrite:
         return
     if before is None:
-        if os.path.exists(os.path.join(workspace.dataset, df.MANIFEST_FILE)):
+        if storage.exists(os.path.join(workspace.dataset, df.MANIFEST_FILE)):
             raise ConfigError(
                 f"'{workspace.dataset}' holds a dataset, but not how it was built "
                 f"({FOLDER}/options.json); give another --output, or --overwrite"
@@ -246,7 +260,7 @@ def _check_budget(rejections: Sequence[Rejection], counted: int, request: BuildR
     if not refused or len(refused) <= request.max_bad_fraction * counted:
         return
     # A reader must not go on with what an earlier build left, unaware that this one failed.
-    Workspace(request.output).withdraw_manifest()
+    withdraw(request.output)
     write_rejections(request.output, rejections)
     reasons = Counter(r.reason for r in refused).most_common()
     table = ", ".join(f"{count} {reason}" for reason, count in reasons)
@@ -259,7 +273,7 @@ def _check_budget(rejections: Sequence[Rejection], counted: int, request: BuildR
 
 def _manifest(output: str) -> df.Manifest | None:
     with contextlib.suppress(df.DatasetError):
-        return df.Manifest.load(output)
+        return find_manifest(output)
     return None
 
 
@@ -282,7 +296,7 @@ def _run_shards(
     )
     watch = progress.Watch(workspace, {shard.name: kept.get(shard.name) for shard in todo})
     pictures = sum(len(shard.lines) for shard in todo)
-    with progress.bar(watch, pictures, variants), _recipe_blamed():
+    with progress.bar(watch, pictures, variants), _worker_errors_told():
         _pipeline().run(
             workspace.dataset,
             image_shards=[s.name for s in todo],
@@ -312,31 +326,32 @@ def _full_disk_explained(output: str) -> Iterator[None]:
         # Beam wraps what a worker raised into an exception with the same text, without number.
         for code in DISK_FULL:
             if getattr(error, "errno", None) == code or f"[Errno {code}]" in str(error):
+                full = tempfile.gettempdir() if storage.is_remote(output) else output
                 raise OutputError(
-                    f"{os.strerror(code).lower()}: '{output}'; make room and run the same "
+                    f"{os.strerror(code).lower()}: '{full}'; make room and run the same "
                     "command: finished shards are kept"
                 ) from None
         raise
 
 
 @contextlib.contextmanager
-def _recipe_blamed() -> Iterator[None]:
-    """A recipe that a worker cannot apply: Beam adds to what it raised, or passes on its text."""
+def _worker_errors_told() -> Iterator[None]:
+    """A recipe that a worker cannot apply, a storage that it cannot reach: Beam adds to what it
+    raised, or passes on its text.
+    """
     try:
         yield
     except Exception as error:
         text = "".join(traceback.format_exception_only(error))
-        found = re.search(r"preprocess\.errors\.ConfigError: (.*?)(?: \[while running|\n)", text)
+        found = re.search(_WORKER_ERROR, text)
         if found:
-            raise ConfigError(found[1]) from None
+            raise _WORKER_ERRORS[found[1]](found[2]) from None
         raise
 
 
 def _reports(workspace: Workspace, plan: Plan) -> list[ShardReport]:
-    reports = []
+    found = workspace.reports([shard.name for shard in plan.shards])
     for shard in plan.shards:
-        report = workspace.report(shard.name)
-        if report is None:
+        if shard.name not in found:
             raise RuntimeError(f"shard {shard.name} was not built; do all workers see the output?")
-        reports.append(report)
-    return reports
+    return [found[shard.name] for shard in plan.shards]

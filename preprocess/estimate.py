@@ -17,7 +17,7 @@ from preprocess.dataset_format import IMAGES, TRIPLETS
 from preprocess.leaks import leak_warning
 from preprocess.plan import TRIPLET_BYTES, PictureEntry, Plan, ShardPlan
 from preprocess.refusals import Refused
-from preprocess.shards import image_records, read_picture
+from preprocess.shards import decode_picture, image_records, read_files
 from preprocess.sources.rows import Source
 from preprocess.sources.splitting import TRAIN
 from preprocess.stages import Stopwatch
@@ -97,13 +97,16 @@ def _sample(images: list[ShardPlan], plan: Plan, recipe: Recipe | None) -> Sampl
     watch = Stopwatch()
     started = time.process_time()
     size, refused = 0, 0
-    for line in chosen:
-        entry = PictureEntry(**json.loads(line))
+    entries = [PictureEntry(**json.loads(line)) for line in chosen]
+    for entry, content in zip(entries, read_files(entries), strict=True):
+        watch.lap(stages.READ)
         try:
-            data, decoded = read_picture(entry, watch)
+            data, decoded = decode_picture(entry, content)
         except Refused:
             refused += 1
             continue
+        finally:
+            watch.lap(stages.DECODE)
         variants = range(images[0].variants)
         for record, _ in image_records(entry, data, decoded, variants, plan.options, recipe, watch):
             framed = frame(record)

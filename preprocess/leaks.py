@@ -6,12 +6,12 @@ the most: enough to notice a split that leaks, in a second.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterator
 
+from preprocess import storage
 from preprocess.dataset_format import IMAGES
 from preprocess.plan import PictureEntry, Plan
 
@@ -22,14 +22,17 @@ def leak_warning(plan: Plan) -> str | None:
     """A sentence about pictures that are in two splits, byte for byte; None where none are."""
     seen: dict[bytes, tuple[str, PictureEntry]] = {}
     looked, pairs = 0, []
-    for split, entry in _candidates(plan):
-        with contextlib.suppress(OSError), open(entry.path, "rb") as file:
-            digest = hashlib.sha256(file.read()).digest()
-            looked += 1
-            other_split, other = seen.setdefault(digest, (split, entry))
-            # One file named in both splits is the table's doing, and the source has warned.
-            if other_split != split and other.path != entry.path:
-                pairs.append((other, entry))
+    candidates = list(_candidates(plan))
+    contents = storage.read_many(entry.path for _, entry in candidates)
+    for (split, entry), content in zip(candidates, contents, strict=True):
+        if isinstance(content, OSError):
+            continue
+        looked += 1
+        digest = hashlib.sha256(content).digest()
+        other_split, other = seen.setdefault(digest, (split, entry))
+        # One file named in both splits is the table's doing, and the source has warned.
+        if other_split != split and other.path != entry.path:
+            pairs.append((other, entry))
     if not pairs:
         return None
     first, second = pairs[0]

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from tqdm import tqdm
 
+from preprocess import storage
 from preprocess.workspace import ShardReport, Workspace
 
 NOTE_SECONDS = 0.5  # how often a worker notes how far it is
@@ -95,7 +96,8 @@ class Watch:
         self._open = dict(before)
         self._marked_before = workspace.marker_times()
         self._finished = Tally()
-        self.local = workspace.local
+        remote = storage.is_remote(workspace.dataset)
+        self.pause = REMOTE_POLL_SECONDS if remote else POLL_SECONDS
 
     def look(self) -> Tally:
         """What was done up to now."""
@@ -139,7 +141,7 @@ def bar(watch: Watch, pictures: int, variants: int) -> Iterator[None]:
             shown.update(min(tally.variants + passed_over, variants) - shown.n)
 
         def run() -> None:
-            while not done.wait(POLL_SECONDS if watch.local else REMOTE_POLL_SECONDS):
+            while not done.wait(watch.pause):
                 update()
 
         if shown.disable or not pictures:

@@ -29,7 +29,7 @@ def rehearse(recipe: Recipe | None, plan: Plan) -> None:
         for line in shard.lines:
             entry = PictureEntry(**json.loads(line))
             try:
-                data, decoded = read_picture(entry, Stopwatch())
+                data, decoded = read_picture(entry)
             except Refused:
                 continue
             variants = range(VARIANTS)

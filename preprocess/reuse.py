@@ -40,9 +40,10 @@ def still_good(
     With `overwrite` all of that is built again.
     """
     images = [shard for shard in plan.shards if shard.kind == IMAGES]
+    found = workspace.reports([shard.name for shard in plan.shards])
     kept = {}
     for shard in images:
-        report = workspace.report(shard.name)
+        report = found.get(shard.name)
         variants = variants_kept(report, shard, plan.options)
         if report is not None and variants:
             kept[shard.name] = report.first(variants)
@@ -59,7 +60,7 @@ def still_good(
     refused = set(plan.refused_keys).union(*(report.refused_keys for report in kept.values()))
     all_done = _all_there(kept, images)
     for shard in plan.shards:
-        if shard.kind != TRIPLETS or (report := workspace.report(shard.name)) is None:
+        if shard.kind != TRIPLETS or (report := found.get(shard.name)) is None:
             continue
         if not all_done or report.fingerprint == triplet_fingerprint(shard, plan.options, refused):
             kept[shard.name] = report

@@ -11,24 +11,25 @@ import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from preprocess import dataset_format as df
-from preprocess import stages
+from preprocess import stages, storage
 from preprocess.augment import Recipe, variant_generator
 from preprocess.decode import MAX_BYTES, Decoded, decode
 from preprocess.encode import encode, resize
 from preprocess.plan import Options, PictureEntry, ShardPlan, TripletEntry
 from preprocess.progress import Advance, Tally, noted
+from preprocess.publish import withdraw
 from preprocess.refusals import Reason, Refused, Rejection
 from preprocess.reuse import triplet_fingerprint, variants_kept
 from preprocess.sources import idx
 from preprocess.stages import Stopwatch
-from preprocess.tfrecord import Feature, RecordWriter, encode_example, write_text
+from preprocess.tfrecord import Feature, RecordWriter, encode_example
 from preprocess.versions import deciding_versions
 from preprocess.workspace import ShardReport, Workspace
 
@@ -57,7 +58,7 @@ def build_image_shard(dataset: str, name: str, advance: Advance = lambda _: None
         if done.refused_keys != report.refused_keys:
             # A picture came or went without a trace in its size or time, and all variants of a
             # shard hold the same pictures: the older ones are made again.
-            workspace.withdraw_manifest()
+            withdraw(dataset)
             workspace.withdraw(name)
             return build_image_shard(dataset, name, advance)
         report = dataclasses.replace(report, shards=(*done.shards[:kept], *report.shards))
@@ -77,10 +78,11 @@ def _write_variants(
     files = [df.image_shard_file(plan.split, v, plan.shard, plan.shards) for v in variants]
     with contextlib.ExitStack() as stack:
         writers = [stack.enter_context(RecordWriter(os.path.join(dataset, file))) for file in files]
-        for line in plan.lines:
-            entry = PictureEntry(**json.loads(line))
+        entries = [PictureEntry(**json.loads(line)) for line in plan.lines]
+        for entry, content in zip(entries, read_files(entries), strict=True):
+            watch.lap(stages.READ)
             try:
-                data, decoded = read_picture(entry, watch)
+                data, decoded = decode_picture(entry, content)
             except Refused as reason:
                 refused.append(entry.key)
                 rejections.append(
@@ -88,6 +90,8 @@ def _write_variants(
                 )
                 tell(Tally(refused=1))
                 continue
+            finally:
+                watch.lap(stages.DECODE)
             before = sum(writer.bytes for writer in writers)
             records = image_records(entry, data, decoded, variants, options, recipe, watch)
             for writer, (record, shape) in zip(writers, records, strict=True):
@@ -99,7 +103,9 @@ def _write_variants(
             tell(Tally(pictures=1, variants=len(writers), bytes=size))
         watch.lap(stages.WRITE)
     for file, writer in zip(files, writers, strict=True):
-        write_text(os.path.join(dataset, df.index_file(file)), df.format_index(writer.entries))
+        storage.write_text(
+            os.path.join(dataset, df.index_file(file)), df.format_index(writer.entries)
+        )
     watch.lap(stages.SYNC)
     return ShardReport(
         fingerprint=plan.fingerprint(options),
@@ -166,26 +172,32 @@ def build_triplet_shard(dataset: str, name: str, refused: Iterable[int]) -> Shar
     return report
 
 
-def read_picture(entry: PictureEntry, watch: Stopwatch) -> tuple[bytes, Decoded]:
-    """The file's bytes and the pixels of a plan's line; raises Refused where there are none.
+def read_picture(entry: PictureEntry) -> tuple[bytes, Decoded]:
+    """decode_picture of one line on its own, read where it lies."""
+    return decode_picture(entry, next(read_files([entry])))
+
+
+def read_files(entries: Sequence[PictureEntry]) -> Iterator[bytes | OSError]:
+    """The file's bytes of each of a plan's lines, or why there are none.
 
     A picture inside an idx file has no bytes of its own.
     """
+    files = (entry.path for entry in entries if entry.item is None)
+    contents = storage.read_many(files, MAX_BYTES + 1)  # decode() refuses what is longer
+    for entry in entries:
+        yield next(contents) if entry.item is None else b""
+
+
+def decode_picture(entry: PictureEntry, content: bytes | OSError) -> tuple[bytes, Decoded]:
+    """The file's bytes and the pixels of a plan's line; raises Refused where there are none."""
     if entry.item is not None:
         image = idx.load(entry.path, 3)[entry.item][:, :, np.newaxis]
         return b"", Decoded(image, None, verbatim=False)
-    try:
-        with open(entry.path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)  # decode() refuses what is longer
-    except FileNotFoundError:
-        raise Refused(Reason.MISSING_PICTURE, "no such file") from None
-    except OSError as error:
-        raise Refused(Reason.UNREADABLE_FILE, error.strerror or str(error)) from None
-    watch.lap(stages.READ)
-    try:
-        return data, decode(data)
-    finally:
-        watch.lap(stages.DECODE)
+    if isinstance(content, FileNotFoundError):
+        raise Refused(Reason.MISSING_PICTURE, "no such file")
+    if isinstance(content, OSError):
+        raise Refused(Reason.UNREADABLE_FILE, content.strerror or str(content))
+    return content, decode(content)
 
 
 def image_records(
