@@ -78,6 +78,19 @@ def test_a_finished_build_does_nothing_and_a_changed_picture_its_own_shard(
     assert len({k for k in shards if after[k] != before[k]}) == 3
 
 
+def test_variants_are_added_without_touching_those_that_are_there(
+    cloud, bucket, remote_faces, faces_dataset
+):
+    out = f"{bucket}/out"
+    made.built("fec", out, **remote_faces, **{**SAME, "variants": 1})
+    name = bucket.removeprefix("gs://")
+    before = {k: v for k, v in cloud.generations(name).items() if k.endswith(".tfrecord")}
+    grown = made.built("fec", out, **remote_faces, **SAME)
+    assert grown["digest"] == made.manifest(faces_dataset).digest
+    assert {k: cloud.generations(name)[k] for k in before} == before
+    assert not [k for k in cloud.objects(out) if k.startswith(".build/progress")]
+
+
 def test_class_folders_by_a_limit_are_the_same_on_both_sides(tmp_path, bucket):
     """Which pictures a limit takes depends on the order of the walk: files, then folders."""
     images = made.class_folders(tmp_path / "in", names=("кот", "dog"), count=4)
