@@ -12,6 +12,7 @@ import dataclasses
 import json
 import os
 import re
+import tempfile
 import threading
 import time
 import traceback
@@ -23,12 +24,20 @@ from typing import Any
 from tqdm import tqdm
 
 from preprocess import dataset_format as df
+from preprocess import storage
 from preprocess.augment import Recipe, load_recipe
 from preprocess.cli import say
-from preprocess.errors import DISK_FULL, ConfigError, DataError, OutputError, UsageError
+from preprocess.errors import (
+    DISK_FULL,
+    ConfigError,
+    DataError,
+    OutputError,
+    StorageError,
+    UsageError,
+)
 from preprocess.plan import Options, Plan, make_plan
 from preprocess.publish import all_shards, make_manifest, publish, withdraw, write_rejections
-from preprocess.reading import read_index
+from preprocess.reading import find_manifest, read_index
 from preprocess.refusals import Rejection
 from preprocess.rehearsal import rehearse
 from preprocess.sources import read_source
@@ -36,6 +45,11 @@ from preprocess.sources.rows import Request, Source
 from preprocess.workspace import FOLDER, ShardReport, Workspace
 
 POLL_SECONDS = 0.3  # how often the progress bar looks at the markers
+REMOTE_POLL_SECONDS = 3.0  # where a look costs a request
+
+
+_WORKER_ERRORS = {error.__name__: error for error in (ConfigError, StorageError)}
+_WORKER_ERROR = rf"preprocess\.errors\.({'|'.join(_WORKER_ERRORS)}): (.*?)(?: \[while running|\n)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +85,7 @@ def build(request: BuildRequest) -> dict[str, Any]:
         _pipeline().check_arguments(request.beam_arguments, request.output)
     workspace = Workspace(request.output)
     _check_output(request)
-    with workspace.locked(), _full_disk_explained(request.output):
+    with workspace.locked() as lock, _full_disk_explained(request.output):
         say(f"reading {request.kind}: {request.source.csv or request.source.images}")
         source = read_source(request.kind, request.source)
         options = _options(request, source.task, recipe.deciding if recipe else "")
@@ -101,6 +115,7 @@ def build(request: BuildRequest) -> dict[str, Any]:
             return _summary(before, started, 0)
         write_rejections(request.output, rejections)
         manifest = make_manifest(plan, reports, rejections, recipe)
+        lock.check()
         publish(request.output, manifest, recipe.yaml if recipe else "")
         kept = set(reused.values())
         built = sum(len(r.shards) for r in reports if r.fingerprint not in kept)
@@ -148,8 +163,8 @@ def _check_output(request: BuildRequest) -> None:
             "choose a folder outside"
         )
     try:
-        os.makedirs(output, exist_ok=True)
-        names = set(os.listdir(output))
+        storage.make_folder(output)
+        names = set(storage.names(output))
     except OSError as error:
         reason = "is a file" if os.path.isfile(output) else error.strerror
         raise UsageError(f"--output='{output}': {reason}") from None
@@ -171,6 +186,8 @@ def _doubts(source: Source) -> Iterator[str]:
 
 
 def _is_below(path: str, folder: str) -> bool:
+    if storage.is_remote(path) or storage.is_remote(folder):
+        return f"{path}/".startswith(f"{storage.absolute(folder)}/")
     folder = os.path.realpath(folder)
     return os.path.commonpath((os.path.realpath(path), folder)) == folder
 
@@ -180,7 +197,7 @@ def _check_same_options(workspace: Workspace, options: Options, overwrite: bool)
     if before == options or overwrite:
         return
     if before is None:
-        if os.path.exists(os.path.join(workspace.dataset, df.MANIFEST_FILE)):
+        if storage.exists(os.path.join(workspace.dataset, df.MANIFEST_FILE)):
             raise ConfigError(
                 f"'{workspace.dataset}' holds a dataset, but not how it was built "
                 f"({FOLDER}/options.json); give another --output, or --overwrite"
@@ -203,7 +220,7 @@ def _check_same_pictures(request: BuildRequest, plan: Plan) -> None:
     which is more often a mistyped --output than meant.
     """
     try:
-        manifest = df.Manifest.load(request.output)
+        manifest = find_manifest(request.output)
         before = {
             entry.key
             for split in manifest.splits.values()
@@ -256,17 +273,18 @@ def _still_good(workspace: Workspace, plan: Plan) -> dict[str, str]:
     """
     from preprocess.shards import triplet_fingerprint
 
+    found = workspace.reports([shard.name for shard in plan.shards])
     good = {}
     refused = set(plan.refused_keys)
     images = [shard for shard in plan.shards if shard.kind == df.IMAGES]
     for shard in images:
-        report = workspace.report(shard.name)
+        report = found.get(shard.name)
         if report is not None and report.fingerprint == shard.fingerprint(plan.options):
             good[shard.name] = report.fingerprint
             refused.update(report.refused_keys)
     all_done = len(good) == len(images)
     for shard in plan.shards:
-        if shard.kind != df.TRIPLETS or (report := workspace.report(shard.name)) is None:
+        if shard.kind != df.TRIPLETS or (report := found.get(shard.name)) is None:
             continue
         if not all_done or report.fingerprint == triplet_fingerprint(shard, plan.options, refused):
             good[shard.name] = report.fingerprint
@@ -275,7 +293,7 @@ def _still_good(workspace: Workspace, plan: Plan) -> dict[str, str]:
 
 def _finished(output: str, plan: Plan) -> df.Manifest | None:
     with contextlib.suppress(df.DatasetError):
-        manifest = df.Manifest.load(output)
+        manifest = find_manifest(output)
         if manifest.fingerprint == plan.fingerprint():
             return manifest
     return None
@@ -297,7 +315,7 @@ def _run_shards(
         f"{sum(len(s.lines) for s in todo)} pictures, "
         f"{sum(len(s.lines) * s.variants for s in todo)} variants"
     )
-    with _progress(workspace, len(plan.shards)), _recipe_blamed():
+    with _progress(workspace, len(plan.shards)), _worker_errors_told():
         _pipeline().run(
             workspace.dataset,
             image_shards=[s.name for s in todo],
@@ -326,34 +344,38 @@ def _full_disk_explained(output: str) -> Iterator[None]:
         # Beam wraps what a worker raised into an exception with the same text, without number.
         for code in DISK_FULL:
             if getattr(error, "errno", None) == code or f"[Errno {code}]" in str(error):
+                full = tempfile.gettempdir() if storage.is_remote(output) else output
                 raise OutputError(
-                    f"{os.strerror(code).lower()}: '{output}'; make room and run the same "
+                    f"{os.strerror(code).lower()}: '{full}'; make room and run the same "
                     "command: finished shards are kept"
                 ) from None
         raise
 
 
 @contextlib.contextmanager
-def _recipe_blamed() -> Iterator[None]:
-    """A recipe that a worker cannot apply: Beam adds to what it raised, or passes on its text."""
+def _worker_errors_told() -> Iterator[None]:
+    """A recipe that a worker cannot apply, a storage that it cannot reach: Beam adds to what it
+    raised, or passes on its text.
+    """
     try:
         yield
     except Exception as error:
         text = "".join(traceback.format_exception_only(error))
-        found = re.search(r"preprocess\.errors\.ConfigError: (.*?)(?: \[while running|\n)", text)
+        found = re.search(_WORKER_ERROR, text)
         if found:
-            raise ConfigError(found[1]) from None
+            raise _WORKER_ERRORS[found[1]](found[2]) from None
         raise
 
 
 @contextlib.contextmanager
 def _progress(workspace: Workspace, total: int) -> Iterator[None]:
     """A bar over finished shards, read from the markers: the same on any runner."""
+    pause = REMOTE_POLL_SECONDS if storage.is_remote(workspace.dataset) else POLL_SECONDS
     done = threading.Event()
     with tqdm(total=total, unit="shard", disable=None, initial=workspace.finished()) as bar:
 
         def watch() -> None:
-            while not done.wait(POLL_SECONDS):
+            while not done.wait(pause):
                 bar.update(workspace.finished() - bar.n)
 
         watcher = threading.Thread(target=watch, daemon=True)
@@ -367,13 +389,11 @@ def _progress(workspace: Workspace, total: int) -> Iterator[None]:
 
 
 def _reports(workspace: Workspace, plan: Plan) -> list[ShardReport]:
-    reports = []
+    found = workspace.reports([shard.name for shard in plan.shards])
     for shard in plan.shards:
-        report = workspace.report(shard.name)
-        if report is None:
+        if shard.name not in found:
             raise RuntimeError(f"shard {shard.name} was not built; do all workers see the output?")
-        reports.append(report)
-    return reports
+    return [found[shard.name] for shard in plan.shards]
 
 
 def _summary(manifest: df.Manifest, started: float, built: int) -> dict[str, Any]:

@@ -35,6 +35,12 @@ class OutputError(UserError):
     exit_code = os.EX_IOERR
 
 
+class StorageError(UserError):
+    """A storage that cannot be reached or does not answer, after retries (74)."""
+
+    exit_code = os.EX_IOERR
+
+
 class EngineError(UserError):
     """A cluster that does not answer, or a job that failed there (69).
 

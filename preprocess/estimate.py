@@ -12,7 +12,7 @@ from preprocess.augment import Recipe
 from preprocess.dataset_format import IMAGES, TRIPLETS
 from preprocess.plan import TRIPLET_BYTES, PictureEntry, Plan, ShardPlan
 from preprocess.refusals import Refused
-from preprocess.shards import image_records, read_picture
+from preprocess.shards import decode_picture, image_records, read_files
 from preprocess.sources.rows import Source
 from preprocess.tfrecord import FRAME_BYTES
 
@@ -76,10 +76,10 @@ def _sample(images: list[ShardPlan], plan: Plan, recipe: Recipe | None) -> Sampl
     chosen = lines[:: max(1, len(lines) // SAMPLE)][:SAMPLE]
     started = time.process_time()
     size, refused = 0, 0
-    for line in chosen:
-        entry = PictureEntry(**json.loads(line))
+    entries = [PictureEntry(**json.loads(line)) for line in chosen]
+    for entry, content in zip(entries, read_files(entries), strict=True):
         try:
-            data, decoded = read_picture(entry)
+            data, decoded = decode_picture(entry, content)
         except Refused:
             refused += 1
             continue

@@ -10,13 +10,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from preprocess.dataset_format import image_key, shard_of
 from preprocess.errors import DataError
 from preprocess.sources.rows import Picture, Source, Triplet
+from preprocess.storage import Info
 
 # Shard counts that divide evenly among 1, 2, 3, 4, 6, 8, 12 ... workers.
 LADDER = (1, 2, 4, 8, 12, 24, 48, 96, 120, 240, 480)
@@ -92,7 +92,7 @@ class PictureEntry:
     item: int | None
     line: int | None
     bytes: int
-    mtime_ns: int
+    mtime_ns: int  # of an object its generation, which changes with the content too
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +135,7 @@ def make_plan(source: Source, options: Options) -> Plan:
     _check_keys(source.pictures)
     shards: list[ShardPlan] = []
     for split in splits:
-        pictures = _entries([p for p in source.pictures if p.split == split])
+        pictures = _entries([p for p in source.pictures if p.split == split], source.stat)
         variants = options.variants if split == "train" else 1
         shards.extend(_image_shards(split, pictures, variants, options))
         triplets = [t for t in source.triplets if t.split == split]
@@ -167,11 +167,11 @@ def _check_keys(pictures: Iterable[Picture]) -> None:
             raise DataError(f"the ids '{other}' and '{picture.id}' share a key: rename one")
 
 
-def _entries(pictures: Sequence[Picture]) -> list[PictureEntry]:
+def _entries(pictures: Sequence[Picture], stat: Callable[[str], Info]) -> list[PictureEntry]:
     entries = []
     for picture in pictures:
         try:
-            status = os.stat(picture.path)
+            info = stat(picture.path)
         except OSError as error:
             raise DataError(
                 f"'{picture.path}' went away while the input was read: {error.strerror}"
@@ -184,8 +184,8 @@ def _entries(pictures: Sequence[Picture]) -> list[PictureEntry]:
                 picture.path,
                 picture.item,
                 picture.line,
-                status.st_size,
-                status.st_mtime_ns,
+                info.size,
+                info.version,
             )
         )
     return sorted(entries, key=lambda entry: entry.key)

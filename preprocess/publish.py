@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections import Counter
 from collections.abc import Sequence
 
 from preprocess import dataset_format as df
+from preprocess import storage
 from preprocess.augment import Recipe
 from preprocess.errors import DataError
 from preprocess.plan import Plan
 from preprocess.refusals import Rejection
 from preprocess.tfds_metadata import FILES, metadata_files
-from preprocess.tfrecord import write_text
 from preprocess.versions import library_versions
 from preprocess.workspace import FOLDER, ShardReport
 
@@ -28,13 +27,13 @@ def withdraw(output: str) -> None:
     tensorflow-datasets, which know no manifest, too.
     """
     for name in (df.MANIFEST_FILE, *FILES):
-        _unlink(os.path.join(output, name))
+        storage.remove(os.path.join(output, name))
 
 
 def write_rejections(output: str, rejections: Sequence[Rejection]) -> None:
     """Writes `rejected.jsonl`, empty where nothing was refused."""
     text = "".join(f"{rejection.to_json()}\n" for rejection in rejections)
-    write_text(os.path.join(output, df.REJECTED_FILE), text)
+    storage.write_text(os.path.join(output, df.REJECTED_FILE), text)
 
 
 def make_manifest(
@@ -102,34 +101,34 @@ def publish(output: str, manifest: df.Manifest, recipe: str) -> None:
     """
     if manifest.splits["train"].images == 0:
         raise DataError("every training picture was refused; see rejected.jsonl")
-    _remove_leftovers(output, manifest)
+    remove_leftovers(output, manifest)
     labels = "".join(f"{name}\n" for name in manifest.classes)
-    beside = {df.RECIPE_FILE: recipe, df.LABELS_FILE: labels, **metadata_files(manifest)}
-    for name in (df.RECIPE_FILE, df.LABELS_FILE, *FILES):
-        path = os.path.join(output, name)
-        if text := beside.get(name):
-            write_text(path, text)
+    for name, text in ((df.RECIPE_FILE, recipe), (df.LABELS_FILE, labels)):
+        if text:
+            storage.write_text(os.path.join(output, name), text)
         else:
-            _unlink(path)
-    write_text(os.path.join(output, df.MANIFEST_FILE), manifest.to_json())
+            storage.remove(os.path.join(output, name))
+    write_metadata(output, manifest)
 
 
-def _remove_leftovers(output: str, manifest: df.Manifest) -> None:
+def write_metadata(output: str, manifest: df.Manifest) -> None:
+    """Writes what readers look for first: that of tensorflow-datasets, then the manifest."""
+    metadata = metadata_files(manifest)
+    for name in FILES:
+        if name in metadata:
+            storage.write_text(os.path.join(output, name), metadata[name])
+        else:
+            storage.remove(os.path.join(output, name))
+    storage.write_text(os.path.join(output, df.MANIFEST_FILE), manifest.to_json())
+
+
+def remove_leftovers(output: str, manifest: df.Manifest) -> None:
     """Shards of an earlier plan, such as another number of shards, and torn temporary files."""
     named = {shard.file for shard in all_shards(manifest)}
     keep = named | {df.index_file(file) for file in named}
-    for folder, _, files in os.walk(output, topdown=False):
-        if FOLDER in os.path.relpath(folder, output).split(os.sep):
-            continue
-        for name in files:
-            relative = os.path.relpath(os.path.join(folder, name), output).replace(os.sep, "/")
-            ours = name.endswith((".tfrecord", ".index")) or ".tmp-" in name
-            if ours and relative not in keep:
-                os.unlink(os.path.join(folder, name))
-        with contextlib.suppress(OSError):  # not empty
-            os.rmdir(folder)
-
-
-def _unlink(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
+    for relative in storage.tree(output):
+        folders, _, name = relative.rpartition("/")
+        ours = name.endswith((".tfrecord", ".index")) or ".tmp-" in name
+        if ours and relative not in keep and FOLDER not in folders.split("/"):
+            storage.remove(os.path.join(output, relative))
+    storage.remove_empty_folders(output)

@@ -12,20 +12,21 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from preprocess import dataset_format as df
+from preprocess import storage
 from preprocess.augment import Recipe, variant_generator
 from preprocess.decode import MAX_BYTES, Decoded, decode
 from preprocess.encode import encode, resize
 from preprocess.plan import Options, PictureEntry, ShardPlan, TripletEntry
 from preprocess.refusals import Reason, Refused, Rejection
 from preprocess.sources import idx
-from preprocess.tfrecord import Feature, RecordWriter, encode_example, write_text
+from preprocess.tfrecord import Feature, RecordWriter, encode_example
 from preprocess.workspace import ShardReport, Workspace
 
 
@@ -51,10 +52,10 @@ def build_image_shard(dataset: str, name: str) -> ShardReport:
     ]
     with contextlib.ExitStack() as stack:
         writers = [stack.enter_context(RecordWriter(os.path.join(dataset, file))) for file in files]
-        for line in plan.lines:
-            entry = PictureEntry(**json.loads(line))
+        entries = [PictureEntry(**json.loads(line)) for line in plan.lines]
+        for entry, content in zip(entries, read_files(entries), strict=True):
             try:
-                data, decoded = read_picture(entry)
+                data, decoded = decode_picture(entry, content)
             except Refused as reason:
                 refused.append(entry.key)
                 rejections.append(
@@ -67,7 +68,9 @@ def build_image_shard(dataset: str, name: str) -> ShardReport:
                 if _is_news(shape, shapes):
                     shapes.add(shape)
     for file, writer in zip(files, writers, strict=True):
-        write_text(os.path.join(dataset, df.index_file(file)), df.format_index(writer.entries))
+        storage.write_text(
+            os.path.join(dataset, df.index_file(file)), df.format_index(writer.entries)
+        )
     report = ShardReport(
         fingerprint=fingerprint,
         shards=tuple(
@@ -139,21 +142,31 @@ def triplet_fingerprint(plan: ShardPlan, options: Options, refused: Container[in
 
 
 def read_picture(entry: PictureEntry) -> tuple[bytes, Decoded]:
-    """The file's bytes and the pixels of a plan's line; raises Refused where there are none.
+    """decode_picture of one line on its own, read where it lies."""
+    return decode_picture(entry, next(read_files([entry])))
+
+
+def read_files(entries: Sequence[PictureEntry]) -> Iterator[bytes | OSError]:
+    """The file's bytes of each of a plan's lines, or why there are none.
 
     A picture inside an idx file has no bytes of its own.
     """
+    files = (entry.path for entry in entries if entry.item is None)
+    contents = storage.read_many(files, MAX_BYTES + 1)  # decode() refuses what is longer
+    for entry in entries:
+        yield next(contents) if entry.item is None else b""
+
+
+def decode_picture(entry: PictureEntry, content: bytes | OSError) -> tuple[bytes, Decoded]:
+    """The file's bytes and the pixels of a plan's line; raises Refused where there are none."""
     if entry.item is not None:
         image = idx.load(entry.path, 3)[entry.item][:, :, np.newaxis]
         return b"", Decoded(image, None, verbatim=False)
-    try:
-        with open(entry.path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)  # decode() refuses what is longer
-    except FileNotFoundError:
-        raise Refused(Reason.MISSING_PICTURE, "no such file") from None
-    except OSError as error:
-        raise Refused(Reason.UNREADABLE_FILE, error.strerror or str(error)) from None
-    return data, decode(data)
+    if isinstance(content, FileNotFoundError):
+        raise Refused(Reason.MISSING_PICTURE, "no such file")
+    if isinstance(content, OSError):
+        raise Refused(Reason.UNREADABLE_FILE, content.strerror or str(content))
+    return content, decode(content)
 
 
 def image_records(

@@ -11,18 +11,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import os
-import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
+from preprocess import storage
 from preprocess.dataset_format import IMAGES, Shard, index_file
 from preprocess.errors import UsageError
 from preprocess.plan import Options, Plan, ShardPlan
 from preprocess.refusals import Rejection
-from preprocess.tfrecord import write_text
 
 FOLDER = ".build"
 
@@ -44,7 +42,7 @@ class ShardReport:
         return json.dumps(dataclasses.asdict(self))
 
     @classmethod
-    def from_json(cls, text: str) -> ShardReport:
+    def from_json(cls, text: str | bytes) -> ShardReport:
         """The inverse of to_json."""
         fields: dict[str, Any] = json.loads(text)
         fields["shards"] = tuple(Shard(**shard) for shard in fields["shards"])
@@ -62,72 +60,75 @@ class Workspace:
         self.root = os.path.join(dataset, FOLDER)
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Holds the build's lock; raises UsageError where another build holds it. The lock
-        goes with its process, so a killed build leaves none behind.
+    def locked(self, owner: str = "a build") -> Iterator[storage.Lock]:
+        """Holds the build's lock; raises UsageError where another build holds it. A killed build
+        does not keep the next one out: see `storage.lock`.
         """
-        try:
-            os.makedirs(self.root, exist_ok=True)
-            lock = open(os.path.join(self.root, "lock"), "w", encoding="utf-8")  # noqa: SIM115
-        except OSError as error:
-            raise UsageError(f"--output='{self.dataset}': {error.strerror}") from None
-        with lock:
+        with contextlib.ExitStack() as stack:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                storage.make_folder(self.root)
+                lock = storage.lock(os.path.join(self.root, "lock"), owner)
+                held = stack.enter_context(lock)
+            except OSError as error:
+                raise UsageError(f"--output='{self.dataset}': {error.strerror}") from None
+            except storage.LockHeld as error:
                 raise UsageError(
-                    f"another build is writing to '{self.dataset}'; wait for it, or choose "
-                    "another --output"
+                    f"another build is writing to '{self.dataset}' ({error}); wait for it, or "
+                    "choose another --output"
                 ) from None
-            yield
+            yield held
 
     def write_plan(self, plan: Plan) -> None:
         """Replaces the plan files; what they say decides which markers still hold."""
-        folder = os.path.join(self.root, "plan")
-        shutil.rmtree(folder, ignore_errors=True)
-        os.makedirs(folder)
-        os.makedirs(os.path.join(self.root, "done"), exist_ok=True)
-        for shard in plan.shards:
-            with open(self._plan_file(shard.name), "w", encoding="utf-8") as file:
-                file.write(shard.to_text())
-        write_text(os.path.join(self.root, "refused.json"), json.dumps(sorted(plan.refused_keys)))
-        write_text(os.path.join(self.root, "options.json"), plan.options.to_json())
+        storage.remove_tree(os.path.join(self.root, "plan"))
+        storage.write_unsynced({self._plan_file(s.name): s.to_text() for s in plan.shards})
+        refused = json.dumps(sorted(plan.refused_keys))
+        storage.write_text(os.path.join(self.root, "refused.json"), refused)
+        storage.write_text(os.path.join(self.root, "options.json"), plan.options.to_json())
 
     def options(self) -> Options | None:
         """The options of the build that wrote here last; None where there was none."""
         try:
-            with open(os.path.join(self.root, "options.json"), encoding="utf-8") as file:
-                return Options(**json.load(file))
+            text = storage.read_text(os.path.join(self.root, "options.json"))
+            return Options(**json.loads(text))
         except (FileNotFoundError, ValueError, TypeError):
             return None
 
     def shard_plan(self, name: str) -> ShardPlan:
         """The plan of one shard."""
-        with open(self._plan_file(name), encoding="utf-8") as file:
-            return ShardPlan.from_text(file.read())
+        return ShardPlan.from_text(storage.read_text(self._plan_file(name)))
 
     def refused_keys(self) -> set[int]:
         """Keys of the pictures that were refused at planning."""
-        with open(os.path.join(self.root, "refused.json"), encoding="utf-8") as file:
-            return set(json.load(file))
+        return set(json.loads(storage.read_text(os.path.join(self.root, "refused.json"))))
 
     def report(self, name: str) -> ShardReport | None:
         """The marker of a shard whose files are all there; None where it is to be built."""
         try:
-            with open(self._done_file(name), encoding="utf-8") as file:
-                report = ShardReport.from_json(file.read())
-            for shard in report.shards:
-                if os.path.getsize(os.path.join(self.dataset, shard.file)) != shard.bytes:
-                    return None
-                if shard.kind == IMAGES:
-                    os.stat(os.path.join(self.dataset, index_file(shard.file)))
-            return report
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            text = storage.read_text(self._done_file(name))
+        except (OSError, ValueError):
             return None
+        return _standing(text, lambda file: storage.size(os.path.join(self.dataset, file)))
+
+    def reports(self, names: Sequence[str]) -> dict[str, ShardReport]:
+        """report() of each of these shards that is done. Of objects one listing tells the sizes
+        and the markers come side by side: a request a file would take minutes.
+        """
+        if not storage.is_remote(self.dataset):
+            found = {name: self.report(name) for name in names}
+        else:
+            listing = storage.tree(self.dataset)
+            texts = storage.read_many(self._done_file(name) for name in names)
+            found = {
+                name: _standing(text, lambda file: listing[file].size)
+                for name, text in zip(names, texts, strict=True)
+                if isinstance(text, bytes)
+            }
+        return {name: report for name, report in found.items() if report is not None}
 
     def commit(self, name: str, report: ShardReport) -> None:
         """Marks a shard as finished; its files are whole and synced before."""
-        write_text(self._done_file(name), report.to_json())
+        storage.write_text(self._done_file(name), report.to_json())
 
     def finished(self) -> int:
         """How many markers there are, for the progress bar."""
@@ -137,23 +138,36 @@ class Workspace:
         """Takes a marker away before its shard's files are replaced: between the first and the
         last of them it would speak for a mixture.
         """
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._done_file(name))
+        storage.remove(self._done_file(name))
 
     def keep_only(self, names: Collection[str]) -> None:
         """Withdraws every other marker, those of an earlier plan's shards among them."""
         keep = {os.path.basename(self._done_file(name)) for name in names}
         for marker in self._markers():
             if marker not in keep:
-                os.unlink(os.path.join(self.root, "done", marker))
+                storage.remove(os.path.join(self.root, "done", marker))
 
     def _markers(self) -> list[str]:
-        with contextlib.suppress(FileNotFoundError):
-            return os.listdir(os.path.join(self.root, "done"))
-        return []
+        return storage.names(os.path.join(self.root, "done"))
 
     def _plan_file(self, name: str) -> str:
         return os.path.join(self.root, "plan", f"{name}.jsonl")
 
     def _done_file(self, name: str) -> str:
         return os.path.join(self.root, "done", f"{name}.json")
+
+
+def _standing(marker: str | bytes, size: Callable[[str], int]) -> ShardReport | None:
+    """The report in a marker's text; None where it is none, or the shard's files are not there
+    with the sizes that it says.
+    """
+    try:
+        report = ShardReport.from_json(marker)
+        for shard in report.shards:
+            if size(shard.file) != shard.bytes:
+                return None
+            if shard.kind == IMAGES:
+                size(index_file(shard.file))
+        return report
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None

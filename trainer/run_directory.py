@@ -24,18 +24,20 @@ class RunDirectory:
         self.path = Path(path)
         self.config_file = self.path / "config.json"
         self.metrics_file = self.path / "metrics.jsonl"
+        self.records_file = self.path / "records.jsonl"
         self.report_file = self.path / "report.json"
         self.page_file = self.path / "report.html"
         self.plots = self.path / "plots"
         self.checkpoints = self.path / "checkpoints"
         self.model = self.path / "model"
         self.tensorboard = self.path / "tensorboard"
+        self.logs = self.path / "logs"
 
     def make(self) -> None:
         """Creates the folder; raises UsageError where that cannot be.
 
-        Nothing is put in before write_config(): a run that fails before it leaves an empty folder,
-        which the next one may have.
+        Nothing but logs is put in before write_config(): a run that fails before it leaves a
+        folder that the next one may have.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -49,7 +51,10 @@ class RunDirectory:
 
     def is_strange(self) -> bool:
         """Whether the folder holds things, and none of a run."""
-        return self.path.is_dir() and any(self.path.iterdir()) and not self.config_file.exists()
+        if not self.path.is_dir() or self.config_file.exists():
+            return False
+        # Workers write their logs before the run begins, and a launcher has a folder of its own.
+        return any(path.name not in ("launch", self.logs.name) for path in self.path.iterdir())
 
     def write_config(self, record: dict[str, Any]) -> None:
         """Writes config.json."""

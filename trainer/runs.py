@@ -70,10 +70,11 @@ def _open(path: str, record: dict[str, Any], checkpoint: str, strategy: Any) -> 
     tf.keras.mixed_precision.set_global_policy(config.precision)
     replicas = strategy.num_replicas_in_sync
     config.batch_size = -(-config.batch_size // replicas) * replicas
+    config.model.trainable = "all"  # nothing trains here, and names of layers may differ
     # The checkpoint brings the weights: none are fetched for the sake of being replaced.
-    if not config.model.backbone.startswith("hub:"):
-        config.model.weights = ""
-    session = build_session(config, strategy, dataset["task"], len(dataset["classes"]))
+    session = build_session(
+        config, strategy, dataset["task"], len(dataset["classes"]), weights=False
+    )
     directory = RunDirectory(path)
     state = Checkpoints(directory.checkpoints).load_weights(checkpoint, session)
     return Run(directory.path, session, dataset, state["step"])

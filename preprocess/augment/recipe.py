@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import functools
 import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from preprocess import storage
 from preprocess.augment import albumentations_adapter, colour, damage, geometry
 from preprocess.augment.canvas import MAX_SIDE, Canvas, Image
 from preprocess.augment.operation import Drawn, Operation
@@ -56,14 +58,14 @@ class Recipe:
     description: str = ""
 
     @classmethod
-    def from_yaml(cls, text: str, source: str = "recipe", folder: Path | None = None) -> Recipe:
+    def from_yaml(cls, text: str, source: str = "recipe", folder: str = "") -> Recipe:
         """Reads a recipe strictly.
 
         Args:
             text: YAML: `version: 1`, an optional `description`, and `operations`, a list whose
                 entries are `name: {probability: 0.5, setting: [low, high], ...}`.
             source: What the text is, for messages.
-            folder: What names of files in it are relative to; None = the working directory.
+            folder: What names of files in it are relative to; "" = the working directory.
 
         Raises:
             ConfigError: Anything unknown, missing, of a wrong type or out of its limits; the
@@ -86,7 +88,7 @@ class Recipe:
             received = shown(entries) if "operations" in values else "none"
             raise ConfigError(f"{source}: operations: received {received}, needs a list")
         operations = tuple(
-            _read_operation(entry, f"{source}: operations[{number}]", folder or Path())
+            _read_operation(entry, f"{source}: operations[{number}]", folder)
             for number, entry in enumerate(entries)
         )
         return cls(operations, description)
@@ -193,31 +195,32 @@ def load_recipe(name_or_path: str) -> Recipe:
         ConfigError: There is no such recipe, the file cannot be read, or it is not a recipe.
     """
     name = str(name_or_path)
-    path = _FOLDER / f"{name}.yaml" if name in SHIPPED_RECIPES else Path(name)
+    path = str(_FOLDER / f"{name}.yaml") if name in SHIPPED_RECIPES else name
     try:
-        if not path.is_file():
-            near = difflib.get_close_matches(name, SHIPPED_RECIPES, n=1)
-            meant = f"did you mean `{near[0]}`? " if near else ""
-            raise ConfigError(
-                f"recipe {shown(name)}: no such file; {meant}"
-                f"give a YAML file's path or one of: {', '.join(SHIPPED_RECIPES)}"
-            )
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+        if not (storage.is_remote(path) or os.path.isfile(path)):
+            raise FileNotFoundError
+        content = storage.read_bytes(path, MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise ConfigError(f"recipe {shown(name)}: larger than {MAX_BYTES} bytes; is it one?")
         text = content.decode("utf-8-sig")
+    except FileNotFoundError:
+        near = difflib.get_close_matches(name, SHIPPED_RECIPES, n=1)
+        meant = f"did you mean `{near[0]}`? " if near else ""
+        raise ConfigError(
+            f"recipe {shown(name)}: no such file; {meant}"
+            f"give a YAML file's path or one of: {', '.join(SHIPPED_RECIPES)}"
+        ) from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"recipe {shown(name)}: not UTF-8 text; is it YAML?") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise ConfigError(f"recipe {shown(name)}: cannot be read: {error}") from error
-    recipe = Recipe.from_yaml(text, f"recipe {shown(name)}", path.parent)
+    recipe = Recipe.from_yaml(text, f"recipe {shown(name)}", os.path.dirname(path))
     if len(recipe.yaml) > MAX_BYTES:  # it could not be read back
         raise ConfigError(f"recipe {shown(name)}: with its pipeline, above {MAX_BYTES} characters")
     return recipe
 
 
-def _read_operation(entry: Any, where: str, folder: Path) -> Operation:
+def _read_operation(entry: Any, where: str, folder: str) -> Operation:
     """One entry of `operations`."""
     if not isinstance(entry, dict) or len(entry) != 1:
         raise ConfigError(
@@ -231,7 +234,7 @@ def _read_operation(entry: Any, where: str, folder: Path) -> Operation:
         raise ConfigError(f"{where}: received {shown(values)}, needs {{probability: ...}}")
     cls = OPERATIONS[name]
     if cls is albumentations_adapter.Albumentations and isinstance(values.get("pipeline"), str):
-        path = folder / values["pipeline"]
+        path = os.path.join(folder, values["pipeline"])
         values = {**values, "pipeline": albumentations_adapter.read_pipeline(path, where)}
     return cls(**read_settings(cls, values, where))
 

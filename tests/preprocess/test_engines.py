@@ -128,7 +128,7 @@ def test_the_libraries_are_pinned_as_they_are_here_and_are_all_that_is_imported(
         path = Path(engines.given(arguments)["requirements_file"])
         pins = dict(line.split("==") for line in path.read_text().splitlines())
     assert all(metadata.version(name) == version for name, version in pins.items())
-    of_beam = {"apache_beam", "google", "grpc"}
+    of_beam = {"apache_beam", "google", "grpc", "requests"}
     roots = {name.split(".")[0] for file in files("preprocess") for name in imports(file)}
     packages = metadata.packages_distributions()
     beyond = roots - set(sys.stdlib_module_names) - of_beam - {"preprocess"}
