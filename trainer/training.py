@@ -26,7 +26,7 @@ from trainer.reporting import start_log, write_report
 from trainer.run_directory import RunDirectory, versions
 from trainer.session import Session, session_for
 from trainer.tensorboard import TensorBoardLog
-from trainer.watchdog import PATIENCE, Watchdog
+from trainer.watchdog import Watchdog
 from trainer.worker_log import WorkerLog
 
 
@@ -94,7 +94,9 @@ def _train(
                 f"warning: gradients were summed by {how} and are by "
                 f"{config.distribute.all_reduce} now: the last bits of weights may differ"
             )
+    watchdog.alive("joining the other workers", within=config.watchdog.start_seconds)
     strategy = devices.prepare(config, log.say, cluster)
+    watchdog.alive("building the model", long=True)
     if cluster:  # TensorFlow has just put a handler of its own there, which does nothing
         signals.leave_on_sigterm(log.announce)
         if config.virtual_replicas:
@@ -174,7 +176,7 @@ def _run(
     ) as log:
         start_log(log, session, reader, loop.step)
         loop.run(log)
-        watchdog.alive("writing the report", PATIENCE)
+        watchdog.alive("writing the report", long=True)
         return write_report(session, loop, reader, validation, manifest.classes, directory, log)
 
 
