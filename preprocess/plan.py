@@ -2,7 +2,8 @@
 
 A plan is written as one small file a shard, so that what travels to a worker is the name of
 a file and the job graph stays small at any size. A shard's fingerprint is the hash of its
-file and of the options: equal fingerprints give equal shards.
+file and of the options, but for the number of variants and for what only variants above 0
+depend on, seed and recipe: so that variants can be added to a shard that has some already.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 from preprocess.dataset_format import image_key, shard_of
 from preprocess.errors import DataError
@@ -30,6 +30,10 @@ TRIPLET_BYTES = 160  # of a triplet record, framing included
 BYTES_PER_PIXEL = {"jpeg": 0.6, "png": 1.6, "raw": 3.0}
 
 
+# Of the options, those without a say in variant 0.
+DRAWING_OPTIONS = ("seed", "recipe")
+
+
 @dataclasses.dataclass(frozen=True)
 class Options:
     """What, beside the pictures, decides the bytes of a dataset."""
@@ -45,8 +49,21 @@ class Options:
     shards: int  # image shards a split; 0 = from the ladder
 
     def to_json(self) -> str:
-        """Canonical text, part of every fingerprint."""
+        """Canonical text."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @property
+    def original(self) -> str:
+        """What decides variant 0, the picture as it came; part of every fingerprint."""
+        values = dataclasses.asdict(self)
+        for name in ("variants", *DRAWING_OPTIONS):
+            del values[name]
+        return json.dumps(values, sort_keys=True)
+
+    @property
+    def drawing(self) -> str:
+        """What decides the other variants beside that, as a hash."""
+        return _sha256(json.dumps([getattr(self, name) for name in DRAWING_OPTIONS]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,8 +84,11 @@ class ShardPlan:
 
     def to_text(self) -> str:
         """The plan file: a header line, then a line an input."""
-        header = {f: getattr(self, f) for f in ("split", "kind", "shard", "shards", "variants")}
-        return "\n".join((json.dumps(header, sort_keys=True), *self.lines)) + "\n"
+        return self._text("split", "kind", "shard", "shards", "variants")
+
+    def _text(self, *header: str) -> str:
+        values = {name: getattr(self, name) for name in header}
+        return "\n".join((json.dumps(values, sort_keys=True), *self.lines)) + "\n"
 
     @classmethod
     def from_text(cls, text: str) -> ShardPlan:
@@ -77,8 +97,8 @@ class ShardPlan:
         return cls(**json.loads(header), lines=tuple(lines))
 
     def fingerprint(self, options: Options) -> str:
-        """Hash of all that decides the bytes of this shard, but for pictures refused later."""
-        return _sha256(options.to_json() + "\n" + self.to_text())
+        """Hash of all that decides the bytes of variant 0, but for pictures refused later."""
+        return _sha256(options.original + "\n" + self._text("split", "kind", "shard", "shards"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +124,11 @@ class TripletEntry:
     type: str
     line: int
 
+    @property
+    def keys(self) -> list[int]:
+        """Keys of the three pictures."""
+        return [image_key(image_id) for image_id in self.ids]
+
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
@@ -118,7 +143,7 @@ class Plan:
     def fingerprint(self) -> str:
         """Hash of everything that goes in."""
         shards = [shard.fingerprint(self.options) for shard in self.shards]
-        return _sha256(json.dumps([self.classes, self.tables, shards]))
+        return _sha256(json.dumps([self.options.to_json(), self.classes, self.tables, shards]))
 
 
 def make_plan(source: Source, options: Options) -> Plan:
@@ -220,8 +245,7 @@ def _triplet_shards(split: str, triplets: list[Triplet]) -> Iterable[ShardPlan]:
 
 def _line(entry: PictureEntry | TripletEntry) -> str:
     # ASCII: a line separator in some id must not become a line of the file.
-    values: dict[str, Any] = {f.name: getattr(entry, f.name) for f in dataclasses.fields(entry)}
-    return json.dumps(values)
+    return json.dumps(vars(entry))
 
 
 def _sha256(text: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from preprocess import dataset_format as df
 from preprocess import storage
 from preprocess.augment import Recipe
-from preprocess.errors import DataError
+from preprocess.errors import ConfigError, DataError
 from preprocess.plan import Plan
 from preprocess.refusals import Rejection
 from preprocess.tfds_metadata import FILES, metadata_files
@@ -28,6 +28,7 @@ def withdraw(output: str) -> None:
     """
     for name in (df.MANIFEST_FILE, *FILES):
         storage.remove(os.path.join(output, name))
+    storage.sync_folders([output])
 
 
 def write_rejections(output: str, rejections: Sequence[Rejection]) -> None:
@@ -71,7 +72,10 @@ def make_manifest(
         task=options.task,
         fingerprint=plan.fingerprint(),
         digest=df.digest([(s.file, s.sha256) for r in reports for s in r.shards]),
-        versions=library_versions(recipe.libraries if recipe else ()),
+        versions={
+            **library_versions(recipe.libraries if recipe else ()),
+            **one_of_each(reports),
+        },
         seed=options.seed,
         variants=options.variants,
         recipe=recipe.digest if recipe else "",
@@ -88,6 +92,23 @@ def make_manifest(
         splits=splits,
         rejected={"count": counted.total(), "by_reason": dict(sorted(counted.items()))},
     )
+
+
+def one_of_each(reports: Sequence[ShardReport]) -> dict[str, str]:
+    """The versions of the libraries that made the shards; raises ConfigError where workers
+    differ: their shards are not the ones that either of them would have made.
+    """
+    found: dict[str, set[str]] = {}
+    for report in reports:
+        for name, version in report.libraries.items():
+            found.setdefault(name, set()).add(version)
+    mixed = [f"{name} {' and '.join(sorted(v))}" for name, v in found.items() if len(v) > 1]
+    if mixed:
+        raise ConfigError(
+            f"the workers had different libraries ({'; '.join(mixed)}): give all of them the same "
+            "and run again with --overwrite, which rebuilds what the others made"
+        )
+    return {name: version for name, (version,) in found.items()}
 
 
 def _only(values: set[int]) -> int | None:
@@ -120,6 +141,16 @@ def write_metadata(output: str, manifest: df.Manifest) -> None:
         else:
             storage.remove(os.path.join(output, name))
     storage.write_text(os.path.join(output, df.MANIFEST_FILE), manifest.to_json())
+    storage.sync_folders([output])
+
+
+def remove_torn(output: str) -> None:
+    """Removes what killed builds were writing: a full disk would stay full of it."""
+    if storage.is_remote(output):
+        return  # objects appear whole or not at all
+    for relative in storage.tree(output):
+        if ".tmp-" in relative.rpartition("/")[2]:
+            storage.remove(os.path.join(output, relative))
 
 
 def remove_leftovers(output: str, manifest: df.Manifest) -> None:

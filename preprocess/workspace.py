@@ -3,7 +3,9 @@
 .build/options.json          what decides the bytes; compared when a build is run again
 .build/refused.json          keys of pictures known to be refused before any is opened
 .build/plan/NAME.jsonl       one shard's plan
-.build/done/NAME.json        written after the shard's files, names their hashes
+.build/done/NAME.json        written after the shard's files, names their hashes: which variants
+                             of the shard are there, and by what they were made
+.build/progress/NAME         how far a shard is that is being built
 .build/lock                  held while a build runs
 """
 
@@ -13,7 +15,7 @@ import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from preprocess import storage
@@ -27,15 +29,26 @@ FOLDER = ".build"
 
 @dataclasses.dataclass(frozen=True)
 class ShardReport:
-    """A commit marker: what building one shard gave."""
+    """A commit marker: what building one shard gave. Its variants are those of `shards`,
+    without gaps from 0.
+    """
 
-    fingerprint: str
+    fingerprint: str  # ShardPlan.fingerprint; of triplets, triplet_fingerprint()
+    drawing: str  # Options.drawing; "" where there is variant 0 only
+    libraries: dict[str, str]  # versions of what decoded and encoded
     shards: tuple[Shard, ...]
     rejections: tuple[Rejection, ...]
     refused_keys: tuple[int, ...]
     shapes: tuple[tuple[int, int, int], ...]  # (H, W, C), enough to know which of them vary
     inputs: int
-    seconds: float
+    seconds: dict[str, float]  # what was last built of it, by stage and operation: stages.py
+
+    def first(self, variants: int) -> ShardReport:
+        """The marker of the first so many variants alone."""
+        if variants == len(self.shards):
+            return self
+        drawing = self.drawing if variants > 1 else ""
+        return dataclasses.replace(self, shards=self.shards[:variants], drawing=drawing)
 
     def to_json(self) -> str:
         """The marker's text."""
@@ -80,7 +93,8 @@ class Workspace:
 
     def write_plan(self, plan: Plan) -> None:
         """Replaces the plan files; what they say decides which markers still hold."""
-        storage.remove_tree(os.path.join(self.root, "plan"))
+        for folder in ("plan", "progress"):
+            storage.remove_tree(os.path.join(self.root, folder))
         storage.write_unsynced({self._plan_file(s.name): s.to_text() for s in plan.shards})
         refused = json.dumps(sorted(plan.refused_keys))
         storage.write_text(os.path.join(self.root, "refused.json"), refused)
@@ -127,31 +141,74 @@ class Workspace:
         return {name: report for name, report in found.items() if report is not None}
 
     def commit(self, name: str, report: ShardReport) -> None:
-        """Marks a shard as finished; its files are whole and synced before."""
+        """Marks a shard as finished; its files are whole and synced before. Their names are
+        synced here, so that a marker that outlived a power cut never speaks of files that did not.
+        """
+        folders = {self.dataset}
+        for shard in report.shards:
+            folder = os.path.dirname(shard.file)
+            while folder:
+                folders.add(os.path.join(self.dataset, folder))
+                folder = os.path.dirname(folder)
+        storage.sync_folders(folders)
         storage.write_text(self._done_file(name), report.to_json())
 
-    def finished(self) -> int:
-        """How many markers there are, for the progress bar."""
-        return sum(name.endswith(".json") for name in self._markers())
+    def marker_times(self) -> dict[str, int]:
+        """A number by the name of each shard that has a marker; it changes with the marker."""
+        found = storage.tree(os.path.join(self.root, "done"))
+        return {
+            name.removesuffix(".json"): info.version
+            for name, info in found.items()
+            if name.endswith(".json")
+        }
+
+    def note(self, name: str, text: str) -> None:
+        """Leaves word of how far a shard is, on a local disk; elsewhere it would be an upload each.
+        Nothing depends on it, so it is not synced.
+        """
+        if not storage.is_remote(self.dataset):
+            storage.write_unsynced({self._note_file(name): text})
+
+    def noted(self, name: str) -> str:
+        """What was last noted of a shard; empty where there is no word."""
+        if not storage.is_remote(self.dataset):
+            with contextlib.suppress(OSError):
+                return storage.read_text(self._note_file(name))
+        return ""
+
+    def forget(self, name: str) -> None:
+        """Takes the note of a shard away."""
+        if not storage.is_remote(self.dataset):
+            storage.remove(self._note_file(name))
 
     def withdraw(self, name: str) -> None:
         """Takes a marker away before its shard's files are replaced: between the first and the
         last of them it would speak for a mixture.
         """
-        storage.remove(self._done_file(name))
+        if storage.exists(self._done_file(name)):
+            storage.remove(self._done_file(name))
+            storage.sync_folders([os.path.join(self.root, "done")])
 
-    def keep_only(self, names: Collection[str]) -> None:
-        """Withdraws every other marker, those of an earlier plan's shards among them."""
-        keep = {os.path.basename(self._done_file(name)) for name in names}
-        for marker in self._markers():
+    def keep_only(self, kept: Mapping[str, ShardReport]) -> None:
+        """Withdraws every other marker, those of an earlier plan's shards among them, and lets
+        each say what is kept of its shard and no more.
+        """
+        done = os.path.join(self.root, "done")
+        keep = {os.path.basename(self._done_file(name)) for name in kept}
+        for marker in storage.names(done):
             if marker not in keep:
-                storage.remove(os.path.join(self.root, "done", marker))
-
-    def _markers(self) -> list[str]:
-        return storage.names(os.path.join(self.root, "done"))
+                storage.remove(os.path.join(done, marker))
+        if kept:
+            storage.sync_folders([done])
+        for name, report in self.reports(list(kept)).items():
+            if report != kept[name]:
+                self.commit(name, kept[name])
 
     def _plan_file(self, name: str) -> str:
         return os.path.join(self.root, "plan", f"{name}.jsonl")
+
+    def _note_file(self, name: str) -> str:
+        return os.path.join(self.root, "progress", name)
 
     def _done_file(self, name: str) -> str:
         return os.path.join(self.root, "done", f"{name}.json")

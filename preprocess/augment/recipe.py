@@ -21,6 +21,7 @@ from preprocess.augment.operation import Drawn, Operation
 from preprocess.augment.settings import kinds, read_settings, shown, unknown
 from preprocess.augment.yaml_text import MAX_BYTES, read_mapping
 from preprocess.errors import ConfigError
+from preprocess.stages import Stopwatch
 
 OPERATIONS: dict[str, type[Operation]] = {
     operation.name: operation
@@ -146,12 +147,13 @@ class Recipe:
             if rng.random() < operation.probability
         ]
 
-    def apply(self, image: Image, drawn: Iterable[Drawn]) -> Image:
+    def apply(self, image: Image, drawn: Iterable[Drawn], watch: Stopwatch | None = None) -> Image:
         """Does to a picture what was drawn for its size.
 
         Args:
             image: uint8[H, W, 3], RGB; not written to.
             drawn: What `draw` gave for H and W.
+            watch: Gets a lap for each operation, by its name.
 
         Returns:
             uint8[H, W, 3], RGB; the same numbers always give the same pixels. It is `image`
@@ -165,9 +167,11 @@ class Recipe:
             raise ValueError(f"needs uint8[H, W, 3], received {image.dtype}{list(image.shape)}")
         if not 0 < min(image.shape[:2]) <= max(image.shape[:2]) <= MAX_SIDE:
             raise ValueError(f"needs sides of 1 to {MAX_SIDE} pixels, received {image.shape[:2]}")
-        canvas = Canvas(image)
+        canvas = Canvas(image, watch)
         for each in drawn:
+            canvas.begin(each.operation)
             OPERATIONS[each.operation].apply(canvas, each.numbers)
+        canvas.begin("")
         return canvas.read()
 
     def explain(self, image: Image, drawn: Sequence[Drawn]) -> list[Drawn]:

@@ -76,6 +76,8 @@ def check_name(name: str, what: str, reason: str = Reason.BAD_ID) -> str:
         raise Refused(reason, f"empty {what}")
     if len(name) > MAX_ID_CHARACTERS:
         raise Refused(reason, f"{what} of {len(name)} characters; {MAX_ID_CHARACTERS} at most")
+    if name.isascii() and name.isprintable():  # as nearly all are, and ten times quicker
+        return name
     for character in name:
         category = unicodedata.category(character)
         if category in ("Cc", "Cs", "Zl", "Zp"):

@@ -22,7 +22,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from io import BufferedIOBase
 from types import ModuleType
@@ -133,6 +133,14 @@ def write_bytes(path: str, data: bytes) -> None:
 def write_text(path: str, text: str) -> None:
     """Writes a small UTF-8 file so that it is whole or absent, also after a power cut."""
     write_bytes(path, text.encode("utf-8"))
+
+
+def sync_folders(folders: Collection[str]) -> None:
+    """Waits until the names in these folders outlive a power cut: without it one rename may be
+    undone by it, while a later one in another folder is not.
+    """
+    if folders:
+        _backend(next(iter(folders))).sync_folders(folders)
 
 
 def write_unsynced(files: Mapping[str, str]) -> None:

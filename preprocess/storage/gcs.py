@@ -238,6 +238,10 @@ class Pending:
 create = Pending
 
 
+def sync_folders(folders: Iterable[str]) -> None:
+    """An object that can be seen is there to stay."""
+
+
 def write_unsynced(files: Mapping[str, str]) -> None:
     """Uploads small texts side by side."""
 

@@ -7,7 +7,7 @@ import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from io import BufferedIOBase
 
 from preprocess.storage.contract import Info, LockHeld
@@ -85,6 +85,16 @@ class Pending:
 
 
 create = Pending
+
+
+def sync_folders(folders: Iterable[str]) -> None:
+    """Waits until the disk knows the names in these folders."""
+    for folder in folders:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def write_unsynced(files: Mapping[str, str]) -> None:
