@@ -45,7 +45,7 @@ def train(config: Any, dataset: str, workdir: str, say: Callable[[str], None]) -
         if words is None:
             raise
         raise OutputError(
-            f"{words}: '{workdir}'; make room and run the same command: the last saved state is "
+            f"{words}: '{workdir}'; make room and run the same command: what was saved before is "
             "kept, and it goes on from there"
         ) from None
 
