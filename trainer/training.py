@@ -69,7 +69,7 @@ def _in_words(error: Exception, workdir: str, cluster: Cluster | None) -> Except
     words = full_disk(error)
     if words is not None:
         return OutputError(
-            f"{words}: '{workdir}'; make room and run the same command: the last saved state is "
+            f"{words}: '{workdir}'; make room and run the same command: what was saved before is "
             "kept, and it goes on from there"
         )
     return (lost_peer(error) if cluster else None) or error
