@@ -28,3 +28,9 @@ class ConfigError(UserError):
     """A recipe or configuration with an unknown key or a bad value (78)."""
 
     exit_code = os.EX_CONFIG
+
+
+class RestartError(UserError):
+    """Nobody's mistake that another try does not mend, such as a lost worker (75)."""
+
+    exit_code = os.EX_TEMPFAIL

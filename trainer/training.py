@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable
 from typing import Any
 
-from preprocess.dataset_format import DatasetError, Manifest
+from preprocess.dataset_format import Manifest
 from trainer import devices
 from trainer.checkpoints import LAST, Checkpoints
 from trainer.config import differences, to_dict
-from trainer.errors import ConfigError, DataError
+from trainer.errors import ConfigError
 from trainer.loop import Loop
 from trainer.optimizers import build_optimizer
 from trainer.reader import Reader, open_reader
+from trainer.reader.storage import absolute, read_manifest
 from trainer.reporting import start_log, write_report
 from trainer.run_directory import RunDirectory, versions
 from trainer.session import Session, session_for
@@ -22,11 +22,8 @@ from trainer.tensorboard import TensorBoardLog
 
 
 def load_manifest(dataset: str) -> Manifest:
-    """The manifest of a dataset directory; raises DataError where there is none."""
-    try:
-        return Manifest.load(dataset)
-    except DatasetError as error:
-        raise DataError(str(error)) from None
+    """The manifest of a dataset directory or address; raises as read_manifest() does."""
+    return read_manifest(dataset)
 
 
 def train(config: Any, dataset: str, workdir: str, say: Callable[[str], None]) -> dict[str, Any]:
@@ -85,7 +82,7 @@ def _train(
             "config": to_dict(config),
             "versions": versions(),
             "dataset": {
-                "path": os.path.abspath(dataset),
+                "path": absolute(dataset),
                 "digest": manifest.digest,
                 "task": manifest.task,
                 "classes": list(manifest.classes),

@@ -39,6 +39,7 @@ RESTART_MAY_CHANGE = (
     "epochs",
     "checkpoint.every_steps",
     "checkpoint.keep",
+    "data.service",  # the same batches, made elsewhere
     "profile.",
     "tensorboard.",
 )
