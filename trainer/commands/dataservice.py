@@ -1,4 +1,4 @@
-r"""Starts one server of a tf.data service, which reads and decodes pictures for trainings elsewhere.
+r"""Starts one server of a tf.data service, which reads and decodes for trainings elsewhere.
 
     python -m trainer dataservice --role=dispatcher [--port=5050] [--work_dir=DIR]
     python -m trainer dataservice --role=worker --dispatcher=grpc://HOST:5050 [--port=5051] \

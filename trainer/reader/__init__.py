@@ -11,7 +11,8 @@ A batch is a dict of tensors; b rows a replica:
     record  int64 [b]                  which record of the split it is, in stored order
 
 `pictures.py` streams records for classifiers, `service.py` has other machines do so,
-`triplets.py` gathers from an in-memory table of the pass's pictures; `records.py`, `storage.py` and `decoding.py` are shared.
+`triplets.py` gathers from an in-memory table of the pass's pictures; `records.py`, `storage.py`
+and `decoding.py` are shared.
 """
 
 from __future__ import annotations

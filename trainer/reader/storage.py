@@ -8,6 +8,7 @@ there is read in few, large pieces.
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from preprocess.dataset_format import MANIFEST_FILE, DatasetError, Manifest
 from trainer.errors import DataError, RestartError
 from trainer.hub import PROBE_SECONDS, probe
 
+_NAMES = {tf.errors.NotFoundError: "no such file"}
 FIRST_READ_SECONDS = 60.0  # of the manifest, credentials included; TensorFlow has no limit
 REQUESTS_AT_ONCE = 16
 # Of one read of a shard from front to back. TensorFlow's own 256 kB make a request each.
@@ -86,7 +88,10 @@ def problem(path: str, error: Exception) -> Exception:
     """The user's error for one of the system's or TensorFlow's."""
     lasting = (tf.errors.NotFoundError, tf.errors.PermissionDeniedError)
     if isinstance(error, tf.errors.OpError):
-        words = (error.message or type(error).__name__).splitlines()[0]
+        # "{{function_node ...}} what happened [Op:ReadFile]"
+        first = (error.message or "").partition("\n")[0]
+        words = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", first).strip() or _NAMES.get(type(error), "")
+        words = words or type(error).__name__
         if isinstance(error, lasting) or not is_address(path):
             return DataError(f"cannot read '{path}': {words}")
         return RestartError(f"'{path}' does not answer: {words}")
