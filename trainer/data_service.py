@@ -67,11 +67,16 @@ def worker(port: int, dispatcher: str, advertise: str) -> Any:
     return _started(lambda: tf.data.experimental.service.WorkerServer(config), port)
 
 
-def serve(server: Any) -> None:
-    """Waits for SIGTERM or SIGINT, then ends the server."""
+def end_on_signals() -> threading.Event:
+    """An event that SIGTERM and SIGINT set; asked for before a server is started."""
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
+    return ended
+
+
+def serve(server: Any, ended: threading.Event) -> None:
+    """Waits for the event, then ends the server."""
     while not ended.wait(1):  # a wait without a limit would not let a signal in
         pass
     server._stop()

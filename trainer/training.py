@@ -14,6 +14,7 @@ from trainer.errors import ConfigError
 from trainer.loop import Loop
 from trainer.optimizers import build_optimizer
 from trainer.reader import Reader, open_reader
+from trainer.reader.service import GUARANTEE as SERVICE_GUARANTEE
 from trainer.reader.storage import absolute, read_manifest
 from trainer.reporting import start_log, write_report
 from trainer.run_directory import RunDirectory, versions
@@ -128,4 +129,5 @@ def _opening(config: Any, strategy: Any, reader: Reader) -> str:
         f"{config.model.backbone} on {devices.describe(strategy)}: {reader.records} records, "
         f"{reader.steps_per_pass} steps a pass of {config.batch_size}"
         + (f", {reader.pictures_in_table} pictures {table} in memory" if table else "")  # type: ignore[union-attr]
+        + (f"; {SERVICE_GUARANTEE.format(config.data.service)}" if config.data.service else "")
     )

@@ -59,6 +59,7 @@ def main(arguments: list[str]) -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     from trainer import data_service
 
+    ended = data_service.end_on_signals()
     if role == "dispatcher":
         server = data_service.dispatcher(_PORT.value, _WORK_DIR.value, say)
         target = f"grpc://{_HOST.value}:{server.target.rpartition(':')[2]}"
@@ -71,7 +72,7 @@ def main(arguments: list[str]) -> None:
         "--host says: whoever reaches this port can have files read. Trusted networks only"
     )
     print(f"{role} at {target}", flush=True)
-    data_service.serve(server)
+    data_service.serve(server, ended)
     say(f"{role}: ended")
 
 

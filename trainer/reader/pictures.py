@@ -128,6 +128,7 @@ class PictureReader:
 
         batches = ServiceBatches(
             self._service,
+            size,
             lambda element: self._plan(element, replicas),
             self._decode,
             here,

@@ -13,6 +13,7 @@ size of a plan does not depend on that of the dataset.
 
 from __future__ import annotations
 
+import itertools
 import socket
 import threading
 import time
@@ -25,8 +26,12 @@ import tensorflow as tf
 from tensorflow.python.eager import cancellation
 
 from trainer.cli import say
-from trainer.errors import RestartError
+from trainer.errors import RestartError, UserError
 
+GUARANTEE = (
+    "pictures decoded by the tf.data service at {}: every record once a pass in the usual order, "
+    "what a lost worker was at is read here; outside the promise of exact resume"
+)
 CHUNK_ROWS = 32_768  # records of a plan; about 20 bytes each, which the dispatcher keeps
 LEAST_CHUNK = 64  # batches, so that starting the next chunk does not show
 WINDOW_BYTES = 1 << 29  # of batches of a chunk that came before their turn
@@ -74,7 +79,7 @@ def check_service(address: str, seconds: float = FIRST_ANSWER_SECONDS) -> None:
     """Has one number computed by a worker of the service.
 
     Raises:
-      RestartError: there is no dispatcher at the address, or no worker with it; it says which.
+      RestartError: there is no dispatcher at the address, or no worker with it.
     """
     problem = reachable(address, CONNECT_SECONDS)
     if problem:
@@ -82,24 +87,26 @@ def check_service(address: str, seconds: float = FIRST_ANSWER_SECONDS) -> None:
             f"data.service={address}: no dispatcher answers there ({problem}); start it with "
             "`python -m trainer dataservice --role=dispatcher`, or leave data.service out"
         )
-    numbers = tf.data.Dataset.range(1).apply(_distributed(address, "OFF"))
-    answered = threading.Event()
+    answers: list[str] = []
+    stop = cancellation.CancellationManager()
 
     def ask() -> None:
-        for _ in _iterate(numbers, stop):
-            answered.set()
-            return
+        try:
+            numbers = tf.data.Dataset.range(1).apply(_distributed(address, "OFF"))
+            answers.extend("" for _ in itertools.islice(_iterate(numbers, stop), 1))
+        except tf.errors.OpError as error:
+            answers.append(_words(error))
 
-    stop = cancellation.CancellationManager()
+    # Left behind if need be: registering waits for a dispatcher for ever, and no one can stop it.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
-    answered.wait(seconds)
+    thread.join(seconds)
     stop.start_cancel()
-    thread.join(CONNECT_SECONDS)
-    if not answered.is_set():
+    if answers[:1] != [""]:
+        what = answers[0] if answers else f"no worker answered within {seconds:g} s"
         raise RestartError(
-            f"data.service={address}: the dispatcher is there, but no worker answered within "
-            f"{seconds:g} s; start some with `python -m trainer dataservice --role=worker`"
+            f"data.service={address}: something is there, but {what}; start workers with "
+            f"`python -m trainer dataservice --role=worker --dispatcher={address}`"
         )
 
 
@@ -109,25 +116,26 @@ class ServiceBatches:
     def __init__(
         self,
         address: str,
+        rows: int,
         plan: Callable[[int], Plan],
         decode: Callable[[Any], Any],
         here: Callable[[int], Arrays],
         batch_bytes: int,
         last: int,
-        stall_seconds: float = STALL_SECONDS,
     ) -> None:
         """Args:
         address: grpc://HOST:PORT of the dispatcher.
+        rows: of a batch.
         plan: the plan of a batch.
         decode: payloads string[b] -> (pictures, labels), as a graph without Python in it.
         here: the batch as this process reads it, (pictures, labels, record, weight, share, row).
         batch_bytes: of a batch's pictures.
         last: the number after the last batch.
-        stall_seconds: see STALL_SECONDS.
         """
         self._address, self._plan, self._decode, self._here = address, plan, decode, here
-        self._last, self._stall_seconds = last, stall_seconds
+        self._last = last
         self._window = int(np.clip(WINDOW_BYTES // batch_bytes, *WINDOW))
+        self._chunk_length = max(LEAST_CHUNK, CHUNK_ROWS // rows)
         self._chunks: dict[int, _Chunk] = {}
         self._next = -1
         self.read_here = 0
@@ -144,7 +152,7 @@ class ServiceBatches:
         chunk = self._started(at)
         if number - chunk.first >= self._chunk_length // 2 and chunk.stop < self._last:
             self._started(at + 1)  # before this one ends
-        found = chunk.take(number, self._stall_seconds)
+        found = chunk.take(number)
         if number + 1 == chunk.stop:
             self._chunks.pop(at).close()
         if found is not None:
@@ -153,16 +161,13 @@ class ServiceBatches:
         self._tell(number, chunk)
         return self._here(number)
 
-    @property
-    def _chunk_length(self) -> int:
-        return max(LEAST_CHUNK, CHUNK_ROWS // len(self._plan(self._origin).files))
-
     def _started(self, at: int) -> _Chunk:
         first = self._origin + at * self._chunk_length
         if at not in self._chunks:
-            stop = min(first + self._chunk_length, self._last)
-            plans = [self._plan(number) for number in range(first, stop)]
-            self._chunks[at] = _Chunk(self._address, plans, self._decode, first, self._window)
+            numbers = range(first, min(first + self._chunk_length, self._last))
+            self._chunks[at] = _Chunk(
+                self._address, numbers, self._plan, self._decode, self._window
+            )
         return self._chunks[at]
 
     def _tell(self, number: int, chunk: _Chunk) -> None:
@@ -185,21 +190,26 @@ class _Chunk:
     """
 
     def __init__(
-        self, address: str, plans: list[Plan], decode: Callable[[Any], Any], first: int, window: int
+        self,
+        address: str,
+        numbers: range,
+        plan: Callable[[int], Plan],
+        decode: Callable[[Any], Any],
+        window: int,
     ) -> None:
-        self.first, self.stop, self.failure = first, first + len(plans), ""
+        self.first, self.stop, self.failure = numbers.start, numbers.stop, ""
         self._window = window
-        self._wanted = first
+        self._wanted = self.first
         self._came: dict[int, Arrays] = {}
         self._changed = threading.Condition()
         self._blocked = -1  # the batch that waits for room in the window
         self._over = False
         self._cancel = cancellation.CancellationManager()
         threading.Thread(
-            target=self._receive, args=(address, plans, decode), daemon=True, name="data-service"
+            target=self._receive, args=(address, plan, decode), daemon=True, name="data-service"
         ).start()
 
-    def take(self, number: int, stall_seconds: float) -> Arrays | None:
+    def take(self, number: int) -> Arrays | None:
         """A batch, once it came; None where it will not, or not soon."""
         with self._changed:
             self._wanted = number
@@ -208,7 +218,7 @@ class _Chunk:
                 # The ones after it fill the window: whoever had this one is lost, or far behind.
                 if self._over or self._blocked >= number + self._window:
                     return None
-                if not self._changed.wait(stall_seconds):
+                if not self._changed.wait(STALL_SECONDS):
                     self._over = True
                     self._cancel.start_cancel()
                     return None
@@ -221,16 +231,20 @@ class _Chunk:
             self._changed.notify_all()
         self._cancel.start_cancel()
 
-    def _receive(self, address: str, plans: list[Plan], decode: Callable[[Any], Any]) -> None:
+    def _receive(
+        self, address: str, plan: Callable[[int], Plan], decode: Callable[[Any], Any]
+    ) -> None:
         try:
+            plans = [plan(number) for number in range(self.first, self.stop)]
             batches = _planned(plans, decode).apply(_distributed(address, "DYNAMIC"))
             for number, *parts in _iterate(batches, self._cancel):
-                plan = plans[int(number)]
-                rest = (plan.record, plan.weight, plan.share, plan.row)
+                its_plan = plans[int(number)]
+                rest = (its_plan.record, its_plan.weight, its_plan.share, its_plan.row)
                 if not self._put(self.first + int(number), (*(p.numpy() for p in parts), *rest)):
                     return
-        except tf.errors.OpError as error:
-            self.failure = (error.message or type(error).__name__).splitlines()[0][:200]
+        except (tf.errors.OpError, UserError) as error:
+            # Where it is the fault of the data, reading here says so properly.
+            self.failure = _words(error)
         finally:
             with self._changed:
                 self._over = True
@@ -302,6 +316,12 @@ def _iterate(dataset: Any, stop: Any) -> Any:
         except (tf.errors.OutOfRangeError, tf.errors.CancelledError):
             return
         yield found if isinstance(found, (tuple, list)) else (found,)
+
+
+def _words(error: Exception) -> str:
+    """The first line of an error."""
+    words = getattr(error, "message", None) or str(error) or type(error).__name__
+    return words.partition("\n")[0][:200]
 
 
 def _stop_all(chunks: dict[int, _Chunk]) -> None:
