@@ -23,6 +23,8 @@ from typing import Any
 from preprocess.dataset_format import MANIFEST_FILE
 from trainer.errors import RestartError, UsageError, UserError
 
+# What `fetch` ends with where the storage does not answer.
+UNREACHABLE = (os.EX_IOERR, os.EX_TEMPFAIL)
 FETCH = (sys.executable, "-m", "preprocess", "fetch")
 
 
@@ -66,7 +68,7 @@ def staged(
             return str(target)
         say(f"copying '{dataset}' to '{target}'")
         done = _run([*fetch, dataset, str(target), "--json"])
-        if done.returncode == os.EX_TEMPFAIL and record:
+        if done.returncode in UNREACHABLE and record:
             say(f"warning: '{dataset}' cannot be reached; training on the checked copy of before")
             return str(target)
         if done.returncode:

@@ -103,7 +103,7 @@ def stage(fetch, tmp_path):
 def test_a_checked_copy_is_used_while_the_storage_cannot_be_reached(fetch, tmp_path, said):
     copy = str(tmp_path / "copy")
     staged(SOURCE, copy, said.append, fetch)
-    (tmp_path / "fail").write_text(str(os.EX_TEMPFAIL))
+    (tmp_path / "fail").write_text(str(os.EX_IOERR))
     assert staged(SOURCE, copy, said.append, fetch) == copy
     assert "cannot be reached" in said[-1]
 
@@ -112,7 +112,7 @@ def test_a_copy_that_was_changed_since_is_not_used(fetch, tmp_path, said):
     copy = tmp_path / "copy"
     staged(SOURCE, str(copy), said.append, fetch)
     (copy / "dataset.json").write_text("[]")
-    (tmp_path / "fail").write_text(str(os.EX_TEMPFAIL))
+    (tmp_path / "fail").write_text(str(os.EX_IOERR))
     with pytest.raises(StagingError):
         staged(SOURCE, str(copy), said.append, fetch)
 

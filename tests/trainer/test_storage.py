@@ -15,7 +15,8 @@ from PIL import Image
 
 from preprocess.dataset_format import Manifest
 from tests.trainer import datasets
-from trainer.errors import DataError, RestartError
+from trainer.dataset import load_manifest
+from trainer.errors import DataError, StorageError
 from trainer.evaluation import read_error
 from trainer.order import ReplicaSlice
 from trainer.reader import open_reader, storage
@@ -58,7 +59,7 @@ def reads(monkeypatch):
 
 def reader_of(data, base=datasets.CLASSIFICATION, **changes):
     config = datasets.configuration(base, **changes)
-    return open_reader(data, storage.read_manifest(data), "train", config, training=True)
+    return open_reader(data, load_manifest(data), "train", config, training=True)
 
 
 def batches(reader, steps, first=0):
@@ -162,7 +163,7 @@ def test_a_bucket_that_cannot_be_reached_is_said_within_the_limit_of_the_probe(m
         return "no route to host"
 
     monkeypatch.setattr(storage, "probe", probe)
-    with pytest.raises(RestartError, match=r"no route to host.*preprocess fetch"):
+    with pytest.raises(StorageError, match=r"no route to host.*preprocess fetch"):
         storage.read_manifest("gs://bucket/set/")
     url = "https://storage.googleapis.com/bucket/set/dataset.json"
     assert asked == [(url, storage.PROBE_SECONDS)]
@@ -175,7 +176,7 @@ def test_a_storage_that_hangs_is_said_within_the_limit(monkeypatch):
     monkeypatch.setattr(storage, "read_bytes", lambda path: ended.wait(60))
     monkeypatch.setattr(storage, "FIRST_READ_SECONDS", 0.2)
     started = time.monotonic()
-    with pytest.raises(RestartError, match="GOOGLE_APPLICATION_CREDENTIALS"):
+    with pytest.raises(StorageError, match="GOOGLE_APPLICATION_CREDENTIALS"):
         storage.read_manifest("gs://bucket/set")
     assert time.monotonic() - started < 5
     ended.set()
@@ -184,7 +185,7 @@ def test_a_storage_that_hangs_is_said_within_the_limit(monkeypatch):
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (tf.errors.UnavailableError(None, None, "busy"), RestartError),
+        (tf.errors.UnavailableError(None, None, "busy"), StorageError),
         (tf.errors.PermissionDeniedError(None, None, "not yours"), DataError),
         (tf.errors.NotFoundError(None, None, ""), DataError),
     ],

@@ -49,7 +49,7 @@ def open_reader(
 
     Raises:
       DataError: the split is empty, or a shard is missing or has another size.
-      RestartError: storage, or the tf.data service, does not answer.
+      StorageError, RestartError: the storage, or the tf.data service, does not answer.
       ConfigError: the table does not fit into memory, or pictures of several sizes.
     """
     if training and config.data.service:

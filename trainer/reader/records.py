@@ -10,21 +10,19 @@ from __future__ import annotations
 import functools
 import mmap
 import os
-import struct
 import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.dataset_format import Shard, index_file
+from trainer.checksum import masked_crc
 from trainer.errors import DataError
 from trainer.reader import storage
 
 _HEADER_BYTES, _FOOTER_BYTES = 12, 4
-_MASK_DELTA = 0xA282EAD8
 FETCHES_AT_ONCE = 4  # of whole shards at an address
 OPEN_SHARDS = 128  # mapped at a time; a group of shards in one variant each needs far fewer
 
@@ -98,9 +96,7 @@ class ShardRecords:
         _, offset, length = self.index[record]
         framed = self._bytes[int(offset + _HEADER_BYTES) : int(offset + length)]
         payload, footer = framed[:-_FOOTER_BYTES], framed[-_FOOTER_BYTES:]
-        crc = google_crc32c.value(payload)
-        masked = (((crc >> 15) | (crc << 17)) + _MASK_DELTA) & 0xFFFFFFFF
-        if footer != struct.pack("<I", masked):
+        if footer != masked_crc(payload):
             raise DataError(
                 f"'{self._file}' is damaged at byte {offset}; run `python -m preprocess verify`"
             )

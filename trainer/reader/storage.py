@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import tensorflow as tf
 
 from preprocess.dataset_format import MANIFEST_FILE, DatasetError, Manifest
-from trainer.errors import DataError, RestartError
+from trainer.errors import DataError, StorageError
 from trainer.hub import PROBE_SECONDS, probe
 
 _NAMES = {tf.errors.NotFoundError: "no such file"}
@@ -51,7 +51,7 @@ def read_bytes(path: str) -> bytes:
 
     Raises:
       DataError: there is none, or it cannot be read.
-      RestartError: the storage does not answer.
+      StorageError: the storage does not answer.
     """
     try:
         if is_address(path):
@@ -94,7 +94,7 @@ def problem(path: str, error: Exception) -> Exception:
         words = words or type(error).__name__
         if isinstance(error, lasting) or not is_address(path):
             return DataError(f"cannot read '{path}': {words}")
-        return RestartError(f"'{path}' does not answer: {words}")
+        return StorageError(f"'{path}' does not answer: {words}")
     return DataError(f"cannot read '{path}': {getattr(error, 'strerror', None) or error}")
 
 
@@ -107,15 +107,13 @@ def for_each(work: Callable[[T], R], items: Iterable[T], path: str) -> list[R]:
 
 
 def read_manifest(dataset: str) -> Manifest:
-    """The manifest of a dataset directory, local or at an address.
+    """The manifest of a dataset at an address.
 
     Raises:
       DataError: there is none there, or no right to read it.
-      RestartError: the storage cannot be reached; said within a minute, mostly within seconds.
+      StorageError: the storage cannot be reached; said within a minute, mostly within seconds.
     """
     try:
-        if not is_address(dataset):
-            return Manifest.load(dataset)
         path = f"{dataset.removesuffix('/').removesuffix('/' + MANIFEST_FILE)}/{MANIFEST_FILE}"
         _check_reachable(path)
         return Manifest.from_json(_within(FIRST_READ_SECONDS, path).decode("utf-8"))
@@ -129,7 +127,7 @@ def _check_reachable(path: str) -> None:
         url = f"https://storage.googleapis.com/{path.removeprefix('gs://')}"
         found = probe(url, PROBE_SECONDS)
         if found:
-            raise RestartError(
+            raise StorageError(
                 f"'{path}' cannot be reached ({found}); check the network, or copy the dataset "
                 "here with `python -m preprocess fetch` and give that directory"
             )
@@ -149,7 +147,7 @@ def _within(seconds: float, path: str) -> bytes:
     thread.start()
     thread.join(seconds)
     if not found:
-        raise RestartError(
+        raise StorageError(
             f"'{path}': no answer within {seconds:g} s; check the credentials "
             "(GOOGLE_APPLICATION_CREDENTIALS, or a service account of the machine)"
         )
