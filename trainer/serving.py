@@ -6,6 +6,7 @@ from each of them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
@@ -26,6 +27,9 @@ EMBEDDING = "embedding"
 SQUARED, COSINE = "squared distance", "cosine distance"
 PARALLEL = 8  # pictures decoded at a time; one may have 64 million pixels
 
+# Of TensorFlow's messages: names of nodes and operations, and lines around the reason.
+_NODES = re.compile(r"\{\{.*?\}\}|\[\[.*?\]\]|\[Op:.*?\]")
+_WRAPPING = ("Graph execution error", "Detected at node", "<stack traces", "File ")
 _IMAGES = tf.TensorSpec([None], tf.string, name="images")
 _RECORD = {**FEATURES, ImageKey.ID: tf.io.FixedLenFeature([], tf.string)}
 
@@ -171,6 +175,11 @@ def _each(function: Any, elements: Any, spec: Any) -> Any:
 
 
 def error_words(error: Any) -> str:
-    """TensorFlow's first line without its node names."""
-    line = str(error.message or "cannot be decoded").splitlines()[0]
-    return line.split("}}")[-1].split(" [Op:")[0].split("[[")[0].strip()
+    """TensorFlow's reason alone: its messages wrap it in node names, traces and a headline.
+
+    Graph execution error:  Detected at node ...  {{function_node f}} REASON
+         [[{{node n}}]] [Op:f]
+    """
+    lines = (_NODES.sub("", line).strip() for line in str(error.message or "").splitlines())
+    told = [line for line in lines if line and not line.startswith(_WRAPPING)]
+    return told[-1] if told else "cannot be decoded"

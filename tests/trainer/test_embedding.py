@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from trainer.embedding import load_embeddings, words_of_unreadable
 from trainer.errors import DataError
-from trainer.serving import Item
+from trainer.serving import Item, error_words
 
 
 @pytest.mark.parametrize(("count", "lines"), [(0, 0), (20, 20), (21, 21), (500, 21)])
@@ -32,3 +33,22 @@ def test_what_embed_did_not_write_is_refused(tmp_path, kind):
         np.savez(path, embeddings=np.zeros((2, 3)), ids=["a"], numbers=[0])
     with pytest.raises(DataError, match=r"a\.npz' is not what `trainer embed` writes"):
         load_embeddings(str(path))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "{{function_node f}} It is no picture. [Op:DecodeJpeg]",
+        "{{function_node f_1}} It is no picture.\n\t [[{{function_node g}}{{node h/x}}]] [Op:f]",
+        "Graph execution error:\n\nDetected at node h/x defined at (most recent call last):\n"
+        "<stack traces unavailable>\nIt is no picture.\n\t [[{{node h/x}}]] [Op:f]",
+    ],
+)
+def test_of_an_error_of_tensorflow_its_reason_is_told(message):
+    """Three forms of one error: eager, in a function, in a function traced under pytest."""
+    error = tf.errors.InvalidArgumentError(None, None, message)
+    assert error_words(error) == "It is no picture."
+
+
+def test_an_error_without_a_reason_still_says_something():
+    assert error_words(tf.errors.InternalError(None, None, "")) == "cannot be decoded"
