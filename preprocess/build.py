@@ -2,45 +2,48 @@
 
 `dataset.json` is written last. A build that ends early for whatever reason leaves finished
 shards and their markers, and no manifest: readers refuse the directory, and the same command
-goes on from there.
+goes on from there. Only where every file of an earlier manifest stays as it is, because variants
+are added, that manifest stays too until the new one replaces it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
 import re
 import tempfile
 import time
 import traceback
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
 from preprocess import dataset_format as df
 from preprocess import progress, reuse, storage
 from preprocess.augment import Recipe, load_recipe
+from preprocess.checks import (
+    check_budget,
+    check_output,
+    check_same_options,
+    check_same_pictures,
+    doubts,
+)
 from preprocess.cli import say
 from preprocess.errors import (
     DISK_FULL,
     ConfigError,
-    DataError,
     OutputError,
     StorageError,
-    UsageError,
 )
-from preprocess.plan import DRAWING_OPTIONS, Options, Plan, make_plan
+from preprocess.plan import Options, Plan, make_plan
 from preprocess.publish import make_manifest, publish, remove_torn, withdraw, write_rejections
-from preprocess.reading import find_manifest, read_index
-from preprocess.refusals import Rejection
+from preprocess.reading import find_manifest
 from preprocess.rehearsal import rehearse
 from preprocess.sources import read_source
 from preprocess.sources.rows import Request, Source
 from preprocess.summary import summarise
-from preprocess.workspace import FOLDER, ShardReport, Workspace
+from preprocess.workspace import ShardReport, Workspace
 
 _WORKER_ERRORS = {error.__name__: error for error in (ConfigError, StorageError)}
 _WORKER_ERROR = rf"preprocess\.errors\.({'|'.join(_WORKER_ERRORS)}): (.*?)(?: \[while running|\n)"
@@ -78,19 +81,19 @@ def build(request: BuildRequest) -> dict[str, Any]:
     if request.beam_arguments:
         _pipeline().check_arguments(request.beam_arguments, request.output)
     workspace = Workspace(request.output)
-    _check_output(request)
+    check_output(request)
     with workspace.locked() as lock, _full_disk_explained(request.output):
         say(f"reading {request.kind}: {request.source.csv or request.source.images}")
         source = read_source(request.kind, request.source)
         options = _options(request, source.task, recipe.deciding if recipe else "")
-        _check_same_options(workspace, options, request.overwrite)
-        for warning in (*source.warnings, *_doubts(source)):
+        check_same_options(workspace, options, request.overwrite)
+        for warning in (*source.warnings, *doubts(source)):
             say(f"warning: {warning}")
-        _check_budget(source.rejections, source.counted, request)
+        check_budget(source.rejections, source.counted, request)
         plan = make_plan(source, options)
         kept = reuse.still_good(workspace, plan, recipe, request.overwrite)
         before = _manifest(request.output)
-        _check_same_pictures(request, plan, before, kept)
+        check_same_pictures(request, plan, before, kept)
         rehearse(recipe, plan)
         workspace.write_plan(plan)
         if not reuse.stands(before, kept):
@@ -105,7 +108,7 @@ def build(request: BuildRequest) -> dict[str, Any]:
         building = time.monotonic() - begun
         reports = _reports(workspace, plan)
         rejections = [*source.rejections, *(r for report in reports for r in report.rejections)]
-        _check_budget(rejections, source.counted, request)
+        check_budget(rejections, source.counted, request)
         if whole and before is not None and before.fingerprint == plan.fingerprint():
             say(f"nothing to do: '{request.output}' is already built from this input")
             manifest = before
@@ -147,127 +150,6 @@ def _options(request: BuildRequest, task: str, recipe: str) -> Options:
         image_size=request.image_size,
         resize_mode=request.resize_mode,
         shards=request.shards,
-    )
-
-
-def _check_output(request: BuildRequest) -> None:
-    output = request.output
-    images = request.source.images
-    if request.kind == "folders" and images and _is_below(output, images):
-        raise UsageError(
-            f"--output='{output}' lies in --images, where it would be taken for a class; "
-            "choose a folder outside"
-        )
-    try:
-        storage.make_folder(output)
-        names = set(storage.names(output))
-    except OSError as error:
-        reason = "is a file" if os.path.isfile(output) else error.strerror
-        raise UsageError(f"--output='{output}': {reason}") from None
-    if names and not names & {FOLDER, df.MANIFEST_FILE}:
-        raise UsageError(
-            f"--output='{output}' is not empty and not a dataset directory; choose another"
-        )
-
-
-def _doubts(source: Source) -> Iterator[str]:
-    """What is possible, but seldom meant."""
-    if source.pictures and {picture.split for picture in source.pictures} == {"train"}:
-        yield (
-            "there is a training split only, nothing to measure on; --splits=train:0.8,test:0.2 "
-            "or --validation_fraction=0.1 would make one"
-        )
-    if len(source.classes) == 1:
-        yield f"there is one class only, '{source.classes[0]}'; is --images one folder too deep?"
-
-
-def _is_below(path: str, folder: str) -> bool:
-    if storage.is_remote(path) or storage.is_remote(folder):
-        return f"{path}/".startswith(f"{storage.absolute(folder)}/")
-    folder = os.path.realpath(folder)
-    return os.path.commonpath((os.path.realpath(path), folder)) == folder
-
-
-def _check_same_options(workspace: Workspace, options: Options, overwrite: bool) -> None:
-    before = workspace.options()
-    if before == options or overwrite:
-        return
-    if before is None:
-        if storage.exists(os.path.join(workspace.dataset, df.MANIFEST_FILE)):
-            raise ConfigError(
-                f"'{workspace.dataset}' holds a dataset, but not how it was built "
-                f"({FOLDER}/options.json); give another --output, or --overwrite"
-            )
-        return
-    # More variants are added to those that are there; what variants above 0 depend on is free
-    # as long as there are none, and of no matter when none are asked for.
-    free = {"variants"} if options.variants > before.variants else set()
-    if min(before.variants, options.variants) == 1:
-        free.update(DRAWING_OPTIONS)
-    changed = [
-        f"{field.name} {_short(getattr(before, field.name))} -> "
-        f"{_short(getattr(options, field.name))}"
-        for field in dataclasses.fields(Options)
-        if field.name not in free and getattr(before, field.name) != getattr(options, field.name)
-    ]
-    if changed:
-        raise ConfigError(
-            f"'{workspace.dataset}' was built with other options ({'; '.join(changed)}); "
-            "give the old ones, another --output, or --overwrite"
-        )
-
-
-def _check_same_pictures(
-    request: BuildRequest,
-    plan: Plan,
-    manifest: df.Manifest | None,
-    kept: Mapping[str, ShardReport],
-) -> None:
-    """Says what became of the input; refuses to replace a dataset of wholly other pictures,
-    which is more often a mistyped --output than meant.
-    """
-    if manifest is None or request.overwrite or reuse.stands(manifest, kept):
-        return
-    try:
-        before = {
-            entry.key
-            for split in manifest.splits.values()
-            for shard in split.image_shards()
-            for entry in read_index(request.output, shard.file)
-        }
-    except DataError:
-        return  # nothing finished to protect
-    images = (shard for shard in plan.shards if shard.kind == df.IMAGES)
-    now = {json.loads(line)["key"] for shard in images for line in shard.lines}
-    if before and not before & now:
-        raise ConfigError(
-            f"'{request.output}' holds a dataset of {len(before)} other pictures; give another "
-            "--output, or --overwrite"
-        )
-    say(
-        f"the input changed since '{request.output}' was built: {len(now - before)} pictures are "
-        f"new, {len(before - now)} are gone; shards that differ are built again"
-    )
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return repr(text) if len(text) < 40 and "\n" not in text else "(changed text)"
-
-
-def _check_budget(rejections: Sequence[Rejection], counted: int, request: BuildRequest) -> None:
-    refused = [r for r in rejections if r.counted]
-    if not refused or len(refused) <= request.max_bad_fraction * counted:
-        return
-    # A reader must not go on with what an earlier build left, unaware that this one failed.
-    withdraw(request.output)
-    write_rejections(request.output, rejections)
-    reasons = Counter(r.reason for r in refused).most_common()
-    table = ", ".join(f"{count} {reason}" for reason, count in reasons)
-    raise DataError(
-        f"{len(refused)} of {counted} inputs refused, more than "
-        f"--max_bad_fraction={request.max_bad_fraction:g}: {table}\n"
-        f"see {os.path.join(request.output, df.REJECTED_FILE)}; no {df.MANIFEST_FILE} was written"
     )
 
 

@@ -13,6 +13,7 @@ import cv2
 
 from preprocess import stages
 from preprocess.augment import Recipe
+from preprocess.checks import doubts
 from preprocess.dataset_format import IMAGES, TRIPLETS
 from preprocess.leaks import leak_warning
 from preprocess.plan import TRIPLET_BYTES, PictureEntry, Plan, ShardPlan
@@ -49,7 +50,7 @@ def estimate(source: Source, plan: Plan, workers: int) -> dict[str, Any]:
     """
     cv2.setNumThreads(0)  # as in a worker
     recipe = Recipe.from_yaml(plan.options.recipe) if plan.options.recipe else None
-    warnings = list(source.warnings)
+    warnings = [*source.warnings, *doubts(source)]
     splits: dict[str, Any] = {}
     seconds = 0.0
     laps: list[dict[str, float]] = []

@@ -88,6 +88,16 @@ def test_triplets_that_nobody_agreed_on_are_warned_about(
     assert not [w for w in fine if "triplet" in w]
 
 
+def test_what_a_build_would_doubt_is_said_before(tmp_path: Path) -> None:
+    made.save(tmp_path / "in" / "cat" / "1.jpg")
+    done = made.run(
+        "plan", "--source=folders", f"--images={tmp_path}/in", f"--output={tmp_path}/d", "--json"
+    )
+    warnings = json.loads(done.stdout)["warnings"]
+    assert any("there is a training split only" in warning for warning in warnings)
+    assert any("one class only, 'cat'" in warning for warning in warnings)
+
+
 def test_huge_shards_are_warned_about(faces: dict[str, Path], tmp_path: Path) -> None:
     from preprocess import estimate
 
