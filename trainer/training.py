@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +21,8 @@ from trainer.errors import OutputError, full_disk
 from trainer.loop import Loop
 from trainer.optimizers import build_optimizer
 from trainer.reader import Reader, open_reader
+from trainer.reader.service import GUARANTEE as SERVICE_GUARANTEE
+from trainer.reader.storage import absolute
 from trainer.reporting import start_log, write_report
 from trainer.run_directory import RunDirectory, versions
 from trainer.session import Session, session_for
@@ -69,7 +70,7 @@ def _in_words(error: Exception, workdir: str, cluster: Cluster | None) -> Except
     words = full_disk(error)
     if words is not None:
         return OutputError(
-            f"{words}: '{workdir}'; make room and run the same command: the last saved state is "
+            f"{words}: '{workdir}'; make room and run the same command: what was saved before is "
             "kept, and it goes on from there"
         )
     return (lost_peer(error) if cluster else None) or error
@@ -158,7 +159,7 @@ def _run(
             "config": to_dict(config),
             "versions": versions(),
             "dataset": {
-                "path": os.path.abspath(dataset),
+                "path": absolute(dataset),
                 "digest": manifest.digest,
                 "task": manifest.task,
                 "classes": list(manifest.classes),
@@ -199,4 +200,5 @@ def _opening(config: Any, strategy: Any, reader: Reader) -> str:
         f"{config.model.backbone} on {devices.describe(strategy)}: {reader.records} records, "
         f"{reader.steps_per_pass} steps a pass of {config.batch_size}"
         + (f", {reader.pictures_in_table} pictures {table} in memory" if table else "")  # type: ignore[union-attr]
+        + (f"; {SERVICE_GUARANTEE.format(config.data.service)}" if config.data.service else "")
     )

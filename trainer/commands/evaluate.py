@@ -21,7 +21,10 @@ from trainer.cli import no_arguments, print_json, say
 from trainer.errors import DataError, UsageError
 
 _WORKDIR = flags.DEFINE_list("workdir", None, "Run directories.", required=True)
-_DATA = flags.DEFINE_string("data", None, "Dataset directory.", required=True)
+_DATA = flags.DEFINE_string("data", None, "Dataset directory, or gs://...", required=True)
+_STAGE_TO = flags.DEFINE_string(
+    "stage_to", "", "Local directory to copy a dataset at gs://... to before it is read."
+)
 _SPLIT = flags.DEFINE_string("split", "test", "Split to measure.")
 _CHECKPOINT = flags.DEFINE_enum("checkpoint", "last", ["last", "best"], "Which state.")
 _AVERAGE = flags.DEFINE_enum(
@@ -52,11 +55,13 @@ def main(arguments: list[str]) -> None:
     from trainer.evaluation import Evaluator, average, figures, triplet_card
     from trainer.reader import open_reader
     from trainer.runs import open_runs
+    from trainer.staging import staged
 
-    manifest = load_manifest(_DATA.value)
+    data = staged(_DATA.value, _STAGE_TO.value, say)
+    manifest = load_manifest(data)
     if _SPLIT.value not in manifest.splits:
         raise DataError(
-            f"no split '{_SPLIT.value}' in '{_DATA.value}'; it has {', '.join(manifest.splits)}"
+            f"no split '{_SPLIT.value}' in '{data}'; it has {', '.join(manifest.splits)}"
         )
     runs = open_runs(_WORKDIR.value, _CHECKPOINT.value, say)
     if runs[0].dataset["task"] != manifest.task:
@@ -68,7 +73,7 @@ def main(arguments: list[str]) -> None:
         config = run.session.config
         if _TTA.value and not config.augment.enabled:
             raise UsageError(f"--tta: '{run.path}' has augment.enabled=False, nothing to draw")
-        reader = open_reader(_DATA.value, manifest, _SPLIT.value, config, training=False)
+        reader = open_reader(data, manifest, _SPLIT.value, config, training=False)
         evaluator = Evaluator(run.session, reader)
         draws: list[int | None] = list(range(_TTA.value)) if _TTA.value else [None]
         found.append(average([evaluator.outputs(draw) for draw in draws], _AVERAGE.value))
