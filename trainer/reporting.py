@@ -13,12 +13,15 @@ from trainer.evaluation import (
     Outputs,
     figures,
     softmax,
+    triplet_card,
     triplet_losses,
 )
 from trainer.json_text import json_text
 from trainer.randomness import keyed
 from trainer.reader import Reader
+from trainer.report.card import card_figure
 from trainer.report.confusion import confusion_figure
+from trainer.report.curves import VALIDATION
 from trainer.report.history import history_figure
 from trainer.report.page import render_page
 from trainer.report.pictures import (
@@ -26,8 +29,8 @@ from trainer.report.pictures import (
     TripletMistake,
     augmented_batch,
     mistakes_sheet,
-    png,
 )
+from trainer.report.sheet import png
 from trainer.report.style import figure_png
 from trainer.run_directory import RunDirectory, write_text
 from trainer.session import Session
@@ -52,7 +55,8 @@ def write_report(
 ) -> dict[str, Any]:
     """Writes everything and returns the content of report.json.
 
-    For classes it holds `classification` too: the split and what classification_report() gives.
+    For classes it holds `classification` too: the split and what classification_report() gives;
+    for triplets `report_card`: the split and what report_card() gives.
     """
     last = loop.history[-1] if loop.history else {}
     speeds = [row["images_per_second"] for row in loop.history if row.get("images_per_second")]
@@ -66,7 +70,8 @@ def write_report(
         "weights_digest": session.weights_digest(),
         "bottleneck": verdict(loop.history),
     }
-    images = {"history": figure_png(history_figure(loop.history, directory.path.name))}
+    first = next(iter(validation), VALIDATION)
+    images = {"history": figure_png(history_figure(loop.history, directory.path.name, first))}
     images["augmented"] = png(_augmented(session, reader))
     # The first split is the one that best, stopping and people watch.
     for name, split in list(validation.items())[:1]:
@@ -75,7 +80,11 @@ def write_report(
         images["mistakes"] = png(mistakes)
         if session.config.tensorboard.pictures:
             log.picture("mistakes", mistakes, loop.step)
-        if session.task.name != TRIPLET:
+        if session.task.name == TRIPLET:
+            card = triplet_card(outputs, split)
+            report["report_card"] = {"split": name, **card}
+            images["card"] = figure_png(card_figure(card))
+        else:
             found = figures(session, outputs, classes)["report"]
             report["classification"] = {"split": name, **found}
             matrix = np.asarray(found["confusion"])

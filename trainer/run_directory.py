@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import subprocess
+import uuid
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -40,14 +41,20 @@ class RunDirectory:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            others = [path for path in self.path.iterdir() if path != self.logs]
-            strange = others and not self.config_file.exists()
+            strange = self.is_strange()
         except OSError as error:
             raise UsageError(f"--workdir='{self.path}': {error.strerror}") from None
         if strange:
             raise UsageError(
                 f"--workdir='{self.path}' is not empty and not a run directory; choose another"
             )
+
+    def is_strange(self) -> bool:
+        """Whether the folder holds things, and none of a run."""
+        if not self.path.is_dir() or self.config_file.exists():
+            return False
+        # Workers write their logs before the run begins, and a launcher has a folder of its own.
+        return any(path.name not in ("launch", self.logs.name) for path in self.path.iterdir())
 
     def write_config(self, record: dict[str, Any]) -> None:
         """Writes config.json."""
@@ -76,10 +83,8 @@ class RunDirectory:
                 "Give the old one, or another --workdir"
             )
 
-    def history(self, epochs: int) -> list[dict[str, Any]]:
-        """Rows of metrics.jsonl, those after `epochs` dropped from the file too: the state that
-        the run goes on from does not know them.
-        """
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of metrics.jsonl that are whole."""
         rows: list[dict[str, Any]] = []
         if self.metrics_file.exists():
             for line in self.metrics_file.read_text(encoding="utf-8").splitlines():
@@ -87,7 +92,13 @@ class RunDirectory:
                     rows.append(json.loads(line))
                 except ValueError:
                     break  # a line torn by a kill is the last one
-        rows = [row for row in rows if row["epoch"] <= epochs]
+        return rows
+
+    def history(self, epochs: int) -> list[dict[str, Any]]:
+        """Rows of metrics.jsonl, those after `epochs` dropped from the file too: the state that
+        the run goes on from does not know them.
+        """
+        rows = [row for row in self.rows() if row["epoch"] <= epochs]
         write_text(self.metrics_file, "".join(json_text(row) + "\n" for row in rows))
         return rows
 
@@ -101,9 +112,15 @@ class RunDirectory:
 
 def write_text(path: Path, text: str) -> None:
     """Writes a small file so that it is whole or as it was before."""
-    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """The same for bytes. Several writers at a time, on any machines, do no harm: one is last."""
+    # Not the process's number: in containers they are the same everywhere.
+    temporary = path.with_name(f"{path.name}.tmp-{uuid.uuid4().hex}")
+    with open(temporary, "wb") as file:
+        file.write(data)
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)

@@ -10,14 +10,15 @@ from typing import Any
 
 import tensorflow as tf
 
-from preprocess.dataset_format import DatasetError, Manifest
+from preprocess.dataset_format import Manifest
 from trainer import devices, signals
 from trainer.barrier import wait_for_peers
 from trainer.checkpoints import LAST, Checkpoints
 from trainer.cluster import Cluster, cluster_of_environment
 from trainer.config import differences, to_dict
 from trainer.crew import Crew, lost_peer
-from trainer.errors import ConfigError, DataError, OutputError, full_disk
+from trainer.dataset import check_fits, load_manifest
+from trainer.errors import OutputError, full_disk
 from trainer.loop import Loop
 from trainer.optimizers import build_optimizer
 from trainer.reader import Reader, open_reader
@@ -27,14 +28,6 @@ from trainer.session import Session, session_for
 from trainer.tensorboard import TensorBoardLog
 from trainer.watchdog import Watchdog
 from trainer.worker_log import WorkerLog
-
-
-def load_manifest(dataset: str) -> Manifest:
-    """The manifest of a dataset directory; raises DataError where there is none."""
-    try:
-        return Manifest.load(dataset)
-    except DatasetError as error:
-        raise DataError(str(error)) from None
 
 
 def train(config: Any, dataset: str, workdir: str, say: Callable[[str], None]) -> dict[str, Any]:
@@ -48,14 +41,7 @@ def train(config: Any, dataset: str, workdir: str, say: Callable[[str], None]) -
       Diverged: the loss or a weight is no longer finite.
     """
     manifest = load_manifest(dataset)
-    if config.task != manifest.task:
-        raise ConfigError(f"task={config.task}, but '{dataset}' is for task={manifest.task}")
-    for name in (config.data.train_split, *config.data.validation_splits):
-        if name not in manifest.splits:
-            raise ConfigError(
-                f"no split '{name}' in '{dataset}', it has {', '.join(manifest.splits)}; give "
-                "--config.data.validation_splits=NAME, or build with --validation_fraction=0.1"
-            )
+    check_fits(config, manifest, dataset)
     cluster = cluster_of_environment()
     rank = cluster.rank if cluster else 0
     shared = RunDirectory(workdir)
@@ -124,7 +110,7 @@ def _train(
     # The state of a run that goes on brings the weights: where they came from may be gone by now.
     session = session_for(config, strategy, manifest, log.say, weights=not goes_on)
     build_optimizer(config.optimizer, total_steps=1)
-    reader, validation = _open_readers(config, dataset, manifest)
+    reader, validation = open_readers(config, dataset, manifest)
     log.say(_opening(config, strategy, reader))
     with contextlib.ExitStack() as stack:
         directory = shared
@@ -194,9 +180,7 @@ def _run(
         return write_report(session, loop, reader, validation, manifest.classes, directory, log)
 
 
-def _open_readers(
-    config: Any, dataset: str, manifest: Manifest
-) -> tuple[Reader, dict[str, Reader]]:
+def open_readers(config: Any, dataset: str, manifest: Manifest) -> tuple[Reader, dict[str, Reader]]:
     """The readers of training and of each validation split, which share the memory there is."""
     reader = open_reader(dataset, manifest, config.data.train_split, config, training=True)
     reserved = getattr(reader, "table_bytes", 0)

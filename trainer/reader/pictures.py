@@ -17,6 +17,7 @@ from trainer.errors import DataError
 from trainer.order import PictureOrder, ReplicaSlice, batch_rows, steps_per_pass
 from trainer.reader.decoding import FEATURES, decode, stretch
 from trainer.reader.records import StoredPictures, check_shards
+from trainer.reader.shaping import side_of_mixed
 
 
 class PictureReader:
@@ -57,8 +58,7 @@ class PictureReader:
         self._channels = config.model.channels
         mixed = manifest.image.height is None or manifest.image.width is None
         # Pictures of different sizes cannot share a batch: they are brought to one here.
-        enlarged = config.augment.resize_to if config.augment.enabled else 0
-        self._stretch_to = (enlarged or config.image_size) if mixed else 0
+        self._stretch_to = side_of_mixed(config) if mixed else 0
         self.batch_size = config.batch_size
         self.records = self._order.records
         self.steps_per_pass = steps_per_pass(self.records, self.batch_size)
