@@ -5,6 +5,7 @@ from trainer import cli
 COMMANDS = {
     "train": "starts a training run",
     "render": "prints what a verb would submit, and submits nothing",
+    "lint": "checks manifests by this project's rules",
 }
 
 if __name__ == "__main__":

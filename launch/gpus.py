@@ -1,7 +1,7 @@
 """GPU names a user may write, and what schedulers call them.
 
-`h100:8` is eight H100 a worker. The accelerator labels are GKE's (`cloud.google.com/gke-accelerator`
-of its node pools); Slurm's generic resource takes the short name as its type.
+`h100:8` is eight H100 a worker. The accelerator labels are those of GKE's node pools; Slurm's
+generic resource takes the short name as its type.
 """
 
 from __future__ import annotations
