@@ -28,7 +28,7 @@ def gang_pods(bundle: Bundle) -> list[tuple[Pod, list[str]]]:
 
 
 def as_many_as_named(bundle: Bundle) -> Found:
-    """As many pods as parallelism, completions and workers of TF_CONFIG say, or some wait for ever."""
+    """As many pods as TF_CONFIG names, or some wait for ever."""
     for pod, workers in gang_pods(bundle):
         job = pod.job or {}
         counts = {job.get("parallelism"), job.get("completions"), len(workers)}
@@ -36,8 +36,8 @@ def as_many_as_named(bundle: Bundle) -> Found:
             yield (
                 pod,
                 (
-                    f"parallelism {job.get('parallelism')}, completions {job.get('completions')} and "
-                    f"the {len(workers)} workers of TF_CONFIG differ"
+                    f"parallelism {job.get('parallelism')}, completions {job.get('completions')} "
+                    f"and the {len(workers)} workers of TF_CONFIG differ"
                 ),
             )
 
