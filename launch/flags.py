@@ -43,6 +43,11 @@ _DATA_WORKERS = flags.DEFINE_integer(
 )
 _TENSORBOARD = flags.DEFINE_bool("tensorboard", False, "A TensorBoard beside the run.")
 _SMOKE = flags.DEFINE_bool("smoke", False, "One step, one validation, one restart, and out.")
+_TIME_LIMIT = flags.DEFINE_string(
+    "time_limit",
+    "",
+    "Slurm's limit for one life, after which it is requeued; by default --deadline.",
+)
 _PARTITION = flags.DEFINE_string("partition", "", "Slurm partition.")
 _SLURM_ACCOUNT = flags.DEFINE_string("account", "", "Slurm account.")
 
@@ -81,6 +86,7 @@ def spec_from_flags(verb: str, arguments: list[str]) -> Spec:
         data_workers=_DATA_WORKERS.value,
         tensorboard=_TENSORBOARD.value,
         smoke=_SMOKE.value,
+        time_limit=duration("time_limit", _TIME_LIMIT.value) if _TIME_LIMIT.value else 0,
         partition=_PARTITION.value,
         account=_SLURM_ACCOUNT.value,
     )

@@ -77,6 +77,7 @@ class Spec:
     data_workers: int = 0
     tensorboard: bool = False
     smoke: bool = False
+    time_limit: int = 0  # Slurm: of one life; 0 = the deadline
     partition: str = ""  # Slurm
     account: str = ""  # Slurm
 

@@ -49,6 +49,9 @@ class LogLine:
 class Backend(Protocol):
     """Starts and watches runs in one kind of place."""
 
+    def files(self, record: Record) -> dict[str, str]:
+        """What would be submitted, by file name: manifests or a batch script."""
+
     def submit(self, record: Record) -> str:
         """Starts what a record describes and returns its handle; a second time is harmless."""
 

@@ -1,0 +1,14 @@
+"""The back end of a name."""
+
+from __future__ import annotations
+
+from launch.backends.base import Backend
+
+
+def backend(name: str) -> Backend:
+    """The back end that a specification names; imports only what that one needs."""
+    if name == "slurm":
+        from launch.backends.slurm import Slurm
+
+        return Slurm()
+    raise NotImplementedError(name)
