@@ -70,9 +70,9 @@ def judge(codes: Mapping[int, int | None], counted: int, max_restarts: int) -> V
         if counted >= max_restarts:
             return Verdict(FAIL, shell_code(code), rank, f"{words}, after {counted} restarts")
         return Verdict(RETRY, shell_code(code), rank, words)
-    rank = next((r for r, code in sorted(codes.items()) if code is None), None)
-    reason = "saved, or lost a peer" if rank is None else f"rank {rank} was lost"
-    return Verdict(RETRY_UNCOUNTED, RESTART, rank, reason)
+    lost = next((r for r, code in sorted(codes.items()) if code is None), None)
+    reason = "saved, or lost a peer" if lost is None else f"rank {lost} was lost"
+    return Verdict(RETRY_UNCOUNTED, RESTART, lost, reason)
 
 
 def ended(code: int) -> str:

@@ -9,6 +9,8 @@ where a signal killed it.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import ctypes
 import os
 import signal
 import socket
@@ -27,6 +29,7 @@ def run(lives: Lives, life: int, addresses: Sequence[str], rank: int, command: l
     environment.pop("TF_CONFIG", None)
     if len(addresses) > 1:
         environment["TF_CONFIG"] = tf_config(list(addresses), str(rank))
+    _die_with_parent()
     # The signal that ends a run reaches the whole step, the worker among it; this process
     # stays to note what came of it.
     signal.signal(signal.SIGTERM, lambda number, frame: None)
@@ -40,6 +43,12 @@ def run(lives: Lives, life: int, addresses: Sequence[str], rank: int, command: l
     code = worker.wait()
     lives.write_rank(life, RankEnd(rank, worker.pid, started, time.time(), code, host))
     return shell_code(code)
+
+
+def _die_with_parent() -> None:
+    """Nobody would look after this process any more (prctl(2), PR_SET_PDEATHSIG)."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def main() -> None:

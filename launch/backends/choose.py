@@ -7,6 +7,10 @@ from launch.backends.base import Backend
 
 def backend(name: str) -> Backend:
     """The back end that a specification names; imports only what that one needs."""
+    if name == "local":
+        from launch.backends.local import Local
+
+        return Local()
     if name == "slurm":
         from launch.backends.slurm import Slurm
 

@@ -49,8 +49,9 @@ def selectors_match(bundle: Bundle) -> Found:
     """A workload selects its own pods."""
     for pod in bundle.pods():
         selector = ((pod.owner.get("spec") or {}).get("selector") or {}).get("matchLabels")
-        selects = pod.kind in ("Deployment", "StatefulSet") and selector is not None
-        if selects and not matches(selector, pod.labels):
+        if pod.kind not in ("Deployment", "StatefulSet") or selector is None:
+            continue
+        if not matches(selector, pod.labels):
             yield pod, "its selector does not match the labels of its pods"
 
 

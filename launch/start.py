@@ -1,0 +1,39 @@
+"""What every verb that starts something does with its specification."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from launch.flags import DRY_RUN, FOLLOW, JSON, WAIT
+from launch.records import Record
+from launch.spec import Spec
+from launch.submit import new_record, rendered, submit
+from launch.watch import follow, wait
+from trainer.cli import print_json, say
+
+FAILED_RUN = 1
+
+
+def start(spec: Spec) -> None:
+    """Renders and, unless --dry_run, submits; then waits or follows where asked to."""
+    record, diff = new_record(spec)
+    if DRY_RUN.value:
+        print(rendered(record), end="")
+        return
+    record = submit(record, diff)
+    say(f"submitted {record.name} ({record.handle}); `launch status {record.name}` tells how it is")
+    if JSON.value:
+        print_json(described(record))
+    else:
+        print(record.name)
+    sys.stdout.flush()
+    if FOLLOW.value:
+        follow(record)
+    if WAIT.value or FOLLOW.value:
+        sys.exit(0 if wait(record) else FAILED_RUN)
+
+
+def described(record: Record) -> dict[str, Any]:
+    """What --json says of a run that was started."""
+    return {"name": record.name, "handle": record.handle, "backend": record.spec.backend}
