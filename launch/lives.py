@@ -131,8 +131,12 @@ class Lives:
         return sum(v is not None and v.action == RETRY for v in verdicts)
 
     def uncounted(self) -> int:
-        """Restarts that were not: a life that nothing was concluded of was cut short."""
-        return max(len(self.numbers()) - 1, 0) - self.counted()
+        """Restarts that were not: an earlier life of which nothing was concluded was cut short."""
+        numbers = self.numbers()
+        verdicts = [(n, self.verdict(n)) for n in numbers]
+        return sum(
+            n != numbers[-1] if v is None else v.action == RETRY_UNCOUNTED for n, v in verdicts
+        )
 
     def conclude(self, number: int, ranks: Sequence[int], max_restarts: int) -> Verdict:
         """Judges a life by what its ranks wrote, and writes the verdict."""

@@ -38,10 +38,11 @@ class RunDirectory:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            strange = any(self.path.iterdir()) and not self.config_file.exists()
+            # A launcher keeps its own folder here, before the run and beside it.
+            strange = {entry.name for entry in self.path.iterdir()} - {"launch"}
         except OSError as error:
             raise UsageError(f"--workdir='{self.path}': {error.strerror}") from None
-        if strange:
+        if strange and not self.config_file.exists():
             raise UsageError(
                 f"--workdir='{self.path}' is not empty and not a run directory; choose another"
             )

@@ -22,7 +22,8 @@ from launch.backends.base import (
     Rank,
     Status,
 )
-from launch.lives import DONE, FAIL, FINISHED, Lives, ended
+from launch.exit_codes import DONE
+from launch.lives import FAIL, FINISHED, Lives, RankEnd, ended
 from launch.log_files import read_logs
 from launch.records import Record
 from launch.render.slurm import batch_script
@@ -68,6 +69,7 @@ class Slurm:
         ends = lives.ranks(numbers[-1]) if numbers else []
         job = _job(record)
         state, detail = _state(job, lives)
+        concluded = bool(numbers) and lives.verdict(numbers[-1]) is not None
         ranks = tuple(
             Rank(end.rank, _rank_state(end.exit_code, end.ended), end.exit_code, end.host,
                  ended(end.exit_code) if end.exit_code else "")
@@ -155,10 +157,10 @@ def _state(job: dict[str, str], lives: Lives) -> tuple[str, str]:
     return state, "" if reason in ("None", "") else reason
 
 
-def _rank_state(code: int | None, at: float | None) -> str:
-    if at is None:
-        return RUNNING
-    return SUCCEEDED if code == DONE else FAILED
+def _rank_state(end: RankEnd, concluded: bool) -> str:
+    if end.ended is None:
+        return STOPPED if concluded else RUNNING  # Slurm ended it with the others
+    return SUCCEEDED if end.exit_code == DONE else FAILED
 
 
 def _run(command: list[str], text: str = "") -> str:
