@@ -70,11 +70,7 @@ class Slurm:
         job = _job(record)
         state, detail = _state(job, lives)
         concluded = bool(numbers) and lives.verdict(numbers[-1]) is not None
-        ranks = tuple(
-            Rank(end.rank, _rank_state(end.exit_code, end.ended), end.exit_code, end.host,
-                 ended(end.exit_code) if end.exit_code else "")
-            for end in ends
-        )  # fmt: skip
+        ranks = tuple(_rank(end, concluded) for end in ends)
         first = lives.ranks(numbers[0]) if numbers else []
         over = state in (SUCCEEDED, FAILED, STOPPED)
         return Status(
@@ -157,10 +153,13 @@ def _state(job: dict[str, str], lives: Lives) -> tuple[str, str]:
     return state, "" if reason in ("None", "") else reason
 
 
-def _rank_state(end: RankEnd, concluded: bool) -> str:
+def _rank(end: RankEnd, concluded: bool) -> Rank:
+    code = end.exit_code
     if end.ended is None:
-        return STOPPED if concluded else RUNNING  # Slurm ended it with the others
-    return SUCCEEDED if end.exit_code == DONE else FAILED
+        # Slurm ended it with the others, where its life is over.
+        return Rank(end.rank, STOPPED if concluded else RUNNING, None, end.host)
+    state = SUCCEEDED if code == DONE else FAILED
+    return Rank(end.rank, state, code, end.host, ended(code) if code else "")
 
 
 def _run(command: list[str], text: str = "") -> str:
