@@ -9,6 +9,7 @@ COMMANDS = {
     "render": "prints what a verb would submit, and submits nothing",
     "lint": "checks manifests by this project's rules",
     "status": "how a run is: state, ranks, step, time left, goodput",
+    "why": "one line: why a run waits, or who failed first and how",
     "logs": "what the ranks of a run wrote",
     "wait": "waits for the end of a run",
     "stop": "ends a run for good",

@@ -145,6 +145,26 @@ class Lives:
         self.write_verdict(number, verdict)
         return verdict
 
+    def why(self) -> str:
+        """Which rank ended the last life that was ended, and its last words; "" without one."""
+        for number in reversed(self.numbers()):
+            verdict = self.verdict(number)
+            if verdict is not None and verdict.rank is not None:
+                said = last_line(self.log(number, verdict.rank))
+                return verdict.reason + (f": {said}" if said else "")
+        return ""
+
+
+def last_line(path: Path) -> str:
+    """The last line that is not empty; "" where there is none."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, path.stat().st_size - 4096))
+            lines = file.read().decode("utf-8", "replace").split("\n")
+    except OSError:
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
 
 def _write(path: Path, fields: dict[str, object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -71,3 +71,6 @@ class Backend(Protocol):
 
     def resume(self, record: Record) -> None:
         """Starts the workers of a suspended run again."""
+
+    def why(self, record: Record) -> str:
+        """One line: why it waits, or which rank failed first and what it said last."""

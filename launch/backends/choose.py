@@ -11,6 +11,10 @@ def backend(name: str) -> Backend:
         from launch.backends.local import Local
 
         return Local()
+    if name in ("job", "jobset"):
+        from launch.backends.cluster import Cluster
+
+        return Cluster()
     if name == "slurm":
         from launch.backends.slurm import Slurm
 

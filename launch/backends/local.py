@@ -99,6 +99,12 @@ class Local:
         _order(record, RUNNING)
         _start(record)
 
+    def why(self, record: Record) -> str:
+        """From what the ranks wrote."""
+        status = self.status(record)
+        words = folder_of_lives(record).why() or status.detail
+        return status.state + (f": {words}" if words else "")
+
 
 def folder_of_lives(record: Record) -> Lives:
     """Where the ranks of a run write: in its run directory, where that is a local one."""

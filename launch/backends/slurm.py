@@ -105,6 +105,12 @@ class Slurm:
         """Releases a held job."""
         _run(["scontrol", "release", _id(record)])
 
+    def why(self, record: Record) -> str:
+        """From what the ranks wrote."""
+        status = self.status(record)
+        words = self.lives(record).why() or status.detail
+        return status.state + (f": {words}" if words else "")
+
     def lives(self, record: Record) -> Lives:
         """Where its ranks write."""
         return Lives(_lives_folder(record))

@@ -8,11 +8,15 @@ Works offline; the flags are those of the verb.
 
 from __future__ import annotations
 
+from absl import flags
+
+import launch.flags
 from launch.flags import spec_from_flags
-from launch.render.objects import objects
-from launch.render.text import to_yaml
 from launch.spec import VERBS
+from launch.submit import new_record, rendered
 from trainer.errors import UsageError
+
+flags.adopt_module_key_flags(launch.flags)
 
 
 def main(arguments: list[str]) -> None:
@@ -21,4 +25,4 @@ def main(arguments: list[str]) -> None:
         raise UsageError(f"launch render VERB ...; VERB is one of {', '.join(VERBS)}")
     verb = arguments[0]
     spec = spec_from_flags(verb, arguments[1:])
-    print(to_yaml(objects(spec)), end="")
+    print(rendered(new_record(spec)[0]), end="")
