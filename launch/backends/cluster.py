@@ -192,7 +192,7 @@ def pending_reason(pod: Object) -> str:
 
 
 def reason(run: Object, pods: list[Object], events: list[Object], queued: bool) -> str:
-    """One line: why a run waits, or who failed first and how; echoes of a lost peer are left out."""
+    """One line: why a run waits, or who failed first; who only lost a peer is left out."""
     state, detail = run_state(run, pods, queued)
     failed = [pod for pod in pods if (pod.get("status") or {}).get("phase") == "Failed"]
     failed.sort(key=lambda pod: str(_terminated(pod).get("finishedAt", "")))
@@ -276,7 +276,7 @@ def _made(pod: Object) -> str:
 
 def _pods(api: Api, record: Record, newest: bool = True) -> list[Object]:
     """Pods of a run by rank; of each rank the newest only, or all, the oldest first."""
-    found = sorted(api.list("Pod", selector(record.spec, WORKER)), key=_made)
+    found = sorted(api.find("Pod", selector(record.spec, WORKER)), key=_made)
     if newest:
         found = list({_index(pod): pod for pod in found}.values())
     return sorted(found, key=_index)
@@ -292,7 +292,7 @@ def _previous(api: Api, record: Record, present: list[Object]) -> list[Object]:
 
 def _events(api: Api, record: Record) -> list[Object]:
     fields = f"involvedObject.name={record.name}"
-    return sorted(api.list("Event", fields=fields), key=lambda e: str(e.get("lastTimestamp")))
+    return sorted(api.find("Event", fields=fields), key=lambda e: str(e.get("lastTimestamp")))
 
 
 def _read(
