@@ -74,7 +74,7 @@ class Api:
         """One object; raises Missing."""
         return self._call("GET", self._path(kind, name))
 
-    def list(
+    def find(
         self, kind: str, labels: dict[str, str] | None = None, fields: str = ""
     ) -> list[Object]:
         """Objects of a kind that have some labels."""
