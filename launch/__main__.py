@@ -8,6 +8,7 @@ COMMANDS = {
     "train": "starts a training run",
     "render": "prints what a verb would submit, and submits nothing",
     "lint": "checks manifests by this project's rules",
+    "rehearse": "runs a manifest as local processes, and what the cluster would do when one fails",
     "status": "how a run is: state, ranks, step, time left, goodput",
     "why": "one line: why a run waits, or who failed first and how",
     "logs": "what the ranks of a run wrote",

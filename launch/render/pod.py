@@ -95,7 +95,7 @@ def container(spec: Spec) -> dict[str, Any]:
         "image": spec.image,
         "imagePullPolicy": "IfNotPresent",
         "command": list(spec.command[:1]),
-        "args": list(spec.command[1:]),
+        "args": [_escaped(word) for word in spec.command[1:]],
         "env": environment(spec),
         "ports": [
             {"name": "grpc", "containerPort": ports.GRPC},
@@ -132,8 +132,7 @@ def environment(spec: Spec) -> list[dict[str, Any]]:
         found.append({"name": INDEX, "valueFrom": {"fieldRef": {"fieldPath": path}}})
         found.append({"name": "TF_CONFIG", "value": tf_config(hosts(spec), f"$({INDEX})")})
     found += [{"name": name, "value": value} for name, value in _HOMES.items()]
-    # A dollar in a user's value is not a reference.
-    found += [{"name": name, "value": value.replace("$", "$$")} for name, value in spec.env]
+    found += [{"name": name, "value": _escaped(value)} for name, value in spec.env]
     found += [
         {
             "name": secret.variable,
@@ -142,6 +141,11 @@ def environment(spec: Spec) -> list[dict[str, Any]]:
         for secret in spec.secrets
     ]
     return found
+
+
+def _escaped(text: str) -> str:
+    """A dollar that a user wrote is not a reference."""
+    return text.replace("$", "$$")
 
 
 def tf_config(addresses: list[str], index: str) -> str:
