@@ -105,7 +105,8 @@ class JobSetPolicy:
             what = f"Container {rule['onExitCodes'].get('containerName')} for pod {index}"
             words = f"{what} failed with exit code {code} matching FailJob rule at index {number}"
         else:
-            words = f"Pod {index} has condition DisruptionTarget matching FailJob rule at index {number}"
+            what = f"Pod {index} has condition DisruptionTarget"
+            words = f"{what} matching FailJob rule at index {number}"
         return "PodFailurePolicy", words
 
 
