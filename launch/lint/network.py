@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from launch.lint.rule import Bundle, Found, Pod, Rule, matches
+from launch.lint.rule import Bundle, Found, Object, Pod, Rule, matches
 
 
 def isolated(bundle: Bundle) -> Found:
@@ -55,9 +55,25 @@ def selectors_match(bundle: Bundle) -> Found:
             yield pod, "its selector does not match the labels of its pods"
 
 
-def _covers(selector: dict[str, dict[str, str]], pod: Pod) -> bool:
+def _covers(selector: Object, pod: Pod) -> bool:
+    """Whether a label selector matches a pod; an empty one matches all (API reference)."""
     wanted = selector.get("matchLabels") or {}
-    return not selector or (bool(wanted) and wanted.items() <= pod.labels.items())
+    return wanted.items() <= pod.labels.items() and all(
+        _holds(expression, pod.labels) for expression in selector.get("matchExpressions") or ()
+    )
+
+
+def _holds(expression: Object, labels: dict[str, str]) -> bool:
+    value = labels.get(expression["key"])
+    match expression["operator"]:
+        case "In":
+            return value in expression["values"]
+        case "NotIn":
+            return value not in expression["values"]
+        case "Exists":
+            return value is not None
+        case _:
+            return value is None
 
 
 def _ports(pod: Pod) -> set[object]:

@@ -60,14 +60,7 @@ def pod_spec(spec: Spec) -> dict[str, Any]:
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "serviceAccountName": spec.service_account,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER,
-            "runAsGroup": USER,
-            "fsGroup": USER,
-            "fsGroupChangePolicy": "OnRootMismatch",
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": pod_security(),
         "containers": [container(spec)],
         "volumes": [
             {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": spec.shared_memory}},
@@ -82,6 +75,28 @@ def pod_spec(spec: Spec) -> dict[str, Any]:
     if spec.priority:
         pod["priorityClassName"] = spec.priority
     return pod
+
+
+def pod_security() -> dict[str, Any]:
+    """A pod's security context: Pod Security's `restricted`."""
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": USER,
+        "runAsGroup": USER,
+        "fsGroup": USER,
+        "fsGroupChangePolicy": "OnRootMismatch",
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def container_security() -> dict[str, Any]:
+    """A container's security context, likewise, and a root that cannot be written."""
+    return {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "runAsNonRoot": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
 
 
 def container(spec: Spec) -> dict[str, Any]:
@@ -103,12 +118,7 @@ def container(spec: Spec) -> dict[str, Any]:
         ],
         # No limit on processors: throttling in the middle of a step stalls every replica.
         "resources": {"requests": requests, "limits": limits},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "runAsNonRoot": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": container_security(),
         "volumeMounts": [
             {"name": "shm", "mountPath": "/dev/shm"},
             {"name": "scratch", "mountPath": SCRATCH},
