@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from launch import ports
-from launch.render.labels import labels, selector
+from launch.render.labels import NAME, labels, selector
 from launch.render.pod import WORKER
 from launch.spec import Spec
+
+_ANY_RUN = {"podSelector": {"matchLabels": {NAME: "shardline"}}}
 
 
 def service(spec: Spec) -> dict[str, Any]:
@@ -31,7 +33,7 @@ def service(spec: Spec) -> dict[str, Any]:
 def network_policy(spec: Spec) -> dict[str, Any]:
     """Only pods of the same run get in: TensorFlow's gRPC servers have no authentication.
 
-    Out: names, the run itself, and HTTPS (storage) and the metadata server that hands out
+    Out: names, the run itself, a tf.data service, and HTTPS (storage) and the metadata server that hands out
     Workload Identity's tokens (169.254.169.254:80, and 988 with GKE's own network).
     """
     same_run = {"podSelector": {"matchLabels": selector(spec)}}
@@ -53,6 +55,7 @@ def network_policy(spec: Spec) -> dict[str, Any]:
             "ingress": [{"from": [same_run]}],
             "egress": [
                 {"to": [same_run]},
+                {"to": [_ANY_RUN], "ports": tcp(ports.DATA_SERVICE)},
                 {"ports": [{"protocol": "UDP", "port": 53}, *tcp(53)]},
                 {"ports": tcp(443)},
                 {"to": metadata_server, "ports": tcp(80, 988)},

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from launch import ports
-from launch.render.labels import labels, selector
+from launch.render.labels import NAME, labels, selector
 from launch.render.pod import SCRATCH, container_security, pod_security
 from launch.spec import Spec
 
@@ -35,8 +35,8 @@ def tensorboard(spec: Spec, logdir: str) -> list[dict[str, Any]]:
     return [deployment, _service(spec, TENSORBOARD, ports.TENSORBOARD), _closed(spec, TENSORBOARD)]
 
 
-def data_service(spec: Spec, workers: int) -> list[dict[str, Any]]:
-    """Dispatcher and workers of a tf.data service, for the pods of `spec`'s run."""
+def data_service(spec: Spec, workers: int, shared: bool = False) -> list[dict[str, Any]]:
+    """Dispatcher and workers of a tf.data service, for the pods of `spec`'s run, or of all."""
     command = ["python", "-m", "trainer", "dataservice"]
     port = f"--port={ports.DATA_SERVICE}"
     dispatcher = _container(
@@ -83,7 +83,7 @@ def data_service(spec: Spec, workers: int) -> list[dict[str, Any]]:
         second,
         _budget(spec, DATA_WORKER),
         _scaler(spec, DATA_WORKER, workers),
-        _same_run_only(spec),
+        _clients_only(spec, {NAME: "shardline"} if shared else selector(spec)),
     ]
 
 
@@ -177,10 +177,11 @@ def _closed(spec: Spec, component: str) -> dict[str, Any]:
     return _policy(spec, component, ingress=[])
 
 
-def _same_run_only(spec: Spec) -> dict[str, Any]:
-    """Pods of the same run, and out to them and to storage."""
-    same = {"podSelector": {"matchLabels": selector(spec)}}
-    policy = _policy(spec, "data-service", ingress=[{"from": [same]}])
+def _clients_only(spec: Spec, clients: dict[str, str]) -> dict[str, Any]:
+    """In come its clients, and each other; out go they to each other and to storage."""
+    policy = _policy(
+        spec, "data-service", ingress=[{"from": [{"podSelector": {"matchLabels": clients}}]}]
+    )
     policy["spec"]["podSelector"] = {
         "matchExpressions": [
             {
@@ -191,7 +192,8 @@ def _same_run_only(spec: Spec) -> dict[str, Any]:
         ],
         "matchLabels": selector(spec),
     }
-    policy["spec"]["egress"].insert(0, {"to": [same]})
+    own = {"podSelector": {"matchLabels": selector(spec)}}
+    policy["spec"]["egress"].insert(0, {"to": [own]})
     return policy
 
 
