@@ -31,10 +31,11 @@ def service(spec: Spec) -> dict[str, Any]:
 
 
 def network_policy(spec: Spec) -> dict[str, Any]:
-    """Only pods of the same run get in: TensorFlow's gRPC servers have no authentication.
+    """Of the workers: only pods of the same run get in, as TensorFlow's gRPC servers
+    have no authentication.
 
-    Out: names, the run itself, a tf.data service, and HTTPS (storage) and the metadata server that hands out
-    Workload Identity's tokens (169.254.169.254:80, and 988 with GKE's own network).
+    Out: names, the run itself, a tf.data service, HTTPS (storage) and the metadata server that
+    hands out Workload Identity's tokens (169.254.169.254:80, and 988 with GKE's own network).
     """
     same_run = {"podSelector": {"matchLabels": selector(spec)}}
 
@@ -50,7 +51,7 @@ def network_policy(spec: Spec) -> dict[str, Any]:
         "kind": "NetworkPolicy",
         "metadata": _metadata(spec),
         "spec": {
-            "podSelector": {"matchLabels": selector(spec)},
+            "podSelector": {"matchLabels": selector(spec, WORKER)},
             "policyTypes": ["Ingress", "Egress"],
             "ingress": [{"from": [same_run]}],
             "egress": [
