@@ -6,6 +6,7 @@ client's own business (kubeconfig, or the pod's service account).
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -166,8 +167,10 @@ class Api:
 def _client() -> Any:
     from kubernetes import client, config
 
+    # Given by hand: the client reads the variable once, at its import.
+    given = os.environ.get("KUBECONFIG")
     try:
-        config.load_config()
+        config.load_config(**({"config_file": given} if given else {}))
     except config.ConfigException as error:
         raise ClusterError(f"no cluster is configured ({error}); set KUBECONFIG") from None
     except Exception as error:  # the kubeconfig is the user's file, and may be anything
