@@ -41,12 +41,8 @@ lint: env
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-$(VENV)/.installed-bench: requirements-bench.txt $(VENV)/.installed
-	$(PY) -m pip install --quiet -r requirements-bench.txt
-	@touch $@
-
 # MNIST=DIR with the four idx files adds the 50-model average.
-bench: $(VENV)/.installed-bench
+bench: env
 	@mkdir -p $(BENCH)
 	$(PY) -m tests.benchmarks.bench_recipe
 	$(PY) -m tests.benchmarks.bench_loss

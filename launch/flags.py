@@ -6,6 +6,7 @@ from absl import flags
 
 from launch.spec import (
     BACKENDS,
+    BACKENDS_OF,
     Spec,
     default_name,
     duration,
@@ -16,7 +17,7 @@ from launch.spec import (
 )
 from trainer.errors import UsageError
 
-_BACKEND = flags.DEFINE_enum("backend", "local", list(BACKENDS), "What runs it.")
+_BACKEND = flags.DEFINE_enum("backend", None, list(BACKENDS), "What runs it; by default local.")
 _NAME = flags.DEFINE_string("name", "", "Of the run; by default made from what runs.")
 _WORKERS = flags.DEFINE_integer("workers", 1, "Processes that train together.")
 _GPU = flags.DEFINE_string("gpu", "", "GPUs of a worker: h100:8, l4, or a number of any kind.")
@@ -67,7 +68,7 @@ def spec_from_flags(verb: str, arguments: list[str]) -> Spec:
     return Spec(
         verb=verb,
         name=_NAME.value or default_name(verb, given),
-        backend=_BACKEND.value,
+        backend=_BACKEND.value or BACKENDS_OF[verb][0],
         arguments=given,
         workers=_WORKERS.value,
         gpu=parse_gpu(_GPU.value),

@@ -13,7 +13,16 @@ from typing import Any
 from launch.gpus import Gpu, parse_gpu
 from trainer.errors import UsageError
 
-BACKENDS = ("local", "job", "jobset", "slurm")
+BACKENDS = ("local", "job", "jobset", "slurm", "flink", "dataflow")
+# Which of them can run a verb; the first is the default.
+BACKENDS_OF = {
+    "train": ("local", "job", "jobset", "slurm"),
+    "search": ("local", "job", "slurm"),
+    "preprocess": ("local", "job", "slurm", "flink", "dataflow"),
+    "dataservice": ("job",),
+    "tensorboard": ("local", "job"),
+}
+KUBERNETES = ("job", "jobset", "flink")
 VERBS = ("train", "preprocess", "search", "dataservice", "tensorboard")
 
 # A pod's host name is NAME-INDEX, or NAME-worker-0-INDEX for JobSet, and a host name's label
@@ -83,8 +92,17 @@ class Spec:
 
     def __post_init__(self) -> None:
         _check_name(self.name)
-        if self.backend in ("job", "jobset"):
+        if self.backend not in BACKENDS_OF[self.verb]:
+            raise UsageError(
+                f"--backend={self.backend}: {self.verb} runs on {', '.join(BACKENDS_OF[self.verb])}"
+            )
+        if self.backend in KUBERNETES:
             _check_image(self.image)
+        if self.workers > 1 and self.verb not in ("train", "search"):
+            raise UsageError(
+                f"--workers={self.workers}: {self.verb} is one process here; `-- --workers=N` "
+                "are the threads or processes of a local build"
+            )
         for name, least in (("workers", 1), ("max_restarts", 0), ("deadline", 60), ("grace", 1)):
             if getattr(self, name) < least:
                 raise UsageError(f"--{name}={getattr(self, name)}: {least} at least")
@@ -95,7 +113,7 @@ class Spec:
                 f"--shared_memory={self.shared_memory} counts against --memory={self.memory}; "
                 "make it smaller"
             )
-        if self.spot and self.grace > 15 and self.backend in ("job", "jobset"):
+        if self.spot and self.grace > 15 and self.backend in KUBERNETES:
             # Google's spot nodes give ordinary pods 15 of their 30 seconds.
             object.__setattr__(self, "grace", 15)
         for name, value in self.env:
@@ -108,11 +126,18 @@ class Spec:
                 raise UsageError(f"--env={name}: its value holds a NUL")
 
     @property
+    def gang(self) -> bool:
+        """Whether the workers train together: they start, fail and go on as one."""
+        return self.verb == "train" and self.workers > 1
+
+    @property
     def command(self) -> tuple[str, ...]:
         """The command line of one worker."""
-        package = "preprocess" if self.verb == "preprocess" else "trainer"
-        verb = {"preprocess": "build"}.get(self.verb, self.verb)
-        return ("python", "-m", package, verb, *self.arguments)
+        if self.verb == "preprocess":
+            return ("python", "-m", "preprocess", "build", *self.arguments)
+        if self.smoke:
+            return ("python", "-m", "launch.smoke", *self.arguments)
+        return ("python", "-m", "trainer", self.verb, *self.arguments)
 
     def flag(self, name: str) -> str:
         """The value of `--NAME=VALUE` among the worker's arguments; "" where it is not there."""
@@ -214,6 +239,8 @@ def _check_image(image: str) -> None:
 
 __all__ = [
     "BACKENDS",
+    "BACKENDS_OF",
+    "KUBERNETES",
     "Mount",
     "Secret",
     "Spec",

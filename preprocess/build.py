@@ -12,8 +12,10 @@ import dataclasses
 import errno
 import json
 import os
+import re
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from types import ModuleType
@@ -29,6 +31,7 @@ from preprocess.plan import Options, Plan, make_plan
 from preprocess.publish import all_shards, make_manifest, publish, withdraw, write_rejections
 from preprocess.reading import read_index
 from preprocess.refusals import Rejection
+from preprocess.rehearsal import rehearse
 from preprocess.sources import read_source
 from preprocess.sources.rows import Request, Source
 from preprocess.workspace import FOLDER, ShardReport, Workspace
@@ -79,6 +82,7 @@ def build(request: BuildRequest) -> dict[str, Any]:
         _check_budget(source.rejections, source.counted, request)
         plan = make_plan(source, options)
         _check_same_pictures(request, plan)
+        rehearse(recipe, plan)
         workspace.write_plan(plan)
         reused = _still_good(workspace, plan)
         workspace.keep_only(reused)
@@ -97,7 +101,7 @@ def build(request: BuildRequest) -> dict[str, Any]:
             say(f"nothing to do: '{request.output}' is already built from this input")
             return _summary(before, started, 0)
         write_rejections(request.output, rejections)
-        manifest = make_manifest(plan, reports, rejections, recipe.digest if recipe else "")
+        manifest = make_manifest(plan, reports, rejections, recipe)
         publish(request.output, manifest, recipe.yaml if recipe else "")
         kept = set(reused.values())
         built = sum(len(r.shards) for r in reports if r.fingerprint not in kept)
@@ -115,7 +119,9 @@ def plan_build(request: BuildRequest) -> tuple[Source, Plan]:
 def _recipe(request: BuildRequest) -> Recipe | None:
     if request.variants == 1:
         return None
-    return load_recipe(request.recipe or ("faces" if request.kind == "fec" else "photos"))
+    recipe = load_recipe(request.recipe or ("faces" if request.kind == "fec" else "photos"))
+    recipe.check()
+    return recipe
 
 
 def _options(request: BuildRequest, task: str, recipe: str) -> Options:
@@ -292,7 +298,7 @@ def _run_shards(
         f"{sum(len(s.lines) for s in todo)} pictures, "
         f"{sum(len(s.lines) * s.variants for s in todo)} variants"
     )
-    with _progress(workspace, len(plan.shards)):
+    with _progress(workspace, len(plan.shards)), _recipe_blamed():
         _pipeline().run(
             workspace.dataset,
             image_shards=[s.name for s in todo],
@@ -325,6 +331,19 @@ def _full_disk_explained(output: str) -> Iterator[None]:
                     f"{os.strerror(code).lower()}: '{output}'; make room and run the same "
                     "command: finished shards are kept"
                 ) from None
+        raise
+
+
+@contextlib.contextmanager
+def _recipe_blamed() -> Iterator[None]:
+    """A recipe that a worker cannot apply: Beam adds to what it raised, or passes on its text."""
+    try:
+        yield
+    except Exception as error:
+        text = "".join(traceback.format_exception_only(error))
+        found = re.search(r"preprocess\.errors\.ConfigError: (.*?)(?: \[while running|\n)", text)
+        if found:
+            raise ConfigError(found[1]) from None
         raise
 
 

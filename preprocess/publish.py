@@ -8,9 +8,11 @@ from collections import Counter
 from collections.abc import Sequence
 
 from preprocess import dataset_format as df
+from preprocess.augment import Recipe
 from preprocess.errors import DataError
 from preprocess.plan import Plan
 from preprocess.refusals import Rejection
+from preprocess.tfds_metadata import FILES, metadata_files
 from preprocess.tfrecord import write_text
 from preprocess.versions import library_versions
 from preprocess.workspace import FOLDER, ShardReport
@@ -22,8 +24,11 @@ def all_shards(manifest: df.Manifest) -> list[df.Shard]:
 
 
 def withdraw(output: str) -> None:
-    """Takes an earlier manifest away: readers refuse the directory from here on."""
-    _unlink(os.path.join(output, df.MANIFEST_FILE))
+    """Takes an earlier manifest away: readers refuse the directory from here on, and those of
+    tensorflow-datasets, which know no manifest, too.
+    """
+    for name in (df.MANIFEST_FILE, *FILES):
+        _unlink(os.path.join(output, name))
 
 
 def write_rejections(output: str, rejections: Sequence[Rejection]) -> None:
@@ -33,7 +38,10 @@ def write_rejections(output: str, rejections: Sequence[Rejection]) -> None:
 
 
 def make_manifest(
-    plan: Plan, reports: Sequence[ShardReport], rejections: Sequence[Rejection], recipe: str
+    plan: Plan,
+    reports: Sequence[ShardReport],
+    rejections: Sequence[Rejection],
+    recipe: Recipe | None,
 ) -> df.Manifest:
     """The manifest of a dataset whose shards are all built.
 
@@ -41,7 +49,7 @@ def make_manifest(
       plan: what was to be built.
       reports: what came of each shard, in the plan's order.
       rejections: every refused input.
-      recipe: the recipe's digest, "" where there is one variant.
+      recipe: None where there is one variant.
     """
     options = plan.options
     splits: dict[str, df.Split] = {}
@@ -64,10 +72,10 @@ def make_manifest(
         task=options.task,
         fingerprint=plan.fingerprint(),
         digest=df.digest([(s.file, s.sha256) for r in reports for s in r.shards]),
-        versions=library_versions(),
+        versions=library_versions(recipe.libraries if recipe else ()),
         seed=options.seed,
         variants=options.variants,
-        recipe=recipe,
+        recipe=recipe.digest if recipe else "",
         image=df.ImageFormat(
             encoding=options.encoding,
             quality=options.quality,
@@ -96,11 +104,13 @@ def publish(output: str, manifest: df.Manifest, recipe: str) -> None:
         raise DataError("every training picture was refused; see rejected.jsonl")
     _remove_leftovers(output, manifest)
     labels = "".join(f"{name}\n" for name in manifest.classes)
-    for name, text in ((df.RECIPE_FILE, recipe), (df.LABELS_FILE, labels)):
-        if text:
-            write_text(os.path.join(output, name), text)
+    beside = {df.RECIPE_FILE: recipe, df.LABELS_FILE: labels, **metadata_files(manifest)}
+    for name in (df.RECIPE_FILE, df.LABELS_FILE, *FILES):
+        path = os.path.join(output, name)
+        if text := beside.get(name):
+            write_text(path, text)
         else:
-            _unlink(os.path.join(output, name))
+            _unlink(path)
     write_text(os.path.join(output, df.MANIFEST_FILE), manifest.to_json())
 
 

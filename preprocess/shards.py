@@ -64,7 +64,7 @@ def build_image_shard(dataset: str, name: str) -> ShardReport:
             records = image_records(entry, data, decoded, plan.variants, options, recipe)
             for writer, (record, shape) in zip(writers, records, strict=True):
                 writer.write(entry.key, record)
-                if len(shapes) < 2:
+                if _is_news(shape, shapes):
                     shapes.add(shape)
     for file, writer in zip(files, writers, strict=True):
         write_text(os.path.join(dataset, df.index_file(file)), df.format_index(writer.entries))
@@ -208,10 +208,23 @@ def augmented(
     height, width, channels = image.shape
     rng = variant_generator(seed, recipe.digest, image_id, variant)
     drawn = recipe.draw(rng, height, width)
+    colour = recipe.apply(as_rgb(image), drawn)
     if channels == 3:
-        return recipe.apply(image, drawn)
-    colour = recipe.apply(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), drawn)
+        return colour
     return np.asarray(cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY))[:, :, np.newaxis]
+
+
+def as_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture uint8[H,W,1 or 3] as uint8[H,W,3]."""
+    return image if image.shape[2] == 3 else np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB))
+
+
+def _is_news(shape: tuple[int, int, int], shapes: set[tuple[int, int, int]]) -> bool:
+    """Whether it is the first to show that heights, widths or channels differ."""
+    return any(
+        shape[axis] not in known and len(known) < 2
+        for axis, known in enumerate([{s[axis] for s in shapes} for axis in range(3)])
+    )
 
 
 def _keys(entry: TripletEntry) -> list[int]:

@@ -1,9 +1,9 @@
 """Is a dataset directory what its manifest says? Pure reading; nothing is repaired.
 
-Fast: manifest, files there and no others, sizes, sha256, digest, indexes without gaps, labels
-and recipe. Deep: also every checksum inside the records, every record parsed, every picture
-decoded, the keys of indexes, labels, the same pictures in every variant, and triplets that name
-pictures there are.
+Fast: manifest, files there and no others, sizes, sha256, digest, indexes without gaps, labels,
+recipe, and the metadata for tensorflow-datasets. Deep: also every checksum inside the records,
+every record parsed, every picture decoded, the keys of indexes, labels, the same pictures in
+every variant, and triplets that name pictures there are.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from preprocess import dataset_format as df
 from preprocess.augment import load_recipe
 from preprocess.errors import ConfigError, DataError
 from preprocess.reading import pixels, read_index
+from preprocess.tfds_metadata import FILES, metadata_files
 from preprocess.tfrecord import (
     FRAME_BYTES,
     Feature,
@@ -45,6 +46,7 @@ def verify(dataset: str, deep: bool, advance: Callable[[], object]) -> list[Prob
         *_manifest_problems(manifest),
         *_file_problems(dataset, manifest),
         *_recipe_problems(dataset, manifest),
+        *_tfds_problems(dataset, manifest),
     ]
     for split in manifest.splits.values():
         first: dict[int, list[int]] = {}  # shard number -> keys, in variant 0
@@ -103,6 +105,20 @@ def _recipe_problems(dataset: str, manifest: df.Manifest) -> Iterator[Problem]:
         return
     if digest != manifest.recipe:
         yield Problem(df.RECIPE_FILE, "not the recipe that the dataset was built by")
+
+
+def _tfds_problems(dataset: str, manifest: df.Manifest) -> Iterator[Problem]:
+    right = metadata_files(manifest)
+    for file in FILES:
+        try:
+            with open(os.path.join(dataset, file), encoding="utf-8") as found:
+                if found.read() != right.get(file):
+                    yield Problem(file, "tells tensorflow-datasets other than the manifest says")
+        except FileNotFoundError:
+            if file in right:
+                yield Problem(file, "missing")
+        except (OSError, UnicodeDecodeError) as error:
+            yield Problem(file, f"cannot be read: {error}")
 
 
 def _file_problems(dataset: str, manifest: df.Manifest) -> Iterator[Problem]:

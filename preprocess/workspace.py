@@ -35,7 +35,7 @@ class ShardReport:
     shards: tuple[Shard, ...]
     rejections: tuple[Rejection, ...]
     refused_keys: tuple[int, ...]
-    shapes: tuple[tuple[int, int, int], ...]  # distinct (H, W, C), two at the most
+    shapes: tuple[tuple[int, int, int], ...]  # (H, W, C), enough to know which of them vary
     inputs: int
     seconds: float
 

@@ -19,6 +19,7 @@ from trainer.json_text import json_text
 from trainer.randomness import keyed
 from trainer.reader import Reader
 from trainer.report.confusion import confusion_figure
+from trainer.report.curves import VALIDATION
 from trainer.report.history import history_figure
 from trainer.report.page import render_page
 from trainer.report.pictures import (
@@ -66,7 +67,8 @@ def write_report(
         "weights_digest": session.weights_digest(),
         "bottleneck": verdict(loop.history),
     }
-    images = {"history": figure_png(history_figure(loop.history, directory.path.name))}
+    first = next(iter(validation), VALIDATION)
+    images = {"history": figure_png(history_figure(loop.history, directory.path.name, first))}
     images["augmented"] = png(_augmented(session, reader))
     # The first split is the one that best, stopping and people watch.
     for name, split in list(validation.items())[:1]:

@@ -30,7 +30,7 @@ def job(spec: Spec) -> dict[str, Any]:
         "podFailurePolicy": {"rules": failure_rules()},
         **restarts(spec),
     }
-    if spec.workers > 1:
+    if spec.gang:
         # The chief leaves last and has written everything by then.
         body["successPolicy"] = {"rules": [{"succeededIndexes": "0"}]}
     body["template"] = pod_template(spec)
@@ -47,9 +47,12 @@ def job(spec: Spec) -> dict[str, Any]:
 
 
 def restarts(spec: Spec) -> dict[str, Any]:
-    """How many counted failures of a rank are made good; 0 = the first one ends the run."""
-    if spec.max_restarts == 0:
+    """How many counted failures of a rank are made good; then the run, if it is a gang, ends."""
+    if spec.max_restarts == 0 and spec.workers == 1:
         return {"backoffLimit": 0}
+    if not spec.gang and spec.workers > 1:
+        # Trials of a search: one that fails for good does not end the others.
+        return {"backoffLimitPerIndex": spec.max_restarts}
     return {"backoffLimitPerIndex": spec.max_restarts, "maxFailedIndexes": 0}
 
 

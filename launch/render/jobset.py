@@ -30,7 +30,7 @@ def jobset(spec: Spec) -> dict[str, Any]:
         "podFailurePolicy": {"rules": _child_rules()},
         "template": template,
     }
-    if spec.workers > 1:
+    if spec.gang:
         child["successPolicy"] = {"rules": [{"succeededIndexes": "0"}]}
     return {
         "apiVersion": "jobset.x-k8s.io/v1alpha2",

@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from launch.render.job import job
 from launch.render.jobset import jobset
 from launch.render.network import network_policy, service
+from launch.render.services import data_service, data_service_address, tensorboard
 from launch.spec import Spec
+from trainer.errors import UsageError
 
 
 def objects(spec: Spec) -> list[dict[str, Any]]:
-    """The Kubernetes objects of a run for `--backend=job` or `jobset`."""
-    if spec.backend == "jobset":
-        return [jobset(spec), network_policy(spec)]
-    network = [network_policy(spec)]
-    if spec.workers > 1:
-        network.insert(0, service(spec))
-    return [job(spec), *network]
+    """The Kubernetes objects of a run, those that stand beside it included.
+
+    Raises UsageError for a TensorBoard without a run directory to look at.
+    """
+    if spec.verb == "dataservice":
+        return data_service(spec, spec.data_workers or 4, shared=True)
+    if spec.verb == "tensorboard":
+        return tensorboard(spec, _logdir(spec))
+    if spec.data_workers:
+        address = f"--config.data.service={data_service_address(spec)}"
+        spec = dataclasses.replace(spec, arguments=(*spec.arguments, address))
+    found = [jobset(spec)] if spec.backend == "jobset" else [job(spec)]
+    if spec.gang and spec.backend != "jobset":
+        found.append(service(spec))
+    found.append(network_policy(spec))
+    if spec.data_workers:
+        found += data_service(spec, spec.data_workers)
+    if spec.tensorboard:
+        found += tensorboard(spec, _logdir(spec))
+    return found
+
+
+def _logdir(spec: Spec) -> str:
+    logdir = spec.flag("logdir") or spec.flag("workdir")
+    if not logdir:
+        raise UsageError("TensorBoard needs --workdir=RUN (or --logdir=DIR) after ' -- '")
+    return logdir

@@ -135,7 +135,7 @@ def container(spec: Spec) -> dict[str, Any]:
 def environment(spec: Spec) -> list[dict[str, Any]]:
     """Environment variables, in an order that matters: `$(NAME)` expands earlier names only."""
     found: list[dict[str, Any]] = []
-    if spec.workers > 1:
+    if spec.gang:
         path = f"metadata.labels['{INDEX_ANNOTATION}']"
         # The Job controller appends its own variable last, after TF_CONFIG, but not where it
         # is there already.
@@ -187,7 +187,7 @@ def placement(spec: Spec) -> dict[str, Any]:
         found["nodeSelector"] = choose
     if tolerate:
         found["tolerations"] = tolerate
-    if spec.workers > 1:
+    if spec.gang:
         found["affinity"] = {"podAffinity": _near(spec), "podAntiAffinity": _apart(spec)}
     return found
 

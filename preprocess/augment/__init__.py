@@ -4,7 +4,8 @@ A recipe (`recipe.py`, YAML) is an ordered list of operations (`geometry.py`, `c
 `damage.py`), each with a probability and ranges (`settings.py`). For one variant of one
 picture a recipe *draws* what will be done and with which numbers, and then *applies* exactly
 that: all chance is in the drawing, all pixels are in the applying. `canvas.py` applies it
-with as few passes over the pixels as it can.
+with as few passes over the pixels as it can. `albumentations_adapter.py` takes a pipeline of that
+library as one operation.
 
 Nothing here reads or writes a picture's file, starts a thread or keeps state between pictures.
 Callers who run many processes call `cv2.setNumThreads(0)` themselves.

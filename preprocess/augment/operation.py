@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from preprocess.augment.canvas import Canvas
+from preprocess.augment.canvas import Canvas, Image
 from preprocess.augment.settings import NumberKind
 
 Numbers = dict[str, Any]
@@ -33,6 +34,14 @@ class Operation:
     def draw(self, rng: np.random.Generator, height: int, width: int) -> Numbers:
         """Draws the numbers for a picture of height x width pixels; the only use of chance."""
         raise NotImplementedError  # abstract
+
+    @staticmethod
+    def explain(numbers: Numbers, before: Callable[[], Image]) -> Numbers:
+        """What a person is told of `numbers`; `before` gives the picture as this step found it."""
+        return numbers
+
+    def check(self) -> None:
+        """Raises ConfigError where this machine lacks what `apply` needs."""
 
     @staticmethod
     def apply(canvas: Canvas, numbers: Numbers) -> None:

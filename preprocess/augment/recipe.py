@@ -6,14 +6,14 @@ import dataclasses
 import difflib
 import functools
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 
-from preprocess.augment import colour, damage, geometry
+from preprocess.augment import albumentations_adapter, colour, damage, geometry
 from preprocess.augment.canvas import MAX_SIDE, Canvas, Image
 from preprocess.augment.operation import Drawn, Operation
 from preprocess.augment.settings import kinds, read_settings, shown, unknown
@@ -36,6 +36,7 @@ OPERATIONS: dict[str, type[Operation]] = {
         damage.MotionBlur,
         damage.GaussianNoise,
         damage.JpegQuality,
+        albumentations_adapter.Albumentations,
     )
 }
 """Every operation a recipe can name."""
@@ -55,13 +56,14 @@ class Recipe:
     description: str = ""
 
     @classmethod
-    def from_yaml(cls, text: str, source: str = "recipe") -> Recipe:
+    def from_yaml(cls, text: str, source: str = "recipe", folder: Path | None = None) -> Recipe:
         """Reads a recipe strictly.
 
         Args:
             text: YAML: `version: 1`, an optional `description`, and `operations`, a list whose
                 entries are `name: {probability: 0.5, setting: [low, high], ...}`.
             source: What the text is, for messages.
+            folder: What names of files in it are relative to; None = the working directory.
 
         Raises:
             ConfigError: Anything unknown, missing, of a wrong type or out of its limits; the
@@ -84,7 +86,7 @@ class Recipe:
             received = shown(entries) if "operations" in values else "none"
             raise ConfigError(f"{source}: operations: received {received}, needs a list")
         operations = tuple(
-            _read_operation(entry, f"{source}: operations[{number}]")
+            _read_operation(entry, f"{source}: operations[{number}]", folder or Path())
             for number, entry in enumerate(entries)
         )
         return cls(operations, description)
@@ -103,6 +105,17 @@ class Recipe:
     def digest(self) -> str:
         """sha256 of `deciding`, in hexadecimal: equal digests draw equal numbers."""
         return hashlib.sha256(self.deciding.encode("utf-8")).hexdigest()
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """Packages that applying it needs beyond the project's own."""
+        needed = any(isinstance(o, albumentations_adapter.Albumentations) for o in self.operations)
+        return (albumentations_adapter.PACKAGE,) if needed else ()
+
+    def check(self) -> None:
+        """Raises ConfigError where this machine lacks what applying it needs."""
+        for operation in self.operations:
+            operation.check()
 
     def _written(self, about: dict[str, str]) -> str:
         values = {
@@ -155,6 +168,23 @@ class Recipe:
             OPERATIONS[each.operation].apply(canvas, each.numbers)
         return canvas.read()
 
+    def explain(self, image: Image, drawn: Sequence[Drawn]) -> list[Drawn]:
+        """What was drawn for a picture, with what a library drew in its turn.
+
+        Args:
+            image: uint8[H, W, 3], RGB, as for `apply`.
+            drawn: What `draw` gave for H and W.
+        """
+        return [
+            Drawn(
+                each.operation,
+                OPERATIONS[each.operation].explain(
+                    each.numbers, functools.partial(self.apply, image, drawn[:number])
+                ),
+            )
+            for number, each in enumerate(drawn)
+        ]
+
 
 def load_recipe(name_or_path: str) -> Recipe:
     """A shipped recipe by its name, or one of the user's by its file's path.
@@ -181,10 +211,13 @@ def load_recipe(name_or_path: str) -> Recipe:
         raise ConfigError(f"recipe {shown(name)}: not UTF-8 text; is it YAML?") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise ConfigError(f"recipe {shown(name)}: cannot be read: {error}") from error
-    return Recipe.from_yaml(text, f"recipe {shown(name)}")
+    recipe = Recipe.from_yaml(text, f"recipe {shown(name)}", path.parent)
+    if len(recipe.yaml) > MAX_BYTES:  # it could not be read back
+        raise ConfigError(f"recipe {shown(name)}: with its pipeline, above {MAX_BYTES} characters")
+    return recipe
 
 
-def _read_operation(entry: Any, where: str) -> Operation:
+def _read_operation(entry: Any, where: str, folder: Path) -> Operation:
     """One entry of `operations`."""
     if not isinstance(entry, dict) or len(entry) != 1:
         raise ConfigError(
@@ -197,6 +230,9 @@ def _read_operation(entry: Any, where: str) -> Operation:
     if not isinstance(values, dict):
         raise ConfigError(f"{where}: received {shown(values)}, needs {{probability: ...}}")
     cls = OPERATIONS[name]
+    if cls is albumentations_adapter.Albumentations and isinstance(values.get("pipeline"), str):
+        path = folder / values["pipeline"]
+        values = {**values, "pipeline": albumentations_adapter.read_pipeline(path, where)}
     return cls(**read_settings(cls, values, where))
 
 

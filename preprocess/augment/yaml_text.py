@@ -14,15 +14,17 @@ from preprocess.augment.settings import shown
 from preprocess.errors import ConfigError
 
 MAX_BYTES = 65_536  # a recipe is a page; a larger file is another file
-_MAX_DEPTH = 8  # a recipe needs 4: mapping, list, operation, range
+RECIPE = "a mapping with `version: 1` and `operations:`"
+_MAX_DEPTH = 24  # a recipe needs 4: mapping, list, operation, range; a pipeline in it more
 
 
-def read_mapping(text: str, where: str) -> dict[Any, Any]:
+def read_mapping(text: str, where: str, needs: str = RECIPE) -> dict[Any, Any]:
     """The mapping that `text` holds.
 
     Args:
         text: YAML.
         where: What the text is, for messages.
+        needs: What it should hold, for messages.
 
     Raises:
         ConfigError: Too long, not YAML, nested too deeply, with an anchor or alias, with a key
@@ -41,11 +43,9 @@ def read_mapping(text: str, where: str) -> dict[Any, Any]:
     except (yaml.YAMLError, ValueError) as error:  # ValueError: an impossible date or number
         raise ConfigError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from error
     if value is None:
-        raise ConfigError(f"{where}: empty; a recipe has `version: 1` and `operations:`")
+        raise ConfigError(f"{where}: empty; needs {needs}")
     if not isinstance(value, dict):
-        raise ConfigError(
-            f"{where}: received {shown(value)}, needs a mapping with `version: 1` and `operations:`"
-        )
+        raise ConfigError(f"{where}: received {shown(value)}, needs {needs}")
     return value
 
 

@@ -3,12 +3,14 @@
     python -m preprocess explain DATASET IMAGE_ID VARIANT
 
 The numbers are drawn again from (seed, recipe, image id, variant), exactly as the build drew
-them.
+them. Of an albumentations pipeline: its seed, and the transforms that fired where albumentations
+is installed.
 """
 
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from absl import flags
 
@@ -23,6 +25,7 @@ def main(arguments: list[str]) -> None:
     from preprocess import reading
     from preprocess.augment import load_recipe, variant_generator
     from preprocess.dataset_format import RECIPE_FILE, ImageKey
+    from preprocess.shards import as_rgb
 
     if len(arguments) != 3 or not arguments[2].isdecimal():
         raise UsageError(f"DATASET IMAGE_ID VARIANT expected, got {' '.join(arguments) or 'none'}")
@@ -43,7 +46,8 @@ def main(arguments: list[str]) -> None:
         assert isinstance(height, int)
         assert isinstance(width, int)
         rng = variant_generator(manifest.seed, recipe.digest, image_id, variant)
-        drawn = recipe.draw(rng, height, width)
+        image = as_rgb(reading.pixels(features))
+        drawn = recipe.explain(image, recipe.draw(rng, height, width))
     if _JSON.value:
         operations = [{"operation": d.operation, "numbers": dict(d.numbers)} for d in drawn]
         print_json({"id": image_id, "split": name, "variant": variant, "operations": operations})
@@ -52,8 +56,14 @@ def main(arguments: list[str]) -> None:
     if not drawn:
         print("  as it came")
     for number, step in enumerate(drawn, 1):
-        numbers = ", ".join(f"{key} {_readable(value)}" for key, value in step.numbers.items())
-        print(f"  {number}. {step.operation}: {numbers or 'no numbers'}")
+        print(f"  {number}. {step.operation}: {_listed(step.numbers)}")
+        for inner in step.numbers.get("applied") or ():
+            print(f"     - {inner['transform']}: {_listed(inner['numbers'])}")
+
+
+def _listed(numbers: dict[str, Any]) -> str:
+    pairs = {key: value for key, value in numbers.items() if key not in ("pipeline", "applied")}
+    return ", ".join(f"{key} {_readable(value)}" for key, value in pairs.items()) or "no numbers"
 
 
 def _readable(value: object) -> str:
@@ -61,4 +71,6 @@ def _readable(value: object) -> str:
         return f"{value:.4g}"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_readable(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return "[" + _listed(value) + "]"
     return str(value)

@@ -213,7 +213,7 @@ def main() -> None:
     try:
         import albumentations as A
     except ImportError:
-        sys.exit("the other side is missing: pip install -r requirements-bench.txt")
+        sys.exit("the other side is missing: pip install -r requirements-dev.txt")
     cv2.setNumThreads(0)
 
     cases = {

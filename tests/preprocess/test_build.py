@@ -242,6 +242,18 @@ def test_sizes_that_differ_leave_the_manifest_open(tmp_path):
     assert (image.height, image.width, image.channels) == (20, None, 3)
 
 
+def test_a_side_that_only_the_third_picture_shows_to_vary_is_no_common_side(tmp_path):
+    """In the order of the shard: two sizes in RGB, then a grey picture of the first size."""
+    names = sorted((f"{n}.png" for n in range(3)), key=lambda n: df.image_key(f"train/a/{n}"))
+    folder = tmp_path / "in" / "train" / "a"
+    made.save(folder / names[0], 0)
+    Image.fromarray(made.pixels(1, 30, 40)).save(folder / names[1])
+    made.save(folder / names[2], 2, mode="L")
+    made.built("folders", tmp_path / "out", images=tmp_path / "in", shards=1)
+    image = made.manifest(tmp_path / "out").image
+    assert (image.height, image.width, image.channels) == (None, None, None)
+
+
 def test_idx_pictures_are_stored_without_loss(tmp_path):
     digits = np.random.default_rng(0).integers(0, 256, (3, 8, 8), dtype=np.uint8)
     (tmp_path / "in").mkdir()

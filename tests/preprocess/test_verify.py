@@ -11,6 +11,7 @@ import pytest
 
 from preprocess import dataset_format as df
 from preprocess import tfrecord
+from preprocess.tfds_metadata import metadata_files
 from preprocess.verify import verify
 from tests.preprocess import made
 
@@ -73,6 +74,17 @@ FAST: dict[str, tuple[Callable[[Path], object], str, str]] = {
         lambda d: (d / "recipe.yaml").write_text("version: 1\noperations: []\n"),
         "recipe.yaml",
         "not the recipe",
+    ),
+    "metadata of another build": (
+        lambda d: edit_manifest(d, lambda m: m["splits"]["train"]["shards"][0].update(bytes=1)),
+        "dataset_info.json",
+        "other than the manifest says",
+    ),
+    "half of the metadata": (lambda d: (d / "features.json").unlink(), "features.json", "missing"),
+    "metadata for nothing": (
+        lambda d: (d / "image.label.labels.txt").write_text("cat\n"),
+        "image.label.labels.txt",
+        "other than the manifest says",
     ),
     "no recipe": (lambda d: (d / "recipe.yaml").unlink(), "recipe.yaml", "no such file"),
     "an edited hash": (
@@ -148,6 +160,13 @@ def rewrite(dataset: Path, file: str, change: Callable[[list[dict]], list[dict]]
     pairs = [(s.file, s.sha256) for split in splits.values() for s in split.shards]
     changed = dataclasses.replace(manifest, splits=splits, digest=df.digest(pairs))
     (dataset / "dataset.json").write_text(changed.to_json(), encoding="utf-8")
+    rewrite_metadata(dataset)
+
+
+def rewrite_metadata(dataset: Path) -> None:
+    """The files for tensorflow-datasets as the manifest now wants them."""
+    for name, text in metadata_files(made.manifest(dataset)).items():
+        (dataset / name).write_text(text, encoding="utf-8")
 
 
 def first_with(**values: object) -> Callable[[list[dict]], list[dict]]:
@@ -199,6 +218,7 @@ def test_a_damaged_picture_shard_is_not_blamed_on_the_triplets(dataset):
 
 def test_a_size_that_the_manifest_claims_wrongly_is_found_deep(dataset):
     edit_manifest(dataset, lambda fields: fields["image"].update(height=21))
+    rewrite_metadata(dataset)
     assert all("by the manifest (21, 24, 3)" in problem for _, problem in problems(dataset, True))
     assert problems(dataset, True)
 

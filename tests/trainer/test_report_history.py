@@ -69,6 +69,24 @@ def test_loss_and_learning_rate_and_epochs_are_on_log_axes():
     assert {axes.get_xscale() for axes in figure.axes} == {"log"}
 
 
+@pytest.mark.parametrize("rate", [1e-3, 3e-4, 0.01875])
+def test_a_constant_rate_has_one_label_its_own(rate):
+    history = [{**row, "learning_rate": rate} for row in rows()]
+    axes = axes_named(history_figure(history, "run"), "Learning rate")
+    axes.figure.canvas.draw()
+    assert [label.get_text() for label in axes.get_yticklabels()] == [f"{rate:g}"]
+    assert list(axes.yaxis.get_minorticklocs()) == []
+
+
+def test_the_first_validation_split_is_called_by_its_name():
+    axes = axes_named(history_figure(rows(), "run", "test"), "Loss")
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "training",
+        "test",
+        "hard",
+    ]
+
+
 def test_every_accuracy_is_shaded_by_its_interval():
     axes = axes_named(history_figure(rows(), "run"), "Triplet accuracy")
     tops = [band.get_paths()[0].vertices[:, 1].max() for band in axes.collections]

@@ -122,6 +122,15 @@ def test_the_page_opens_with_the_verdict():
     )
 
 
+def test_the_first_validation_split_is_called_by_its_name():
+    """report.json names it where it says whose mistakes are shown."""
+    text = Tags(page({**REPORT, "mistakes_split": "test"})).text
+    assert "Triplet accuracy 61.2 % on the test split" in text
+    assert "on the validation split" not in text
+    rows = re.findall(r'<th scope="row">(\w+)</th>', page({**REPORT, "mistakes_split": "test"}))
+    assert rows[:2] == ["test", "training"]
+
+
 def test_final_figures_have_intervals_and_chance():
     text = Tags(page()).text
     assert "last state, epoch 3" in text

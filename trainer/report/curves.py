@@ -19,6 +19,9 @@ Row = Mapping[str, Any]
 # the validation value is measured at its end.
 TRAIN_SHIFT = -0.5
 
+# The rows do not name the first validation split; called so where nothing else does.
+VALIDATION = "validation"
+
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
@@ -55,11 +58,11 @@ def prefixes(rows: Sequence[Row]) -> list[str]:
     return list(found)
 
 
-def split_label(prefix: str) -> str:
-    """How a prefix is called: training, validation, or the split's own name."""
+def split_label(prefix: str, first: str = VALIDATION) -> str:
+    """How a prefix is called: training, or the split's own name, which for `val_` is `first`."""
     if not prefix:
         return "training"
-    return prefix.removeprefix("val_").removesuffix("_") or "validation"
+    return prefix.removeprefix("val_").removesuffix("_") or first
 
 
 def number(value: Any) -> float:
@@ -74,8 +77,10 @@ def column(rows: Sequence[Row], name: str) -> np.ndarray:
     return np.array([number(row.get(name)) for row in rows], dtype=np.float64)
 
 
-def curves(rows: Sequence[Row], metric: str) -> list[Curve]:
-    """The curves of `loss` or of an accuracy, training first; without those that are empty."""
+def curves(rows: Sequence[Row], metric: str, first: str = VALIDATION) -> list[Curve]:
+    """The curves of `loss` or of an accuracy, training first; without those that are empty.
+    `first` is the name of the first validation split.
+    """
     epochs = np.array(
         [number(row.get("epoch", at + 1)) for at, row in enumerate(rows)], dtype=np.float64
     )
@@ -87,7 +92,7 @@ def curves(rows: Sequence[Row], metric: str) -> list[Curve]:
         bounds = np.array([_interval(row.get(f"{prefix}{metric}_interval")) for row in rows])
         found.append(
             Curve(
-                label=split_label(prefix),
+                label=split_label(prefix, first),
                 prefix=prefix,
                 epochs=epochs + (TRAIN_SHIFT if not prefix else 0.0),
                 values=values,

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from trainer.report import style
-from trainer.report.curves import Curve, Row, accuracy_name, column, curves
+from trainer.report.curves import VALIDATION, Curve, Row, accuracy_name, column, curves
 
 TRIPLET_CHANCE = 1 / 3
 
 
-def history_figure(history: Sequence[Row], title: str) -> Figure:
+def history_figure(history: Sequence[Row], title: str, first: str = VALIDATION) -> Figure:
     """Draws a run: loss and accuracy side by side, the learning rate below the loss.
 
     Epochs, loss and learning rate are on log axes. The training curve lies half an epoch to
@@ -26,6 +26,7 @@ def history_figure(history: Sequence[Row], title: str) -> Figure:
       history: rows of metrics.jsonl, in order; gaps (None, NaN), zeros, a single row and no
         row at all are fine.
       title: shown as plain text.
+      first: the name of the first validation split, whose columns are `val_...`.
     """
     figure = style.new_figure(10, 4.6)
     figure.suptitle(_plain(title), x=0.008, ha="left", fontsize=11, color=style.INK, weight="bold")
@@ -35,8 +36,10 @@ def history_figure(history: Sequence[Row], title: str) -> Figure:
     accuracy = figure.add_subplot(grid[:, 1])
 
     metric = accuracy_name(history)
-    _draw(loss, "Loss", curves(history, "loss"), log=True)
-    _draw(accuracy, metric.replace("_", " ").capitalize(), curves(history, metric), log=False)
+    _draw(loss, "Loss", curves(history, "loss", first), log=True)
+    _draw(
+        accuracy, metric.replace("_", " ").capitalize(), curves(history, metric, first), log=False
+    )
     if metric == "triplet_accuracy":
         accuracy.axhline(TRIPLET_CHANCE, color=style.FAINT, linewidth=1, linestyle=(0, (4, 3)))
         accuracy.annotate(
@@ -150,6 +153,10 @@ def _one_two_five(last: float) -> list[float]:
 def _plain_log_ticks(axes: Axes) -> None:
     """Ticks written out (0.05, not 5 times ten to the minus two), the closer the less they span."""
     low, high = axes.dataLim.intervaly
+    if high - low < 1e-6 * high:  # one value, such as a constant rate: its own tick says it all
+        axes.set_yticks([high], labels=[f"{high:g}"])
+        axes.yaxis.set_minor_locator(NullLocator())
+        return
     subs = (1, 1.5, 2, 3, 5, 7) if high < 10 * max(low, 1e-300) else (1, 3)
     axes.yaxis.set_major_locator(LogLocator(base=10, subs=subs, numticks=12))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

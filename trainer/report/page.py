@@ -18,6 +18,7 @@ from trainer.report.words import (
     TRIPLET_CHANCE,
     duration,
     figure,
+    first_split,
     interval,
     percent,
     verdict,
@@ -131,7 +132,8 @@ def _final_figures(report: Mapping[str, Any]) -> str:
         top += '<th rowspan="2">chance</th>'
     lines = [f"<thead><tr>{top}</tr><tr>{below}</tr></thead><tbody>"]
     for prefix in [*prefixes(rows)[1:], ""]:
-        cells = f'<th scope="row">{_text(split_label(prefix))}</th>'
+        label = split_label(prefix, first_split(report))
+        cells = f'<th scope="row">{_text(label)}</th>'
         for state in rows:
             cells += (
                 f"<td>{figure(state.get(prefix + 'loss'))}</td>"

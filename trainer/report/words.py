@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trainer.report.curves import Row, accuracy_name, number, prefixes, split_label
+from trainer.report.curves import VALIDATION, Row, accuracy_name, number, prefixes, split_label
 
 NONE = "–"
 _SPACE = "\N{NO-BREAK SPACE}"  # between a number and its unit
@@ -58,7 +58,8 @@ def verdict(report: Mapping[str, Any]) -> str:
     if headline is None:
         return f"No accuracy was measured{after}."
     prefix, name = headline
-    split = f"the {split_label(prefix)} split" if prefix in ("", "val_") else split_label(prefix)
+    label = split_label(prefix, first_split(report))
+    split = f"the {label} split" if prefix in ("", "val_") else label
     metric = name.replace("_", " ").capitalize()
     said = f"{metric} {percent(last[prefix + name])} on {split}{after}"
     bounds = _bounds(last.get(f"{prefix}{name}_interval"))
@@ -73,6 +74,11 @@ def verdict(report: Mapping[str, Any]) -> str:
     if bounds[1] < TRIPLET_CHANCE:
         return f"{said}, all of it below {chance}: look at the votes and the distances."
     return f"{said}, which includes {chance}: nothing learned can be shown yet."
+
+
+def first_split(report: Mapping[str, Any]) -> str:
+    """The name of the first validation split, whose mistakes a report shows."""
+    return str(report.get("mistakes_split") or VALIDATION)
 
 
 def _after(report: Mapping[str, Any]) -> str:

@@ -32,6 +32,7 @@ operations:
   - jpeg_quality: {probability: 1, quality: [30, 90]}
   - cutout: {probability: 1, count: [1, 4], height: [0, 0.5], width: [0, 1], fill: [9, 8, 7]}
 """
+OWN = sorted(set(OPERATIONS) - {"albumentations"})  # that one: test_albumentations_adapter.py
 SIZES = [(1, 1), (3, 200), (200, 3), (1, 64), (7, 5), (33, 48)]
 
 
@@ -45,7 +46,7 @@ def only(entry):
 
 
 def test_everything_is_every_operation():
-    assert {type(each).name for each in Recipe.from_yaml(EVERYTHING).operations} == set(OPERATIONS)
+    assert {type(each).name for each in Recipe.from_yaml(EVERYTHING).operations} == set(OWN)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -176,7 +177,7 @@ def test_the_canonical_text_reads_back_as_the_same_recipe(name):
 
 
 @settings(max_examples=40, deadline=None)
-@given(data=st.data(), name=st.sampled_from(sorted(OPERATIONS)))
+@given(data=st.data(), name=st.sampled_from(OWN))
 def test_any_settings_in_their_limits_are_read_and_written_back(data, name):
     cls = OPERATIONS[name]
     values = {}

@@ -17,9 +17,22 @@ BAD = {
         operation("horizontal_flop: {probability: 1}"),
         ["operations[0]", "horizontal_flop", "did you mean `horizontal_flip`?", "gaussian_blur"],
     ),
-    "operation planned for later": (
-        operation("albumentations: {probability: 1}"),
-        ["albumentations", "valid: horizontal_flip, affine"],
+    "no pipeline": (operation("albumentations: {}"), ["`pipeline` is missing"]),
+    "pipeline that is not there": (
+        operation("albumentations: {pipeline: no/such.json}"),
+        ["operations[0].albumentations", "'no/such.json'", "no such file", "recipe's folder"],
+    ),
+    "pipeline that is none": (
+        operation("albumentations: {pipeline: [1]}"),
+        ["albumentations.pipeline", "[1]", "albumentations.to_dict"],
+    ),
+    "pipeline of something else": (
+        operation("albumentations: {pipeline: {transforms: []}}"),
+        ["{'transforms': []}", "{transform: ...}"],
+    ),
+    "pipeline with what JSON does not know": (
+        operation("albumentations: {pipeline: {transform: {p: .nan}}}"),
+        ["albumentations.pipeline", "not plain data"],
     ),
     "unknown key": (
         operation("affine: {probability: 1, rotate_degree: [0, 1]}"),
@@ -116,7 +129,7 @@ BAD = {
     "anchor": ("version: &v 1\noperations: []\n", ["anchor or alias 'v'"]),
     "alias": ("version: 1\noperations: *o\n", ["anchor or alias 'o'"]),
     "bomb": ("a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\n", ["anchor or alias"]),
-    "deep nesting": ("[" * 20_000, ["nested deeper than 8"]),
+    "deep nesting": ("[" * 20_000, ["nested deeper than 24"]),
     "too long": ("#" * (MAX_BYTES + 1), ["longer than"]),
 }
 
