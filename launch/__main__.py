@@ -6,17 +6,23 @@ from trainer import cli
 
 COMMANDS = {
     "train": "starts a training run",
-    "render": "prints what a verb would submit, and submits nothing",
-    "lint": "checks manifests by this project's rules",
-    "rehearse": "runs a manifest as local processes, and what the cluster would do when one fails",
+    "search": "starts a search: many processes, one study",
+    "preprocess": "starts a build of a dataset",
+    "dataservice": "starts a tf.data service in a cluster",
+    "tensorboard": "shows a run in TensorBoard",
     "status": "how a run is: state, ranks, step, time left, goodput",
-    "why": "one line: why a run waits, or who failed first and how",
     "logs": "what the ranks of a run wrote",
+    "why": "one line: why a run waits, or who failed first and how",
     "wait": "waits for the end of a run",
     "stop": "ends a run for good",
     "suspend": "ends the workers of a run, which save",
     "resume": "starts the workers of a suspended run again",
     "list": "the runs that were started from this machine",
+    "render": "prints what a verb would submit, and submits nothing",
+    "lint": "checks manifests by this project's rules",
+    "rehearse": "runs a manifest as local processes: what happens when a rank fails",
+    "replay": "starts a run again under another name",
+    "diff": "how two runs differ",
 }
 
 

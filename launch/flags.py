@@ -51,10 +51,6 @@ _TIME_LIMIT = flags.DEFINE_string(
 )
 _PARTITION = flags.DEFINE_string("partition", "", "Slurm partition.")
 _SLURM_ACCOUNT = flags.DEFINE_string("account", "", "Slurm account.")
-DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print what would be submitted, and submit nothing.")
-WAIT = flags.DEFINE_bool("wait", False, "Wait for the end; 1 where the run failed.")
-FOLLOW = flags.DEFINE_bool("follow", False, "Print what the workers write, and wait.")
-JSON = flags.DEFINE_bool("json", False, "Print one JSON object.")
 
 
 def spec_from_flags(verb: str, arguments: list[str]) -> Spec:

@@ -75,6 +75,17 @@ def judge(codes: Mapping[int, int | None], counted: int, max_restarts: int) -> V
     return Verdict(RETRY_UNCOUNTED, RESTART, lost, reason)
 
 
+def judge_apart(codes: Mapping[int, int | None], counted: int, max_restarts: int) -> Verdict:
+    """What follows when processes that share a study, and no step, have all ended.
+
+    Each ends with 0 when no trial is left for it, so all are started again until they do.
+    """
+    if all(code == DONE for code in codes.values()):
+        return Verdict(FINISHED, DONE, None, "every worker finished")
+    as_gang = {rank: code for rank, code in codes.items() if code != DONE}
+    return judge(as_gang, counted, max_restarts)
+
+
 def ended(code: int) -> str:
     """`was killed by SIGKILL` or `ended with 3`."""
     if code < 0:
@@ -138,10 +149,13 @@ class Lives:
             n != numbers[-1] if v is None else v.action == RETRY_UNCOUNTED for n, v in verdicts
         )
 
-    def conclude(self, number: int, ranks: Sequence[int], max_restarts: int) -> Verdict:
+    def conclude(
+        self, number: int, ranks: Sequence[int], max_restarts: int, gang: bool = True
+    ) -> Verdict:
         """Judges a life by what its ranks wrote, and writes the verdict."""
         ends = {end.rank: end.exit_code for end in self.ranks(number)}
-        verdict = judge({rank: ends.get(rank) for rank in ranks}, self.counted(), max_restarts)
+        codes = {rank: ends.get(rank) for rank in ranks}
+        verdict = (judge if gang else judge_apart)(codes, self.counted(), max_restarts)
         self.write_verdict(number, verdict)
         return verdict
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from launch.flags import DRY_RUN, FOLLOW, JSON, WAIT
+from absl import flags
+
 from launch.records import Record
 from launch.spec import Spec
 from launch.submit import new_record, rendered, submit
 from launch.watch import follow, wait
 from trainer.cli import print_json, say
+
+DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print what would be submitted, and submit nothing.")
+WAIT = flags.DEFINE_bool("wait", False, "Wait for the end; 1 where the run failed.")
+FOLLOW = flags.DEFINE_bool("follow", False, "Print what the workers write, and wait.")
+JSON = flags.DEFINE_bool("json", False, "Print one JSON object.")
 
 FAILED_RUN = 1
 

@@ -19,6 +19,7 @@ from launch.backends.base import RUNNING
 from launch.backends.local import folder_of_lives, ordered, supervising
 from launch.lives import FAIL, FINISHED, Lives
 from launch.records import Record, read_record
+from launch.spec import Spec
 from trainer.errors import UserError
 
 POLL_SECONDS = 0.05
@@ -33,7 +34,8 @@ def supervise(record: Record) -> None:
             number = (lives.numbers() or [-1])[-1] + 1
             run_life(record, lives, number, told)
             ranks = range(record.spec.workers)
-            verdict = lives.conclude(number, ranks, record.spec.max_restarts)
+            spec = record.spec
+            verdict = lives.conclude(number, ranks, spec.max_restarts, _together(spec))
             print(f"life {number}: {verdict.reason}: {verdict.action}", flush=True)
             if verdict.action in (FINISHED, FAIL):
                 return
@@ -45,7 +47,9 @@ def supervise(record: Record) -> None:
 def run_life(record: Record, lives: Lives, number: int, told: _Told) -> None:
     """Starts all workers and returns when all have ended."""
     lives.life(number).mkdir(parents=True)
-    cluster = ",".join(f"localhost:{port}" for port in free_ports(record.spec.workers))
+    # Who does not train together gets no TF_CONFIG.
+    size = record.spec.workers if record.spec.gang else 1
+    cluster = ",".join(f"localhost:{port}" for port in free_ports(size))
     tasks = [
         subprocess.Popen(
             [
@@ -67,11 +71,17 @@ def run_life(record: Record, lives: Lives, number: int, told: _Told) -> None:
         if (told.to_end or now > deadline) and not signalled:
             _signal(tasks, signal.SIGTERM)
             signalled, end = True, now + record.spec.grace
-        if end is None and any(task.poll() is not None for task in tasks):
+        one_ended = any(task.poll() is not None for task in tasks)
+        if end is None and one_ended and _together(record.spec):
             end = now + record.spec.grace
         if end is not None and now > end:
             _signal(tasks, signal.SIGKILL)
         time.sleep(POLL_SECONDS)
+
+
+def _together(spec: Spec) -> bool:
+    """Whether the end of one worker is that of all."""
+    return spec.gang or spec.workers == 1
 
 
 def free_ports(count: int) -> list[int]:

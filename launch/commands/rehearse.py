@@ -18,11 +18,12 @@ from pathlib import Path
 from absl import flags
 
 import launch.flags
-from launch.flags import JSON, spec_from_flags
+from launch.flags import spec_from_flags
 from trainer.cli import print_json, say
 from trainer.errors import UsageError
 
 flags.adopt_module_key_flags(launch.flags)
+_JSON = flags.DEFINE_bool("json", False, "Print one JSON object.")
 _KILL = flags.DEFINE_multi_string("kill", [], "RANK@stepSTEP[:KILL|TERM]; may be repeated.")
 _LOGS = flags.DEFINE_string("logs", "", "Folder for the pods' logs; by default a new one.")
 
@@ -46,7 +47,7 @@ def main(arguments: list[str]) -> None:
     folder = Path(_LOGS.value or tempfile.mkdtemp(prefix="rehearsal-"))
     folder.mkdir(parents=True, exist_ok=True)
     result = Stage(spec, folder, Path(workdir), say).run(kills)
-    if JSON.value:
+    if _JSON.value:
         print_json({**dataclasses.asdict(result), "logs": str(folder)})
     else:
         how = "succeeded" if result.succeeded else "failed"

@@ -15,10 +15,12 @@ from __future__ import annotations
 from absl import flags
 
 import launch.flags
+import launch.start
 from launch.flags import spec_from_flags
 from launch.start import start
 
 flags.adopt_module_key_flags(launch.flags)
+flags.adopt_module_key_flags(launch.start)
 
 
 def main(arguments: list[str]) -> None:
