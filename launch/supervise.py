@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 
 from launch.backends.base import RUNNING
-from launch.backends.local import folder_of_lives, ordered, supervising
+from launch.backends.local import folder_of_lives, ordered, supervising, worker_command
 from launch.lives import FAIL, FINISHED, Lives
 from launch.records import Record, read_record
 from launch.spec import Spec
@@ -55,7 +55,7 @@ def run_life(record: Record, lives: Lives, number: int, told: _Told) -> None:
             [
                 *(sys.executable, "-m", "launch.task", f"--lives={lives.folder}"),
                 *(f"--life={number}", f"--cluster={cluster}", f"--rank={rank}", "--"),
-                *(sys.executable, *record.spec.command[1:]),
+                *(sys.executable, *worker_command(record.spec)[1:]),
             ],
             cwd=record.directory,
             env={**os.environ, **dict(record.spec.env), **_gpus(record, rank)},

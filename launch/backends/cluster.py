@@ -39,6 +39,7 @@ from trainer.errors import UsageError
 
 MANIFESTS = "manifests.yaml"
 SPEC_HASH = "shardline/spec"  # annotation: tells a second submit from another run of that name
+_RUNS = ("Job", "JobSet")  # what ends; the rest are servers
 _OTHERS_OWNER = {"blockOwnerDeletion": True, "controller": False}
 
 
@@ -70,7 +71,7 @@ class Cluster:
             other["metadata"]["ownerReferences"] = [_owner(owner)]
             with contextlib.suppress(Conflict):
                 api.create(other)
-        if not record.spec.queue:
+        if first["spec"].get("suspend") and not record.spec.queue:
             api.patch(first["kind"], record.name, {"spec": {"suspend": False}})
         return f"{record.spec.backend}:{record.spec.namespace}/{record.name}"
 
@@ -78,7 +79,7 @@ class Cluster:
         """From the run's conditions and its pods."""
         api = Api(record.spec.namespace)
         try:
-            run = api.get(_kind(record), record.name)
+            run = api.get(*_owner_of(record))
         except Missing:
             return Status(STOPPED, detail="deleted")
         pods = _pods(api, record)
@@ -110,7 +111,7 @@ class Cluster:
 
     def stop(self, record: Record) -> None:
         """Deletes the run and all that it owns; its pods get SIGTERM and the grace period."""
-        Api(record.spec.namespace).delete(_kind(record), record.name)
+        Api(record.spec.namespace).delete(*_owner_of(record))
 
     def suspend(self, record: Record) -> None:
         """Its pods get SIGTERM and the grace period."""
@@ -124,17 +125,18 @@ class Cluster:
         """Why it waits, or which rank failed first and what it said last."""
         api = Api(record.spec.namespace)
         try:
-            run = api.get(_kind(record), record.name)
+            run = api.get(*_owner_of(record))
         except Missing:
-            return f"there is no {_kind(record)} {record.spec.namespace}/{record.name}"
+            return f"there is no {' '.join(_owner_of(record))} in {record.spec.namespace}"
         pods = [*_pods(api, record, newest=False)]
         return reason(run, pods, _events(api, record), queued=bool(record.spec.queue))
 
     def _set_suspended(self, record: Record, value: bool) -> None:
+        kind, name = _owner_of(record)
+        if kind not in _RUNS:
+            raise UsageError(f"'{record.name}' is a server: it is started and stopped only")
         try:
-            Api(record.spec.namespace).patch(
-                _kind(record), record.name, {"spec": {"suspend": value}}
-            )
+            Api(record.spec.namespace).patch(kind, name, {"spec": {"suspend": value}})
         except Missing:
             raise UsageError(f"run '{record.name}' is not in the cluster any more") from None
 
@@ -149,6 +151,10 @@ def run_state(run: Object, pods: list[Object], queued: bool) -> tuple[str, str]:
     for name in ("Failed", "FailureTarget"):
         if name in conditions:
             return FAILED, str(conditions[name].get("message", ""))
+    if run.get("kind") not in (*_RUNS, None):  # a server, which is up or not yet
+        wanted = (run.get("spec") or {}).get("replicas", 1)
+        ready = (run.get("status") or {}).get("readyReplicas", 0)
+        return (RUNNING if ready >= wanted else PENDING), f"{ready} of {wanted} ready"
     if (run.get("spec") or {}).get("suspend"):
         if queued:
             return PENDING, "waits for its queue"
@@ -260,8 +266,10 @@ def _owner(o: Object) -> Object:
     }
 
 
-def _kind(record: Record) -> str:
-    return "JobSet" if record.spec.backend == "jobset" else "Job"
+def _owner_of(record: Record) -> tuple[str, str]:
+    """Kind and name of the object that owns all others of a run."""
+    first = objects(record.spec)[0]
+    return first["kind"], first["metadata"]["name"]
 
 
 def _index(pod: Object) -> int:

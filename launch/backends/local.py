@@ -7,9 +7,11 @@ for as long as it lives, so that nothing has to be believed of a process number.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -32,6 +34,8 @@ from launch.lives import FAIL, Lives, RankEnd, ended
 from launch.lives import FINISHED as LIFE_FINISHED
 from launch.log_files import read_logs
 from launch.records import Record
+from launch.render.objects import DATAFLOW, with_beam
+from launch.spec import Spec
 from trainer.errors import UsageError
 
 LOCK, ORDER, TALK = "supervisor.lock", "order.json", "supervisor.log"
@@ -44,8 +48,7 @@ class Local:
 
     def files(self, record: Record) -> dict[str, str]:
         """The command line of each worker."""
-        lines = [" ".join(map(_quoted, record.spec.command))]
-        return {"command.txt": "\n".join(lines) + "\n"}
+        return {"command.txt": shlex.join(worker_command(record.spec)) + "\n"}
 
     def submit(self, record: Record) -> str:
         """Starts the supervisor, which outlives this process."""
@@ -104,6 +107,13 @@ class Local:
         status = self.status(record)
         words = folder_of_lives(record).why() or status.detail
         return status.state + (f": {words}" if words else "")
+
+
+def worker_command(spec: Spec) -> tuple[str, ...]:
+    """What a worker runs; a build for Dataflow is submitted from here."""
+    if spec.backend == "dataflow":
+        spec = dataclasses.replace(spec, arguments=with_beam(spec.arguments, DATAFLOW))
+    return spec.command
 
 
 def folder_of_lives(record: Record) -> Lives:
@@ -216,9 +226,3 @@ def _rank(end: RankEnd, state: str) -> Rank:
     code = end.exit_code
     detail = ended(code) if code else ""
     return Rank(end.rank, FAILED if code else SUCCEEDED, code, end.host, detail)
-
-
-def _quoted(word: str) -> str:
-    import shlex
-
-    return shlex.quote(word)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from launch import ports
-from launch.render.labels import NAME, labels, selector
+from launch.render.labels import INSTANCE, NAME, labels, selector
 from launch.render.pod import WORKER
 from launch.spec import Spec
 
+_FLINK = {"podSelector": {"matchLabels": {INSTANCE: "flink"}}}
 _ANY_RUN = {"podSelector": {"matchLabels": {NAME: "shardline"}}}
 
 
@@ -37,6 +38,7 @@ def network_policy(spec: Spec) -> dict[str, Any]:
     Out: names, the run itself, a tf.data service, HTTPS (storage) and the metadata server that
     hands out Workload Identity's tokens (169.254.169.254:80, and 988 with GKE's own network).
     """
+    to_flink = spec.backend == "flink"
     same_run = {"podSelector": {"matchLabels": selector(spec)}}
 
     def tcp(*numbers: int) -> list[dict[str, Any]]:
@@ -57,6 +59,7 @@ def network_policy(spec: Spec) -> dict[str, Any]:
             "egress": [
                 {"to": [same_run]},
                 {"to": [_ANY_RUN], "ports": tcp(ports.DATA_SERVICE)},
+                *([{"to": [_FLINK], "ports": tcp(ports.FLINK_REST)}] if to_flink else []),
                 {"ports": [{"protocol": "UDP", "port": 53}, *tcp(53)]},
                 {"ports": tcp(443)},
                 {"to": metadata_server, "ports": tcp(80, 988)},

@@ -5,12 +5,23 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from launch import ports
 from launch.render.job import job
 from launch.render.jobset import jobset
 from launch.render.network import network_policy, service
 from launch.render.services import data_service, data_service_address, tensorboard
 from launch.spec import Spec
 from trainer.errors import UsageError
+
+# The session cluster of k8s/flink: the operator names its REST service so.
+FLINK = ("--runner=FlinkRunner", f"--flink_master=flink-rest:{ports.FLINK_REST}")
+DATAFLOW = ("--runner=DataflowRunner",)
+
+
+def with_beam(arguments: tuple[str, ...], options: tuple[str, ...]) -> tuple[str, ...]:
+    """Flags of a build with options for Beam, which follow ` -- `; the user's come last and win."""
+    at = arguments.index("--") if "--" in arguments else len(arguments)
+    return (*arguments[:at], "--", *options, *arguments[at + 1 :])
 
 
 def objects(spec: Spec) -> list[dict[str, Any]]:
@@ -22,6 +33,8 @@ def objects(spec: Spec) -> list[dict[str, Any]]:
         return data_service(spec, spec.data_workers or 4, shared=True)
     if spec.verb == "tensorboard":
         return tensorboard(spec, _logdir(spec))
+    if spec.backend == "flink":
+        spec = dataclasses.replace(spec, arguments=with_beam(spec.arguments, FLINK))
     if spec.data_workers:
         address = f"--config.data.service={data_service_address(spec)}"
         spec = dataclasses.replace(spec, arguments=(*spec.arguments, address))
