@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import json
 import os
 import re
@@ -26,7 +25,7 @@ from tqdm import tqdm
 from preprocess import dataset_format as df
 from preprocess.augment import Recipe, load_recipe
 from preprocess.cli import say
-from preprocess.errors import ConfigError, DataError, OutputError, UsageError
+from preprocess.errors import DISK_FULL, ConfigError, DataError, OutputError, UsageError
 from preprocess.plan import Options, Plan, make_plan
 from preprocess.publish import all_shards, make_manifest, publish, withdraw, write_rejections
 from preprocess.reading import read_index
@@ -69,7 +68,7 @@ def build(request: BuildRequest) -> dict[str, Any]:
     started = time.monotonic()
     recipe = _recipe(request)
     if request.beam_arguments:
-        _pipeline().check_arguments(request.beam_arguments)
+        _pipeline().check_arguments(request.beam_arguments, request.output)
     workspace = Workspace(request.output)
     _check_output(request)
     with workspace.locked(), _full_disk_explained(request.output):
@@ -325,7 +324,7 @@ def _full_disk_explained(output: str) -> Iterator[None]:
         yield
     except (OSError, RuntimeError) as error:
         # Beam wraps what a worker raised into an exception with the same text, without number.
-        for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        for code in DISK_FULL:
             if getattr(error, "errno", None) == code or f"[Errno {code}]" in str(error):
                 raise OutputError(
                     f"{os.strerror(code).lower()}: '{output}'; make room and run the same "

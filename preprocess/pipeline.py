@@ -15,14 +15,18 @@ import io
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
-from preprocess.errors import UsageError
+from preprocess import engine_setup, engines
+from preprocess.cli import say
+from preprocess.errors import EngineError, UsageError
+from preprocess.workspace import Workspace
 
 # Worker processes cost seconds to start; below so many variants threads are done sooner.
 PROCESSES_FROM_VARIANTS = 30_000
@@ -79,37 +83,69 @@ def run(
       workers: processes or threads of a local run.
       variants_to_write: how much work there is, to choose between the two.
       beam_arguments: options for Beam; a `--runner` among them replaces the local one.
+
+    Raises EngineError where a job on another engine fails.
     """
-    if _names_runner(beam_arguments):
-        runner, options = None, PipelineOptions(list(beam_arguments))
+
+    def build(runner: FnApiRunner | None, options: PipelineOptions) -> None:
+        # Beam's workers print every exception before they pass it on; here it is raised, once.
+        with (
+            contextlib.redirect_stderr(io.StringIO()),
+            beam.Pipeline(runner=runner, options=options) as pipeline,
+        ):
+            found = (
+                pipeline
+                | "PictureShards" >> beam.Create(image_shards)
+                | "SpreadPictures" >> beam.Reshuffle()
+                | "BuildImages" >> beam.ParDo(BuildImages(dataset))
+            )
+            known = pipeline | "KnownRefusals" >> beam.Create(refused)
+            everything = beam.pvalue.AsList((found, known) | beam.Flatten())
+            _ = (
+                pipeline
+                | "TripletShards" >> beam.Create(triplet_shards)
+                | "SpreadTriplets" >> beam.Reshuffle()
+                | "BuildTriplets" >> beam.ParDo(BuildTriplets(dataset), everything)
+            )
+
+    if engines.engine_of(beam_arguments):
+        _run_on_engine(build, dataset, beam_arguments)
+    elif _names_runner(beam_arguments):
+        build(None, PipelineOptions(list(beam_arguments)))
     else:
         # The user's come last, so they win.
         ours = _local_arguments(workers, variants_to_write)
         options = PipelineOptions([*ours, *beam_arguments])
-        runner = _local_runner(options)
-    # Beam's workers print every exception before they pass it on; here it is raised, once.
-    with (
-        contextlib.redirect_stderr(io.StringIO()),
-        beam.Pipeline(runner=runner, options=options) as pipeline,
-    ):
-        found = (
-            pipeline
-            | "PictureShards" >> beam.Create(image_shards)
-            | "SpreadPictures" >> beam.Reshuffle()
-            | "BuildImages" >> beam.ParDo(BuildImages(dataset))
-        )
-        known = pipeline | "KnownRefusals" >> beam.Create(refused)
-        everything = (found, known) | beam.Flatten()
-        _ = (
-            pipeline
-            | "TripletShards" >> beam.Create(triplet_shards)
-            | "SpreadTriplets" >> beam.Reshuffle()
-            | "BuildTriplets" >> beam.ParDo(BuildTriplets(dataset), beam.pvalue.AsList(everything))
-        )
+        build(_local_runner(options), options)
 
 
-def check_arguments(arguments: Sequence[str]) -> None:
-    """Raises UsageError for an option that Beam does not know or a value that it refuses.
+def _run_on_engine(
+    build: Callable[[None, PipelineOptions], None], dataset: str, arguments: Sequence[str]
+) -> None:
+    """Starts the job again where the engine lost it, as long as shards get done in between.
+
+    Not left to Flink, which passes no restarts on to Beam's batch jobs, and a cluster that has
+    fewer machines now gets a job of their number.
+    """
+    in_vain = 0
+    while True:
+        before = Workspace(dataset).finished()
+        try:
+            with engine_setup.engine(arguments, dataset) as completed:
+                build(None, PipelineOptions(completed))
+            return
+        except EngineError as error:
+            in_vain = 0 if Workspace(dataset).finished() > before else in_vain + 1
+            if not error.passing or in_vain >= len(engines.WAITS):
+                raise
+            wait = engines.WAITS[in_vain]
+            say(f"{error}; going on in {wait} s with the shards that are left")
+            time.sleep(wait)
+
+
+def check_arguments(arguments: Sequence[str], output: str) -> None:
+    """Raises UsageError for an option that Beam does not know or a value that it refuses, and
+    EngineError for an engine that does not answer.
 
     Where a runner is named, unknown options are left to it: job servers have their own.
     """
@@ -125,6 +161,7 @@ def check_arguments(arguments: Sequence[str]) -> None:
     if unknown and not _names_runner(arguments):
         names = ", ".join(f"--{name}" for name in unknown)
         raise UsageError(f"after ' -- ', Apache Beam has no option {names}")
+    engine_setup.check(arguments, output)
 
 
 def _names_runner(arguments: Sequence[str]) -> bool:
