@@ -6,6 +6,8 @@ COMMANDS = {
     "train": "trains a configuration on a dataset; goes on where it stopped",
     "evaluate": "measures one run, or the average of several, on a split",
     "predict": "class probabilities of pictures, or the odd one out of triplets",
+    "check": "looks at everything that would end or slow a long run, in seconds",
+    "search": "searches a space of configurations by many short runs",
     "presets": "the shipped configurations, a line each",
 }
 

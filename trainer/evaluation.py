@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from preprocess.dataset_format import TRIPLET
 from trainer import devices
-from trainer.errors import ConfigError, DataError
+from trainer.errors import ConfigError, DataError, full_disk
 from trainer.metrics import classification_report, triplet_hits_from_distances, wilson_interval
 from trainer.reader import Reader
 from trainer.session import Session, predict_function
@@ -100,6 +100,8 @@ def read_error(reader: Reader, error: Any) -> Exception:
     """What to raise for an error of TensorFlow's: the reader's own words where it has some."""
     if reader.error is not None:
         return reader.error
+    if full_disk(error):  # of the same class as too little memory
+        return error
     if isinstance(error, tf.errors.ResourceExhaustedError):
         half = max(1, reader.batch_size // 2)
         return ConfigError(f"out of memory at batch_size={reader.batch_size}; try {half}")

@@ -55,10 +55,11 @@ def open_runs(workdirs: list[str], checkpoint: str, say: Callable[[str], None]) 
         tf.keras.mixed_precision.set_global_policy(config.precision)
         replicas = strategy.num_replicas_in_sync
         config.batch_size = -(-config.batch_size // replicas) * replicas
+        config.model.trainable = "all"  # nothing trains here, and names of layers may differ
         # The checkpoint brings the weights: none are fetched for the sake of being replaced.
-        if not config.model.backbone.startswith("hub:"):
-            config.model.weights = ""
-        session = build_session(config, strategy, first["task"], len(first["classes"]))
+        session = build_session(
+            config, strategy, first["task"], len(first["classes"]), weights=False
+        )
         directory = RunDirectory(path)
         state = Checkpoints(directory.checkpoints).load_weights(checkpoint, session)
         runs.append(Run(directory.path, session, record["dataset"], state["step"]))

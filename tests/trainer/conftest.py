@@ -80,7 +80,7 @@ def train_in_process(
 
     from trainer import devices, training
 
-    def prepare(config: Any, say: Any) -> Any:
+    def prepare(config: Any, say: Any, cluster: Any) -> Any:
         tf.keras.utils.set_random_seed(config.seed)
         return strategy(replicas)
 

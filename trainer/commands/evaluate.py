@@ -43,10 +43,10 @@ def main(arguments: list[str]) -> None:
     quiet.silence()
     from tqdm import tqdm
 
+    from trainer.dataset import load_manifest
     from trainer.evaluation import Evaluator, average, figures
     from trainer.reader import open_reader
     from trainer.runs import open_runs
-    from trainer.training import load_manifest
 
     manifest = load_manifest(_DATA.value)
     if _SPLIT.value not in manifest.splits:

@@ -5,19 +5,17 @@ from __future__ import annotations
 import functools
 import mmap
 import os
-import struct
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.dataset_format import Shard, index_file
+from trainer.checksum import masked_crc
 from trainer.errors import DataError
 
 _HEADER_BYTES, _FOOTER_BYTES = 12, 4
-_MASK_DELTA = 0xA282EAD8
 OPEN_SHARDS = 128  # mapped at a time; a group of shards in one variant each needs far fewer
 
 
@@ -71,9 +69,7 @@ class ShardRecords:
         _, offset, length = self._index[record]
         start, end = offset + _HEADER_BYTES, offset + length - _FOOTER_BYTES
         payload = self._bytes[start:end]
-        crc = google_crc32c.value(payload)
-        masked = (((crc >> 15) | (crc << 17)) + _MASK_DELTA) & 0xFFFFFFFF
-        if self._bytes[end : end + _FOOTER_BYTES] != struct.pack("<I", masked):
+        if self._bytes[end : end + _FOOTER_BYTES] != masked_crc(payload):
             raise DataError(
                 f"'{self._file}' is damaged at byte {offset}; run `python -m preprocess verify`"
             )
