@@ -24,8 +24,8 @@ from launch.policy import FAIL, REPLACE, RESTART_ALL, SUCCEED, Decision, JobPoli
 from launch.render.objects import objects
 from launch.render.pod import hosts
 from launch.spec import Spec
-from launch.supervise import free_ports
 from trainer.errors import UsageError
+from trainer.gang import free_ports
 
 POLL_SECONDS = 0.05
 
