@@ -115,6 +115,11 @@ def disturb(run: Path, life: int, rank: int, number: signal.Signals) -> None:
     os.kill(worker(run, life, rank), number)
 
 
+def kill(pid: int) -> None:
+    """SIGKILL to a process."""
+    os.kill(pid, signal.SIGKILL)
+
+
 def gone(pid: int) -> bool:
     """Whether a process has ended; one that nobody waited for yet has."""
     try:

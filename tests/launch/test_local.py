@@ -46,28 +46,27 @@ def test_a_second_start_of_a_failed_run_begins_with_all_its_restarts(launch, tmp
 
 
 @pytest.mark.slow
-def test_a_disturbed_run_ends_with_the_weights_of_an_undisturbed_one(launch, training, tmp_path):
+def test_a_disturbed_run_ends_with_the_weights_of_an_undisturbed_one(
+    launch, training, calm, tmp_path
+):
     """Rank 1 of two is killed in life 0, which is counted, once; in life 1 it is told to end: both
     save, and nothing is counted; in life 2 the supervisor is killed, and takes the workers along;
     life 3, by `resume`, is suspended, and life 4 goes to the end.
     """
     flags = ["--workers=2", "--", *training]
-    launch("train", "--name=calm", "--wait", *flags, f"--workdir={tmp_path / 'calm'}")
     run = tmp_path / "run"
     assert launch("train", "--name=run", *flags, f"--workdir={run}") == "run\n"
     disturb(run, 0, 1, signal.SIGKILL)
     disturb(run, 1, 1, signal.SIGTERM)
     trains(run, 2)
-    status = launch.status("run")
-    assert (status["state"], status["restarts"], status["interruptions"]) == ("running", 1, 1)
-    assert 0 < status["progress"]["step"] <= status["progress"]["total_steps"] == 120
-
     workers = [worker(run, 2, rank) for rank in range(2)]
     lock = tmp_path / "state" / "run" / "supervisor.lock"
     os.kill(int(lock.read_text()), signal.SIGKILL)
     runs.until("the workers end with it", lambda: all(map(gone, workers)))
     status = launch.status("run")
     assert status["state"] == "failed" and "launch resume run" in status["detail"]
+    assert (status["restarts"], status["interruptions"]) == (1, 1)
+    assert 0 < status["progress"]["step"] <= status["progress"]["total_steps"] == 120
     launch("resume", "run")
     trains(run, 3)
     workers = [worker(run, 3, rank) for rank in range(2)]
@@ -79,7 +78,7 @@ def test_a_disturbed_run_ends_with_the_weights_of_an_undisturbed_one(launch, tra
     # The life that the supervisor left behind is an interruption too.
     assert (status["state"], status["restarts"], status["interruptions"]) == ("succeeded", 1, 3)
     assert actions(run) == ["retry", "retry-uncounted", "retry-uncounted", "finished"]
-    assert digest(run) == digest(tmp_path / "calm")
+    assert digest(run) == digest(calm)
 
 
 @pytest.mark.slow

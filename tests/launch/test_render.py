@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from launch.exit_codes import NEVER_RETRIED, RESTART
-from launch.kubelet import process
 from launch.gpus import Gpu
+from launch.kubelet import process
 from launch.lint.rule import check
 from launch.lint.rules import RULES
 from launch.render.objects import objects
