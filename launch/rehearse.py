@@ -24,6 +24,7 @@ from launch.policy import FAIL, REPLACE, RESTART_ALL, SUCCEED, Decision, JobPoli
 from launch.render.objects import objects
 from launch.render.pod import hosts
 from launch.spec import Spec
+from launch.task import ending_with_parent
 from trainer.errors import UsageError
 from trainer.gang import free_ports
 
@@ -115,6 +116,7 @@ class Stage:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                preexec_fn=ending_with_parent(),
             )
         self._tell(f"pod {rank}, life {life}: started")
 
