@@ -74,7 +74,8 @@ def test_two_tasks_of_a_job_train_together(cluster, launch, calm):
     assert status["progress"]["step"] == status["progress"]["total_steps"] == 120
     lines = launch("logs", "calm").splitlines()
     for rank in range(2):
-        assert any(line.startswith(f"[{rank}] epoch 6/6") for line in lines)
+        assert any(line.startswith(f"[{rank}] worker {rank} ") for line in lines)
+    assert any(line.startswith("[0] epoch 6/6") for line in lines)
     listed = {run["name"]: run for run in json.loads(launch("list", "--json"))["runs"]}
     assert (listed["calm"]["backend"], listed["calm"]["state"]) == ("slurm", "succeeded")
     assert job(cluster, launch, "calm")["JobState"] == "COMPLETED"
