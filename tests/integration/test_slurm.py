@@ -16,7 +16,7 @@ from tests.launch import runs
 from tests.launch.runs import Launcher, actions, digest, disturb, gone, trains, worker
 from tests.trainer import datasets
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 
 ON_SLURM = ["--backend=slurm", "--cpus=1", "--memory=1Gi", "--shared_memory=256Mi", "--grace=60s"]
 SPACE = "set: {epochs: 1, steps_per_epoch: 2, validation_steps: 1}\nstages: [{model.scale: [1, 2]}]"
@@ -71,11 +71,11 @@ def test_two_tasks_of_a_job_train_together(cluster, launch, calm):
     status = launch.status("calm")
     assert (status["state"], status["restarts"], status["interruptions"]) == ("succeeded", 0, 0)
     assert [(rank["rank"], rank["exit_code"]) for rank in status["ranks"]] == [(0, 0), (1, 0)]
-    assert status["progress"]["step"] == status["progress"]["total_steps"] == 120
+    assert status["progress"]["step"] == status["progress"]["total_steps"] == runs.STEPS
     lines = launch("logs", "calm").splitlines()
     for rank in range(2):
         assert any(line.startswith(f"[{rank}] worker {rank} ") for line in lines)
-    assert any(line.startswith("[0] epoch 6/6") for line in lines)
+    assert any(line.startswith(f"[0] epoch {runs.EPOCHS}/{runs.EPOCHS}") for line in lines)
     listed = {run["name"]: run for run in json.loads(launch("list", "--json"))["runs"]}
     assert (listed["calm"]["backend"], listed["calm"]["state"]) == ("slurm", "succeeded")
     assert job(cluster, launch, "calm")["JobState"] == "COMPLETED"

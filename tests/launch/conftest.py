@@ -12,7 +12,7 @@ from tests.trainer import datasets
 
 @pytest.fixture(scope="session")
 def training(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Flags of `trainer train`, but for --workdir: 120 steps."""
+    """Flags of `trainer train`, but for --workdir."""
     folder = tmp_path_factory.mktemp("training")
     config = datasets.write_config(folder / "config.py", runs.TRAINING)
     return [f"--config={config}", f"--data={datasets.triplets(folder)}"]

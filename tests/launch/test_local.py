@@ -46,6 +46,7 @@ def test_a_second_start_of_a_failed_run_begins_with_all_its_restarts(launch, tmp
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # a busy machine
 def test_a_disturbed_run_ends_with_the_weights_of_an_undisturbed_one(
     launch, training, calm, tmp_path
 ):
@@ -66,7 +67,7 @@ def test_a_disturbed_run_ends_with_the_weights_of_an_undisturbed_one(
     status = launch.status("run")
     assert status["state"] == "failed" and "launch resume run" in status["detail"]
     assert (status["restarts"], status["interruptions"]) == (1, 1)
-    assert 0 < status["progress"]["step"] <= status["progress"]["total_steps"] == 120
+    assert 0 < status["progress"]["step"] <= status["progress"]["total_steps"] == runs.STEPS
     launch("resume", "run")
     trains(run, 3)
     workers = [worker(run, 3, rank) for rank in range(2)]
@@ -82,6 +83,7 @@ def test_a_disturbed_run_ends_with_the_weights_of_an_undisturbed_one(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # a busy machine
 def test_a_stopped_run_leaves_no_process_and_goes_on_only_when_told(launch, training, tmp_path):
     run = tmp_path / "run"
     launch("train", "--name=run", "--", *training, f"--workdir={run}")

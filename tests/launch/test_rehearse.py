@@ -58,12 +58,13 @@ def test_what_cannot_be_rehearsed_is_said(launch, given, problem):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # a busy machine
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_killed_rank_restarts_both_which_end_with_the_weights_of_an_undisturbed_run(
     launch, training, calm, tmp_path, kind
 ):
     """SIGKILL to rank 1 in its first life, at step 5 at the earliest, is counted once for both
-    ranks; SIGTERM, after 30 of the 120 steps, is not counted: both have saved.
+    ranks; SIGTERM, once 30 of the 80 steps are done, is not counted: both have saved.
     """
     run = tmp_path / "run"
     flags = ["--kill=1@step5", "--kill=1@step30:TERM", "--grace=60s", "--json"]
