@@ -24,6 +24,7 @@ class RunDirectory:
         self.path = Path(path)
         self.config_file = self.path / "config.json"
         self.metrics_file = self.path / "metrics.jsonl"
+        self.progress_file = self.path / "progress.json"
         self.records_file = self.path / "records.jsonl"
         self.report_file = self.path / "report.json"
         self.page_file = self.path / "report.html"
@@ -44,7 +45,7 @@ class RunDirectory:
             strange = self.is_strange()
         except OSError as error:
             raise UsageError(f"--workdir='{self.path}': {error.strerror}") from None
-        if strange:
+        if strange and not self.config_file.exists():
             raise UsageError(
                 f"--workdir='{self.path}' is not empty and not a run directory; choose another"
             )
