@@ -19,6 +19,7 @@ COMMANDS = {
     "resume": "starts the workers of a suspended run again",
     "list": "the runs that were started from this machine",
     "render": "prints what a verb would submit, and submits nothing",
+    "check": "would it start, could it write? before it is submitted",
     "lint": "checks manifests by this project's rules",
     "rehearse": "runs a manifest as local processes: what happens when a rank fails",
     "replay": "starts a run again under another name",
