@@ -15,6 +15,8 @@ from launch.render.pod import CONTAINER, WORKER, pod_template
 from launch.spec import Spec
 
 KEEP_FINISHED_SECONDS = 86400
+# What stands beside a run is deleted with it: a data service is not paid for a day longer.
+KEEP_WITH_SERVICE_SECONDS = 3600
 
 
 def job(spec: Spec) -> dict[str, Any]:
@@ -26,7 +28,7 @@ def job(spec: Spec) -> dict[str, Any]:
         "parallelism": spec.workers,
         "podReplacementPolicy": "Failed",
         "activeDeadlineSeconds": spec.deadline,
-        "ttlSecondsAfterFinished": KEEP_FINISHED_SECONDS,
+        "ttlSecondsAfterFinished": keep_finished(spec),
         "podFailurePolicy": {"rules": failure_rules()},
         **restarts(spec),
     }
@@ -44,6 +46,11 @@ def job(spec: Spec) -> dict[str, Any]:
         },
         "spec": body,
     }
+
+
+def keep_finished(spec: Spec) -> int:
+    """Seconds for which a run that has ended can still be looked at."""
+    return KEEP_WITH_SERVICE_SECONDS if spec.data_workers else KEEP_FINISHED_SECONDS
 
 
 def restarts(spec: Spec) -> dict[str, Any]:

@@ -43,14 +43,21 @@ def data_service(spec: Spec, workers: int, shared: bool = False) -> list[dict[st
         spec,
         DISPATCHER,
         command,
-        ["--role=dispatcher", "--host=0.0.0.0", port, f"--work_dir={_DISPATCHER_STATE}"],
+        [
+            "--role=dispatcher",
+            f"--host={_name(spec, DISPATCHER)}",
+            port,
+            f"--work_dir={_DISPATCHER_STATE}",
+        ],
         ports.DATA_SERVICE,
     )
     dispatcher["resources"] = _resources("500m", "1Gi", "1Gi")
     dispatcher["volumeMounts"].append({"name": "state", "mountPath": _DISPATCHER_STATE})
     first = _workload(spec, "StatefulSet", DISPATCHER, dispatcher, replicas=1)
     first["spec"]["serviceName"] = _name(spec, DISPATCHER)
-    # What it knows of its clients outlives it: workers and trainers go on after a restart.
+    # What it knows of its clients outlives its pod, so that workers and trainers go on after a
+    # restart; it goes with the service itself.
+    first["spec"]["persistentVolumeClaimRetentionPolicy"] = {"whenDeleted": "Delete"}
     first["spec"]["volumeClaimTemplates"] = [
         {
             "metadata": {"name": "state"},
@@ -66,7 +73,6 @@ def data_service(spec: Spec, workers: int, shared: bool = False) -> list[dict[st
         command,
         [
             "--role=worker",
-            "--host=0.0.0.0",
             port,
             f"--dispatcher={data_service_address(spec)}",
             f"--advertise=$(POD_IP):{ports.DATA_SERVICE}",
