@@ -1,4 +1,7 @@
-"""`python -m launch COMMAND`: the builder and the trainer, on this machine or on a cluster."""
+"""`python -m launch COMMAND`: the builder and the trainer, on this machine or on a cluster.
+
+Flags that a project always gives stand in `.launch.toml` (launch/defaults.py says how).
+"""
 
 import sys
 
