@@ -148,6 +148,14 @@ def disruption_budgets(bundle: Bundle) -> Found:
             yield pod, "has several replicas and no PodDisruptionBudget"
 
 
+def kept_apart(bundle: Bundle) -> Found:
+    """Replicas on one node go with that node, all at once."""
+    for pod in bundle.pods():
+        many = (pod.owner.get("spec") or {}).get("replicas", 1) > 1
+        if pod.kind in SERVERS and many and "podAntiAffinity" not in pod.spec.get("affinity", {}):
+            yield pod, "has several replicas and no podAntiAffinity"
+
+
 def _covers(selector: dict[str, str], pod: Pod) -> bool:
     return bool(selector) and selector.items() <= pod.labels.items()
 
@@ -165,4 +173,5 @@ RULES = (
     Rule("host-name-length", names_fit),
     Rule("job-ttl-seconds-after-finished", finished_jobs_go),
     Rule("deployment-has-poddisruptionbudget", disruption_budgets),
+    Rule("no-anti-affinity", kept_apart),
 )

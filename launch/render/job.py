@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from launch.exit_codes import NEVER_RETRIED, RESTART
-from launch.render.labels import QUEUE, labels
+from launch.render.labels import EXCEPTIONS, QUEUE, labels
 from launch.render.pod import CONTAINER, WORKER, pod_template
 from launch.spec import Spec
 
@@ -43,6 +43,7 @@ def job(spec: Spec) -> dict[str, Any]:
             "name": spec.name,
             "namespace": spec.namespace,
             "labels": {**labels(spec, WORKER), **({QUEUE: spec.queue} if spec.queue else {})},
+            "annotations": dict(EXCEPTIONS),
         },
         "spec": body,
     }

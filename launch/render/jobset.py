@@ -10,7 +10,7 @@ from typing import Any
 
 from launch.exit_codes import NEVER_RETRIED, RESTART
 from launch.render.job import keep_finished
-from launch.render.labels import QUEUE, labels
+from launch.render.labels import EXCEPTIONS, QUEUE, labels
 from launch.render.pod import CONTAINER, WORKER, pod_template
 from launch.spec import Spec
 
@@ -39,6 +39,7 @@ def jobset(spec: Spec) -> dict[str, Any]:
             "name": spec.name,
             "namespace": spec.namespace,
             "labels": {**labels(spec, WORKER), **({QUEUE: spec.queue} if spec.queue else {})},
+            "annotations": dict(EXCEPTIONS),
         },
         "spec": {
             "suspend": True,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from launch import ports
-from launch.render.labels import NAME, labels, selector
+from launch.render.labels import EXCEPTIONS, NAME, labels, selector
 from launch.render.pod import SCRATCH, container_security, pod_security
 from launch.spec import Spec
 
@@ -108,23 +108,30 @@ def _workload(
             for n, mount in enumerate(spec.mounts)
         ),
     ]
+    pod: dict[str, Any] = {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "serviceAccountName": spec.service_account,
+        "securityContext": pod_security(),
+        "containers": [container],
+        "volumes": volumes,
+    }
+    if replicas > 1:  # a node that goes takes one of them, where there are nodes enough
+        term = {"labelSelector": {"matchLabels": selector(spec, component)},
+                "topologyKey": "kubernetes.io/hostname"}  # fmt: skip
+        weighted = [{"weight": 100, "podAffinityTerm": term}]
+        preferred = {"preferredDuringSchedulingIgnoredDuringExecution": weighted}
+        pod["affinity"] = {"podAntiAffinity": preferred}
     return {
         "apiVersion": "apps/v1",
         "kind": kind,
-        "metadata": _metadata(spec, component),
+        "metadata": {**_metadata(spec, component), "annotations": dict(EXCEPTIONS)},
         "spec": {
             "replicas": replicas,
             "selector": {"matchLabels": selector(spec, component)},
             "template": {
                 "metadata": {"labels": labels(spec, component)},
-                "spec": {
-                    "automountServiceAccountToken": False,
-                    "enableServiceLinks": False,
-                    "serviceAccountName": spec.service_account,
-                    "securityContext": pod_security(),
-                    "containers": [container],
-                    "volumes": volumes,
-                },
+                "spec": pod,
             },
         },
     }
