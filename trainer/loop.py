@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,19 +22,23 @@ from tqdm import tqdm
 from trainer import devices
 from trainer.callbacks import Callbacks
 from trainer.checkpoints import BEST, LAST, Checkpoints
-from trainer.errors import DataError
+from trainer.crew import Crew
+from trainer.errors import ConfigError, DataError
 from trainer.evaluation import Evaluator, NotFiniteError, figures, read_error
+from trainer.generators import generators
 from trainer.metrics import wilson_interval
 from trainer.profiling import StepProfiler
 from trainer.reader import Reader
+from trainer.record_log import RecordLog
 from trainer.run_directory import RunDirectory
 from trainer.session import SUMS, Session, add_optimizer, optimizer_variables, train_functions
+from trainer.signals import StopSignals
 from trainer.tensorboard import TensorBoardLog
 from trainer.timing import StepClock
+from trainer.watchdog import Watchdog
 
 LOOK_AT_LOSS_EVERY = 20  # calls; looking waits for the device, so not at each
 EXIT_DIVERGED = os.EX_SOFTWARE  # 70
-EXIT_RESTART = os.EX_TEMPFAIL  # 75
 
 
 class Diverged(Exception):
@@ -42,7 +46,7 @@ class Diverged(Exception):
 
 
 class Loop:
-    """Trains one session. `run()` returns when the run is done; SIGTERM ends it with 75."""
+    """Trains one session. `run()` returns when the run is done, or leaves after a signal."""
 
     def __init__(
         self,
@@ -53,8 +57,12 @@ class Loop:
         directory: RunDirectory,
         checkpoints: Checkpoints,
         say: Callable[[str], None],
+        crew: Crew | None = None,
+        watchdog: Watchdog | None = None,
     ) -> None:
         config = session.config
+        self._crew = crew or Crew()
+        self._watchdog = watchdog or Watchdog(0, say)
         self._session, self._reader, self._say = session, reader, say
         self._validation = validation
         self._classes, self._directory = classes, directory
@@ -70,11 +78,14 @@ class Loop:
         self._callbacks = Callbacks(config, session.model, session.task.metric)
         self._all_finite = _finite_function(session)
         self._batches: Iterator[Any] | None = None
-        self._terminated = False
+        self._signals = StopSignals(say)
+        self._evaluated = False  # in this life, so that nothing is left to trace
+        self._record_log: RecordLog | None = None
         self.step = 0
         self.epochs = 0
         self.best: float | None = None
         self.stopped = ""
+        self._saved = (0, 0)  # step and epochs of the last state: it is never replaced by itself
         self._sums = np.zeros(SUMS)
         self._pending: list[Any] = []
         self._clock = StepClock(measures_waiting=config.steps_per_execution == 1)
@@ -97,17 +108,20 @@ class Loop:
         Raises:
           Diverged: the loss is no longer finite; the state before it is kept.
           DataError: a shard is damaged.
-          SystemExit: 75, saved after SIGTERM.
+          OutputError: a state could not be written, the one before it is kept.
+          SystemExit: saved after a signal; 75 after SIGTERM, 130 after Ctrl-C.
         """
-        before = signal.signal(signal.SIGTERM, self._on_signal)
+        if self._session.config.data.log_records:
+            self._record_log = RecordLog(self._directory.records_file, self.step)
         try:
-            while not self.finished:
-                self._run_epoch()
-                self._finish_epoch(log)
+            with self._signals:
+                self._signals.idle = True  # until the first call has been traced
+                while not self.finished:
+                    self._run_epoch()
+                    self._finish_epoch(log)
         except tf.errors.OpError as error:
             raise self._read_error(error) from error
         finally:
-            signal.signal(signal.SIGTERM, before)
             self._batches = None
 
     def _run_epoch(self) -> None:
@@ -143,19 +157,26 @@ class Loop:
                     self._look_at_loss()
                     bar.set_postfix(loss=f"{self._mean_loss():.4f}", refresh=False)
                 every = config.checkpoint.every_steps
-                if self._terminated or (every and self.step % every == 0):
+                stop = self._crew.anyone_soon(self._signals.received is not None)
+                if stop or (every and self.step % every == 0):
                     self._save()
         self._look_at_loss()
 
     def _call(self, batches: Iterator[Any], steps: int) -> None:
+        # The first call traces and compiles.
+        self._watchdog.alive(f"step {self.step + 1}", long=self._signals.idle)
         started = time.perf_counter()
         waited = 0.0
         if self._session.config.steps_per_execution == 1:
             batch = next(batches)
             waited = time.perf_counter() - started
-            self._pending.append(self._train_one(batch))
+            sums, records = self._train_one(batch)
         else:
-            self._pending.append(self._train_several(batches, tf.constant(steps)))
+            sums, records = self._train_several(batches, tf.constant(steps))
+        self._signals.idle = False
+        self._pending.append(sums)
+        if self._record_log:
+            self._record_log.write(self.step, records.numpy())
         self.step += steps
         elapsed = time.perf_counter() - started
         self._clock.add(steps, elapsed, waited)
@@ -188,10 +209,15 @@ class Loop:
         self._check_finite()
         row = self._training_row()
         self._clock.restart()
+        if self.evaluators and not self._evaluated:
+            # Tracing it may outlast a grace period, so there must be nothing to save meanwhile.
+            self._save()
+            self._signals.idle = True
+        self._watchdog.alive("validation", long=True)
         started = time.perf_counter()
         for at, (name, evaluator) in enumerate(self.evaluators.items()):
             prefix = "val_" if at == 0 else f"val_{name}_"
-            outputs = evaluator.outputs(between=self._save_if_terminated)
+            outputs = evaluator.outputs(between=self._save_if_stopped)
             try:
                 found = figures(self._session, outputs, self._classes)
             except NotFiniteError:
@@ -200,6 +226,7 @@ class Loop:
             row[f"{prefix}loss"] = found["loss"]
             row[f"{prefix}{metric}"] = found[metric]
             row[f"{prefix}{metric}_interval"] = found["interval"]
+        self._evaluated, self._signals.idle = True, False
         row["validation_seconds"] = time.perf_counter() - started
         if self._callbacks.epoch_ended(self.epochs, row):
             self.stopped = f"early: {self.metric} did not improve"
@@ -237,15 +264,22 @@ class Loop:
             self._checkpoints.save(BEST, self._session, {**self._state(), "metric": self.metric})
 
     def _save(self) -> None:
-        """Saves the last state; exits with 75 where SIGTERM has come."""
+        """Saves the last state; leaves where a signal has come, to whichever worker."""
+        self._watchdog.alive("saving", long=True)
         self._check_finite()
-        self._checkpoints.save(LAST, self._session, self._state())
-        if self._terminated:
-            self._say(f"SIGTERM: saved at step {self.step}; the same command goes on from there")
-            sys.exit(EXIT_RESTART)
+        if self._saved != (self.step, self.epochs):
+            self._checkpoints.save(LAST, self._session, self._state())
+            self._saved = (self.step, self.epochs)
+        number = self._signals.received
+        if self._crew.anyone(number is not None):
+            name = number.name if number else "a signal to another worker"
+            self._say(f"{name}: saved at step {self.step}; the same command goes on there")
+            sys.exit(self._signals.exit_code)
 
-    def _save_if_terminated(self) -> None:
-        if self._terminated:
+    def _save_if_stopped(self) -> None:
+        """Between two batches of a validation."""
+        self._watchdog.alive("validation", long=not self._evaluated)
+        if self._crew.anyone(self._signals.received is not None):
             self._save()
 
     def _check_finite(self) -> None:
@@ -262,6 +296,7 @@ class Loop:
             "stopped": self.stopped,
             "seconds": self.seconds,
             "replicas": self._session.strategy.num_replicas_in_sync,
+            "workers": self._crew.size,
             "callbacks": self._callbacks.state(),
         }
 
@@ -270,16 +305,22 @@ class Loop:
 
         Raises:
           DataError: there are states, and none can be restored.
+          ConfigError: the workers do not see the same states.
         """
+        self._checkpoints.drop_torn()
         states = self._checkpoints.states(LAST)
+        self._check_same(states)
         for path in states:
+            problem: DataError | None = None
             try:
                 state = self._checkpoints.read_state(path)
                 self._checkpoints.restore(path, self._session)
             except DataError as error:
-                self._say(f"warning: {error}")
+                problem = error
+            if self._crew.anyone(problem is not None):
+                self._say(f"warning: {problem or f'another worker cannot restore {path}'}")
                 continue
-            self.step, self.epochs = state["step"], state["epochs"]
+            self._saved = self.step, self.epochs = state["step"], state["epochs"]
             self.best, self.stopped = state["best"], state["stopped"]
             self.seconds = state["seconds"]
             self._sums = np.asarray(state["sums"])
@@ -288,10 +329,7 @@ class Loop:
             if not self.finished:
                 self._say(f"going on from step {self.step} of {self.total_steps}")
             if state["replicas"] != self._session.strategy.num_replicas_in_sync:
-                self._say(
-                    f"warning: saved on {state['replicas']} replicas; sums are added in another "
-                    "order now, so the run is no longer the same bit for bit"
-                )
+                self._say(_other_replicas(state["replicas"], self._session))
             return
         if states:
             raise DataError(
@@ -300,16 +338,22 @@ class Loop:
             )
         self.history = self._directory.history(0)
 
+    def _check_same(self, states: list[Path]) -> None:
+        """Raises ConfigError where the workers would not all start from the same state."""
+        newest = int(states[0].name.split("-")[1]) if states else -1
+        same = [self._crew.same(number) for number in (len(states), newest)]
+        if not all(same):
+            raise ConfigError(
+                f"--workdir: worker {self._crew.rank} sees {len(states)} saved states, the newest "
+                f"of step {newest}, another one does not; all must see the same run directory"
+            )
+
     def _read_error(self, error: tf.errors.OpError) -> BaseException:
         for reader in (self._reader, *self._validation.values()):
             found = read_error(reader, error)
             if found is not error:
                 return found
         return error
-
-    def _on_signal(self, number: int, frame: object) -> None:
-        del number, frame
-        self._terminated = True
 
 
 def _finite_function(session: Session) -> Callable[[], Any]:
@@ -327,6 +371,21 @@ def _finite_function(session: Session) -> Callable[[], Any]:
 def _learning_rate(optimizer: Any) -> float:
     # With a schedule, Keras gives the value of the current step here.
     return float(tf.keras.backend.get_value(optimizer.learning_rate))
+
+
+def _other_replicas(before: int, session: Session) -> str:
+    """What a run loses that goes on with another number of replicas."""
+    words = [
+        f"warning: saved on {before} replicas, going on on "
+        f"{session.strategy.num_replicas_in_sync}: order, records and draws of our layers are "
+        "the same; gradients are summed in another order, so the last bits of weights differ"
+    ]
+    layers = list(session.model._flatten_layers())
+    if any(isinstance(layer, tf.keras.layers.BatchNormalization) for layer in layers):
+        words.append("BatchNorm takes its statistics over batches of another size")
+    if generators(session.model, session.config.seed):
+        words.append("random layers inside the backbone draw other numbers")
+    return "; ".join(words)
 
 
 def _line(row: dict[str, Any], session: Session) -> str:

@@ -41,20 +41,35 @@ class Session:
         return found.hexdigest()
 
 
-def build_session(config: Any, strategy: Any, manifest_task: str, classes: int) -> Session:
-    """Builds the model; raises ConfigError where task and dataset do not fit."""
+def build_session(
+    config: Any,
+    strategy: Any,
+    manifest_task: str,
+    classes: int,
+    say: Callable[[str], None] = lambda _: None,
+    *,
+    weights: bool = True,
+) -> Session:
+    """Builds the model; raises ConfigError where task and dataset do not fit.
+
+    `say` and `weights` are those of build_model().
+    """
     if config.task != manifest_task:
         raise ConfigError(f"task={config.task}, but the dataset is for task={manifest_task}")
     with strategy.scope():
         augmentation = build_augmentation(config.augment)
-        model = build_model(config, classes if manifest_task == CLASSIFICATION else None)
+        several = classes if manifest_task == CLASSIFICATION else None
+        model = build_model(config, several, say, weights=weights)
     task = Task(config.task, config.loss.delta, config.image_size)
     return Session(config, strategy, task, model, augmentation)
 
 
-def session_for(config: Any, strategy: Any, manifest: Manifest) -> Session:
+def session_for(
+    config: Any, strategy: Any, manifest: Manifest, say: Callable[[str], None], *, weights: bool
+) -> Session:
     """build_session() for a dataset."""
-    return build_session(config, strategy, manifest.task, len(manifest.classes))
+    classes = len(manifest.classes)
+    return build_session(config, strategy, manifest.task, classes, say, weights=weights)
 
 
 def add_optimizer(session: Session, total_steps: int) -> Any:
@@ -78,11 +93,12 @@ def optimizer_variables(optimizer: Any) -> list[Any]:
 
 
 def train_functions(session: Session) -> tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]:
-    """Two tf.functions: (batch) -> sums, and (iterator, steps int32) -> sums.
+    """Two tf.functions: (batch) and (iterator, steps int32) -> (sums, records).
 
     Sums are float32[SUMS] over the rows of the global batch. The sum over the rows of a
     replica of share * loss is its part of the mean over the global batch;
-    gradients are summed over replicas by the optimizer.
+    gradients are summed over replicas by the optimizer. Records are int64[steps, rows], of the
+    rows this process feeds, -1 for padding; [steps, 0] unless `data.log_records`.
     """
     task, model, config = session.task, session.model, session.config
     optimizer = model.optimizer
@@ -116,16 +132,29 @@ def train_functions(session: Session) -> tuple[Callable[[Any], Any], Callable[[A
 
     def on_all_replicas(batch: Any) -> Any:
         results = session.strategy.run(replica_step, args=(batch,))
-        return session.strategy.reduce(tf.distribute.ReduceOp.SUM, results, axis=None)
+        sums = session.strategy.reduce(tf.distribute.ReduceOp.SUM, results, axis=None)
+        return sums, _records(session, batch)
 
     @tf.function
     def several(iterator: Any, steps: Any) -> Any:
         total = tf.zeros([SUMS])
-        for _ in tf.range(steps):
-            total += on_all_replicas(next(iterator))
-        return total
+        seen = tf.TensorArray(tf.int64, steps, element_shape=[None])
+        for step in tf.range(steps):
+            sums, records = on_all_replicas(next(iterator))
+            total += sums
+            seen = seen.write(step, records[0])
+        return total, seen.stack()
 
     return tf.function(on_all_replicas), several
+
+
+def _records(session: Session, batch: Any) -> Any:
+    """int64[1, rows]: which records a batch has, replica after replica, -1 for padding."""
+    if not session.config.data.log_records:
+        return tf.zeros([1, 0], tf.int64)
+    local = session.strategy.experimental_local_results
+    parts = zip(local(batch["record"]), local(batch["weight"]), strict=True)
+    return tf.concat([tf.where(weight > 0, record, -1) for record, weight in parts], 0)[tf.newaxis]
 
 
 def predict_function(session: Session, augment: bool = False) -> Callable[[Any, Any], Any]:

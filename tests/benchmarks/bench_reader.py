@@ -127,13 +127,13 @@ def our_pass(dataset: str) -> dict[str, float]:
     }
 
 
-def plain_pipeline(folder: Path, rows: list[list[str]], resize: bool) -> Any:
-    """Three files a triplet: read, decode, resize; AUTOTUNE and prefetch."""
+def plain_pipeline(folder: Path, rows: list[list[str]], resize: int) -> Any:
+    """Three files a triplet: read, decode, resize to a side (0 = not); AUTOTUNE and prefetch."""
     paths = [[str(folder / "pictures" / f"{one}.jpg") for one in row] for row in rows]
 
     def load(path: Any) -> Any:
         pixels = tf.io.decode_jpeg(tf.io.read_file(path), channels=3)
-        return tf.image.resize(pixels, [RESIZED, RESIZED]) if resize else pixels
+        return tf.image.resize(pixels, [resize, resize]) if resize else pixels
 
     def triplet(three: Any) -> Any:
         return tf.stack([load(three[i]) for i in range(3)])
@@ -160,7 +160,7 @@ def measure(folder: Path, pictures: int, rounds: int) -> dict[str, Any]:
     """Rates of all sides and their ratios."""
     with contextlib.redirect_stdout(sys.stderr):
         dataset, rows = make_dataset(folder, pictures)
-    sides = {"plain": True, "plain_unresized": False}
+    sides = {"plain": RESIZED, "plain_unresized": 0}
     found: list[dict[str, float]] = []
     for _ in range(1 + rounds):
         row = our_pass(dataset)

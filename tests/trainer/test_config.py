@@ -141,7 +141,7 @@ def test_a_section_is_not_a_key():
         ("model.scale", "0", "above 0"),
         ("model.scale", "nan", "finite"),
         ("loss.delta", "inf", "finite"),
-        ("model.trainable", "some", "'all', 'head'"),
+        ("distribute.all_reduce", "tree", "'auto', 'nccl'"),
         ("optimizer.learning_rate", "0", "above 0"),
         ("optimizer.learning_rate", "nan", "finite"),
         ("optimizer.final_learning_rate", "-0.1", "above 0"),

@@ -6,7 +6,7 @@ import tensorflow as tf
 from trainer import randomness
 from trainer.errors import ConfigError
 from trainer.models import backbone, build_model, pixels
-from trainer.models.backbones import keras_applications, keras_family
+from trainer.models.backbones import keras_applications, keras_family, network_of
 
 RNG = np.random.default_rng(0)
 
@@ -132,6 +132,32 @@ def test_a_frozen_backbone_leaves_the_head_to_train():
     np.testing.assert_array_equal(body(images, training=True), body(images, training=False))
 
 
+def test_a_backbone_trains_from_a_layer_on_and_frozen_batchnorm_is_that_of_inference():
+    """Of MobileNetV2 from its last block on: one pass in training mode moves the statistics of
+    those layers only, and what comes out of the frozen ones is what inference gives.
+    """
+    model = seeded(configured(trainable="block_16_expand", dropout=0.0, **KERAS), 5)
+    network = network_of(model.get_layer("backbone"))
+    names = [layer.name for layer in network.layers]
+    first = names.index("block_16_expand")
+    trained = {weight.name.split("/")[0] for weight in network.trainable_weights}
+    assert "block_16_expand" in trained
+    assert all(names.index(name) >= first for name in trained)
+
+    def statistics():
+        return {w.name: w.numpy() for w in network.weights if "moving_mean" in w.name}
+
+    before, images = statistics(), pictures()
+    with randomness.keyed(0, 0, [0, 1], 2):
+        model(images, training=True)
+    after = statistics()
+    moved = {name.split("/")[0] for name in before if (before[name] != after[name]).any()}
+    assert moved == {name for name in names[first:] if name.endswith("BN") or name == "Conv_1_bn"}
+    frozen = tf.keras.Model(network.input, network.layers[first - 1].output)
+    inputs = images.astype("float32")
+    np.testing.assert_array_equal(frozen(inputs, training=True), frozen(inputs, training=False))
+
+
 @pytest.mark.parametrize("name", ["cnn", "keras:MobileNetV2"])
 def test_pooling_is_mean_or_maximum_over_places(name):
     average, maximum = (backbone(name, 64, pooling=pooling) for pooling in ("avg", "max"))
@@ -219,7 +245,8 @@ def test_a_pixel_range_of_the_user_s_replaces_the_table_s():
         ({"backbone": "keras:EficientNetV2B0"}, "near ones: .*EfficientNetV2B0"),
         ({"backbone": "keras:InceptionV3"}, "image_size=32"),
         ({"pooling": "sum"}, "avg, max"),
-        ({"trainable": "tail"}, "all, head"),
+        ({"trainable": "tail"}, "neither all, head nor a layer .* its last are .*norm_4"),
+        ({"trainable": "conv_9"}, "near ones: .*conv_4"),
         ({"pixel_range": "0-1"}, "0..255"),
         ({"pixel_range": "torch", "channels": 1}, "3 channels"),
         ({"weights": "imagenet"}, "keras: backbones"),
@@ -243,18 +270,36 @@ def test_names_of_networks_are_taken_in_any_case():
 
 
 def test_weights_come_from_a_file_a_saved_model_or_a_run(tmp_path):
-    """Another head on top: only the backbone is taken over."""
+    """Another head on top: only the backbone is taken over, and said so."""
     source = seeded(configured(), 5, seed=1)
     body = source.get_layer("backbone").get_weights()
+    said = []
     source.save(tmp_path / "model", save_format="tf", save_traces=False)
     (tmp_path / "config.json").write_text("{}")
     source.save(tmp_path / "model.keras")
     source.get_layer("backbone").save_weights(tmp_path / "body.weights.h5")
     places = [tmp_path, tmp_path / "model.keras", tmp_path / "body.weights.h5"]
     for place in places:
-        taken = seeded(configured(task="triplet", weights=str(place)), None, seed=2)
+        tf.keras.utils.set_random_seed(2)
+        config = configured(task="triplet", weights=str(place))
+        taken = build_model(config, None, said.append)
         for ours, theirs in zip(taken.get_layer("backbone").get_weights(), body, strict=True):
             np.testing.assert_array_equal(ours, theirs)
+
+    assert all("the backbone only" in line for line in said)
+    assert "its head gives 5 numbers, this one 16" in said[0]
+    same = configured(weights=str(tmp_path))
+    tf.keras.utils.set_random_seed(3)
+    whole = build_model(same, 5, said.append)
+    assert said[-1].endswith("backbone and head")
+    for ours, theirs in zip(whole.get_weights(), source.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_run_that_has_not_ended_has_no_weights_to_give(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ConfigError, match="that run has no model yet; let it end"):
+        build_model(configured(weights=str(tmp_path)), 5)
 
 
 def test_weights_of_another_network_are_refused(tmp_path):

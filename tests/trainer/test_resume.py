@@ -10,8 +10,18 @@ import sys
 import pytest
 
 from tests.trainer import datasets
+from tests.trainer.kills import (
+    VALIDATION,
+    Kill,
+    check_killed,
+    check_records,
+    live,
+    rows_without_times,
+    wait_for,
+)
 from trainer.checkpoints import LAST, Checkpoints
-from trainer.loop import EXIT_DIVERGED, EXIT_RESTART
+from trainer.loop import EXIT_DIVERGED
+from trainer.signals import EXIT_RESTART
 
 pytestmark = pytest.mark.slow
 
@@ -24,6 +34,9 @@ SHARED = {
     "checkpoint.keep": 2,
     "optimizer.schedule": "CosineDecay",
     "early_stopping.patience": 5,
+    "optimizer.name": "adabound",
+    "steps_per_execution": 2,
+    "data.log_records": True,
 }
 STEPS = 24
 
@@ -49,47 +62,41 @@ def undisturbed(triplet_data, tmp_path_factory):
     return report, path / "run"
 
 
-def stop(tmp_path, data, run, number):
-    """Sends a signal once the second epoch is told of; returns the exit code and stderr."""
+def test_a_run_killed_twice_ends_with_the_same_weights(undisturbed, triplet_data, tmp_path):
+    """KILL in the middle of an epoch and of a call of two steps, TERM in a validation."""
+    report, run = undisturbed
+    kills = [Kill(6, signal.SIGKILL), Kill(12, signal.SIGTERM, VALIDATION)]
+    again = tmp_path / "run"
+    for kill in kills:
+        code, said = live(flags(tmp_path, triplet_data, again), again, kill, 4)
+        check_killed(kill, code, said)
+    report, said = finish(tmp_path, triplet_data, again)
+    assert f"going on from step 12 of {STEPS}" in said  # before its validation
+    assert report["steps"] == STEPS
+    assert report["weights_digest"] == undisturbed[0]["weights_digest"]
+    assert rows_without_times(again) == rows_without_times(run)
+    check_records(again, STEPS, 33, 8)
+
+
+def test_sigterm_while_the_first_step_is_traced_ends_at_once(triplet_data, tmp_path):
+    """config.json is there just before: what is traced next must not outlast a grace period."""
+    run = tmp_path / "run"
     process = subprocess.Popen(
-        [sys.executable, "-m", "trainer", *flags(tmp_path, data, run)],
+        [sys.executable, "-m", "trainer", *flags(tmp_path, triplet_data, run)],
         cwd=datasets.REPOSITORY,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     )
-    said = []
-    assert process.stderr is not None
-    for line in process.stderr:
-        said.append(line)
-        if line.startswith("epoch 2/"):
-            process.send_signal(number)
-            break
-    said.extend(process.stderr)
-    return process.wait(60), "".join(said)
-
-
-def curves(run):
-    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    names = ("epoch", "step", "loss", "val_loss", "learning_rate", "val_triplet_accuracy")
-    return [{name: row[name] for name in names} for row in rows]
-
-
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGTERM, EXIT_RESTART), (signal.SIGKILL, -signal.SIGKILL)]
-)
-def test_a_stopped_run_goes_on_to_the_same_weights(
-    undisturbed, triplet_data, tmp_path, number, code
-):
-    report, run = undisturbed
-    returned, said = stop(tmp_path, triplet_data, tmp_path / "run", number)
-    assert returned == code, said
-    assert "Traceback" not in said
-    again, said = finish(tmp_path, triplet_data, tmp_path / "run")
-    assert f"of {STEPS}" in said and "going on from step" in said
-    assert again["steps"] == report["steps"] == STEPS
-    assert again["weights_digest"] == report["weights_digest"]
-    assert curves(tmp_path / "run") == curves(run)
+    try:
+        wait_for(lambda: (run / "config.json").exists() or process.poll() is not None)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == EXIT_RESTART, said
+    assert "nothing is unsaved" in said and "Traceback" not in said
+    assert Checkpoints(run / "checkpoints").states(LAST) == []
 
 
 def test_a_damaged_last_state_falls_back_to_the_one_before(undisturbed, triplet_data, tmp_path):

@@ -33,14 +33,20 @@ __all__ = [
     "to_dict",
 ]
 
-# What a restart may change: how long to go on, and what only reports or is only kept.
+# What a restart may change: how long to go on, what only reports or is only kept, and the
+# devices: the global batch stays, so only the order of sums differs.
 # A name that ends with a dot stands for its whole section.
 RESTART_MAY_CHANGE = (
     "epochs",
     "checkpoint.every_steps",
     "checkpoint.keep",
+    "data.service",  # the same batches, made elsewhere
+    "data.log_records",
+    "distribute.",
+    "virtual_replicas",
     "profile.",
     "tensorboard.",
+    "watchdog.",
 )
 
 

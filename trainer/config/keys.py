@@ -112,13 +112,22 @@ KEYS: dict[str, Key] = {
     "steps_per_execution": Key(
         default=1, at_least=1, meaning="steps run by one call from Python; more hides its overhead"
     ),
+    "distribute.all_reduce": Key(
+        default="auto",
+        choices=("auto", "nccl", "hierarchical", "one_device", "ring"),
+        meaning="how gradients are summed: nccl, hierarchical (copies between the GPUs of one "
+        "machine), one_device, ring (CPUs, or workers where NCCL hangs); auto = nccl on GPUs, "
+        "ring on CPUs",
+    ),
     # The model.
     "model.backbone": Key(
         default=HUB_HANDLE,
         meaning="hub:HANDLE_OR_PATH, keras:NAME of keras.applications, cnn or mlp",
     ),
     "model.weights": Key(
-        default="", meaning="'' = the hub's own or random, imagenet, a weights file, or a RUN"
+        default="",
+        meaning="'' = the hub's own or random, imagenet, a weights file, or a RUN, whose head is "
+        "taken too where it fits",
     ),
     "model.embedding_size": Key(
         default=128, at_least=1, meaning="numbers in an embedding (triplets)"
@@ -128,7 +137,9 @@ KEYS: dict[str, Key] = {
         default=0.4, at_least=0, below=1, meaning="share of features dropped before the head"
     ),
     "model.trainable": Key(
-        default="all", choices=("all", "head"), meaning="train everything, or freeze the backbone"
+        default="all",
+        meaning="all, head (the backbone is frozen), or the name of a layer of the backbone: "
+        "it and those after it train",
     ),
     "model.pooling": Key(
         default="avg",
@@ -239,7 +250,21 @@ KEYS: dict[str, Key] = {
     "reduce_on_plateau.min_learning_rate": Key(
         default=0.0, at_least=0, meaning="the learning rate is not cut below it"
     ),
+    # Several workers.
+    "watchdog.seconds": Key(
+        default=600,
+        at_least=0,
+        meaning="longest call of a step before a worker ends with 75, five times that for tracing, "
+        "saving and the like; where there are several workers; 0 = off",
+    ),
+    "watchdog.start_seconds": Key(
+        default=300, at_least=1, meaning="how long a worker waits at the start for the others"
+    ),
     # What only reports.
+    "data.log_records": Key(
+        default=False,
+        meaning="the records of each step into RUN/records.jsonl, to see what was trained on; slow",
+    ),
     "profile.steps": Key(
         default=(10, 20), item=int, meaning="first and last step traced; empty = no trace"
     ),

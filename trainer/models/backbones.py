@@ -5,7 +5,6 @@ import difflib
 import socket
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
@@ -18,7 +17,7 @@ POOLINGS = ("avg", "max")
 BACKBONE = "backbone"  # the name of the part of a model that `backbone` builds
 # Keras waits for its weights without a limit of its own.
 DOWNLOAD_SECONDS = 10.0
-_WEIGHTS_WAYS_OUT = "take model.weights='' (random) or the path of a weights file"
+WEIGHTS_WAYS_OUT = "take model.weights='' (random) or the path of a weights file"
 
 
 def backbone(
@@ -38,8 +37,8 @@ def backbone(
       name: `keras:NAME` of keras.applications, `hub:HANDLE_OR_PATH`, `cnn` or `mlp`.
       image_size: side S of the pictures, pixels.
       channels: 1 or 3; grey is repeated to 3 for keras: and hub:.
-      weights: '' (random; a hub module brings its own), 'imagenet' (keras: only), a weights file,
-        a model saved by the trainer (.keras), or a run directory.
+      weights: 'imagenet' (keras: only), or anything else for random ones; a hub module brings
+        its own.
       pooling: 'avg' or 'max' over places; hub modules and `mlp` have their own.
       pixel_range: a key of `pixels.RANGES`; '' = what the table says.
 
@@ -79,8 +78,6 @@ def backbone(
     model = tf.keras.Model(inputs, features, name=BACKBONE)
     if weights == "imagenet" and kind != "keras":
         raise ConfigError(f"model.weights=imagenet exists for keras: backbones, not for {name!r}")
-    if weights and weights != "imagenet":
-        _load_weights(model, network if kind == "keras" else model, weights)
     return model
 
 
@@ -133,7 +130,7 @@ def _keras_application(which: str, image_size: int, weights: str, pooling: str) 
         reason = str(error).strip().splitlines()[0]
         if pretrained and not isinstance(error, ValueError):
             raise ConfigError(
-                f"model.weights=imagenet of {name} cannot be had ({reason}); {_WEIGHTS_WAYS_OUT}, "
+                f"model.weights=imagenet of {name} cannot be had ({reason}); {WEIGHTS_WAYS_OUT}, "
                 "or put Keras's file into ~/.keras/models on this machine"
             ) from error
         raise ConfigError(
@@ -145,21 +142,7 @@ def _keras_application(which: str, image_size: int, weights: str, pooling: str) 
     return keras_family(build), network
 
 
-def _load_weights(model: Any, network: Any, weights: str) -> None:
-    """Fill a backbone from a saved model, a run directory, or a file of its network's weights."""
-    path = Path(weights)
-    if (path / "config.json").is_file():  # a run directory
-        path /= "model"
-    if not path.exists():
-        raise ConfigError(f"model.weights={weights}: no such weights; {_WEIGHTS_WAYS_OUT}")
-    try:
-        if path.is_dir() or path.suffix == ".keras":
-            saved = tf.keras.models.load_model(path, compile=False)
-            model.set_weights(saved.get_layer(BACKBONE).get_weights())
-        else:
-            network.load_weights(str(path))
-    except (ValueError, OSError, KeyError, tf.errors.OpError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ConfigError(
-            f"model.weights={weights} does not fit this backbone ({reason}); {_WEIGHTS_WAYS_OUT}"
-        ) from error
+def network_of(body: Any) -> Any:
+    """The network inside a backbone, without the range of pixels: itself where it is ours."""
+    inside = [layer for layer in body.layers if isinstance(layer, tf.keras.Model)]
+    return inside[0] if inside else body

@@ -1,0 +1,41 @@
+"""Which part of a model trains: `model.trainable`."""
+
+import difflib
+from typing import Any
+
+from trainer.errors import ConfigError
+from trainer.models.backbones import network_of
+
+ALL, HEAD = "all", "head"
+NAMED = 5  # layers in an error message
+
+
+def freeze(body: Any, trainable: str) -> None:
+    """Freezes a backbone, or the layers of its network before one of them.
+
+    A frozen layer keeps its weights, and BatchNorm its statistics, which it uses as in inference.
+    "Before" is the order of `network.layers`. Dropout between frozen layers of a network of which
+    a part trains goes on.
+
+    Args:
+      body: of backbone().
+      trainable: "all", "head" (nothing of the backbone), or the name of the first layer to train.
+
+    Raises:
+      ConfigError: no such layer.
+    """
+    body.trainable = trainable != HEAD
+    if trainable in (ALL, HEAD):
+        return
+    layers = network_of(body).layers
+    names = [layer.name for layer in layers]
+    if trainable not in names:
+        near = difflib.get_close_matches(trainable, names, n=NAMED, cutoff=0.7)
+        named = [layer.name for layer in layers if layer.weights][-NAMED:]
+        which = f"near ones: {', '.join(near)}" if near else f"its last are {', '.join(named)}"
+        raise ConfigError(
+            f"model.trainable={trainable!r} is neither all, head nor a layer of the backbone; "
+            + which
+        )
+    for layer in layers[: names.index(trainable)]:
+        layer.trainable = False
