@@ -45,7 +45,7 @@ class RunDirectory:
             strange = self.is_strange()
         except OSError as error:
             raise UsageError(f"--workdir='{self.path}': {error.strerror}") from None
-        if strange and not self.config_file.exists():
+        if strange:
             raise UsageError(
                 f"--workdir='{self.path}' is not empty and not a run directory; choose another"
             )
