@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from tqdm import tqdm
 
 from preprocess import storage
+from preprocess.errors import StorageError
 from preprocess.workspace import ShardReport, Workspace
 
 NOTE_SECONDS = 0.5  # how often a worker notes how far it is
@@ -142,7 +143,8 @@ def bar(watch: Watch, pictures: int, variants: int) -> Iterator[None]:
 
         def run() -> None:
             while not done.wait(watch.pause):
-                update()
+                with contextlib.suppress(OSError, StorageError):  # the workers will say it
+                    update()
 
         if shown.disable or not pictures:
             yield
@@ -154,5 +156,5 @@ def bar(watch: Watch, pictures: int, variants: int) -> Iterator[None]:
         finally:
             done.set()
             watcher.join()
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, StorageError):
                 update()

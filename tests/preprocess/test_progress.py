@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
 import pty
 import struct
 import subprocess
 import termios
+import threading
 import time
 
 import apache_beam as beam
 import numpy as np
 import pytest
+from tqdm import tqdm
 
 from preprocess import progress, stages
 from preprocess.augment import Recipe, variant_generator
 from preprocess.augment import canvas as module
+from preprocess.errors import StorageError
 from preprocess.progress import Tally, Watch, noted, written
 from preprocess.stages import Stopwatch
 from preprocess.workspace import ShardReport, Workspace
@@ -91,6 +95,30 @@ def test_a_note_that_is_half_written_is_passed_over(workspace):
     assert watch.look() == Tally(12, 3)
     workspace.note("train-images-00001", "12 x")
     assert watch.look() == Tally()
+
+
+def test_a_storage_that_cannot_be_asked_stops_neither_bar_nor_build(workspace, monkeypatch):
+    answers: list[object] = [StorageError("down"), Tally(1, 3), StorageError("down")]
+    shown = io.StringIO()
+    asked = threading.Event()
+
+    def look() -> Tally:
+        answer = answers.pop(0) if answers else Tally(2, 6)
+        if not answers:
+            asked.set()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    watch = Watch(workspace, {})
+    monkeypatch.setattr(watch, "look", look)
+    monkeypatch.setattr(watch, "pause", 0.01)
+    monkeypatch.setattr(
+        progress, "tqdm", lambda **o: tqdm(**{**o, "disable": False, "file": shown})
+    )
+    with progress.bar(watch, 2, 6):
+        assert asked.wait(30)
+    assert "6/6" in shown.getvalue()
 
 
 def test_no_notes_stay_behind(dataset):

@@ -13,12 +13,12 @@ import pytest
 
 from preprocess import storage
 from preprocess.diff import diff
-from preprocess.errors import DataError, UsageError
+from preprocess.errors import DataError, StorageError, UsageError
 from preprocess.refusals import Refused
 from preprocess.sources import read_source
 from preprocess.sources.folder import open_folder
 from preprocess.sources.rows import Request
-from preprocess.storage import lease
+from preprocess.storage import gcs, lease
 from preprocess.verify import verify
 from preprocess.workspace import Workspace
 from tests.preprocess import made
@@ -209,6 +209,29 @@ def test_a_second_build_is_refused_while_the_first_one_lives(bucket, remote_face
         pytest.raises(UsageError, match=r"another build is writing .*\(a build on .*rm gs:"),
     ):
         made.built("fec", f"{bucket}/out", **remote_faces)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_outage_ends_the_build_with_words_and_refuses_no_picture(
+    cloud, bucket, remote_faces, faces_dataset, monkeypatch, workers
+):
+    """The storage goes away when a worker reads its fifth picture."""
+    out, pictures = f"{bucket}/out", []
+    monkeypatch.setattr(gcs, "RETRY_SECONDS", 0.3)
+
+    def fault(_: str, path: str) -> tuple[int, str] | None:
+        pictures.extend([path] if "alt=media" in path and ".jpg" in path else [])
+        return (503, "all is down") if len(pictures) > 4 else None
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cloud, "fault", fault)
+        with pytest.raises(StorageError, match="cannot be reached: all is down"):
+            made.built("fec", out, **remote_faces, **SAME, workers=workers)
+    assert not storage.exists(f"{out}/dataset.json")
+    storage.remove(f"{out}/.build/lock")  # the outage kept it from being given back
+    summary = made.built("fec", out, **remote_faces, **SAME)
+    assert summary["digest"] == made.manifest(faces_dataset).digest
+    assert summary["rejected"]["count"] == 0
 
 
 def test_verify_finds_what_is_damaged(cloud, pushed):
