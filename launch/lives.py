@@ -136,18 +136,33 @@ class Lives:
         fields = _read(self.life(number) / "life.json")
         return Verdict(**fields) if fields else None
 
+    def next(self) -> int:
+        """The number of the next life."""
+        return (self.numbers() or [-1])[-1] + 1
+
     def counted(self) -> int:
-        """Restarts that were counted."""
-        verdicts = [self.verdict(number) for number in self.numbers()]
+        """Restarts that were counted, since the run was last started."""
+        verdicts = [self.verdict(number) for number in self._since_start()]
         return sum(v is not None and v.action == RETRY for v in verdicts)
 
     def uncounted(self) -> int:
         """Restarts that were not: an earlier life of which nothing was concluded was cut short."""
-        numbers = self.numbers()
+        numbers = self._since_start()
         verdicts = [(n, self.verdict(n)) for n in numbers]
         return sum(
             n != numbers[-1] if v is None else v.action == RETRY_UNCOUNTED for n, v in verdicts
         )
+
+    def _since_start(self) -> list[int]:
+        """Lives after the last one that ended the run and was not the last: it began anew there,
+        with all its restarts.
+        """
+        numbers = self.numbers()
+        for at in range(len(numbers) - 2, -1, -1):
+            verdict = self.verdict(numbers[at])
+            if verdict is not None and verdict.action in (FINISHED, FAIL):
+                return numbers[at + 1 :]
+        return numbers
 
     def conclude(
         self, number: int, ranks: Sequence[int], max_restarts: int, gang: bool = True

@@ -1,9 +1,9 @@
-"""Reading the logs of a gang's lives, also while they are written."""
+"""Reading the logs of the lives of workers, also while they are written."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from launch.backends.base import LogLine
@@ -13,7 +13,7 @@ POLL_SECONDS = 0.5
 
 
 def read_logs(
-    lives: Lives,
+    all_lives: Sequence[Lives],
     ranks: Collection[int] | None,
     follow: bool,
     previous: bool,
@@ -22,29 +22,28 @@ def read_logs(
     """Lines of the present life, or of the one before it; follows into later lives.
 
     Args:
-      lives: of the run.
+      all_lives: of the gang; of each worker, where they run apart.
       ranks: whose lines; None = everyone's.
       follow: wait for more until `finished()`.
       previous: the life before the present one, and no following.
       finished: whether the run is over.
     """
-    numbers = lives.numbers()
-    if previous:
-        if len(numbers) > 1:
-            yield from _lines(lives, numbers[-2], ranks, {})
-        return
-    if not follow:
-        if numbers:
-            yield from _lines(lives, numbers[-1], ranks, {})
+    if previous or not follow:
+        at = -2 if previous else -1
+        for lives in all_lives:
+            numbers = lives.numbers()
+            if len(numbers) >= -at:
+                yield from _lines(lives, numbers[at], ranks, {})
         return
     read: dict[Path, int] = {}
-    first = numbers[-1] if numbers else 0
+    firsts = [max(lives.next() - 1, 0) for lives in all_lives]
     while True:
         # Asked before reading: what was written until then is read once more below.
         over = finished()
-        for number in lives.numbers():
-            if number >= first:
-                yield from _lines(lives, number, ranks, read)
+        for lives, first in zip(all_lives, firsts, strict=True):
+            for number in lives.numbers():
+                if number >= first:
+                    yield from _lines(lives, number, ranks, read)
         if over:
             return
         time.sleep(POLL_SECONDS)

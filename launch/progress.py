@@ -1,61 +1,45 @@
-"""How far a training run is, from what it wrote into its run directory."""
+"""How far a training run is, from the progress.json in its run directory."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
 
 from launch.records import Record
 
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """Steps and times; seconds. None where it is not known."""
+    """Steps, and times in seconds."""
 
     step: int
-    total_steps: int | None
+    total_steps: int
     training_seconds: float
-    seconds_left: float | None
+    seconds_left: float
     goodput: float | None  # time in steps over the time since the run was submitted
 
 
 def progress(record: Record, now: float) -> Progress | None:
-    """The progress of a run with a local run directory; None before its first epoch.
+    """The progress of a run with a local run directory; None before its first step.
 
-    It is as fresh as the last finished epoch.
+    Args:
+      record: of the run.
+      now: when it is asked, or when the run ended; seconds since the epoch.
     """
     if not record.workdir or "://" in record.workdir:
         return None
-    row = _last_row(Path(record.workdir) / "metrics.jsonl")
-    if row is None:
-        return None
-    step, seconds, epoch = int(row["step"]), float(row["seconds"]), int(row["epoch"])
-    epochs = _epochs(Path(record.workdir) / "config.json")
-    total = epochs * step // epoch if epochs else None
-    left = (total - step) * seconds / step if total is not None and step else None
-    wall = now - record.submitted
-    return Progress(step, total, seconds, left, min(1.0, seconds / wall) if wall > 0 else None)
-
-
-def _last_row(path: Path) -> dict[str, Any] | None:
+    path = Path(record.workdir) / "progress.json"
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    for line in reversed(lines):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue  # a torn last line
-        if isinstance(row, dict) and {"step", "seconds", "epoch"} <= row.keys():
-            return row
-    return None
-
-
-def _epochs(path: Path) -> int | None:
-    try:
-        return int(json.loads(path.read_text(encoding="utf-8"))["config"]["epochs"])
+        found = json.loads(path.read_text(encoding="utf-8"))
+        step, total, seconds = found["step"], found["total_steps"], found["seconds"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    wall = now - record.submitted
+    return Progress(
+        step=step,
+        total_steps=total,
+        training_seconds=seconds,
+        seconds_left=(total - step) * seconds / step,
+        goodput=min(1.0, seconds / wall) if wall > 0 else None,
+    )

@@ -53,6 +53,15 @@ class Record:
         found = self.spec.flag("workdir")
         return found if not found or "://" in found else os.path.join(self.directory, found)
 
+    @property
+    def lives_folder(self) -> Path:
+        """Where the ranks of a run write that keeps its own logs: beside what it makes, where it
+        has a local run directory.
+        """
+        if self.workdir and "://" not in self.workdir:
+            return Path(self.workdir) / "launch" / "lives"
+        return self.folder / "lives"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
         return {**dataclasses.asdict(self), "spec": self.spec.to_dict()}

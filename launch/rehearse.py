@@ -24,8 +24,9 @@ from launch.policy import FAIL, REPLACE, RESTART_ALL, SUCCEED, Decision, JobPoli
 from launch.render.objects import objects
 from launch.render.pod import hosts
 from launch.spec import Spec
-from launch.supervise import free_ports
+from launch.task import ending_with_parent
 from trainer.errors import UsageError
+from trainer.gang import free_ports
 
 POLL_SECONDS = 0.05
 
@@ -71,6 +72,7 @@ class Stage:
         self._names = hosts(spec)
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._lives: dict[int, int] = {}
+        self._started: dict[int, float] = {}  # when each pod's present life began
         self._addresses: dict[str, str] = {}
         self.result = Rehearsal()
 
@@ -105,6 +107,7 @@ class Stage:
         life = self._lives[rank] = self._lives.get(rank, -1) + 1
         what: Process = process(self._pod, rank, self._addresses, self._folder / "scratch")
         Path(what.environment.get("HOME", self._folder)).mkdir(parents=True, exist_ok=True)
+        self._started[rank] = time.time()
         log = self._folder / f"rank-{rank}-life-{life}.log"
         with open(log, "wb") as output:
             self._processes[rank] = subprocess.Popen(
@@ -113,6 +116,7 @@ class Stage:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                preexec_fn=ending_with_parent(),
             )
         self._tell(f"pod {rank}, life {life}: started")
 
@@ -125,16 +129,18 @@ class Stage:
 
     def _killed(self, kill: Kill) -> bool:
         running = self._processes.get(kill.rank)
-        if running is None or self._step() < kill.step:
+        if running is None or (step := self._step(self._started[kill.rank])) < kill.step:
             return False
         running.send_signal(kill.signal)
-        self._tell(f"pod {kill.rank}: {kill.signal.name} at step {self._step()}")
+        self._tell(f"pod {kill.rank}: {kill.signal.name} at step {step}")
         return True
 
-    def _step(self) -> int:
+    def _step(self, since: float) -> int:
+        """How far the run was when it last said so; -1 where that was before a life began."""
         try:
             text = (self._workdir / "progress.json").read_text(encoding="utf-8")
-            return int(json.loads(text)["step"])
+            fields = json.loads(text)
+            return int(fields["step"]) if fields["time"] > since else -1
         except (OSError, ValueError, KeyError, TypeError):
             return -1
 

@@ -1,27 +1,37 @@
 """What runs inside a Slurm job: every task of it, and the end of a life.
 
-    srun python -m launch.slurm_step task LIVES -- COMMAND      in every task
-    python -m launch.slurm_step end LIVES MAX_RESTARTS UNTIL    in the batch script, after srun
+    srun python -m launch.slurm_step task --lives=FOLDER --first_life=N -- COMMAND
+    python -m launch.slurm_step end --lives=FOLDER --first_life=N --max_restarts=N --until=TIME
 
-Ranks, hosts and the number of the life come from Slurm's own variables.
+The first in every task, the second in the batch script after it. Ranks, hosts and the number of
+the life come from Slurm's own variables. A job of an array is a worker of its own: its rank is
+its place in the array, and it keeps its lives in a folder of its own.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 from launch import ports
 from launch.lives import FAIL, FINISHED, Lives
 from launch.task import run
 
-# Several tasks may share a host, and jobs may too: each job gets ports of its own.
-PORTS_OF_JOBS = 400
+# Several tasks may share a host, and jobs may too: each job gets ports of its own, all of them
+# below those that Linux gives away itself (32768 and more).
+PORTS_OF_JOBS = 160
 PORTS_A_JOB = 64
+
+
+def worker_folder(lives: str | os.PathLike[str], worker: int) -> Path:
+    """Where a worker of an array keeps its lives."""
+    return Path(lives) / f"worker-{worker:05d}"
 
 
 def tasks_per_node(text: str) -> list[int]:
@@ -45,13 +55,29 @@ def addresses(hosts: list[str], tasks: list[int], job: int) -> list[str]:
     ]
 
 
-def life_number(environment: Mapping[str, str]) -> int:
-    """Which life of the job this is: Slurm counts its restarts."""
-    return int(environment.get("SLURM_RESTART_COUNT", "0"))
+def life_number(first: int, environment: Mapping[str, str]) -> int:
+    """Which life of the run this is: Slurm counts the restarts of a job."""
+    return first + int(environment.get("SLURM_RESTART_COUNT", "0"))
 
 
-def task(folder: str, command: list[str]) -> int:
+def array_place(environment: Mapping[str, str]) -> int | None:
+    """The place in the array; None in a job that is none."""
+    place = environment.get("SLURM_ARRAY_TASK_ID")
+    return None if place is None else int(place)
+
+
+def job_name(environment: Mapping[str, str]) -> str:
+    """The job as scontrol takes it: an array's own number stands for all of its jobs."""
+    if array_place(environment) is None:
+        return environment["SLURM_JOB_ID"]
+    return f"{environment['SLURM_ARRAY_JOB_ID']}_{environment['SLURM_ARRAY_TASK_ID']}"
+
+
+def task(folder: str, first_life: int, command: list[str]) -> int:
     """One task of the step."""
+    life, place = life_number(first_life, os.environ), array_place(os.environ)
+    if place is not None:
+        return run(Lives(worker_folder(folder, place)), life, [""], place, command)
     hosts = subprocess.run(
         ["scontrol", "show", "hostnames", os.environ["SLURM_STEP_NODELIST"]],
         check=True,
@@ -60,30 +86,45 @@ def task(folder: str, command: list[str]) -> int:
     ).stdout.split()
     tasks = tasks_per_node(os.environ["SLURM_STEP_TASKS_PER_NODE"])
     cluster = addresses(hosts, tasks, int(os.environ["SLURM_JOB_ID"]))
-    rank = int(os.environ["SLURM_PROCID"])
-    return run(Lives(folder), life_number(os.environ), cluster, rank, command)
+    return run(Lives(folder), life, cluster, int(os.environ["SLURM_PROCID"]), command)
 
 
-def end(folder: str, max_restarts: int, until: float) -> int:
+def end(folder: str, first_life: int, max_restarts: int, until: float) -> int:
     """Judges the life that ended and requeues the job where it is to go on."""
-    lives, life = Lives(folder), life_number(os.environ)
-    verdict = lives.conclude(life, range(int(os.environ["SLURM_NTASKS"])), max_restarts)
+    life, place = life_number(first_life, os.environ), array_place(os.environ)
+    if place is None:
+        ranks = range(int(os.environ["SLURM_NTASKS"]))
+        verdict = Lives(folder).conclude(life, ranks, max_restarts)
+    else:
+        lives = Lives(worker_folder(folder, place))
+        verdict = lives.conclude(life, [place], max_restarts, gang=False)
     print(f"life {life}: {verdict.reason}: {verdict.action}", flush=True)
     if verdict.action in (FINISHED, FAIL):
         return verdict.exit_code
     if time.time() > until:
         print("the deadline has passed: not requeued", flush=True)
         return verdict.exit_code
-    subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=True)
+    subprocess.run(["scontrol", "requeue", job_name(os.environ)], check=True)
     return verdict.exit_code
 
 
 def main() -> None:
     """`task` or `end`."""
-    kind, folder, *rest = sys.argv[1:]
-    if kind == "task":
-        sys.exit(task(folder, rest[1:]))  # rest[0] is `--`
-    sys.exit(end(folder, int(rest[0]), float(rest[1])))
+    parser = argparse.ArgumentParser(prog="python -m launch.slurm_step")
+    kinds = parser.add_subparsers(dest="kind", required=True)
+    for kind in ("task", "end"):
+        of_kind = kinds.add_parser(kind)
+        of_kind.add_argument("--lives", required=True)
+        of_kind.add_argument("--first_life", type=int, required=True)
+        if kind == "task":
+            of_kind.add_argument("command", nargs="+")
+        else:
+            of_kind.add_argument("--max_restarts", type=int, required=True)
+            of_kind.add_argument("--until", type=float, required=True)
+    given = parser.parse_args()
+    if given.kind == "task":
+        sys.exit(task(given.lives, given.first_life, given.command))
+    sys.exit(end(given.lives, given.first_life, given.max_restarts, given.until))
 
 
 if __name__ == "__main__":

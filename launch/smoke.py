@@ -10,6 +10,8 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+from launch.task import ending_with_parent
+
 SHORT = (
     "--config.steps_per_epoch=1",
     "--config.validation_steps=1",
@@ -29,7 +31,11 @@ def commands(arguments: Sequence[str]) -> list[list[str]]:
 def main() -> None:
     """Runs both and ends as the first that fails."""
     for flags in commands(sys.argv[1:]):
-        code = subprocess.run([sys.executable, "-m", "trainer", "train", *flags], check=False)
+        code = subprocess.run(
+            [sys.executable, "-m", "trainer", "train", *flags],
+            check=False,
+            preexec_fn=ending_with_parent(),
+        )
         if code.returncode:
             sys.exit(code.returncode)
 

@@ -131,6 +131,11 @@ class Spec:
         return self.verb == "train" and self.workers > 1
 
     @property
+    def apart(self) -> bool:
+        """Whether there are several workers that share no step: each ends and fails alone."""
+        return self.workers > 1 and not self.gang
+
+    @property
     def command(self) -> tuple[str, ...]:
         """The command line of one worker."""
         if self.verb == "preprocess":

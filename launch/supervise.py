@@ -9,29 +9,31 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 
 from launch.backends.base import RUNNING
-from launch.backends.local import folder_of_lives, ordered, supervising, worker_command
+from launch.backends.local import supervising, worker_command
 from launch.lives import FAIL, FINISHED, Lives
+from launch.orders import ordered
 from launch.records import Record, read_record
 from launch.spec import Spec
+from launch.task import ending_with_parent
 from trainer.errors import UserError
+from trainer.gang import free_ports
 
 POLL_SECONDS = 0.05
 
 
 def supervise(record: Record) -> None:
     """Runs lives until the run is done, failed, or told to end."""
-    lives = folder_of_lives(record)
+    lives = Lives(record.lives_folder)
     told = _Told()
     with supervising(record), told.listening():
         while not told.to_end and ordered(record) == RUNNING:
-            number = (lives.numbers() or [-1])[-1] + 1
+            number = lives.next()
             run_life(record, lives, number, told)
             ranks = range(record.spec.workers)
             spec = record.spec
@@ -60,6 +62,7 @@ def run_life(record: Record, lives: Lives, number: int, told: _Told) -> None:
             cwd=record.directory,
             env={**os.environ, **dict(record.spec.env), **_gpus(record, rank)},
             start_new_session=True,
+            preexec_fn=ending_with_parent(),
         )
         for rank in range(record.spec.workers)
     ]
@@ -82,15 +85,6 @@ def run_life(record: Record, lives: Lives, number: int, told: _Told) -> None:
 def _together(spec: Spec) -> bool:
     """Whether the end of one worker is that of all."""
     return spec.gang or spec.workers == 1
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now, all different."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("localhost", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 class _Told:

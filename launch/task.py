@@ -9,7 +9,6 @@ where a signal killed it.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import ctypes
 import os
 import signal
@@ -17,10 +16,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from launch.exit_codes import RESTART
 from launch.lives import Lives, RankEnd, shell_code
 from launch.render.pod import tf_config
+
+_PR_SET_PDEATHSIG = 1  # of prctl(2)
 
 
 def run(lives: Lives, life: int, addresses: Sequence[str], rank: int, command: list[str]) -> int:
@@ -29,7 +31,6 @@ def run(lives: Lives, life: int, addresses: Sequence[str], rank: int, command: l
     environment.pop("TF_CONFIG", None)
     if len(addresses) > 1:
         environment["TF_CONFIG"] = tf_config(list(addresses), str(rank))
-    _die_with_parent()
     # The signal that ends a run reaches the whole step, the worker among it; this process
     # stays to note what came of it.
     signal.signal(signal.SIGTERM, lambda number, frame: None)
@@ -37,7 +38,14 @@ def run(lives: Lives, life: int, addresses: Sequence[str], rank: int, command: l
     log.parent.mkdir(parents=True, exist_ok=True)
     started = time.time()
     with open(log, "ab") as output:
-        worker = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        worker = subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            preexec_fn=ending_with_parent(),
+        )
     host = socket.gethostname()
     lives.write_rank(life, RankEnd(rank, worker.pid, started, None, None, host))
     code = worker.wait()
@@ -45,10 +53,21 @@ def run(lives: Lives, life: int, addresses: Sequence[str], rank: int, command: l
     return shell_code(code)
 
 
-def _die_with_parent() -> None:
-    """Nobody would look after this process any more (prctl(2), PR_SET_PDEATHSIG)."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+def ending_with_parent() -> Callable[[], None] | None:
+    """For Popen's preexec_fn: the child is killed when this process dies, however it does.
+
+    Killed rather than told to save: who looks after the run next may start it again at once.
+    """
+    if sys.platform != "linux":
+        return None
+    parent, prctl = os.getpid(), ctypes.CDLL(None).prctl
+
+    def bind() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before the line above
+            os._exit(RESTART)
+
+    return bind
 
 
 def main() -> None:

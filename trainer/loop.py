@@ -28,6 +28,7 @@ from trainer.evaluation import Evaluator, NotFiniteError, figures, read_error
 from trainer.generators import generators
 from trainer.metrics import wilson_interval
 from trainer.profiling import StepProfiler
+from trainer.progress import ProgressFile
 from trainer.reader import Reader
 from trainer.record_log import RecordLog
 from trainer.run_directory import RunDirectory
@@ -81,6 +82,9 @@ class Loop:
         self._signals = StopSignals(say)
         self._evaluated = False  # in this life, so that nothing is left to trace
         self._record_log: RecordLog | None = None
+        self._progress = ProgressFile(
+            directory.progress_file if self._crew.chief else None, self.total_steps
+        )
         self.step = 0
         self.epochs = 0
         self.best: float | None = None
@@ -181,6 +185,7 @@ class Loop:
         elapsed = time.perf_counter() - started
         self._clock.add(steps, elapsed, waited)
         self.seconds += elapsed
+        self._progress.update(self.step, self.epochs + 1, self.seconds)
 
     def _until_save(self) -> int:
         every = self._session.config.checkpoint.every_steps
@@ -238,6 +243,8 @@ class Loop:
         self._directory.append(row)
         self.history.append(row)
         self._save()
+        if self.finished:
+            self._progress.update(self.step, self.epochs, self.seconds, last=True)
         log.epoch(row)
         log.weights(self._session.model, self.step)
         self._say(_line(row, self._session))

@@ -24,6 +24,7 @@ class RunDirectory:
         self.path = Path(path)
         self.config_file = self.path / "config.json"
         self.metrics_file = self.path / "metrics.jsonl"
+        self.progress_file = self.path / "progress.json"
         self.records_file = self.path / "records.jsonl"
         self.report_file = self.path / "report.json"
         self.page_file = self.path / "report.html"

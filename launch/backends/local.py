@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
-import json
 import os
 import shlex
 import signal
@@ -33,12 +32,13 @@ from launch.backends.base import (
 from launch.lives import FAIL, Lives, RankEnd, ended
 from launch.lives import FINISHED as LIFE_FINISHED
 from launch.log_files import read_logs
+from launch.orders import order, ordered
 from launch.records import Record
 from launch.render.objects import DATAFLOW, with_beam
 from launch.spec import Spec
 from trainer.errors import UsageError
 
-LOCK, ORDER, TALK = "supervisor.lock", "order.json", "supervisor.log"
+LOCK, TALK = "supervisor.lock", "supervisor.log"
 START_SECONDS = 30.0  # for a supervisor to take its lock
 STOP_MARGIN_SECONDS = 30.0  # beyond the grace period, for it to leave
 
@@ -52,13 +52,13 @@ class Local:
 
     def submit(self, record: Record) -> str:
         """Starts the supervisor, which outlives this process."""
-        _order(record, RUNNING)
+        order(record, RUNNING)
         _start(record)
         return f"local:{record.folder}"
 
     def status(self, record: Record) -> Status:
         """From the lock and from what the ranks wrote."""
-        lives = folder_of_lives(record)
+        lives = Lives(record.lives_folder)
         numbers = lives.numbers()
         ends = lives.ranks(numbers[-1]) if numbers else []
         state, detail = _state(record, lives)
@@ -83,7 +83,7 @@ class Local:
         def finished() -> bool:
             return not supervised(record)
 
-        yield from read_logs(folder_of_lives(record), ranks, follow, previous, finished)
+        yield from read_logs([Lives(record.lives_folder)], ranks, follow, previous, finished)
 
     def stop(self, record: Record) -> None:
         """Tells the supervisor to end the workers, and waits until they are gone."""
@@ -97,15 +97,15 @@ class Local:
         """Starts the supervisor again."""
         if supervised(record):
             raise UsageError(f"run '{record.name}' is running")
-        if _state(record, folder_of_lives(record))[0] == SUCCEEDED:
+        if _state(record, Lives(record.lives_folder))[0] == SUCCEEDED:
             raise UsageError(f"run '{record.name}' is done")
-        _order(record, RUNNING)
+        order(record, RUNNING)
         _start(record)
 
     def why(self, record: Record) -> str:
         """From what the ranks wrote."""
         status = self.status(record)
-        words = folder_of_lives(record).why() or status.detail
+        words = Lives(record.lives_folder).why() or status.detail
         return status.state + (f": {words}" if words else "")
 
 
@@ -114,13 +114,6 @@ def worker_command(spec: Spec) -> tuple[str, ...]:
     if spec.backend == "dataflow":
         spec = dataclasses.replace(spec, arguments=with_beam(spec.arguments, DATAFLOW))
     return spec.command
-
-
-def folder_of_lives(record: Record) -> Lives:
-    """Where the ranks of a run write: in its run directory, where that is a local one."""
-    if record.workdir and "://" not in record.workdir:
-        return Lives(Path(record.workdir) / "launch" / "lives")
-    return Lives(record.folder / "lives")
 
 
 def supervised(record: Record) -> bool:
@@ -149,23 +142,8 @@ def supervising(record: Record) -> Iterator[None]:
         yield
 
 
-def ordered(record: Record) -> str:
-    """The state that a run is meant to be in: running, suspended or stopped."""
-    try:
-        return str(json.loads((record.folder / ORDER).read_text(encoding="utf-8"))["state"])
-    except (OSError, ValueError, KeyError):
-        return RUNNING
-
-
-def _order(record: Record, state: str) -> None:
-    record.folder.mkdir(parents=True, exist_ok=True)
-    temporary = record.folder / f".{ORDER}"
-    temporary.write_text(json.dumps({"state": state}), encoding="utf-8")
-    temporary.replace(record.folder / ORDER)
-
-
 def _start(record: Record) -> None:
-    before = len(folder_of_lives(record).numbers())
+    before = len(Lives(record.lives_folder).numbers())
     with open(record.folder / TALK, "ab") as talk:
         supervisor = subprocess.Popen(
             [sys.executable, "-m", "launch.supervise", record.name],
@@ -178,7 +156,7 @@ def _start(record: Record) -> None:
         )
     # It has begun when its first life has.
     deadline = time.monotonic() + START_SECONDS
-    while len(folder_of_lives(record).numbers()) == before:
+    while len(Lives(record.lives_folder).numbers()) == before:
         if supervisor.poll() is not None or time.monotonic() > deadline:
             words = (record.folder / TALK).read_text(encoding="utf-8", errors="replace")
             raise UsageError(f"the supervisor did not start: {words.strip()[-500:]}")
@@ -191,7 +169,7 @@ def _python_path() -> str:
 
 
 def _end(record: Record, state: str) -> None:
-    _order(record, state)
+    order(record, state)
     if not supervised(record):
         return
     pid = int((record.folder / LOCK).read_text(encoding="utf-8"))
@@ -213,9 +191,9 @@ def _state(record: Record, lives: Lives) -> tuple[str, str]:
         return SUCCEEDED, ""
     if verdict is not None and verdict.action == FAIL:
         return FAILED, verdict.reason
-    order = ordered(record)
-    if order in (STOPPED, SUSPENDED):
-        return order, ""
+    meant = ordered(record)
+    if meant in (STOPPED, SUSPENDED):
+        return meant, ""
     return FAILED, f"its supervisor is gone; `launch resume {record.name}` goes on"
 
 

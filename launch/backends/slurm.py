@@ -1,4 +1,4 @@
-"""Slurm: one batch job a run, requeued until it is done.
+"""Slurm: one batch job a run, or an array of them, requeued until it is done.
 
 Logs and exit codes of every rank lie in RUN/launch/lives, which all nodes must see. Nothing is
 asked of Slurm's accounting, which not every cluster has.
@@ -6,6 +6,7 @@ asked of Slurm's accounting, which not every cluster has.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import subprocess
 import sys
@@ -22,11 +23,14 @@ from launch.backends.base import (
     Rank,
     Status,
 )
+from launch.backends.base import FINISHED as OVER
 from launch.exit_codes import DONE
-from launch.lives import FAIL, FINISHED, Lives, RankEnd, ended
+from launch.lives import FINISHED, Lives, RankEnd, ended
 from launch.log_files import read_logs
+from launch.orders import order, ordered
 from launch.records import Record
 from launch.render.slurm import batch_script
+from launch.slurm_step import worker_folder
 from trainer.errors import UsageError
 
 SCRIPT = "batch.sh"
@@ -47,6 +51,8 @@ _STATES = {
     "COMPLETED": SUCCEEDED,
     "CANCELLED": STOPPED,
 }
+# A job that waits because somebody holds it; the second where it was running before.
+_HELD = re.compile("JobHeld|job_requeued_in_held_state")
 
 
 class Slurm:
@@ -58,28 +64,27 @@ class Slurm:
 
     def submit(self, record: Record) -> str:
         """Hands the batch script to sbatch."""
-        self.lives(record).folder.mkdir(parents=True, exist_ok=True)
+        record.lives_folder.mkdir(parents=True, exist_ok=True)
+        order(record, RUNNING)
         job = _run(["sbatch", "--parsable"], script(record)).split(";")[0].strip()
         return f"slurm:{job}"
 
     def status(self, record: Record) -> Status:
         """From scontrol, and from what the ranks wrote where Slurm has forgotten the job."""
-        lives = self.lives(record)
-        numbers = lives.numbers()
-        ends = lives.ranks(numbers[-1]) if numbers else []
-        job = _job(record)
-        state, detail = _state(job, lives)
-        concluded = bool(numbers) and lives.verdict(numbers[-1]) is not None
-        ranks = tuple(_rank(end, concluded) for end in ends)
-        first = lives.ranks(numbers[0]) if numbers else []
-        over = state in (SUCCEEDED, FAILED, STOPPED)
+        parts = _parts(record)
+        all_lives = [part.lives for part in parts]
+        ranks = [rank for part in parts for rank in part.ranks()]
+        ends = [end for lives in all_lives for end in _last_ends(lives)]
+        firsts = [lives.ranks(lives.numbers()[0]) for lives in all_lives if lives.numbers()]
+        state, detail = _together(parts)
+        finished = [end.ended for end in ends if end.ended]
         return Status(
             state=state,
-            ranks=ranks,
-            restarts=lives.counted(),
-            interruptions=lives.uncounted(),
-            started=min((end.started for end in first), default=None),
-            finished=max((e.ended for e in ends if e.ended), default=None) if over else None,
+            ranks=tuple(ranks),
+            restarts=sum(lives.counted() for lives in all_lives),
+            interruptions=sum(lives.uncounted() for lives in all_lives),
+            started=min((end.started for first in firsts for end in first), default=None),
+            finished=max(finished, default=None) if state in OVER else None,
             detail=detail,
         )
 
@@ -89,81 +94,151 @@ class Slurm:
         """From the files of the lives."""
 
         def finished() -> bool:
-            return self.status(record).state in (SUCCEEDED, FAILED, STOPPED)
+            return self.status(record).state in OVER
 
-        yield from read_logs(self.lives(record), ranks, follow, previous, finished)
+        yield from read_logs(_all_lives(record), ranks, follow, previous, finished)
 
     def stop(self, record: Record) -> None:
         """Cancels the job: SIGTERM, then SIGKILL after Slurm's KillWait."""
+        order(record, STOPPED)
         _run(["scancel", _id(record)])
 
     def suspend(self, record: Record) -> None:
-        """Ends the workers and holds the job in the queue."""
-        _run(["scontrol", "requeuehold", _id(record)])
+        """Ends the workers as stop() does, and holds the job in the queue."""
+        for part in _parts(record):
+            if part.state in (PENDING, RUNNING):
+                verb = "hold" if part.state == PENDING else "requeuehold"
+                _run(["scontrol", verb, part.job_id])
 
     def resume(self, record: Record) -> None:
         """Releases a held job."""
-        _run(["scontrol", "release", _id(record)])
+        held = [part for part in _parts(record) if part.state == SUSPENDED]
+        if not held:
+            state = self.status(record).state
+            raise UsageError(
+                f"run '{record.name}' is {state}, not suspended; what ended goes on from what it "
+                f"saved with `launch {record.spec.verb}` as before"
+            )
+        for part in held:
+            _run(["scontrol", "release", part.job_id])
 
     def why(self, record: Record) -> str:
-        """From what the ranks wrote."""
+        """From what the ranks wrote, or Slurm's reason for letting a job wait."""
         status = self.status(record)
-        words = self.lives(record).why() or status.detail
+        words = next((w for lives in _all_lives(record) if (w := lives.why())), status.detail)
+        if status.state == PENDING and status.detail not in ("", words):
+            words = f"{status.detail} ({words})"
         return status.state + (f": {words}" if words else "")
-
-    def lives(self, record: Record) -> Lives:
-        """Where its ranks write."""
-        return Lives(_lives_folder(record))
 
 
 def script(record: Record) -> str:
     """The batch script of a run."""
-    until = record.submitted + record.spec.deadline
-    return batch_script(record.spec, record.directory, sys.executable, _lives_folder(record), until)
+    return batch_script(
+        record.spec,
+        record.directory,
+        sys.executable,
+        str(record.lives_folder),
+        max(lives.next() for lives in _all_lives(record)),
+        record.submitted + record.spec.deadline,
+    )
 
 
-def _lives_folder(record: Record) -> str:
-    if not record.workdir or "://" in record.workdir:
-        raise UsageError("--backend=slurm keeps logs in --workdir: give one that all nodes see")
-    return f"{record.workdir}/launch/lives"
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """A job of the run: the only one, or one of an array."""
+
+    job_id: str
+    lives: Lives
+    state: str
+    detail: str
+
+    def ranks(self) -> list[Rank]:
+        """How its ranks are."""
+        return [_rank(end, self.state) for end in _last_ends(self.lives)]
+
+
+def _parts(record: Record) -> list[_Part]:
+    jobs = _jobs(record)
+    parts = []
+    for worker, lives in enumerate(_all_lives(record)):
+        job_id, job = _id(record), jobs[0] if jobs else {}
+        if record.spec.apart:
+            job_id = f"{job_id}_{worker}"
+            job = next((job for job in jobs if worker in places(job.get("ArrayTaskId", ""))), {})
+        parts.append(_Part(job_id, lives, *_state(job, lives, ordered(record))))
+    return parts
+
+
+def _all_lives(record: Record) -> list[Lives]:
+    """Where the ranks write: a folder of the gang, or one of each worker."""
+    folder = record.lives_folder
+    if not record.spec.apart:
+        return [Lives(folder)]
+    return [Lives(worker_folder(folder, worker)) for worker in range(record.spec.workers)]
+
+
+def _last_ends(lives: Lives) -> list[RankEnd]:
+    numbers = lives.numbers()
+    return lives.ranks(numbers[-1]) if numbers else []
+
+
+def _together(parts: list[_Part]) -> tuple[str, str]:
+    """State of the whole run: of an array, what most needs to be known."""
+    states = [part.state for part in parts]
+    if RUNNING in states or (PENDING in states and any(state in OVER for state in states)):
+        state = RUNNING
+    else:
+        state = next(s for s in (PENDING, SUSPENDED, FAILED, STOPPED, SUCCEEDED) if s in states)
+    return state, next((part.detail for part in parts if part.state == state and part.detail), "")
+
+
+def places(text: str) -> set[int]:
+    """{0, 1, 4} of Slurm's `0-1,4%2`: which jobs of an array a line is about."""
+    found: set[int] = set()
+    for part in filter(None, text.partition("%")[0].split(",")):
+        first, _, last = part.partition("-")
+        found |= set(range(int(first), int(last or first) + 1))
+    return found
 
 
 def _id(record: Record) -> str:
     return record.handle.removeprefix("slurm:")
 
 
-def _job(record: Record) -> dict[str, str]:
-    """What scontrol says of the job; empty where Slurm has forgotten it."""
+def _jobs(record: Record) -> list[dict[str, str]]:
+    """What scontrol says of the jobs; nothing where Slurm has forgotten them."""
     try:
         text = _run(["scontrol", "--oneliner", "show", "job", _id(record)])
     except UsageError as error:
         if "Invalid job id" in str(error):
-            return {}
+            return []
         raise
-    return dict(re.findall(r"(\w+)=(\S*)", text))
+    return [dict(re.findall(r"(\w+)=(\S*)", line)) for line in text.splitlines() if line.strip()]
 
 
-def _state(job: dict[str, str], lives: Lives) -> tuple[str, str]:
+def _state(job: dict[str, str], lives: Lives, meant: str) -> tuple[str, str]:
     numbers = lives.numbers()
     verdict = lives.verdict(numbers[-1]) if numbers else None
     if not job:
-        if verdict is None:
-            return FAILED, "Slurm has forgotten the job, and it left no word"
-        return (SUCCEEDED if verdict.action == FINISHED else FAILED), verdict.reason
+        if verdict is not None and verdict.action == FINISHED:
+            return SUCCEEDED, ""
+        if meant == STOPPED:
+            return STOPPED, ""
+        return FAILED, verdict.reason if verdict else "Slurm has forgotten the job"
     reason = job.get("Reason", "")
     state = _STATES.get(job.get("JobState", ""), FAILED)
-    if state == PENDING and reason.startswith("JobHeld"):
-        state = SUSPENDED
+    if state == PENDING and _HELD.match(reason):
+        return SUSPENDED, ""
     if state == FAILED:
-        return state, verdict.reason if verdict and verdict.action == FAIL else job["JobState"]
-    return state, "" if reason in ("None", "") else reason
+        return state, verdict.reason if verdict else job["JobState"]
+    return state, "" if reason in ("None", "") or state != PENDING else reason
 
 
-def _rank(end: RankEnd, concluded: bool) -> Rank:
+def _rank(end: RankEnd, state: str) -> Rank:
     code = end.exit_code
     if end.ended is None:
-        # Slurm ended it with the others, where its life is over.
-        return Rank(end.rank, STOPPED if concluded else RUNNING, None, end.host)
+        # Slurm ended it with the job.
+        return Rank(end.rank, RUNNING if state == RUNNING else STOPPED, None, end.host)
     state = SUCCEEDED if code == DONE else FAILED
     return Rank(end.rank, state, code, end.host, ended(code) if code else "")
 

@@ -3,7 +3,7 @@ r"""How a run is: its state, ranks, restarts, step, time left and goodput.
     python -m launch status RUN [--json]
 
 RUN is a name or a run directory. Goodput is the share of the time since the run was submitted
-that was spent in training steps; step and time left are as of the last finished epoch.
+that was spent in training steps; step and time left are a second old at the most.
 """
 
 from __future__ import annotations
@@ -40,10 +40,9 @@ def main(arguments: list[str]) -> None:
         return
     print(f"{record.name} ({record.handle}): {summary(status)}")
     if far:
-        total = f" of {far.total_steps}" if far.total_steps else ""
         left = f", about {_minutes(far.seconds_left)} left" if far.seconds_left else ""
         goodput = f", goodput {far.goodput:.0%}" if far.goodput is not None else ""
-        print(f"  step {far.step}{total}{left}{goodput}")
+        print(f"  step {far.step} of {far.total_steps}{left}{goodput}")
     for rank in status.ranks:
         host = f" on {rank.host}" if rank.host else ""
         detail = f": {rank.detail}" if rank.detail else ""

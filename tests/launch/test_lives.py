@@ -86,3 +86,14 @@ def test_the_last_line_of_a_long_log_is_found(tmp_path):
     path.write_text("x" * 10_000 + "\nthe end\n\n", encoding="utf-8")
     assert last_line(path) == "the end"
     assert last_line(tmp_path / "none") == ""
+
+
+def test_a_run_that_ended_and_was_started_again_has_all_its_restarts(tmp_path):
+    """Lives end by retry, fail, retry: before the fail belongs to the run that is over."""
+    lives = Lives(tmp_path)
+    lives.write_verdict(0, Verdict(RETRY, 1, 0, "a fault"))
+    lives.write_verdict(1, Verdict(FAIL, 1, 0, "a fault"))
+    assert (lives.counted(), lives.next()) == (1, 2)  # of the run that failed
+    lives.write_verdict(2, Verdict(RETRY, 1, 0, "a fault"))
+    lives.write_rank(3, RankEnd(0, 10, 1.0, None, None))
+    assert (lives.counted(), lives.uncounted(), lives.next()) == (1, 0, 4)

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from launch.exit_codes import NEVER_RETRIED, RESTART
+from launch.gpus import Gpu
 from launch.kubelet import process
 from launch.lint.rule import check
 from launch.lint.rules import RULES
@@ -123,14 +124,20 @@ def test_no_secret_stands_in_a_manifest():
 
 def test_a_batch_script_is_the_one_that_was_looked_at():
     made = MATRIX["job-8-queue"]
-    text = batch_script(made, "/home/user", "/venv/bin/python", "/runs/fec/launch/lives", 1.8e9)
+    text = batch_script(made, "/home/user", "/venv/bin/python", "/runs/fec/lives", 0, 1.8e9)
     same_as_golden("slurm-8.sh", text)
+
+
+def test_workers_of_a_search_are_an_array():
+    made = spec(verb="search", backend="slurm", workers=4, gpu=Gpu("l4", 1), time_limit=3601)
+    text = batch_script(made, "/home/user", "/venv/bin/python", "/runs/fec/lives", 2, 1.8e9)
+    same_as_golden("slurm-array.sh", text)
 
 
 def test_a_batch_script_quotes_what_a_shell_would_take_apart():
     made = spec(backend="slurm", arguments=("--config=a b", "--workdir=$(touch /x)"),
                 env=(("WORDS", "x; rm -rf /"),))  # fmt: skip
-    text = batch_script(made, "/home/a user", "/venv/bin/python", "/runs/lives", 0)
+    text = batch_script(made, "/home/a user", "/venv/bin/python", "/runs/lives", 0, 0)
     assert "'--config=a b' '--workdir=$(touch /x)'" in text
     assert "export WORDS='x; rm -rf /'" in text
     assert '#SBATCH --chdir="/home/a user"' in text

@@ -121,7 +121,9 @@ def search(request: Request, say: Callable[[str], None]) -> list[Run]:
     folder = request.folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        strange = any(folder.iterdir()) and not (folder / JOURNAL).exists()
+        # A launcher keeps a folder of its own here, from before the search begins.
+        names = {entry.name for entry in folder.iterdir()} - {"launch"}
+        strange = bool(names) and JOURNAL not in names
     except OSError as error:
         raise UsageError(f"--workdir='{folder}': {error.strerror}") from None
     if strange:

@@ -8,9 +8,9 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 #SBATCH --chdir=/home/user
-#SBATCH --output=/runs/fec/launch/lives/batch.log
+#SBATCH --output=/runs/fec/lives/batch.log
 #SBATCH --gpus-per-task=h100:8
 #SBATCH --qos=high
 
-srun --kill-on-bad-exit=1 --distribution=block /venv/bin/python -m launch.slurm_step task /runs/fec/launch/lives -- /venv/bin/python -m trainer train --config=fec_triplet --data=/data/fec --workdir=/runs/fec
-exec /venv/bin/python -m launch.slurm_step end /runs/fec/launch/lives 3 1800000000
+srun --kill-on-bad-exit=0 --wait=120 --distribution=block --cpus-per-task=4 /venv/bin/python -m launch.slurm_step task --lives=/runs/fec/lives --first_life=0 -- /venv/bin/python -m trainer train --config=fec_triplet --data=/data/fec --workdir=/runs/fec
+exec /venv/bin/python -m launch.slurm_step end --lives=/runs/fec/lives --first_life=0 --max_restarts=3 --until=1800000000
