@@ -23,7 +23,15 @@ def places(spec: Spec) -> list[Result]:
         if not place:
             continue
         name = f"--{flag}"
-        if place.startswith("gs://"):
+        if flag == "workdir" and "://" in place:
+            found.append(
+                fail(
+                    name,
+                    f"{place}: a run directory is a folder, not an address",
+                    "mount a volume: --volume=CLAIM:/runs -- --workdir=/runs/RUN",
+                )
+            )
+        elif place.startswith("gs://"):
             if flag in WRITTEN:
                 found.append(bucket(name, place))
         elif "://" in place:

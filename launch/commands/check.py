@@ -1,12 +1,13 @@
 r"""What can be known before a run is submitted: would it start, could it write? Changes nothing.
 
     python -m launch check train --backend=job --workers=4 --gpu=h100:8 --image=REF@sha256:... \
-        -- --config=... --data=... --workdir=gs://...
+        --volume=runs:/runs -- --config=... --data=gs://... --workdir=/runs/RUN
 
 The flags are those of the verb. Looks at the manifests, what has to be in the cluster (also by a
 dry run there), whether its nodes could ever hold all workers, at the image's registry without
-credentials, and at the bucket of --workdir by writing and deleting an empty object. Ends with 0,
-with 78 where something FAILs, with 69 where only the API server does not answer.
+credentials, and at what is read and written: on a volume, or a bucket, into which an empty object
+is written and deleted. Ends with 0, with 78 where something FAILs, with 69 where only the API
+server does not answer.
 """
 
 from __future__ import annotations

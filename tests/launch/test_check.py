@@ -21,7 +21,7 @@ from launch.checks.cluster import cluster as checks
 from launch.checks.image import image, manifest_url
 from launch.checks.result import FAIL, OK, WARNING
 from launch.checks.room import room
-from launch.checks.storage import bucket, on_a_volume
+from launch.checks.storage import bucket, on_a_volume, places
 from launch.gpus import Gpu
 from launch.quantity import amount
 from launch.render.objects import objects
@@ -292,6 +292,11 @@ def test_what_would_end_with_its_pod_fails():
     assert on_a_volume("--workdir", "/runs/fec", mounted).state == OK
     assert on_a_volume("--workdir", "/runs2/fec", mounted).state == FAIL
     assert on_a_volume("--workdir", "runs/fec", mounted).state == FAIL
+
+
+def test_a_run_directory_at_an_address_fails_and_a_dataset_there_does_not():
+    found = places(spec(arguments=("--workdir=gs://b/run", "--data=gs://b/data")))
+    assert [(result.name, result.state) for result in found] == [("--workdir", FAIL)]
 
 
 def check(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:

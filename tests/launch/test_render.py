@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 from pathlib import Path
 
 import kubernetes_validate
@@ -22,6 +23,7 @@ from launch.render.text import to_yaml
 from launch.spec import Mount, Spec
 from tests.launch.made import MATRIX, spec
 
+ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent / "golden"
 VERSIONS = ("1.33", "1.34", "1.35", "1.36", "1.37")
 # Written anew where this is set: look at the difference before it is committed.
@@ -139,3 +141,15 @@ def test_a_batch_script_quotes_what_a_shell_would_take_apart():
     assert "'--config=a b' '--workdir=$(touch /x)'" in text
     assert "export WORDS='x; rm -rf /'" in text
     assert '#SBATCH --chdir="/home/a user"' in text
+
+
+def test_servers_are_given_flags_that_their_command_has():
+    """Defined at import, by a module that TensorFlow is not needed for."""
+    source = (ROOT / "trainer" / "commands" / "dataservice.py").read_text(encoding="utf-8")
+    known = set(re.findall(r'DEFINE_\w+\(\s*"(\w+)"', source))
+    pods = [o["spec"]["template"]["spec"] for o in data_service(spec(), 4)
+            if o["kind"] in ("Deployment", "StatefulSet")]  # fmt: skip
+    assert len(pods) == 2
+    for pod in pods:
+        words = pod["containers"][0]["args"]
+        assert {word.partition("=")[0].removeprefix("--") for word in words} <= known
