@@ -52,6 +52,7 @@ bench: env
 	$(PY) -m tests.benchmarks.bench_recipe
 	$(PY) -m tests.benchmarks.bench_loss
 	$(PY) -m tests.benchmarks.bench_reader
+	$(PY) -m tests.benchmarks.bench_build --folder=$(BENCH)
 	$(PY) -m tests.benchmarks.bench_pass
 	$(PY) -m tests.benchmarks.bench_step
 	$(PY) -m tests.benchmarks.bench_kills

@@ -30,6 +30,7 @@ SECONDS = 10  # for the cluster to answer
 # Under this package in a worker, beside apache-beam; what decides bytes is among them.
 LIBRARIES = (
     "absl-py",
+    "google-cloud-storage",
     "google-crc32c",
     "numpy",
     "opencv-python-headless",

@@ -34,6 +34,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from preprocess.errors import UsageError
+from preprocess.storage import is_remote
 
 FLINK, SPARK, DATAFLOW = "flink", "spark", "dataflow"
 WORKER_POOL = "localhost:50000"  # the port that Beam's own images listen on
@@ -123,7 +124,7 @@ def check(arguments: Sequence[str], output: str) -> None:
         missing = [f"--{name}" for name in ("project", "region") if not options.get(name)]
         if missing:
             raise UsageError(f"--runner=DataflowRunner needs {' and '.join(missing)} after ' -- '")
-        if not _is_object_store(output):
+        if not is_remote(output):
             raise UsageError(
                 f"--output='{output}' is on this machine's disk, which Dataflow's workers do not "
                 "see; give --output=gs://BUCKET/DIR"
@@ -271,10 +272,6 @@ def _environment(arguments: Sequence[str], facts: Facts) -> dict[str, str]:
 
 def _scratch(output: str, name: str) -> str:
     return f"{output.rstrip('/')}/.build/{name}"
-
-
-def _is_object_store(path: str) -> bool:
-    return path.startswith("gs://")
 
 
 def _describes_workers(options: Mapping[str, str]) -> bool:

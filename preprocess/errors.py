@@ -35,6 +35,18 @@ class OutputError(UserError):
     exit_code = os.EX_IOERR
 
 
+class LostWorker(UserError):
+    """A worker process that ended on its own: the same command goes on (75)."""
+
+    exit_code = os.EX_TEMPFAIL
+
+
+class StorageError(UserError):
+    """A storage that cannot be reached or does not answer, after retries (74)."""
+
+    exit_code = os.EX_IOERR
+
+
 class EngineError(UserError):
     """A cluster that does not answer, or a job that failed there (69).
 

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from preprocess import quiet
+from preprocess.stopping import end_with_parent
 
 PROVISION_SECONDS = 60  # until the process that started this one must have answered
 
@@ -49,6 +50,8 @@ def provision(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
+    if "--end_with_parent" in sys.argv:
+        end_with_parent()
     quiet.hush()
     from apache_beam.runners.worker import sdk_worker_main
 

@@ -12,7 +12,16 @@ from trainer.errors import ConfigError, DataError
 
 
 def load_manifest(dataset: str) -> Manifest:
-    """The manifest of a dataset directory; raises DataError where there is none."""
+    """The manifest of a dataset, in a directory or at an address such as gs://...
+
+    Raises:
+      DataError: there is none there.
+      StorageError: what has the address does not answer.
+    """
+    if "://" in dataset:
+        from trainer.reader.storage import read_manifest  # imports TensorFlow
+
+        return read_manifest(dataset)
     try:
         return Manifest.load(dataset)
     except DatasetError as error:

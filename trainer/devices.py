@@ -71,12 +71,19 @@ def _strategy(config: Any, say: Callable[[str], None]) -> Any:
         return tf.distribute.MirroredStrategy(names, ops)
     if gpus:  # by name: left to itself, it would look for them in TF_CONFIG
         return tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(len(gpus))], ops)
+    warn_of_unseen_gpus(say)
+    return tf.distribute.MirroredStrategy(["CPU:0"])
+
+
+def warn_of_unseen_gpus(say: Callable[[str], None]) -> None:
+    """Says so where the machine has GPUs and TensorFlow sees none."""
+    if tf.config.list_physical_devices("GPU"):
+        return
     if NVIDIA_GPUS.is_dir() and any(NVIDIA_GPUS.iterdir()):
         say(
-            "WARNING: this machine has NVIDIA GPUs, but TensorFlow sees none; training on the CPU. "
+            "WARNING: this machine has NVIDIA GPUs, but TensorFlow sees none; working on the CPU. "
             "Install requirements-gpu.txt, and check CUDA_VISIBLE_DEVICES and the driver"
         )
-    return tf.distribute.MirroredStrategy(["CPU:0"])
 
 
 def _workers(config: Any, cluster: Cluster) -> Any:

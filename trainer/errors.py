@@ -40,6 +40,12 @@ class ConfigError(UserError):
     exit_code = os.EX_CONFIG
 
 
+class StorageError(UserError):
+    """A storage that cannot be reached or does not answer (74)."""
+
+    exit_code = os.EX_IOERR
+
+
 class RestartError(UserError):
     """Nobody's mistake that another try does not mend, such as a lost worker (75)."""
 

@@ -36,7 +36,7 @@ from trainer.session import SUMS, Session, add_optimizer, optimizer_variables, t
 from trainer.signals import StopSignals
 from trainer.tensorboard import TensorBoardLog
 from trainer.timing import StepClock
-from trainer.watchdog import PATIENCE, Watchdog
+from trainer.watchdog import Watchdog
 
 LOOK_AT_LOSS_EVERY = 20  # calls; looking waits for the device, so not at each
 EXIT_DIVERGED = os.EX_SOFTWARE  # 70
@@ -168,7 +168,7 @@ class Loop:
 
     def _call(self, batches: Iterator[Any], steps: int) -> None:
         # The first call traces and compiles.
-        self._watchdog.alive(f"step {self.step + 1}", PATIENCE if self._signals.idle else 1.0)
+        self._watchdog.alive(f"step {self.step + 1}", long=self._signals.idle)
         started = time.perf_counter()
         waited = 0.0
         if self._session.config.steps_per_execution == 1:
@@ -218,7 +218,7 @@ class Loop:
             # Tracing it may outlast a grace period, so there must be nothing to save meanwhile.
             self._save()
             self._signals.idle = True
-        self._watchdog.alive("validation", PATIENCE)
+        self._watchdog.alive("validation", long=True)
         started = time.perf_counter()
         for at, (name, evaluator) in enumerate(self.evaluators.items()):
             prefix = "val_" if at == 0 else f"val_{name}_"
@@ -272,7 +272,7 @@ class Loop:
 
     def _save(self) -> None:
         """Saves the last state; leaves where a signal has come, to whichever worker."""
-        self._watchdog.alive("saving", PATIENCE)
+        self._watchdog.alive("saving", long=True)
         self._check_finite()
         if self._saved != (self.step, self.epochs):
             self._checkpoints.save(LAST, self._session, self._state())
@@ -285,7 +285,7 @@ class Loop:
 
     def _save_if_stopped(self) -> None:
         """Between two batches of a validation."""
-        self._watchdog.alive("validation", 1.0 if self._evaluated else PATIENCE)
+        self._watchdog.alive("validation", long=not self._evaluated)
         if self._crew.anyone(self._signals.received is not None):
             self._save()
 

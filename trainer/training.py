@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
 from collections.abc import Callable
 from typing import Any
@@ -22,11 +21,13 @@ from trainer.errors import OutputError, full_disk
 from trainer.loop import Loop
 from trainer.optimizers import build_optimizer
 from trainer.reader import Reader, open_reader
+from trainer.reader.service import GUARANTEE as SERVICE_GUARANTEE
+from trainer.reader.storage import absolute
 from trainer.reporting import start_log, write_report
 from trainer.run_directory import RunDirectory, versions
 from trainer.session import Session, session_for
 from trainer.tensorboard import TensorBoardLog
-from trainer.watchdog import PATIENCE, Watchdog
+from trainer.watchdog import Watchdog
 from trainer.worker_log import WorkerLog
 
 
@@ -69,7 +70,7 @@ def _in_words(error: Exception, workdir: str, cluster: Cluster | None) -> Except
     words = full_disk(error)
     if words is not None:
         return OutputError(
-            f"{words}: '{workdir}'; make room and run the same command: the last saved state is "
+            f"{words}: '{workdir}'; make room and run the same command: what was saved before is "
             "kept, and it goes on from there"
         )
     return (lost_peer(error) if cluster else None) or error
@@ -94,7 +95,9 @@ def _train(
                 f"warning: gradients were summed by {how} and are by "
                 f"{config.distribute.all_reduce} now: the last bits of weights may differ"
             )
+    watchdog.alive("joining the other workers", within=config.watchdog.start_seconds)
     strategy = devices.prepare(config, log.say, cluster)
+    watchdog.alive("building the model", long=True)
     if cluster:  # TensorFlow has just put a handler of its own there, which does nothing
         signals.leave_on_sigterm(log.announce)
         if config.virtual_replicas:
@@ -156,7 +159,7 @@ def _run(
             "config": to_dict(config),
             "versions": versions(),
             "dataset": {
-                "path": os.path.abspath(dataset),
+                "path": absolute(dataset),
                 "digest": manifest.digest,
                 "task": manifest.task,
                 "classes": list(manifest.classes),
@@ -174,7 +177,7 @@ def _run(
     ) as log:
         start_log(log, session, reader, loop.step)
         loop.run(log)
-        watchdog.alive("writing the report", PATIENCE)
+        watchdog.alive("writing the report", long=True)
         return write_report(session, loop, reader, validation, manifest.classes, directory, log)
 
 
@@ -197,4 +200,5 @@ def _opening(config: Any, strategy: Any, reader: Reader) -> str:
         f"{config.model.backbone} on {devices.describe(strategy)}: {reader.records} records, "
         f"{reader.steps_per_pass} steps a pass of {config.batch_size}"
         + (f", {reader.pictures_in_table} pictures {table} in memory" if table else "")  # type: ignore[union-attr]
+        + (f"; {SERVICE_GUARANTEE.format(config.data.service)}" if config.data.service else "")
     )

@@ -9,11 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
+from trainer.deadline import STACKS_SIGNAL
 from trainer.errors import UsageError, UserError
 
 
 class WorkerLog:
-    """The log of this process; where the process dies of a signal, its stacks are in there too.
+    """The log of this process; its stacks are in there too where it dies of a signal, and whenever
+    it gets STACKS_SIGNAL (`kill -USR1`).
 
     Args:
       folder: RUN/logs.
@@ -55,6 +57,7 @@ class WorkerLog:
         self._handles_faults = not faulthandler.is_enabled()
         if self._handles_faults:
             faulthandler.enable(self._file)
+        faulthandler.register(STACKS_SIGNAL, self._file)
         return self
 
     def __exit__(
@@ -67,6 +70,7 @@ class WorkerLog:
             self.note(f"ended: {error}")
         elif error is not None:
             self.note("".join(traceback.format_exception(error)).rstrip())
+        faulthandler.unregister(STACKS_SIGNAL)
         if self._handles_faults:
             faulthandler.disable()
         self._file.close()

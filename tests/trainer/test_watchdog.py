@@ -1,8 +1,11 @@
 """A worker that gets nowhere is ended, one that works is not."""
 
+import subprocess
+import sys
 import threading
 import time
 
+from tests.trainer import datasets
 from trainer.signals import EXIT_RESTART
 from trainer.watchdog import PATIENCE, Watchdog
 from trainer.worker_log import WorkerLog
@@ -46,10 +49,36 @@ def test_what_takes_longer_has_patience_times_as_long():
     """0.2 s a step, five times that to start: after 0.5 s nothing, later the end."""
     bitten = Bitten(0.2)
     started = time.monotonic()
-    with bitten.dog:
+    with bitten.dog as dog:
+        dog.alive("tracing", long=True)
         assert bitten.event.wait(10)
     assert time.monotonic() - started >= 0.2 * PATIENCE
-    assert "while starting" in bitten.said[0]
+    assert "while tracing" in bitten.said[0]
+
+
+# Holds Python's lock, which PyDLL does not release, for longer than anybody would wait.
+STUCK = """
+import ctypes, pathlib, sys
+from trainer.watchdog import Watchdog
+from trainer import watchdog
+from trainer.worker_log import WorkerLog
+watchdog.SPARE_SECONDS = 0.2
+with WorkerLog(pathlib.Path(sys.argv[1]), 0, print) as log, Watchdog(0.2, log.announce) as dog:
+    dog.alive("step 1")
+    def waiting_in_c():
+        ctypes.PyDLL(None).sleep(60)
+    waiting_in_c()
+"""
+
+
+def test_a_call_that_keeps_pythons_lock_is_ended_by_the_system(tmp_path):
+    started = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", STUCK, str(tmp_path)], cwd=datasets.REPOSITORY, check=False
+    )
+    assert done.returncode == EXIT_RESTART
+    assert time.monotonic() - started < 30
+    assert "in waiting_in_c" in (tmp_path / "worker-0.log").read_text()
 
 
 def test_off_it_starts_no_thread():
@@ -62,7 +91,7 @@ def test_off_it_starts_no_thread():
 def test_after_it_is_left_it_bites_no_more():
     bitten = Bitten(0.1)
     with bitten.dog as dog:
-        dog.alive("step 1")
+        dog.alive("step 1")  # and neither does the system: this process lives on
     assert not bitten.event.wait(0.5)
 
 

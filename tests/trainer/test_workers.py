@@ -12,7 +12,9 @@ import pytest
 
 from tests.trainer import datasets
 from tests.trainer.test_replicas_train import assert_same_curves, assert_same_weights, rows
+from trainer.barrier import wait_for_peers
 from trainer.checkpoints import LAST, Checkpoints
+from trainer.cluster import Cluster
 from trainer.gang import free_ports
 from trainer.record_log import read_record_log
 from trainer.signals import EXIT_RESTART
@@ -196,14 +198,17 @@ def test_a_worker_that_never_comes_is_named_and_ends_the_wait_with_75(triplet_da
     assert [path.name for path in run.iterdir()] == ["logs"]
 
 
-def test_a_worker_that_is_lost_before_the_first_step_ends_the_other_with_75(triplet_data, tmp_path):
-    """It came to the start and is killed there: TensorFlow itself would wait for an hour."""
-    words, run = arguments(tmp_path, triplet_data, model__backbone="mlp", watchdog__seconds=3)
-    processes = start_two(words)
-    log = run / "logs" / "worker-1.log"
-    until(lambda: log.exists() and "all are there" in log.read_text(), *processes)
-    processes[1].kill()
-    processes[1].communicate()
-    code, _, said = end(processes[0])
+def test_a_worker_that_is_lost_while_joining_ends_the_other_with_75(triplet_data, tmp_path):
+    """This process comes to the start in place of worker 1, and no further. TensorFlow itself
+    would wait for ever, and keep Python's lock meanwhile.
+    """
+    words, run = arguments(tmp_path, triplet_data, model__backbone="mlp", watchdog__start_seconds=5)
+    addresses = tuple(f"localhost:{port}" for port in free_ports(2))
+    config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": 0}}
+    worker = start(words, TF_CONFIG=json.dumps(config))
+    wait_for_peers(Cluster((("worker", 2),), addresses, 1), DEADLINE, print)
+    met = time.monotonic()
+    code, _, said = end(worker)
     assert code == EXIT_RESTART, said
-    assert "goes on from the last saved state" in said
+    assert time.monotonic() - met < 60
+    assert "in prepare" in (run / "logs" / "worker-0.log").read_text()

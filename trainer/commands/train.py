@@ -24,7 +24,10 @@ from absl import flags
 from trainer.cli import no_arguments, print_json, say
 from trainer.errors import UserError
 
-_DATA = flags.DEFINE_string("data", None, "Dataset directory.", required=True)
+_DATA = flags.DEFINE_string("data", None, "Dataset directory, or gs://...", required=True)
+_STAGE_TO = flags.DEFINE_string(
+    "stage_to", "", "Local directory to copy a dataset at gs://... to before it is read."
+)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run directory to write.", required=True)
 _CONFIG = flags.DEFINE_string(
     "config", None, "Configuration: a file, or the name of a preset.", required=True
@@ -72,10 +75,12 @@ def _train(config: Any, chief: bool) -> None:
     signals.leave_on_sigterm(say)
     quiet.silence()
     from trainer.loop import EXIT_DIVERGED, Diverged
+    from trainer.staging import staged
     from trainer.training import train
 
+    data = staged(_DATA.value, _STAGE_TO.value, say)
     try:
-        report = train(config, _DATA.value, _WORKDIR.value, say)
+        report = train(config, data, _WORKDIR.value, say)
     except Diverged as error:
         rate = config.optimizer.learning_rate
         say(

@@ -40,6 +40,7 @@ RESTART_MAY_CHANGE = (
     "epochs",
     "checkpoint.every_steps",
     "checkpoint.keep",
+    "data.service",  # the same batches, made elsewhere
     "data.log_records",
     "distribute.",
     "virtual_replicas",
