@@ -56,7 +56,8 @@ def judge(codes: Mapping[int, int | None], counted: int, max_restarts: int) -> V
 
     The chief (rank 0) leaves last and has written everything by then, so its 0 is the run's.
     A code that is never retried decides; then 0 of the chief; then any failure that is not 75
-    counts, once for the whole gang, since those who lost a peer leave with 75.
+    counts, once for the whole gang, since those who lost a peer leave with 75. Who dies of
+    SIGTERM was told to end before it could listen, and counts like one that leaves with 75.
     """
     for rank, code in sorted(codes.items()):
         if code in NEVER_RETRIED:
@@ -64,7 +65,7 @@ def judge(codes: Mapping[int, int | None], counted: int, max_restarts: int) -> V
     if codes.get(0) == DONE:
         return Verdict(FINISHED, DONE, None, "the chief finished")
     for rank, code in sorted(codes.items()):
-        if code in (None, DONE, RESTART):
+        if code in (None, DONE, RESTART, -signal.SIGTERM):
             continue
         words = f"rank {rank} {ended(code)}"
         if counted >= max_restarts:

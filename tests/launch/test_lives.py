@@ -30,6 +30,7 @@ codes = st.dictionaries(
         ({0: 0, 1: 0}, FINISHED, None),
         ({0: 0, 1: KILLED}, FINISHED, None),  # the chief has written everything
         ({0: 75, 1: 75}, RETRY_UNCOUNTED, None),  # a signal: all saved
+        ({0: 75, 1: -signal.SIGTERM}, RETRY_UNCOUNTED, None),  # the same, in the middle of imports
         ({0: 75, 1: KILLED}, RETRY, 1),
         ({0: 75, 1: 1}, RETRY, 1),
         ({0: 75, 1: 65}, FAIL, 1),

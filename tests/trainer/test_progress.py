@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -44,3 +45,9 @@ def test_a_run_goes_on_where_it_cannot_be_written_and_other_workers_write_none(t
     ProgressFile(tmp_path / "none" / "progress.json", 2).update(1, 1, 0.5)
     ProgressFile(None, 2).update(1, 1, 0.5)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_finished_run_is_at_its_last_step(triplet_run):
+    """Two epochs of the five steps that 33 triplets make, eight at a time."""
+    written = json.loads((Path(triplet_run) / "progress.json").read_text())
+    assert (written["step"], written["total_steps"], written["epoch"]) == (10, 10, 2)
