@@ -1,4 +1,7 @@
-"""`python -m launch COMMAND`: the builder and the trainer, on this machine or on a cluster."""
+"""`python -m launch COMMAND`: the builder and the trainer, on this machine or on a cluster.
+
+Flags that a project always gives stand in `.launch.toml` (launch/defaults.py says how).
+"""
 
 import sys
 
@@ -19,6 +22,7 @@ COMMANDS = {
     "resume": "starts the workers of a suspended run again",
     "list": "the runs that were started from this machine",
     "render": "prints what a verb would submit, and submits nothing",
+    "check": "would it start, could it write? before it is submitted",
     "lint": "checks manifests by this project's rules",
     "rehearse": "runs a manifest as local processes: what happens when a rank fails",
     "replay": "starts a run again under another name",

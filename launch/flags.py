@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from absl import flags
 
+from launch.defaults import apply_defaults
 from launch.spec import (
     BACKENDS,
     BACKENDS_OF,
@@ -56,8 +57,11 @@ _SLURM_ACCOUNT = flags.DEFINE_string("account", "", "Slurm account.")
 def spec_from_flags(verb: str, arguments: list[str]) -> Spec:
     """The specification that the command line asks for; `arguments` are the worker's.
 
-    Raises UsageError for what cannot be.
+    What the command line leaves out comes from `.launch.toml`. Raises UsageError for what cannot
+    be.
     """
+    names = {flag.name for flag in flags.FLAGS.get_flags_for_module(__name__)}
+    apply_defaults(verb, names)
     if arguments and not arguments[0].startswith("--"):
         raise UsageError(f"unexpected argument '{arguments[0]}'; the worker's flags follow ' -- '")
     given = tuple(arguments)

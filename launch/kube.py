@@ -10,6 +10,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from trainer.errors import UserError
@@ -40,14 +41,20 @@ KINDS = {
     "ServiceAccount": ("api/v1", "serviceaccounts"),
     "Namespace": ("api/v1", "namespaces"),
     "Node": ("api/v1", "nodes"),
+    "PersistentVolumeClaim": ("api/v1", "persistentvolumeclaims"),
+    "PriorityClass": ("apis/scheduling.k8s.io/v1", "priorityclasses"),
 }
-CLUSTER_WIDE = ("Namespace", "Node")
+CLUSTER_WIDE = ("Namespace", "Node", "PriorityClass")
 
 
 class ClusterError(UserError):
     """The API server cannot be reached, or refuses (69: EX_UNAVAILABLE)."""
 
     exit_code = 69
+
+
+class Forbidden(ClusterError):
+    """The API server knows no such user, or does not let him."""
 
 
 class Missing(Exception):
@@ -61,15 +68,35 @@ class Conflict(Exception):
 class Api:
     """Creates, reads, patches and deletes objects of one namespace."""
 
-    def __init__(self, namespace: str, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self, namespace: str, sleep: Callable[[float], None] = time.sleep, tries: int = TRIES
+    ) -> None:
         """Reads the kubeconfig; raises ClusterError where there is none."""
         self.namespace = namespace
         self._sleep = sleep
+        self._tries = tries
         self._client = _client()
 
-    def create(self, o: Object) -> Object:
-        """Creates an object; raises Conflict where its name is taken."""
-        return self._call("POST", self._path(o["kind"]), body=o)
+    def create(self, o: Object, dry_run: bool = False) -> Object:
+        """Creates an object, or has the server judge it only; raises Conflict where its name
+        is taken.
+        """
+        query = [("dryRun", "All")] if dry_run else []
+        return self._call("POST", self._path(o["kind"]), body=o, query=query)
+
+    def version(self) -> tuple[int, int]:
+        """Of the API server: major and minor."""
+        found = self._call("GET", "/version")
+        return int(found["major"]), int(str(found["minor"]).rstrip("+"))
+
+    def serves(self, kind: str) -> bool:
+        """Whether the cluster has a kind: those of others come with what defines them."""
+        api, plural = KINDS[kind]
+        try:
+            resources = self._call("GET", f"/{api}").get("resources") or ()
+        except Missing:
+            return False
+        return any(resource.get("name") == plural for resource in resources)
 
     def get(self, kind: str, name: str) -> Object:
         """One object; raises Missing."""
@@ -133,7 +160,7 @@ class Api:
 
         kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
         said = ""
-        for attempt in range(TRIES):
+        for attempt in range(self._tries):
             try:
                 return self._client.call_api(
                     path,
@@ -154,12 +181,14 @@ class Api:
                 if error.status == 409:
                     raise Conflict(path) from None
                 said = _reason(error)
+                if error.status in (401, 403):
+                    raise Forbidden(f"{method} {path}: {said}") from None
                 if error.status != 429 and not 500 <= error.status < 600:
                     raise ClusterError(f"{method} {path}: {said}") from None
                 wait = _wait(attempt, error.headers)
             except HTTPError as error:
                 said, wait = str(error).splitlines()[0], _wait(attempt, None)
-            if attempt + 1 < TRIES:
+            if attempt + 1 < self._tries:
                 self._sleep(wait)
         raise ClusterError(f"the API server does not answer ({method} {path}): {said}")
 
@@ -169,6 +198,9 @@ def _client() -> Any:
 
     # Given by hand: the client reads the variable once, at its import.
     given = os.environ.get("KUBECONFIG")
+    inside = "KUBERNETES_SERVICE_HOST" in os.environ
+    if not given and not inside and not (Path.home() / ".kube" / "config").exists():
+        raise ClusterError("no cluster is configured: no ~/.kube/config; set KUBECONFIG")
     try:
         config.load_config(**({"config_file": given} if given else {}))
     except config.ConfigException as error:

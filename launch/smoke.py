@@ -22,7 +22,9 @@ SHORT = (
 
 def commands(arguments: Sequence[str]) -> list[list[str]]:
     """Flags of the two trainings, one epoch long and then two."""
-    beside = [f"{word}-smoke" if word.startswith("--workdir=") else word for word in arguments]
+    beside = [
+        f"{word.rstrip('/')}-smoke" if word.startswith("--workdir=") else word for word in arguments
+    ]
     return [[*beside, *SHORT, f"--config.epochs={epochs}"] for epochs in (1, 2)]
 
 

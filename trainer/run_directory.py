@@ -40,12 +40,17 @@ class RunDirectory:
         Nothing but logs is put in before write_config(): a run that fails before it leaves a
         folder that the next one may have.
         """
+        if ":/" in str(self.path):  # pathlib has made gs:// of an address gs:/
+            raise UsageError(
+                f"--workdir='{self.path}': a run directory is a folder; mount the bucket, or copy "
+                "the run there afterwards"
+            )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             strange = self.is_strange()
         except OSError as error:
             raise UsageError(f"--workdir='{self.path}': {error.strerror}") from None
-        if strange and not self.config_file.exists():
+        if strange:
             raise UsageError(
                 f"--workdir='{self.path}' is not empty and not a run directory; choose another"
             )

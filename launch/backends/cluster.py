@@ -322,6 +322,8 @@ def _read(
                         continue
                     since[0] = when
                 yield LogLine(rank, text)
+        if rest and not follow:  # what a worker said last, without ending the line
+            yield LogLine(rank, rest.decode("utf-8", "replace").partition(" ")[2])
     except (Missing, ClusterError):
         return  # not started yet, or deleted
 
@@ -349,6 +351,8 @@ def _follow_all(
                 if phase in ("Pending", "Running"):
                     time.sleep(1.0)
                     continue
+                for line in _read(api, pod, since=since):  # what came with its end
+                    lines.put(line)
             return
 
     while True:

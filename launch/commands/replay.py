@@ -8,16 +8,12 @@ The same specification, image and flags, with a run directory of its own: RUN's 
 
 from __future__ import annotations
 
-import dataclasses
-
 from absl import flags
 
 import launch.start
 from launch.commands.one_run import one_run
-from launch.spec import Spec
 from launch.start import start
 from trainer.cli import say
-from trainer.errors import UsageError
 
 _NAME = flags.DEFINE_string("name", None, "Of the new run.", required=True)
 flags.adopt_module_key_flags(launch.start)
@@ -26,6 +22,7 @@ flags.adopt_module_key_flags(launch.start)
 def main(arguments: list[str]) -> None:
     """Starts it again."""
     record = one_run("replay", arguments)
+    from launch.again import replayed
     from launch.submit import new_record
 
     spec = replayed(record.spec, _NAME.value)
@@ -33,14 +30,3 @@ def main(arguments: list[str]) -> None:
     if now.commit != record.commit:
         say(f"warning: this code is {now.commit or 'no commit'}, the run was {record.commit}")
     start(spec)
-
-
-def replayed(spec: Spec, name: str) -> Spec:
-    """The same run under another name, in a run directory of its own; raises UsageError."""
-    if name == spec.name:
-        raise UsageError(f"--name={name} is the run itself; give another")
-    arguments = tuple(
-        f"{word.rstrip('/')}-{name}" if word.startswith("--workdir=") else word
-        for word in spec.arguments
-    )
-    return dataclasses.replace(spec, name=name, arguments=arguments)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from launch.lint.rule import SERVERS, Bundle, Found, Pod, Rule
+from launch.quantity import amount
 from launch.spec import NAME_LENGTH
 
 _DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}$")
@@ -51,13 +52,13 @@ def shared_memory_fits(bundle: Bundle) -> Found:
     """Memory-backed volumes count against the container's limit."""
     for pod in bundle.pods():
         memory = sum(
-            _bytes(volume["emptyDir"].get("sizeLimit", "0"))
+            amount(volume["emptyDir"].get("sizeLimit", "0"))
             for volume in pod.spec.get("volumes", ())
             if (volume.get("emptyDir") or {}).get("medium") == "Memory"
         )
         for container in pod.containers():
             limits = (container.get("resources") or {}).get("limits") or {}
-            if memory and memory >= _bytes(str(limits.get("memory", "0"))):
+            if memory and memory >= amount(limits.get("memory", "0")):
                 yield pod, "volumes in memory are as large as the memory limit"
 
 
@@ -147,17 +148,16 @@ def disruption_budgets(bundle: Bundle) -> Found:
             yield pod, "has several replicas and no PodDisruptionBudget"
 
 
+def kept_apart(bundle: Bundle) -> Found:
+    """Replicas on one node go with that node, all at once."""
+    for pod in bundle.pods():
+        many = (pod.owner.get("spec") or {}).get("replicas", 1) > 1
+        if pod.kind in SERVERS and many and "podAntiAffinity" not in pod.spec.get("affinity", {}):
+            yield pod, "has several replicas and no podAntiAffinity"
+
+
 def _covers(selector: dict[str, str], pod: Pod) -> bool:
     return bool(selector) and selector.items() <= pod.labels.items()
-
-
-def _bytes(quantity: str) -> float:
-    match = re.fullmatch(r"([0-9.]+)([KMGTPE]i?)?", quantity)
-    if not match:
-        return 0.0
-    number, unit = match.groups()
-    power = " KMGTPE".index(unit[0]) if unit else 0
-    return float(number) * (1024 if unit and unit.endswith("i") else 1000) ** power
 
 
 RULES = (
@@ -173,4 +173,5 @@ RULES = (
     Rule("host-name-length", names_fit),
     Rule("job-ttl-seconds-after-finished", finished_jobs_go),
     Rule("deployment-has-poddisruptionbudget", disruption_budgets),
+    Rule("no-anti-affinity", kept_apart),
 )

@@ -10,11 +10,13 @@ from __future__ import annotations
 from typing import Any
 
 from launch.exit_codes import NEVER_RETRIED, RESTART
-from launch.render.labels import QUEUE, labels
+from launch.render.labels import EXCEPTIONS, QUEUE, labels
 from launch.render.pod import CONTAINER, WORKER, pod_template
 from launch.spec import Spec
 
 KEEP_FINISHED_SECONDS = 86400
+# What stands beside a run is deleted with it: a data service is not paid for a day longer.
+KEEP_WITH_SERVICE_SECONDS = 3600
 
 
 def job(spec: Spec) -> dict[str, Any]:
@@ -26,7 +28,7 @@ def job(spec: Spec) -> dict[str, Any]:
         "parallelism": spec.workers,
         "podReplacementPolicy": "Failed",
         "activeDeadlineSeconds": spec.deadline,
-        "ttlSecondsAfterFinished": KEEP_FINISHED_SECONDS,
+        "ttlSecondsAfterFinished": keep_finished(spec),
         "podFailurePolicy": {"rules": failure_rules()},
         **restarts(spec),
     }
@@ -41,9 +43,15 @@ def job(spec: Spec) -> dict[str, Any]:
             "name": spec.name,
             "namespace": spec.namespace,
             "labels": {**labels(spec, WORKER), **({QUEUE: spec.queue} if spec.queue else {})},
+            "annotations": dict(EXCEPTIONS),
         },
         "spec": body,
     }
+
+
+def keep_finished(spec: Spec) -> int:
+    """Seconds for which a run that has ended can still be looked at."""
+    return KEEP_WITH_SERVICE_SECONDS if spec.data_workers else KEEP_FINISHED_SECONDS
 
 
 def restarts(spec: Spec) -> dict[str, Any]:

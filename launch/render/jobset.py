@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from launch.exit_codes import NEVER_RETRIED, RESTART
-from launch.render.job import KEEP_FINISHED_SECONDS
-from launch.render.labels import QUEUE, labels
+from launch.render.job import keep_finished
+from launch.render.labels import EXCEPTIONS, QUEUE, labels
 from launch.render.pod import CONTAINER, WORKER, pod_template
 from launch.spec import Spec
 
@@ -39,6 +39,7 @@ def jobset(spec: Spec) -> dict[str, Any]:
             "name": spec.name,
             "namespace": spec.namespace,
             "labels": {**labels(spec, WORKER), **({QUEUE: spec.queue} if spec.queue else {})},
+            "annotations": dict(EXCEPTIONS),
         },
         "spec": {
             "suspend": True,
@@ -47,7 +48,7 @@ def jobset(spec: Spec) -> dict[str, Any]:
                 "subdomain": spec.name,
                 "publishNotReadyAddresses": True,
             },
-            "ttlSecondsAfterFinished": KEEP_FINISHED_SECONDS,
+            "ttlSecondsAfterFinished": keep_finished(spec),
             "failurePolicy": {
                 "maxRestarts": spec.max_restarts,
                 # No pod of the life before may meet one of the new.
@@ -72,6 +73,8 @@ def gang_rules() -> list[dict[str, Any]]:
 
     never = "|".join(map(str, sorted(NEVER_RETRIED)))
     return [
+        # Each life has the deadline anew; where one takes all of it, the next would too.
+        {"name": "deadline", "action": "FailJobSet", "onJobFailureReasons": ["DeadlineExceeded"]},
         rule("user-error", "FailJobSet", rf".*exit code ({never}) .*"),
         rule(
             "not-counted",

@@ -11,6 +11,13 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 SUBMITS = "shardline/submits"  # what the policy of k8s/flink lets in
 QUEUE = "kueue.x-k8s.io/queue-name"
 
+# Where a public linter's rule is broken on purpose, the object says why.
+EXCEPTIONS = {
+    "ignore-check.kube-linter.io/unset-cpu-requirements": (
+        "requested and not limited: throttling in the middle of a step stalls every replica"
+    ),
+}
+
 
 def selector(spec: Spec, component: str = "") -> dict[str, str]:
     """What finds the pods of a run, or of one component of it."""

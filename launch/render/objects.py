@@ -14,7 +14,8 @@ from launch.spec import Spec
 from trainer.errors import UsageError
 
 # The session cluster of k8s/flink: the operator names its REST service so.
-FLINK = ("--runner=FlinkRunner", f"--flink_master=flink-rest:{ports.FLINK_REST}")
+FLINK_CLUSTER = "flink"
+FLINK = ("--runner=FlinkRunner", f"--flink_master={FLINK_CLUSTER}-rest:{ports.FLINK_REST}")
 DATAFLOW = ("--runner=DataflowRunner",)
 
 

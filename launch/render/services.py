@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from launch import ports
-from launch.render.labels import NAME, labels, selector
+from launch.render.labels import EXCEPTIONS, NAME, labels, selector
 from launch.render.pod import SCRATCH, container_security, pod_security
 from launch.spec import Spec
 
@@ -43,14 +43,21 @@ def data_service(spec: Spec, workers: int, shared: bool = False) -> list[dict[st
         spec,
         DISPATCHER,
         command,
-        ["--role=dispatcher", "--host=0.0.0.0", port, f"--work_dir={_DISPATCHER_STATE}"],
+        [
+            "--role=dispatcher",
+            f"--host={_name(spec, DISPATCHER)}",
+            port,
+            f"--work_dir={_DISPATCHER_STATE}",
+        ],
         ports.DATA_SERVICE,
     )
     dispatcher["resources"] = _resources("500m", "1Gi", "1Gi")
     dispatcher["volumeMounts"].append({"name": "state", "mountPath": _DISPATCHER_STATE})
     first = _workload(spec, "StatefulSet", DISPATCHER, dispatcher, replicas=1)
     first["spec"]["serviceName"] = _name(spec, DISPATCHER)
-    # What it knows of its clients outlives it: workers and trainers go on after a restart.
+    # What it knows of its clients outlives its pod, so that workers and trainers go on after a
+    # restart; it goes with the service itself.
+    first["spec"]["persistentVolumeClaimRetentionPolicy"] = {"whenDeleted": "Delete"}
     first["spec"]["volumeClaimTemplates"] = [
         {
             "metadata": {"name": "state"},
@@ -66,7 +73,6 @@ def data_service(spec: Spec, workers: int, shared: bool = False) -> list[dict[st
         command,
         [
             "--role=worker",
-            "--host=0.0.0.0",
             port,
             f"--dispatcher={data_service_address(spec)}",
             f"--advertise=$(POD_IP):{ports.DATA_SERVICE}",
@@ -102,23 +108,30 @@ def _workload(
             for n, mount in enumerate(spec.mounts)
         ),
     ]
+    pod: dict[str, Any] = {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "serviceAccountName": spec.service_account,
+        "securityContext": pod_security(),
+        "containers": [container],
+        "volumes": volumes,
+    }
+    if replicas > 1:  # a node that goes takes one of them, where there are nodes enough
+        term = {"labelSelector": {"matchLabels": selector(spec, component)},
+                "topologyKey": "kubernetes.io/hostname"}  # fmt: skip
+        weighted = [{"weight": 100, "podAffinityTerm": term}]
+        preferred = {"preferredDuringSchedulingIgnoredDuringExecution": weighted}
+        pod["affinity"] = {"podAntiAffinity": preferred}
     return {
         "apiVersion": "apps/v1",
         "kind": kind,
-        "metadata": _metadata(spec, component),
+        "metadata": {**_metadata(spec, component), "annotations": dict(EXCEPTIONS)},
         "spec": {
             "replicas": replicas,
             "selector": {"matchLabels": selector(spec, component)},
             "template": {
                 "metadata": {"labels": labels(spec, component)},
-                "spec": {
-                    "automountServiceAccountToken": False,
-                    "enableServiceLinks": False,
-                    "serviceAccountName": spec.service_account,
-                    "securityContext": pod_security(),
-                    "containers": [container],
-                    "volumes": volumes,
-                },
+                "spec": pod,
             },
         },
     }

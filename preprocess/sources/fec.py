@@ -51,20 +51,24 @@ def read(request: Request) -> Source:
 
 def _triplets(table: Table, limit: int) -> list[Triplet]:
     triplets: list[Triplet] = []
+    # A face stands in about nine triplets: its name is looked at, and its id kept, once.
+    known: dict[str, str] = {}
     for row in table.rows():
         if limit and len(triplets) >= limit:
             break
         try:
-            triplets.append(_triplet(row))
+            triplets.append(_triplet(row, known))
         except Refused as refused:
             table.refuse(row.line, refused)
     return triplets
 
 
-def _triplet(row: Row) -> Triplet:
+def _triplet(row: Row, known: dict[str, str]) -> Triplet:
     cells = row.cells
-    # Interned: a face stands in about nine triplets and its id is kept once.
-    first, second, third = (sys.intern(_face(cells[name], name)) for name in FACES)
+    for name in FACES:
+        if cells[name] not in known:
+            known[cells[name]] = sys.intern(_face(cells[name], name))
+    first, second, third = (known[cells[name]] for name in FACES)
     if first in (second, third) or second == third:
         raise Refused(Reason.SAME_FACE_TWICE, f"{first}, {second}, {third}"[:200])
     return Triplet(

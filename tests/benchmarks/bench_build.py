@@ -106,6 +106,7 @@ def plan(folder: Path, rows: int = 500_000, pictures: int = 150_000) -> dict[str
         "rows": rows,
         "pictures": done.answer["pictures"],
         "seconds": done.seconds,
+        "cpu_seconds": done.cpu_seconds,
         "peak_bytes": done.peak_bytes,
         "bar": [PLAN_SECONDS_BAR, PLAN_BYTES_BAR],
         "ok": done.seconds < PLAN_SECONDS_BAR and done.peak_bytes < PLAN_BYTES_BAR,
@@ -188,7 +189,8 @@ def in_words(name: str, report: dict[str, Any]) -> str:
     if name == "plan":
         return (
             f"plan    {report['rows']} rows, {report['pictures']} pictures: "
-            f"{report['seconds']:.1f} s, {report['peak_bytes'] / 1e9:.2f} GB "
+            f"{report['seconds']:.1f} s (of a processor {report['cpu_seconds']:.1f}), "
+            f"{report['peak_bytes'] / 1e9:.2f} GB "
             f"(bars {PLAN_SECONDS_BAR} s, {PLAN_BYTES_BAR / 1e9:.0f} GB: {verdict})"
         )
     return (

@@ -17,6 +17,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import yaml
 
+LISTED = ("pods", "events", "nodes", "localqueues")
+
 
 class FakeCluster:
     """Objects by path; `failures` are answers that come before the real one."""
@@ -25,6 +27,7 @@ class FakeCluster:
         self.objects: dict[str, dict[str, Any]] = {}
         self.requests: list[tuple[str, str]] = []
         self.failures: list[tuple[int, dict[str, str]]] = []
+        self.denied: dict[str, str] = {}  # kind -> what admission says against it
         self.logs: dict[str, list[bytes]] = {}  # pod -> what each request for its log gives
         self._number = itertools.count(1)
         cluster = self
@@ -114,9 +117,12 @@ class FakeCluster:
             path = f"{path}/{body['metadata']['name']}"
             if path in self.objects:
                 return 409, {"message": "already exists"}
+            if query.get("dryRun") == ["All"]:
+                denied = self.denied.get(body["kind"])
+                return (403, {"message": denied}) if denied else (201, body)
             self.put(path, body)
             return 201, body
-        if method == "GET" and path.rsplit("/", 1)[-1] in ("pods", "events", "nodes"):
+        if method == "GET" and path.rsplit("/", 1)[-1] in LISTED:
             wanted = query.get("labelSelector", [""])[0]
             pairs = dict(pair.split("=") for pair in wanted.split(",") if pair)
             found = [

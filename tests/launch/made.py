@@ -24,8 +24,9 @@ def spec(**changes: Any) -> Spec:
     return Spec(**{**fields, **changes})
 
 
-# Pairs of {1, 2, 8 workers}, {job, jobset}, {spot or not}, {queue or not}, {volumes or not}:
-# every pair of values is in some row.
+ON_STORAGE = ("--config=fec_triplet", "--data=gs://bucket/fec", "--workdir=gs://bucket/runs/fec")
+# Pairs of {1, 2, 8 workers}, {job, jobset}, and with or without each of spot, queue, volumes, a
+# data service and a TensorBoard: every pair of values is in some row.
 MATRIX = {
     "job-1": spec(workers=1),
     "job-2-spot": spec(spot=True, gpu=Gpu("l4", 1)),
@@ -40,5 +41,18 @@ MATRIX = {
     "jobset-2": spec(backend="jobset"),
     "jobset-8-spot-volumes": spec(
         backend="jobset", workers=8, spot=True, mounts=(Mount("runs", "/runs"),)
+    ),
+    "job-1-queue-volumes-data-tensorboard": spec(
+        workers=1,
+        queue="research",
+        mounts=(Mount("runs", "/runs"), Mount("data", "/data")),
+        data_workers=2,
+        tensorboard=True,
+    ),
+    "job-2-queue-tensorboard": spec(queue="research", arguments=ON_STORAGE, tensorboard=True),
+    "job-8-data": spec(workers=8, arguments=ON_STORAGE, data_workers=16),
+    "job-8-tensorboard": spec(workers=8, arguments=ON_STORAGE, tensorboard=True),
+    "jobset-2-spot-data-tensorboard": spec(
+        backend="jobset", spot=True, arguments=ON_STORAGE, data_workers=4, tensorboard=True
     ),
 }

@@ -240,6 +240,40 @@ def test_logs_have_their_rank_and_no_time(cluster):
     assert [(line.rank, line.text) for line in lines] == [(0, "one"), (0, "two"), (1, "other")]
 
 
+def test_a_last_line_that_was_not_ended_is_told(cluster):
+    put_pods(cluster, pod(0, "Failed"))
+    cluster.logs = {"fec-0-failed-0": [b"2026-01-01T00:00:00Z one\n2026-01-01T00:00:01Z killed at"]}
+    lines = list(Cluster().logs(record(), None, follow=False, previous=False))
+    assert [line.text for line in lines] == ["one", "killed at"]
+
+
+def test_the_life_before_is_told_where_it_is_asked_for(cluster):
+    """Rank 1 was replaced twice: the pod before the present one counts; rank 0 never was."""
+    lives = [pod(1, "Failed", number=n, made=f"2026-01-01T00:0{n}:00Z") for n in (1, 2)]
+    put_pods(cluster, *lives, pod(1, "Running", made="2026-01-01T00:03:00Z"), pod(0, "Running"))
+    cluster.logs = {"fec-1-failed-2": [b"t out of memory\n"], "fec-1-failed-1": [b"t older\n"]}
+    lines = list(Cluster().logs(record(), None, follow=False, previous=True))
+    assert [(line.rank, line.text) for line in lines] == [(1, "out of memory")]
+
+
+def test_lines_are_chosen_by_rank_and_by_pattern(cluster, tmp_path):
+    flags = ("--backend=job", "--name=fec", "--workers=2", f"--image={IMAGE}", "--", *ARGUMENTS)
+    assert launch(tmp_path, "train", *flags).returncode == 0
+    put_pods(cluster, pod(0, "Running"), pod(1, "Running"))
+
+    def logs(*arguments: str) -> subprocess.CompletedProcess[str]:
+        cluster.logs = {
+            f"fec-{rank}-running-0": [f"t step {rank}\nt loss {rank}\n".encode()] for rank in (0, 1)
+        }
+        return launch(tmp_path, "logs", "fec", *arguments)
+
+    assert logs().stdout == "[0] step 0\n[0] loss 0\n[1] step 1\n[1] loss 1\n"
+    assert logs("--rank=1").stdout == "[1] step 1\n[1] loss 1\n"
+    assert logs("--grep=l.ss").stdout == "[0] loss 0\n[1] loss 1\n"
+    assert logs("--rank=one").returncode == 64
+    assert "--grep=(" in logs("--grep=(").stderr
+
+
 def test_followed_logs_survive_a_dropped_connection(cluster, monkeypatch):
     """The second answer repeats the last second, as `sinceTime` does; no line comes twice."""
     monkeypatch.setattr(time, "sleep", lambda seconds: None)

@@ -196,6 +196,12 @@ FAULTS: list[tuple[str, Break]] = [
         lambda m: of_kind(m, "Job")["spec"].pop("ttlSecondsAfterFinished"),
     ),
     (
+        "no-anti-affinity",
+        lambda m: of_kind(m, "Deployment", "-data-worker")["spec"]["template"]["spec"].pop(
+            "affinity"
+        ),
+    ),
+    (
         "deployment-has-poddisruptionbudget",
         lambda m: m.remove(of_kind(m, "PodDisruptionBudget")),
     ),

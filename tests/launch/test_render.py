@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import re
 from pathlib import Path
 
 import kubernetes_validate
@@ -18,13 +20,31 @@ from launch.render.pod import hosts
 from launch.render.services import data_service, tensorboard
 from launch.render.slurm import batch_script
 from launch.render.text import to_yaml
-from launch.spec import Mount
+from launch.spec import Mount, Spec
 from tests.launch.made import MATRIX, spec
 
+ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent / "golden"
 VERSIONS = ("1.33", "1.34", "1.35", "1.36", "1.37")
 # Written anew where this is set: look at the difference before it is committed.
 UPDATE = bool(os.environ.get("UPDATE_GOLDEN"))
+
+
+FACTORS = {
+    "workers": (1, 2, 8),
+    "backend": ("job", "jobset"),
+    **dict.fromkeys(("spot", "queue", "mounts", "data_workers", "tensorboard"), (False, True)),
+}
+
+
+def test_every_pair_of_choices_is_in_some_manifest():
+    def value(made: Spec, name: str) -> object:
+        found = getattr(made, name)
+        return found if name in ("workers", "backend") else bool(found)
+
+    for (one, first), (other, second) in itertools.combinations(FACTORS.items(), 2):
+        there = {(value(made, one), value(made, other)) for made in MATRIX.values()}
+        assert there == set(itertools.product(first, second)), (one, other)
 
 
 def same_as_golden(name: str, text: str) -> None:
@@ -47,8 +67,7 @@ def test_what_is_rendered_keeps_our_own_rules(name):
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("name", MATRIX)
 def test_what_is_rendered_is_valid_in_every_version(name, version):
-    services = [*tensorboard(MATRIX[name], "/runs"), *data_service(MATRIX[name], 4)]
-    for o in [*objects(MATRIX[name]), *services]:
+    for o in objects(MATRIX[name]):
         if o["kind"] != "JobSet":  # a custom resource: the public schemas do not hold it
             kubernetes_validate.validate(o, version, strict=True)
 
@@ -122,3 +141,15 @@ def test_a_batch_script_quotes_what_a_shell_would_take_apart():
     assert "'--config=a b' '--workdir=$(touch /x)'" in text
     assert "export WORDS='x; rm -rf /'" in text
     assert '#SBATCH --chdir="/home/a user"' in text
+
+
+def test_servers_are_given_flags_that_their_command_has():
+    """Defined at import, by a module that TensorFlow is not needed for."""
+    source = (ROOT / "trainer" / "commands" / "dataservice.py").read_text(encoding="utf-8")
+    known = set(re.findall(r'DEFINE_\w+\(\s*"(\w+)"', source))
+    pods = [o["spec"]["template"]["spec"] for o in data_service(spec(), 4)
+            if o["kind"] in ("Deployment", "StatefulSet")]  # fmt: skip
+    assert len(pods) == 2
+    for pod in pods:
+        words = pod["containers"][0]["args"]
+        assert {word.partition("=")[0].removeprefix("--") for word in words} <= known

@@ -115,6 +115,7 @@ STOPS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("base", "data", "records", "steps_a_call"),
     [(datasets.TRIPLET, "triplet_data", 33, 1), (datasets.CLASSIFICATION, "class_data", 21, 3)],
