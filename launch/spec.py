@@ -113,6 +113,12 @@ class Spec:
                 f"--shared_memory={self.shared_memory} counts against --memory={self.memory}; "
                 "make it smaller"
             )
+        # Slurm's signal comes up to a minute earlier than asked for (sbatch(1), --signal).
+        if self.time_limit and self.time_limit <= self.grace + 60:
+            raise UsageError(
+                f"--time_limit={self.time_limit}s leaves no time to train: workers are told to "
+                f"end --grace={self.grace}s and up to a minute before it"
+            )
         if self.spot and self.grace > 15 and self.backend in KUBERNETES:
             # Google's spot nodes give ordinary pods 15 of their 30 seconds.
             object.__setattr__(self, "grace", 15)

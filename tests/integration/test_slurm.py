@@ -125,9 +125,9 @@ def test_a_job_told_to_end_or_held_goes_on_uncounted_to_the_same_weights(
 def test_a_job_at_its_time_limit_saves_and_is_requeued_until_it_is_stopped(
     launch, training, tmp_path
 ):
-    """A minute, the shortest limit there is: Slurm sends SIGTERM up to 30 s + --grace before."""
+    """Of two minutes: SIGTERM comes --grace and up to a minute before, when both train."""
     run = tmp_path / "run"
-    flags = ["--time_limit=1m", "--grace=20s", "--config.epochs=1000"]
+    flags = ["--time_limit=2m", "--grace=20s", "--config.epochs=1000"]
     at = training.index("--")
     words = [*training[:at], *flags[:2], *training[at:], flags[2], f"--workdir={run}"]
     launch("train", "--name=limited", *words)

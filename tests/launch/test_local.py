@@ -35,14 +35,15 @@ def test_a_mistake_of_the_user_ends_the_run_at_once(launch, tmp_path):
     assert (listed["name"], listed["backend"], listed["state"]) == ("wrong", "local", "failed")
 
 
-def test_a_second_start_of_a_failed_run_begins_with_all_its_restarts(launch, tmp_path):
-    """One worker, whose dataset is no dataset: 65, twice; the lives are kept apart."""
+def test_a_second_start_of_a_failed_run_has_a_life_of_its_own(launch, tmp_path):
+    """One worker, with a flag that the trainer has not, twice; each life keeps its log."""
     run = tmp_path / "run"
-    words = ["train", "--name=again", "--wait", "--", f"--workdir={run}", "--config=demo"]
-    for _ in range(2):
-        launch(*words, f"--data={tmp_path}", code=1)
+    words = ["train", "--name=again", "--wait", "--", f"--workdir={run}", "--data=x"]
+    for flag in ("--first=1", "--second=1"):
+        launch(*words, "--config=demo", flag, code=1)
     assert actions(run) == ["fail", "fail"]
-    assert launch("logs", "again", "--previous") != ""
+    assert "first" in launch("logs", "again", "--previous")
+    assert "second" in launch("logs", "again")
 
 
 @pytest.mark.slow

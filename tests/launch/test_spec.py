@@ -82,6 +82,13 @@ def test_shared_memory_has_to_leave_memory_for_the_worker():
         spec(memory="2Gi", shared_memory="2Gi")
 
 
+def test_a_time_limit_leaves_time_to_train():
+    """SIGTERM comes up to grace + 60 s before it: of 181 s a second may be left."""
+    with pytest.raises(UsageError, match="--time_limit=180s leaves no time"):
+        spec(backend="slurm", time_limit=180, grace=120)
+    assert spec(backend="slurm", time_limit=181, grace=120).time_limit == 181
+
+
 def test_on_spot_nodes_the_grace_is_what_they_give():
     assert spec(spot=True, grace=120).grace == 15
     assert spec(grace=120).grace == 120
