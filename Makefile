@@ -8,11 +8,12 @@ DEMO   ?= demo-output
 BENCH  ?= bench-output
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-quick lint bench tensorboard clean
+.PHONY: help env demo test test-quick test-integration lint bench tensorboard clean
 
 help:
 	@echo "make demo         made-up faces -> dataset -> training on two replicas -> report (CPU, minutes)"
 	@echo "make test         the test suite          make test-quick   without the end-to-end tests"
+	@echo "make test-integration   what needs more of the system, such as a Flink cluster; says what it skips"
 	@echo "make lint         ruff and mypy           make bench        the benchmark tables"
 	@echo "make tensorboard RUN=DIR                  curves, histograms, graph and traces of a run"
 
@@ -34,7 +35,11 @@ test: env
 	$(PY) -m pytest tests
 
 test-quick: env
-	$(PY) -m pytest tests -m "not slow"
+	$(PY) -m pytest tests -m "not slow and not integration"
+
+# Installs what it can (apt as root, pip, Maven) and lists what it skips with the reason.
+test-integration: env
+	$(PY) -m pytest tests/integration -m integration -rs
 
 lint: env
 	$(VENV)/bin/ruff check .
@@ -47,6 +52,7 @@ bench: env
 	$(PY) -m tests.benchmarks.bench_recipe
 	$(PY) -m tests.benchmarks.bench_loss
 	$(PY) -m tests.benchmarks.bench_reader
+	$(PY) -m tests.benchmarks.bench_build --folder=$(BENCH)
 	$(PY) -m tests.benchmarks.bench_pass
 	$(PY) -m tests.benchmarks.bench_step
 	$(PY) -m tests.benchmarks.bench_kills

@@ -10,6 +10,8 @@ COMMANDS = {
     "diff": "how two dataset directories differ",
     "preview": "a contact sheet: a row a picture, a column a variant",
     "explain": "the operations and numbers drawn for one variant of one picture",
+    "fetch": "a dataset from gs:// to a local directory, checked and resumable",
+    "push": "a local dataset to gs://, checked and resumable",
     "synth": "a made-up set of faces with known expressions, to try everything on",
 }
 

@@ -17,6 +17,7 @@ import dataclasses
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 FORMAT = "shardline/1"
@@ -219,8 +220,13 @@ class Manifest:
             raise DatasetError(f"{MANIFEST_FILE} is not a manifest: {error!r}") from error
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Manifest:
+    def load(
+        cls, path: str | os.PathLike[str], read: Callable[[str], str] | None = None
+    ) -> Manifest:
         """Reads the manifest of a dataset directory (or of its `dataset.json`).
+
+        `read` gives the text of a file, for directories that are not on a disk; it raises
+        OSError as open() does.
 
         Raises DatasetError where there is none: the build did not finish, or the path is
         not a dataset directory.
@@ -229,6 +235,8 @@ class Manifest:
         if os.path.basename(path) != MANIFEST_FILE:
             path = os.path.join(path, MANIFEST_FILE)
         try:
+            if read is not None:
+                return cls.from_json(read(path))
             with open(path, encoding="utf-8") as file:
                 return cls.from_json(file.read())
         except FileNotFoundError:

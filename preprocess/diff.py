@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
-from pathlib import Path
 from typing import Any
 
 from preprocess import dataset_format as df
+from preprocess import storage
 from preprocess.reading import load_manifest, read_index
 
 
@@ -68,8 +68,10 @@ def _keys(dataset: str, shards: list[df.Shard]) -> set[int]:
 
 def _recipe(first: str, second: str) -> list[str]:
     def lines(dataset: str) -> list[str]:
-        path = Path(dataset, df.RECIPE_FILE)
-        return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        try:
+            return storage.read_text(os.path.join(dataset, df.RECIPE_FILE)).splitlines()
+        except FileNotFoundError:
+            return []
 
     names = [os.path.join(dataset, df.RECIPE_FILE) for dataset in (first, second)]
     return list(

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import time
 from collections import Counter
 from typing import Any
 
+import cv2
+
+from preprocess import stages
 from preprocess.augment import Recipe
+from preprocess.checks import doubts
 from preprocess.dataset_format import IMAGES, TRIPLETS
+from preprocess.leaks import leak_warning
 from preprocess.plan import TRIPLET_BYTES, PictureEntry, Plan, ShardPlan
 from preprocess.refusals import Refused
-from preprocess.shards import image_records, read_picture
+from preprocess.shards import decode_picture, image_records, read_files
 from preprocess.sources.rows import Source
-from preprocess.tfrecord import FRAME_BYTES
+from preprocess.sources.splitting import TRAIN
+from preprocess.stages import Stopwatch
+from preprocess.tfrecord import frame
 
 SAMPLE = 200  # pictures; enough for a mean within some percent, done in seconds
 SMALL_SHARD_BYTES = 1 << 20  # below it, opening files costs as much as reading them
+LARGE_SHARD_BYTES = 512 << 20  # above it, what a kill loses is minutes
+MAJORITY = 0.5  # a highest vote above it decides a triplet; accuracy counts only those
+MANY_UNDECIDED = 0.25  # share of triplets worth a warning; a tenth is usual
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +39,7 @@ class Sample:
     refused: int
     seconds: float  # of one core, a picture with all its variants
     bytes: float  # a picture with all its variants
+    laps: dict[str, float]  # seconds by stage and operation, a picture with all its variants
 
 
 def estimate(source: Source, plan: Plan, workers: int) -> dict[str, Any]:
@@ -36,10 +48,12 @@ def estimate(source: Source, plan: Plan, workers: int) -> dict[str, Any]:
     `triplet_types` and `vote_agreement` (how many triplets have a highest vote in each tenth)
     are None for classification.
     """
+    cv2.setNumThreads(0)  # as in a worker
     recipe = Recipe.from_yaml(plan.options.recipe) if plan.options.recipe else None
-    warnings = list(source.warnings)
+    warnings = [*source.warnings, *doubts(source)]
     splits: dict[str, Any] = {}
     seconds = 0.0
+    laps: list[dict[str, float]] = []
     for split in sorted({shard.split for shard in plan.shards}):
         images = [s for s in plan.shards if s.split == split and s.kind == IMAGES]
         triplets = [s for s in plan.shards if s.split == split and s.kind == TRIPLETS]
@@ -47,6 +61,7 @@ def estimate(source: Source, plan: Plan, workers: int) -> dict[str, Any]:
         pictures = sum(len(s.lines) for s in images)
         total = sample.bytes * pictures
         seconds += sample.seconds * pictures
+        laps.append({name: spent * pictures for name, spent in sample.laps.items()})
         splits[split] = {
             "pictures": pictures,
             "variants": images[0].variants,
@@ -56,6 +71,10 @@ def estimate(source: Source, plan: Plan, workers: int) -> dict[str, Any]:
         }
         by_hand = bool(plan.options.shards)
         warnings += _warnings(split, images, total, sample, workers, by_hand)
+    warnings += _triplet_warnings(source)
+    if leak := leak_warning(plan):
+        warnings.append(leak)
+    spent = stages.total(laps)
     return {
         "splits": splits,
         "pictures": sum(row["pictures"] for row in splits.values()),
@@ -63,6 +82,8 @@ def estimate(source: Source, plan: Plan, workers: int) -> dict[str, Any]:
         "bytes": sum(row["bytes"] for row in splits.values()),
         "core_hours": seconds / 3600,
         "hours": seconds / 3600 / workers,
+        "seconds_by_stage": stages.by_stage(spent),
+        "seconds_by_operation": stages.by_operation(spent),
         "refused_rows": len(source.rejections),
         "triplet_types": dict(Counter(t.type for t in source.triplets)) or None,
         "vote_agreement": _agreement(source),
@@ -74,20 +95,29 @@ def _sample(images: list[ShardPlan], plan: Plan, recipe: Recipe | None) -> Sampl
     lines = [line for shard in images for line in shard.lines]
     # Keys are hashes, so every n-th line is a fair draw.
     chosen = lines[:: max(1, len(lines) // SAMPLE)][:SAMPLE]
+    watch = Stopwatch()
     started = time.process_time()
     size, refused = 0, 0
-    for line in chosen:
-        entry = PictureEntry(**json.loads(line))
+    entries = [PictureEntry(**json.loads(line)) for line in chosen]
+    for entry, content in zip(entries, read_files(entries), strict=True):
+        watch.lap(stages.READ)
         try:
-            data, decoded = read_picture(entry)
+            data, decoded = decode_picture(entry, content)
         except Refused:
             refused += 1
             continue
-        records = image_records(entry, data, decoded, images[0].variants, plan.options, recipe)
-        size += sum(len(record) + FRAME_BYTES for record, _ in records)
+        finally:
+            watch.lap(stages.DECODE)
+        variants = range(images[0].variants)
+        for record, _ in image_records(entry, data, decoded, variants, plan.options, recipe, watch):
+            framed = frame(record)
+            hashlib.sha256(framed)
+            size += len(framed)
+            watch.lap(stages.WRITE)
     spent = time.process_time() - started
     count = max(len(chosen), 1)
-    return Sample(len(chosen), refused, spent / count, size / count)
+    laps = {name: seconds / count for name, seconds in watch.seconds.items()}
+    return Sample(len(chosen), refused, spent / count, size / count, laps)
 
 
 def _warnings(
@@ -106,10 +136,30 @@ def _warnings(
             f"split '{split}': a shard has {each / 1e3:.0f} kB only; fine on a local disk, slow "
             "from object storage: fewer --shards"
         )
+    if by_hand and each > LARGE_SHARD_BYTES:
+        found.append(
+            f"split '{split}': a shard has {each / 1e6:.0f} MB in each variant, and a worker that "
+            "is stopped begins its shard again: more --shards"
+        )
     if sample.refused:
         found.append(
             f"split '{split}': {sample.refused} of {sample.pictures} sampled pictures are refused"
         )
+    return found
+
+
+def _triplet_warnings(source: Source) -> list[str]:
+    found = []
+    undecided = sum(max(t.votes) <= MAJORITY for t in source.triplets)
+    if undecided > MANY_UNDECIDED * len(source.triplets):
+        found.append(
+            f"{undecided} of {len(source.triplets)} triplets have no vote above {MAJORITY:g}: "
+            "they are trained on, but accuracy leaves them out"
+        )
+    trained = {t.type for t in source.triplets if t.split == TRAIN}
+    others = {t.type for t in source.triplets} - trained
+    if others:
+        found.append(f"triplet types that train does not have: {', '.join(sorted(others))[:200]}")
     return found
 
 

@@ -5,27 +5,38 @@
 
 What travels is the name of a shard and, back, the keys of refused pictures: never the bytes
 of one, so memory does not grow with the dataset. A shard's result is its marker on disk, so
-that any runner, and a retried bundle, gives the same.
+that any runner, and a retried bundle, gives the same. How far it is stands in Beam's counters
+`shardline/pictures`, `variants`, `bytes` and `refused` too, for a runner's own pages.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import apache_beam as beam
+from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
-from preprocess.errors import UsageError
+from preprocess import engine_setup, engines
+from preprocess.cli import say
+from preprocess.errors import EngineError, LostWorker, UsageError
+from preprocess.limits import allow_open_files, threads_for
+from preprocess.progress import Tally
+from preprocess.stopping import LOST_WORKER, end_when_a_worker_is_lost, unwinding
+from preprocess.workspace import Workspace
 
 # Worker processes cost seconds to start; below so many variants threads are done sooner.
 PROCESSES_FROM_VARIANTS = 30_000
+LOST_CONNECTION = "Channel closed prematurely."  # Beam, of a worker process that is gone
 
 
 class BuildImages(beam.DoFn):
@@ -33,18 +44,27 @@ class BuildImages(beam.DoFn):
 
     def __init__(self, dataset: str) -> None:
         self._dataset = dataset
+        self._counters = {
+            field.name: Metrics.counter("shardline", field.name)
+            for field in dataclasses.fields(Tally)
+        }
 
     def setup(self) -> None:
         """Imports in the worker; one OpenCV thread each, as the workers fill the cores."""
         import cv2
 
         cv2.setNumThreads(0)
+        allow_open_files()
 
     def process(self, name: str) -> Iterable[int]:
         """Builds one shard."""
         from preprocess.shards import build_image_shard
 
-        return build_image_shard(self._dataset, name).refused_keys
+        return build_image_shard(self._dataset, name, self._count).refused_keys
+
+    def _count(self, more: Tally) -> None:
+        for name, counter in self._counters.items():
+            counter.inc(getattr(more, name))
 
 
 class BuildTriplets(beam.DoFn):
@@ -66,6 +86,7 @@ def run(
     triplet_shards: Sequence[str],
     refused: Sequence[int],
     workers: int,
+    variants: int,
     variants_to_write: int,
     beam_arguments: Sequence[str],
 ) -> None:
@@ -77,39 +98,73 @@ def run(
       triplet_shards: names of triplet shards to build after them.
       refused: keys refused in picture shards that are not built again.
       workers: processes or threads of a local run.
+      variants: of each picture, and so files open for each worker.
       variants_to_write: how much work there is, to choose between the two.
       beam_arguments: options for Beam; a `--runner` among them replaces the local one.
+
+    Raises EngineError where a job on another engine fails.
     """
-    if _names_runner(beam_arguments):
-        runner, options = None, PipelineOptions(list(beam_arguments))
+
+    def build(runner: FnApiRunner | None, options: PipelineOptions) -> None:
+        # Beam's workers print every exception before they pass it on; here it is raised, once.
+        with (
+            contextlib.redirect_stderr(io.StringIO()),
+            beam.Pipeline(runner=runner, options=options) as pipeline,
+        ):
+            found = (
+                pipeline
+                | "PictureShards" >> beam.Create(image_shards)
+                | "SpreadPictures" >> beam.Reshuffle()
+                | "BuildImages" >> beam.ParDo(BuildImages(dataset))
+            )
+            known = pipeline | "KnownRefusals" >> beam.Create(refused)
+            everything = beam.pvalue.AsList((found, known) | beam.Flatten())
+            _ = (
+                pipeline
+                | "TripletShards" >> beam.Create(triplet_shards)
+                | "SpreadTriplets" >> beam.Reshuffle()
+                | "BuildTriplets" >> beam.ParDo(BuildTriplets(dataset), everything)
+            )
+
+    if engines.engine_of(beam_arguments):
+        _run_on_engine(build, dataset, beam_arguments)
+    elif _names_runner(beam_arguments):
+        build(None, PipelineOptions(list(beam_arguments)))
     else:
         # The user's come last, so they win.
-        ours = _local_arguments(workers, variants_to_write)
+        ours = _local_arguments(workers, variants, variants_to_write)
         options = PipelineOptions([*ours, *beam_arguments])
-        runner = _local_runner(options)
-    # Beam's workers print every exception before they pass it on; here it is raised, once.
-    with (
-        contextlib.redirect_stderr(io.StringIO()),
-        beam.Pipeline(runner=runner, options=options) as pipeline,
-    ):
-        found = (
-            pipeline
-            | "PictureShards" >> beam.Create(image_shards)
-            | "SpreadPictures" >> beam.Reshuffle()
-            | "BuildImages" >> beam.ParDo(BuildImages(dataset))
-        )
-        known = pipeline | "KnownRefusals" >> beam.Create(refused)
-        everything = (found, known) | beam.Flatten()
-        _ = (
-            pipeline
-            | "TripletShards" >> beam.Create(triplet_shards)
-            | "SpreadTriplets" >> beam.Reshuffle()
-            | "BuildTriplets" >> beam.ParDo(BuildTriplets(dataset), beam.pvalue.AsList(everything))
-        )
+        with _lost_workers_explained(), end_when_a_worker_is_lost():
+            build(_local_runner(options), options)
 
 
-def check_arguments(arguments: Sequence[str]) -> None:
-    """Raises UsageError for an option that Beam does not know or a value that it refuses.
+def _run_on_engine(
+    build: Callable[[None, PipelineOptions], None], dataset: str, arguments: Sequence[str]
+) -> None:
+    """Starts the job again where the engine lost it, as long as shards get done in between.
+
+    Not left to Flink, which passes no restarts on to Beam's batch jobs, and a cluster that has
+    fewer machines now gets a job of their number.
+    """
+    in_vain = 0
+    while True:
+        before = Workspace(dataset).marker_times()
+        try:
+            with unwinding(), engine_setup.engine(arguments, dataset) as completed:
+                build(None, PipelineOptions(completed))
+            return
+        except EngineError as error:
+            in_vain = 0 if Workspace(dataset).marker_times() != before else in_vain + 1
+            if not error.passing or in_vain >= len(engines.WAITS):
+                raise
+            wait = engines.WAITS[in_vain]
+            say(f"{error}; going on in {wait} s with the shards that are left")
+            time.sleep(wait)
+
+
+def check_arguments(arguments: Sequence[str], output: str) -> None:
+    """Raises UsageError for an option that Beam does not know or a value that it refuses, and
+    EngineError for an engine that does not answer.
 
     Where a runner is named, unknown options are left to it: job servers have their own.
     """
@@ -125,6 +180,7 @@ def check_arguments(arguments: Sequence[str]) -> None:
     if unknown and not _names_runner(arguments):
         names = ", ".join(f"--{name}" for name in unknown)
         raise UsageError(f"after ' -- ', Apache Beam has no option {names}")
+    engine_setup.check(arguments, output)
 
 
 def _names_runner(arguments: Sequence[str]) -> bool:
@@ -141,12 +197,25 @@ def _local_runner(options: PipelineOptions) -> FnApiRunner:
     here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     paths = [here, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
-    command = f"exec {shlex.quote(sys.executable)} -m preprocess.worker"
+    command = f"exec {shlex.quote(sys.executable)} -m preprocess.worker --end_with_parent"
     return FnApiRunner(default_environment=SubprocessSDKEnvironment.from_command_string(command))
 
 
-def _local_arguments(workers: int, variants: int) -> list[str]:
+def _local_arguments(workers: int, variants: int, variants_to_write: int) -> list[str]:
+    mode = "multi_processing"
+    if variants_to_write < PROCESSES_FROM_VARIANTS:
+        mode = "multi_threading"
+        workers = threads_for(workers, variants, allow_open_files())
     if workers == 1:
         return ["--direct_running_mode=in_memory"]
-    mode = "multi_processing" if variants >= PROCESSES_FROM_VARIANTS else "multi_threading"
     return [f"--direct_running_mode={mode}", f"--direct_num_workers={workers}"]
+
+
+@contextlib.contextmanager
+def _lost_workers_explained() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if str(error) != LOST_CONNECTION:
+            raise
+        raise LostWorker(LOST_WORKER) from None

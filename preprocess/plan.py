@@ -2,7 +2,8 @@
 
 A plan is written as one small file a shard, so that what travels to a worker is the name of
 a file and the job graph stays small at any size. A shard's fingerprint is the hash of its
-file and of the options: equal fingerprints give equal shards.
+file and of the options, but for the number of variants and for what only variants above 0
+depend on, seed and recipe: so that variants can be added to a shard that has some already.
 """
 
 from __future__ import annotations
@@ -10,13 +11,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
 from preprocess.dataset_format import image_key, shard_of
 from preprocess.errors import DataError
 from preprocess.sources.rows import Picture, Source, Triplet
+from preprocess.storage import Info
 
 # Shard counts that divide evenly among 1, 2, 3, 4, 6, 8, 12 ... workers.
 LADDER = (1, 2, 4, 8, 12, 24, 48, 96, 120, 240, 480)
@@ -28,6 +28,10 @@ TRIPLET_BYTES = 160  # of a triplet record, framing included
 # Bytes a pixel of a picture encoded anew, for the estimate above: quality-95 JPEG of photos,
 # PNG of photos, raw RGB.
 BYTES_PER_PIXEL = {"jpeg": 0.6, "png": 1.6, "raw": 3.0}
+
+
+# Of the options, those without a say in variant 0.
+DRAWING_OPTIONS = ("seed", "recipe")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +49,21 @@ class Options:
     shards: int  # image shards a split; 0 = from the ladder
 
     def to_json(self) -> str:
-        """Canonical text, part of every fingerprint."""
+        """Canonical text."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @property
+    def original(self) -> str:
+        """What decides variant 0, the picture as it came; part of every fingerprint."""
+        values = dataclasses.asdict(self)
+        for name in ("variants", *DRAWING_OPTIONS):
+            del values[name]
+        return json.dumps(values, sort_keys=True)
+
+    @property
+    def drawing(self) -> str:
+        """What decides the other variants beside that, as a hash."""
+        return _sha256(json.dumps([getattr(self, name) for name in DRAWING_OPTIONS]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,8 +84,11 @@ class ShardPlan:
 
     def to_text(self) -> str:
         """The plan file: a header line, then a line an input."""
-        header = {f: getattr(self, f) for f in ("split", "kind", "shard", "shards", "variants")}
-        return "\n".join((json.dumps(header, sort_keys=True), *self.lines)) + "\n"
+        return self._text("split", "kind", "shard", "shards", "variants")
+
+    def _text(self, *header: str) -> str:
+        values = {name: getattr(self, name) for name in header}
+        return "\n".join((json.dumps(values, sort_keys=True), *self.lines)) + "\n"
 
     @classmethod
     def from_text(cls, text: str) -> ShardPlan:
@@ -77,8 +97,8 @@ class ShardPlan:
         return cls(**json.loads(header), lines=tuple(lines))
 
     def fingerprint(self, options: Options) -> str:
-        """Hash of all that decides the bytes of this shard, but for pictures refused later."""
-        return _sha256(options.to_json() + "\n" + self.to_text())
+        """Hash of all that decides the bytes of variant 0, but for pictures refused later."""
+        return _sha256(options.original + "\n" + self._text("split", "kind", "shard", "shards"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +112,7 @@ class PictureEntry:
     item: int | None
     line: int | None
     bytes: int
-    mtime_ns: int
+    mtime_ns: int  # of an object its generation, which changes with the content too
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +123,11 @@ class TripletEntry:
     votes: tuple[float, float, float]
     type: str
     line: int
+
+    @property
+    def keys(self) -> list[int]:
+        """Keys of the three pictures."""
+        return [image_key(image_id) for image_id in self.ids]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +143,7 @@ class Plan:
     def fingerprint(self) -> str:
         """Hash of everything that goes in."""
         shards = [shard.fingerprint(self.options) for shard in self.shards]
-        return _sha256(json.dumps([self.classes, self.tables, shards]))
+        return _sha256(json.dumps([self.options.to_json(), self.classes, self.tables, shards]))
 
 
 def make_plan(source: Source, options: Options) -> Plan:
@@ -135,7 +160,7 @@ def make_plan(source: Source, options: Options) -> Plan:
     _check_keys(source.pictures)
     shards: list[ShardPlan] = []
     for split in splits:
-        pictures = _entries([p for p in source.pictures if p.split == split])
+        pictures = _entries([p for p in source.pictures if p.split == split], source.stat)
         variants = options.variants if split == "train" else 1
         shards.extend(_image_shards(split, pictures, variants, options))
         triplets = [t for t in source.triplets if t.split == split]
@@ -167,11 +192,11 @@ def _check_keys(pictures: Iterable[Picture]) -> None:
             raise DataError(f"the ids '{other}' and '{picture.id}' share a key: rename one")
 
 
-def _entries(pictures: Sequence[Picture]) -> list[PictureEntry]:
+def _entries(pictures: Sequence[Picture], stat: Callable[[str], Info]) -> list[PictureEntry]:
     entries = []
     for picture in pictures:
         try:
-            status = os.stat(picture.path)
+            info = stat(picture.path)
         except OSError as error:
             raise DataError(
                 f"'{picture.path}' went away while the input was read: {error.strerror}"
@@ -184,8 +209,8 @@ def _entries(pictures: Sequence[Picture]) -> list[PictureEntry]:
                 picture.path,
                 picture.item,
                 picture.line,
-                status.st_size,
-                status.st_mtime_ns,
+                info.size,
+                info.version,
             )
         )
     return sorted(entries, key=lambda entry: entry.key)
@@ -220,8 +245,7 @@ def _triplet_shards(split: str, triplets: list[Triplet]) -> Iterable[ShardPlan]:
 
 def _line(entry: PictureEntry | TripletEntry) -> str:
     # ASCII: a line separator in some id must not become a line of the file.
-    values: dict[str, Any] = {f.name: getattr(entry, f.name) for f in dataclasses.fields(entry)}
-    return json.dumps(values)
+    return json.dumps(vars(entry))
 
 
 def _sha256(text: str) -> str:

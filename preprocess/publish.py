@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections import Counter
 from collections.abc import Sequence
 
 from preprocess import dataset_format as df
+from preprocess import storage
 from preprocess.augment import Recipe
-from preprocess.errors import DataError
+from preprocess.errors import ConfigError, DataError
 from preprocess.plan import Plan
 from preprocess.refusals import Rejection
 from preprocess.tfds_metadata import FILES, metadata_files
-from preprocess.tfrecord import write_text
 from preprocess.versions import library_versions
 from preprocess.workspace import FOLDER, ShardReport
 
@@ -28,13 +27,14 @@ def withdraw(output: str) -> None:
     tensorflow-datasets, which know no manifest, too.
     """
     for name in (df.MANIFEST_FILE, *FILES):
-        _unlink(os.path.join(output, name))
+        storage.remove(os.path.join(output, name))
+    storage.sync_folders([output])
 
 
 def write_rejections(output: str, rejections: Sequence[Rejection]) -> None:
     """Writes `rejected.jsonl`, empty where nothing was refused."""
     text = "".join(f"{rejection.to_json()}\n" for rejection in rejections)
-    write_text(os.path.join(output, df.REJECTED_FILE), text)
+    storage.write_text(os.path.join(output, df.REJECTED_FILE), text)
 
 
 def make_manifest(
@@ -72,7 +72,10 @@ def make_manifest(
         task=options.task,
         fingerprint=plan.fingerprint(),
         digest=df.digest([(s.file, s.sha256) for r in reports for s in r.shards]),
-        versions=library_versions(recipe.libraries if recipe else ()),
+        versions={
+            **library_versions(recipe.libraries if recipe else ()),
+            **one_of_each(reports),
+        },
         seed=options.seed,
         variants=options.variants,
         recipe=recipe.digest if recipe else "",
@@ -91,6 +94,23 @@ def make_manifest(
     )
 
 
+def one_of_each(reports: Sequence[ShardReport]) -> dict[str, str]:
+    """The versions of the libraries that made the shards; raises ConfigError where workers
+    differ: their shards are not the ones that either of them would have made.
+    """
+    found: dict[str, set[str]] = {}
+    for report in reports:
+        for name, version in report.libraries.items():
+            found.setdefault(name, set()).add(version)
+    mixed = [f"{name} {' and '.join(sorted(v))}" for name, v in found.items() if len(v) > 1]
+    if mixed:
+        raise ConfigError(
+            f"the workers had different libraries ({'; '.join(mixed)}): give all of them the same "
+            "and run again with --overwrite, which rebuilds what the others made"
+        )
+    return {name: version for name, (version,) in found.items()}
+
+
 def _only(values: set[int]) -> int | None:
     return values.pop() if len(values) == 1 else None
 
@@ -102,34 +122,44 @@ def publish(output: str, manifest: df.Manifest, recipe: str) -> None:
     """
     if manifest.splits["train"].images == 0:
         raise DataError("every training picture was refused; see rejected.jsonl")
-    _remove_leftovers(output, manifest)
+    remove_leftovers(output, manifest)
     labels = "".join(f"{name}\n" for name in manifest.classes)
-    beside = {df.RECIPE_FILE: recipe, df.LABELS_FILE: labels, **metadata_files(manifest)}
-    for name in (df.RECIPE_FILE, df.LABELS_FILE, *FILES):
-        path = os.path.join(output, name)
-        if text := beside.get(name):
-            write_text(path, text)
+    for name, text in ((df.RECIPE_FILE, recipe), (df.LABELS_FILE, labels)):
+        if text:
+            storage.write_text(os.path.join(output, name), text)
         else:
-            _unlink(path)
-    write_text(os.path.join(output, df.MANIFEST_FILE), manifest.to_json())
+            storage.remove(os.path.join(output, name))
+    write_metadata(output, manifest)
 
 
-def _remove_leftovers(output: str, manifest: df.Manifest) -> None:
+def write_metadata(output: str, manifest: df.Manifest) -> None:
+    """Writes what readers look for first: that of tensorflow-datasets, then the manifest."""
+    metadata = metadata_files(manifest)
+    for name in FILES:
+        if name in metadata:
+            storage.write_text(os.path.join(output, name), metadata[name])
+        else:
+            storage.remove(os.path.join(output, name))
+    storage.write_text(os.path.join(output, df.MANIFEST_FILE), manifest.to_json())
+    storage.sync_folders([output])
+
+
+def remove_torn(output: str) -> None:
+    """Removes what killed builds were writing: a full disk would stay full of it."""
+    if storage.is_remote(output):
+        return  # objects appear whole or not at all
+    for relative in storage.tree(output):
+        if ".tmp-" in relative.rpartition("/")[2]:
+            storage.remove(os.path.join(output, relative))
+
+
+def remove_leftovers(output: str, manifest: df.Manifest) -> None:
     """Shards of an earlier plan, such as another number of shards, and torn temporary files."""
     named = {shard.file for shard in all_shards(manifest)}
     keep = named | {df.index_file(file) for file in named}
-    for folder, _, files in os.walk(output, topdown=False):
-        if FOLDER in os.path.relpath(folder, output).split(os.sep):
-            continue
-        for name in files:
-            relative = os.path.relpath(os.path.join(folder, name), output).replace(os.sep, "/")
-            ours = name.endswith((".tfrecord", ".index")) or ".tmp-" in name
-            if ours and relative not in keep:
-                os.unlink(os.path.join(folder, name))
-        with contextlib.suppress(OSError):  # not empty
-            os.rmdir(folder)
-
-
-def _unlink(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
+    for relative in storage.tree(output):
+        folders, _, name = relative.rpartition("/")
+        ours = name.endswith((".tfrecord", ".index")) or ".tmp-" in name
+        if ours and relative not in keep and FOLDER not in folders.split("/"):
+            storage.remove(os.path.join(output, relative))
+    storage.remove_empty_folders(output)

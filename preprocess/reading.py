@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess import dataset_format as df
+from preprocess import storage
 from preprocess.decode import decode
 from preprocess.errors import DataError
 from preprocess.refusals import Refused
@@ -19,17 +20,23 @@ from preprocess.tfrecord import Feature, RecordError, decode_example, read_recor
 def load_manifest(dataset: str) -> df.Manifest:
     """The manifest of a dataset directory; raises DataError where there is none."""
     try:
-        return df.Manifest.load(dataset)
+        return find_manifest(dataset)
     except df.DatasetError as error:
         raise DataError(str(error)) from None
+
+
+def find_manifest(dataset: str) -> df.Manifest:
+    """The manifest of a dataset directory wherever it lies; raises DatasetError, as
+    `Manifest.load` does.
+    """
+    return df.Manifest.load(dataset, read=storage.read_text)
 
 
 def read_index(dataset: str, shard_file: str) -> list[df.IndexEntry]:
     """The index beside a shard; raises DataError where it cannot be read."""
     path = os.path.join(dataset, df.index_file(shard_file))
     try:
-        with open(path, encoding="utf-8") as file:
-            return df.parse_index(file.read())
+        return df.parse_index(storage.read_text(path))
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read the index '{path}': {error}") from None
 
@@ -37,9 +44,8 @@ def read_index(dataset: str, shard_file: str) -> list[df.IndexEntry]:
 def read_at(dataset: str, shard_file: str, entry: df.IndexEntry) -> dict[str, Feature]:
     """The features of one record; raises DataError where it is damaged."""
     try:
-        with open(os.path.join(dataset, shard_file), "rb") as file:
-            file.seek(entry.offset)
-            return decode_example(unframe(file.read(entry.length)))
+        record = storage.read_range(os.path.join(dataset, shard_file), entry.offset, entry.length)
+        return decode_example(unframe(record))
     except (OSError, RecordError) as error:
         raise DataError(f"'{shard_file}' at byte {entry.offset}: {error}") from None
 

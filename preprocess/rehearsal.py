@@ -9,6 +9,7 @@ from preprocess.dataset_format import IMAGES
 from preprocess.plan import PictureEntry, Plan
 from preprocess.refusals import Refused
 from preprocess.shards import image_records, read_picture
+from preprocess.stages import Stopwatch
 
 # An operation that fires once in four draws stays silent in 16 of them once in a hundred times.
 VARIANTS = 16
@@ -31,6 +32,9 @@ def rehearse(recipe: Recipe | None, plan: Plan) -> None:
                 data, decoded = read_picture(entry)
             except Refused:
                 continue
-            for _ in image_records(entry, data, decoded, VARIANTS, plan.options, recipe):
+            variants = range(VARIANTS)
+            for _ in image_records(
+                entry, data, decoded, variants, plan.options, recipe, Stopwatch()
+            ):
                 pass
             return

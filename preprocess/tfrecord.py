@@ -7,19 +7,18 @@ the TFRecord description in TensorFlow's `record_writer.h`.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
-import secrets
 import struct
 from collections.abc import Iterator, Mapping
+from io import BufferedIOBase
 from types import TracebackType
-from typing import BinaryIO
 
 import google_crc32c
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
+from preprocess import storage
 from preprocess.dataset_format import IndexEntry
 
 FRAME_BYTES = 16  # what framing adds to a payload
@@ -58,29 +57,34 @@ def unframe(record: bytes) -> bytes:
 
 def read_records(path: str) -> Iterator[tuple[int, bytes]]:
     """Yields (offset, payload) of each record; raises RecordError at the first damage."""
-    size = os.path.getsize(path)
-    with open(path, "rb") as file:
-        offset = 0
-        while offset < size:
-            header = file.read(_HEADER_BYTES)
-            if len(header) < _HEADER_BYTES or header[8:] != _masked_crc(header[:8]):
-                raise RecordError(f"damaged record header at byte {offset}")
-            length = struct.unpack("<Q", header[:8])[0]
-            if offset + length + FRAME_BYTES > size:
-                raise RecordError(f"the file ends inside the record at byte {offset}")
-            rest = file.read(length + 4)
-            try:
-                yield offset, unframe(header + rest)
-            except RecordError as error:
-                raise RecordError(f"{error} (record at byte {offset})") from None
-            offset += length + FRAME_BYTES
+    with storage.open_read(path) as file:
+        yield from scan_records(file)
+
+
+def scan_records(file: BufferedIOBase) -> Iterator[tuple[int, bytes]]:
+    """read_records of a file that is open; it is read from its start."""
+    size = file.seek(0, os.SEEK_END)
+    offset = file.seek(0)
+    while offset < size:
+        header = file.read(_HEADER_BYTES)
+        if len(header) < _HEADER_BYTES or header[8:] != _masked_crc(header[:8]):
+            raise RecordError(f"damaged record header at byte {offset}")
+        length = struct.unpack("<Q", header[:8])[0]
+        if offset + length + FRAME_BYTES > size:
+            raise RecordError(f"the file ends inside the record at byte {offset}")
+        rest = file.read(length + 4)
+        try:
+            yield offset, unframe(header + rest)
+        except RecordError as error:
+            raise RecordError(f"{error} (record at byte {offset})") from None
+        offset += length + FRAME_BYTES
 
 
 class RecordWriter:
-    """Writes one TFRecord file under a temporary name and publishes it when it is whole.
+    """Writes one TFRecord file out of sight and publishes it when it is whole.
 
-    As a context manager: left without an error, the file is synced to disk and renamed to
-    `path`; left with one, nothing of it remains. No half file is ever seen under `path`.
+    As a context manager: left without an error, the file appears under `path`; left with one,
+    nothing of it remains. No half file is ever seen under `path`.
     """
 
     def __init__(self, path: str) -> None:
@@ -88,14 +92,12 @@ class RecordWriter:
         self.entries: list[IndexEntry] = []
         self.bytes = 0
         self._sha256 = hashlib.sha256()
-        self._temporary = _temporary(path)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        self._file: BinaryIO = open(self._temporary, "wb")  # noqa: SIM115 - closed in __exit__
+        self._pending = storage.create(path)
 
     def write(self, key: int, payload: bytes) -> None:
         """Appends a record; `key` goes to the index."""
         record = frame(payload)
-        self._file.write(record)
+        self._pending.file.write(record)
         self._sha256.update(record)
         self.entries.append(IndexEntry(key, self.bytes, len(record)))
         self.bytes += len(record)
@@ -116,35 +118,9 @@ class RecordWriter:
     ) -> None:
         try:
             if kind is None:
-                self._file.flush()
-                os.fsync(self._file.fileno())
-                self._file.close()
-                os.replace(self._temporary, self.path)
+                self._pending.publish()
         finally:
-            with contextlib.suppress(OSError):  # a full disk refuses the rest of the buffer again
-                self._file.close()
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._temporary)
-
-
-def _temporary(path: str) -> str:
-    # Not the process id: in containers that share a disk all are number 1.
-    return f"{path}.tmp-{secrets.token_hex(4)}"
-
-
-def write_text(path: str, text: str) -> None:
-    """Writes a small file so that it is whole or absent, also after a power cut."""
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    temporary = _temporary(path)
-    try:
-        with open(temporary, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+            self._pending.discard()
 
 
 def _example_class() -> type:

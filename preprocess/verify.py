@@ -12,18 +12,20 @@ import dataclasses
 import hashlib
 import os
 from collections.abc import Callable, Iterator
+from io import BufferedIOBase
 
 from preprocess import dataset_format as df
+from preprocess import storage
 from preprocess.augment import load_recipe
 from preprocess.errors import ConfigError, DataError
-from preprocess.reading import pixels, read_index
+from preprocess.reading import find_manifest, pixels, read_index
 from preprocess.tfds_metadata import FILES, metadata_files
 from preprocess.tfrecord import (
     FRAME_BYTES,
     Feature,
     RecordError,
     decode_example,
-    read_records,
+    scan_records,
 )
 from preprocess.workspace import FOLDER
 
@@ -39,7 +41,7 @@ class Problem:
 def verify(dataset: str, deep: bool, advance: Callable[[], object]) -> list[Problem]:
     """All problems of a dataset directory; none = an empty list. `advance` is called a shard."""
     try:
-        manifest = df.Manifest.load(dataset)
+        manifest = find_manifest(dataset)
     except df.DatasetError as error:
         return [Problem(df.MANIFEST_FILE, str(error))]
     problems = [
@@ -52,21 +54,15 @@ def verify(dataset: str, deep: bool, advance: Callable[[], object]) -> list[Prob
         first: dict[int, list[int]] = {}  # shard number -> keys, in variant 0
         whole = True  # no picture shard has a problem, so triplets can be held against them
         for shard in sorted(split.shards, key=lambda s: (s.kind, s.variant, s.file)):
-            found = _shard_problem(dataset, shard)
-            if not found and deep:
-                try:
-                    if shard.kind == df.IMAGES:
-                        keys = _check_images(dataset, manifest, split, shard)
-                        number = _number(shard)
-                        if first.setdefault(number, keys) != keys:
-                            found = "its pictures are not those of variant 0, in their order"
-                    else:
-                        known = {key for keys in first.values() for key in keys}
-                        _check_triplets(dataset, shard, known if whole else None)
-                except KeyError as error:
-                    found = f"a record has no {error}"
-                except (DataError, RecordError, OSError, ValueError, TypeError) as error:
-                    found = str(error)
+            try:
+                with storage.open_read(os.path.join(dataset, shard.file)) as file:
+                    found = _shard_problem(dataset, shard, file)
+                    if not found and deep:
+                        found = _deep_problem(dataset, manifest, split, shard, file, first, whole)
+            except FileNotFoundError:
+                found = "missing"
+            except OSError as error:
+                found = f"unreadable: {error.strerror}"
             if found:
                 whole = whole and shard.kind != df.IMAGES
                 problems.append(Problem(shard.file, found))
@@ -111,9 +107,8 @@ def _tfds_problems(dataset: str, manifest: df.Manifest) -> Iterator[Problem]:
     right = metadata_files(manifest)
     for file in FILES:
         try:
-            with open(os.path.join(dataset, file), encoding="utf-8") as found:
-                if found.read() != right.get(file):
-                    yield Problem(file, "tells tensorflow-datasets other than the manifest says")
+            if storage.read_text(os.path.join(dataset, file)) != right.get(file):
+                yield Problem(file, "tells tensorflow-datasets other than the manifest says")
         except FileNotFoundError:
             if file in right:
                 yield Problem(file, "missing")
@@ -125,16 +120,14 @@ def _file_problems(dataset: str, manifest: df.Manifest) -> Iterator[Problem]:
     shards = [shard for split in manifest.splits.values() for shard in split.shards]
     listed = {shard.file for shard in shards}
     listed |= {df.index_file(shard.file) for shard in shards if shard.kind == df.IMAGES}
-    for folder, folders, files in os.walk(dataset):
-        folders[:] = [name for name in folders if name != FOLDER]
-        for name in files:
-            file = os.path.relpath(os.path.join(folder, name), dataset).replace(os.sep, "/")
-            if name.endswith((".tfrecord", ".index")) and file not in listed:
-                yield Problem(file, "not in the manifest")
+    for file in sorted(storage.tree(dataset)):
+        ours = file.endswith((".tfrecord", ".index")) and FOLDER not in file.split("/")
+        if ours and file not in listed:
+            yield Problem(file, "not in the manifest")
     if manifest.task == df.CLASSIFICATION:
         try:
-            with open(os.path.join(dataset, df.LABELS_FILE), encoding="utf-8") as file_:
-                labels = tuple(file_.read().split("\n")[:-1])
+            text = storage.read_text(os.path.join(dataset, df.LABELS_FILE))
+            labels = tuple(text.split("\n")[:-1])
         except (OSError, UnicodeDecodeError) as error:
             yield Problem(df.LABELS_FILE, f"cannot be read: {error}")
             return
@@ -142,19 +135,13 @@ def _file_problems(dataset: str, manifest: df.Manifest) -> Iterator[Problem]:
             yield Problem(df.LABELS_FILE, "differs from the classes of the manifest")
 
 
-def _shard_problem(dataset: str, shard: df.Shard) -> str:
-    path = os.path.join(dataset, shard.file)
-    try:
-        size = os.path.getsize(path)
-        if size != shard.bytes:
-            return f"{size} bytes, the manifest says {shard.bytes}"
-        with open(path, "rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != shard.sha256:
-                return "its sha256 is not the manifest's"
-    except FileNotFoundError:
-        return "missing"
-    except OSError as error:
-        return f"unreadable: {error.strerror}"
+def _shard_problem(dataset: str, shard: df.Shard, file: BufferedIOBase) -> str:
+    size = file.seek(0, os.SEEK_END)
+    if size != shard.bytes:
+        return f"{size} bytes, the manifest says {shard.bytes}"
+    file.seek(0)
+    if hashlib.file_digest(file, "sha256").hexdigest() != shard.sha256:
+        return "its sha256 is not the manifest's"
     return _index_problem(dataset, shard) if shard.kind == df.IMAGES else ""
 
 
@@ -172,14 +159,41 @@ def _index_problem(dataset: str, shard: df.Shard) -> str:
     return ""
 
 
+def _deep_problem(
+    dataset: str,
+    manifest: df.Manifest,
+    split: df.Split,
+    shard: df.Shard,
+    file: BufferedIOBase,
+    first: dict[int, list[int]],
+    whole: bool,
+) -> str:
+    """What is wrong inside a shard. `first` = the keys of each picture shard in variant 0, noted
+    here; `whole` = no picture shard has a problem.
+    """
+    try:
+        if shard.kind == df.IMAGES:
+            keys = _check_images(dataset, manifest, split, shard, file)
+            if first.setdefault(_number(shard), keys) != keys:
+                return "its pictures are not those of variant 0, in their order"
+        else:
+            known = {key for keys in first.values() for key in keys}
+            _check_triplets(shard, file, known if whole else None)
+    except KeyError as error:
+        return f"a record has no {error}"
+    except (DataError, RecordError, OSError, ValueError, TypeError) as error:
+        return str(error)
+    return ""
+
+
 def _check_images(
-    dataset: str, manifest: df.Manifest, split: df.Split, shard: df.Shard
+    dataset: str, manifest: df.Manifest, split: df.Split, shard: df.Shard, file: BufferedIOBase
 ) -> list[int]:
     """The keys of a picture shard; raises DataError at the first thing that is wrong."""
     index = read_index(dataset, shard.file)
     entries: list[df.IndexEntry] = []
     shards = len(split.image_shards(shard.variant))
-    for offset, payload in read_records(os.path.join(dataset, shard.file)):
+    for offset, payload in scan_records(file):
         features = decode_example(payload)
         key = _int(features, df.ImageKey.KEY)
         entries.append(df.IndexEntry(key, offset, len(payload) + FRAME_BYTES))
@@ -216,12 +230,12 @@ def _check_picture(
         raise DataError(f"the record at byte {offset} has label {features[df.ImageKey.LABEL]!r}")
 
 
-def _check_triplets(dataset: str, shard: df.Shard, keys: set[int] | None) -> None:
+def _check_triplets(shard: df.Shard, file: BufferedIOBase, keys: set[int] | None) -> None:
     """Raises DataError at the first thing that is wrong; `keys` = the pictures there are, or None
     where that is not known.
     """
     records = 0
-    for offset, payload in read_records(os.path.join(dataset, shard.file)):
+    for offset, payload in scan_records(file):
         records += 1
         features = decode_example(payload)
         named = features[df.TripletKey.IMAGES]

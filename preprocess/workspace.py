@@ -3,7 +3,9 @@
 .build/options.json          what decides the bytes; compared when a build is run again
 .build/refused.json          keys of pictures known to be refused before any is opened
 .build/plan/NAME.jsonl       one shard's plan
-.build/done/NAME.json        written after the shard's files, names their hashes
+.build/done/NAME.json        written after the shard's files, names their hashes: which variants
+                             of the shard are there, and by what they were made
+.build/progress/NAME         how far a shard is that is being built
 .build/lock                  held while a build runs
 """
 
@@ -11,40 +13,49 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import os
-import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from preprocess import storage
 from preprocess.dataset_format import IMAGES, Shard, index_file
 from preprocess.errors import UsageError
 from preprocess.plan import Options, Plan, ShardPlan
 from preprocess.refusals import Rejection
-from preprocess.tfrecord import write_text
 
 FOLDER = ".build"
 
 
 @dataclasses.dataclass(frozen=True)
 class ShardReport:
-    """A commit marker: what building one shard gave."""
+    """A commit marker: what building one shard gave. Its variants are those of `shards`,
+    without gaps from 0.
+    """
 
-    fingerprint: str
+    fingerprint: str  # ShardPlan.fingerprint; of triplets, triplet_fingerprint()
+    drawing: str  # Options.drawing; "" where there is variant 0 only
+    libraries: dict[str, str]  # versions of what decoded and encoded
     shards: tuple[Shard, ...]
     rejections: tuple[Rejection, ...]
     refused_keys: tuple[int, ...]
     shapes: tuple[tuple[int, int, int], ...]  # (H, W, C), enough to know which of them vary
     inputs: int
-    seconds: float
+    seconds: dict[str, float]  # what was last built of it, by stage and operation: stages.py
+
+    def first(self, variants: int) -> ShardReport:
+        """The marker of the first so many variants alone."""
+        if variants == len(self.shards):
+            return self
+        drawing = self.drawing if variants > 1 else ""
+        return dataclasses.replace(self, shards=self.shards[:variants], drawing=drawing)
 
     def to_json(self) -> str:
         """The marker's text."""
         return json.dumps(dataclasses.asdict(self))
 
     @classmethod
-    def from_json(cls, text: str) -> ShardReport:
+    def from_json(cls, text: str | bytes) -> ShardReport:
         """The inverse of to_json."""
         fields: dict[str, Any] = json.loads(text)
         fields["shards"] = tuple(Shard(**shard) for shard in fields["shards"])
@@ -62,98 +73,158 @@ class Workspace:
         self.root = os.path.join(dataset, FOLDER)
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Holds the build's lock; raises UsageError where another build holds it. The lock
-        goes with its process, so a killed build leaves none behind.
+    def locked(self, owner: str = "a build") -> Iterator[storage.Lock]:
+        """Holds the build's lock; raises UsageError where another build holds it. A killed build
+        does not keep the next one out: see `storage.lock`.
         """
-        try:
-            os.makedirs(self.root, exist_ok=True)
-            lock = open(os.path.join(self.root, "lock"), "w", encoding="utf-8")  # noqa: SIM115
-        except OSError as error:
-            raise UsageError(f"--output='{self.dataset}': {error.strerror}") from None
-        with lock:
+        with contextlib.ExitStack() as stack:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                storage.make_folder(self.root)
+                lock = storage.lock(os.path.join(self.root, "lock"), owner)
+                held = stack.enter_context(lock)
+            except OSError as error:
+                raise UsageError(f"--output='{self.dataset}': {error.strerror}") from None
+            except storage.LockHeld as error:
                 raise UsageError(
-                    f"another build is writing to '{self.dataset}'; wait for it, or choose "
-                    "another --output"
+                    f"another build is writing to '{self.dataset}' ({error}); wait for it, or "
+                    "choose another --output"
                 ) from None
-            yield
+            yield held
 
     def write_plan(self, plan: Plan) -> None:
         """Replaces the plan files; what they say decides which markers still hold."""
-        folder = os.path.join(self.root, "plan")
-        shutil.rmtree(folder, ignore_errors=True)
-        os.makedirs(folder)
-        os.makedirs(os.path.join(self.root, "done"), exist_ok=True)
-        for shard in plan.shards:
-            with open(self._plan_file(shard.name), "w", encoding="utf-8") as file:
-                file.write(shard.to_text())
-        write_text(os.path.join(self.root, "refused.json"), json.dumps(sorted(plan.refused_keys)))
-        write_text(os.path.join(self.root, "options.json"), plan.options.to_json())
+        for folder in ("plan", "progress"):
+            storage.remove_tree(os.path.join(self.root, folder))
+        storage.write_unsynced({self._plan_file(s.name): s.to_text() for s in plan.shards})
+        refused = json.dumps(sorted(plan.refused_keys))
+        storage.write_text(os.path.join(self.root, "refused.json"), refused)
+        storage.write_text(os.path.join(self.root, "options.json"), plan.options.to_json())
 
     def options(self) -> Options | None:
         """The options of the build that wrote here last; None where there was none."""
         try:
-            with open(os.path.join(self.root, "options.json"), encoding="utf-8") as file:
-                return Options(**json.load(file))
+            text = storage.read_text(os.path.join(self.root, "options.json"))
+            return Options(**json.loads(text))
         except (FileNotFoundError, ValueError, TypeError):
             return None
 
     def shard_plan(self, name: str) -> ShardPlan:
         """The plan of one shard."""
-        with open(self._plan_file(name), encoding="utf-8") as file:
-            return ShardPlan.from_text(file.read())
+        return ShardPlan.from_text(storage.read_text(self._plan_file(name)))
 
     def refused_keys(self) -> set[int]:
         """Keys of the pictures that were refused at planning."""
-        with open(os.path.join(self.root, "refused.json"), encoding="utf-8") as file:
-            return set(json.load(file))
+        return set(json.loads(storage.read_text(os.path.join(self.root, "refused.json"))))
 
     def report(self, name: str) -> ShardReport | None:
         """The marker of a shard whose files are all there; None where it is to be built."""
         try:
-            with open(self._done_file(name), encoding="utf-8") as file:
-                report = ShardReport.from_json(file.read())
-            for shard in report.shards:
-                if os.path.getsize(os.path.join(self.dataset, shard.file)) != shard.bytes:
-                    return None
-                if shard.kind == IMAGES:
-                    os.stat(os.path.join(self.dataset, index_file(shard.file)))
-            return report
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            text = storage.read_text(self._done_file(name))
+        except (OSError, ValueError):
             return None
+        return _standing(text, lambda file: storage.size(os.path.join(self.dataset, file)))
+
+    def reports(self, names: Sequence[str]) -> dict[str, ShardReport]:
+        """report() of each of these shards that is done. Of objects one listing tells the sizes
+        and the markers come side by side: a request a file would take minutes.
+        """
+        if not storage.is_remote(self.dataset):
+            found = {name: self.report(name) for name in names}
+        else:
+            listing = storage.tree(self.dataset)
+            texts = storage.read_many(self._done_file(name) for name in names)
+            found = {
+                name: _standing(text, lambda file: listing[file].size)
+                for name, text in zip(names, texts, strict=True)
+                if isinstance(text, bytes)
+            }
+        return {name: report for name, report in found.items() if report is not None}
 
     def commit(self, name: str, report: ShardReport) -> None:
-        """Marks a shard as finished; its files are whole and synced before."""
-        write_text(self._done_file(name), report.to_json())
+        """Marks a shard as finished; its files are whole and synced before. Their names are
+        synced here, so that a marker that outlived a power cut never speaks of files that did not.
+        """
+        folders = {self.dataset}
+        for shard in report.shards:
+            folder = os.path.dirname(shard.file)
+            while folder:
+                folders.add(os.path.join(self.dataset, folder))
+                folder = os.path.dirname(folder)
+        storage.sync_folders(folders)
+        storage.write_text(self._done_file(name), report.to_json())
 
-    def finished(self) -> int:
-        """How many markers there are, for the progress bar."""
-        return sum(name.endswith(".json") for name in self._markers())
+    def marker_times(self) -> dict[str, int]:
+        """A number by the name of each shard that has a marker; it changes with the marker."""
+        found = storage.tree(os.path.join(self.root, "done"))
+        return {
+            name.removesuffix(".json"): info.version
+            for name, info in found.items()
+            if name.endswith(".json")
+        }
+
+    def note(self, name: str, text: str) -> None:
+        """Leaves word of how far a shard is, on a local disk; elsewhere it would be an upload each.
+        Nothing depends on it, so it is not synced.
+        """
+        if not storage.is_remote(self.dataset):
+            storage.write_unsynced({self._note_file(name): text})
+
+    def noted(self, name: str) -> str:
+        """What was last noted of a shard; empty where there is no word."""
+        if not storage.is_remote(self.dataset):
+            with contextlib.suppress(OSError):
+                return storage.read_text(self._note_file(name))
+        return ""
+
+    def forget(self, name: str) -> None:
+        """Takes the note of a shard away."""
+        if not storage.is_remote(self.dataset):
+            storage.remove(self._note_file(name))
 
     def withdraw(self, name: str) -> None:
         """Takes a marker away before its shard's files are replaced: between the first and the
         last of them it would speak for a mixture.
         """
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._done_file(name))
+        if storage.exists(self._done_file(name)):
+            storage.remove(self._done_file(name))
+            storage.sync_folders([os.path.join(self.root, "done")])
 
-    def keep_only(self, names: Collection[str]) -> None:
-        """Withdraws every other marker, those of an earlier plan's shards among them."""
-        keep = {os.path.basename(self._done_file(name)) for name in names}
-        for marker in self._markers():
+    def keep_only(self, kept: Mapping[str, ShardReport]) -> None:
+        """Withdraws every other marker, those of an earlier plan's shards among them, and lets
+        each say what is kept of its shard and no more.
+        """
+        done = os.path.join(self.root, "done")
+        keep = {os.path.basename(self._done_file(name)) for name in kept}
+        for marker in storage.names(done):
             if marker not in keep:
-                os.unlink(os.path.join(self.root, "done", marker))
-
-    def _markers(self) -> list[str]:
-        with contextlib.suppress(FileNotFoundError):
-            return os.listdir(os.path.join(self.root, "done"))
-        return []
+                storage.remove(os.path.join(done, marker))
+        if kept:
+            storage.sync_folders([done])
+        for name, report in self.reports(list(kept)).items():
+            if report != kept[name]:
+                self.commit(name, kept[name])
 
     def _plan_file(self, name: str) -> str:
         return os.path.join(self.root, "plan", f"{name}.jsonl")
 
+    def _note_file(self, name: str) -> str:
+        return os.path.join(self.root, "progress", name)
+
     def _done_file(self, name: str) -> str:
         return os.path.join(self.root, "done", f"{name}.json")
+
+
+def _standing(marker: str | bytes, size: Callable[[str], int]) -> ShardReport | None:
+    """The report in a marker's text; None where it is none, or the shard's files are not there
+    with the sizes that it says.
+    """
+    try:
+        report = ShardReport.from_json(marker)
+        for shard in report.shards:
+            if size(shard.file) != shard.bytes:
+                return None
+            if shard.kind == IMAGES:
+                size(index_file(shard.file))
+        return report
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None

@@ -59,5 +59,34 @@ def test_tensorflow_addons_and_hub_are_each_imported_in_one_module():
     assert len(importers("trainer", "tensorflow_hub")) == 1
 
 
+def test_the_launcher_needs_neither_tensorflow_nor_beam_nor_the_builder():
+    heavy = ("tensorflow", "tensorflow_hub", "tensorflow_addons", "keras", "apache_beam")
+    assert importers("launch", "preprocess", *heavy) == set()
+
+
+def test_of_the_trainer_the_launcher_imports_the_light_modules_only():
+    light = {"trainer", "trainer.cli", "trainer.errors", "trainer.gang", "trainer.json_text"}
+    for path in files("launch"):
+        used = {name for name in imports(path) if name.split(".")[0] == "trainer"}
+        # `from trainer.cli import say` gives trainer.cli and trainer.cli.say.
+        outside = {
+            n for n in used if n not in light and n.rpartition(".")[0] not in light - {"trainer"}
+        }
+        assert outside == set(), f"{path} imports {sorted(outside)}"
+
+
+def test_the_kubernetes_client_is_imported_in_one_module_where_a_server_is_called():
+    assert importers("launch", "kubernetes") == {"launch/kube.py"}
+    tree = ast.parse((ROOT / "launch" / "kube.py").read_text(encoding="utf-8"))
+    at_import = {
+        name
+        for node in tree.body
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for name in (getattr(node, "module", None), *(a.name for a in node.names))
+        if name
+    }
+    assert not {name for name in at_import if name.startswith("kubernetes")}
+
+
 def test_tests_of_the_builder_do_without_tensorflow():
     assert importers("tests/preprocess", "tensorflow") == set()

@@ -1,12 +1,15 @@
 """Saved states of a run: the newest few, and the best one apart.
 
     RUN/checkpoints/last/step-00001200-epoch-00006/{state.json, state.index, state.data-*,
-                                                    replicas.npz}
+                                                    replicas.npz, replicas-1.npz, ...}
     RUN/checkpoints/best/step-00001000-epoch-00005/...
 
 A state is written under a temporary name, synced and renamed, and only then is the one before
 dropped: whatever happens in between, one whole state is there. The epochs are part of the name
 because the state before an epoch's validation and the one after it have the same step.
+
+Replicas differ in their BatchNorm statistics only; each worker writes those of its own replicas,
+worker 0 to replicas.npz and everything else, worker N to replicas-N.npz.
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
+import time
 import zipfile
 import zlib
 from pathlib import Path
@@ -22,10 +27,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from trainer.errors import DataError
+from trainer.crew import Crew
+from trainer.errors import ConfigError, DataError
 from trainer.session import Session
 
 LAST, BEST = "last", "best"
+SEEN_SECONDS = 60.0  # until a file that another machine wrote is seen on shared storage
 
 # What TensorFlow and numpy raise for files that are damaged or belong to another model.
 _DAMAGE = (
@@ -45,15 +52,12 @@ class Checkpoints:
     """The states below RUN/checkpoints."""
 
     def __init__(
-        self,
-        root: str | os.PathLike[str],
-        keep: int = 1,
-        write_to: str | os.PathLike[str] | None = None,
+        self, root: str | os.PathLike[str], keep: int = 1, crew: Crew | None = None
     ) -> None:
-        """Takes the folder to read from, and another to write to where this is not the chief."""
+        """Takes the folder, which all workers share, how many to keep, and the workers."""
         self._root = Path(root)
         self._keep = keep
-        self._write_to = Path(write_to or root)
+        self._crew = crew or Crew()
 
     def states(self, kind: str) -> list[Path]:
         """Folders of whole states, newest first."""
@@ -62,18 +66,36 @@ class Checkpoints:
         return sorted((p for p in found if (p / "state.json").is_file()), reverse=True)
 
     def save(self, kind: str, session: Session, state: dict[str, Any]) -> None:
-        """Writes model, optimizer and `state`, whose "step" and "epochs" name the folder."""
-        folder = self._write_to / kind
-        folder.mkdir(parents=True, exist_ok=True)
-        for torn in folder.glob("tmp-*"):
-            shutil.rmtree(torn)
-        temporary = folder / f"tmp-{os.getpid()}"
+        """Writes model, optimizer and `state`, whose "step" and "epochs" name the folder.
+
+        Every worker of the crew must come here. Each writes what only it has, and the state gets
+        its name when all of them have.
+
+        Raises:
+          ConfigError: the workers do not write to the same folder.
+        """
+        folder = self._root / kind
+        name = f"step-{state['step']:08d}-epoch-{state['epochs']:05d}"
+        temporary = folder / f"tmp-{name}"
+        if self._crew.chief:
+            # Among several, the others may be writing into their common one already.
+            self._drop_torn(kind, keep=temporary if self._crew.size > 1 else None)
+        temporary.mkdir(parents=True, exist_ok=True)
+        own = temporary / _replicas_file(self._crew.rank)
         try:
-            _write(temporary, session, state)
+            _write(temporary if self._crew.chief else None, own, session, state)
         except Exception:  # such as a full disk, which it must not go on filling
-            shutil.rmtree(temporary, ignore_errors=True)
+            if self._crew.chief:
+                shutil.rmtree(temporary, ignore_errors=True)
+            else:
+                own.unlink(missing_ok=True)
             raise
-        final = folder / f"step-{state['step']:08d}-epoch-{state['epochs']:05d}"
+        self._crew.meet()
+        if not self._crew.chief:
+            return
+        self._check_complete(temporary)
+        _sync(temporary)
+        final = folder / name
         if final.exists():  # damaged, or of a life that was lost: this run went on from before it
             shutil.rmtree(final)
         temporary.rename(final)
@@ -86,6 +108,31 @@ class Checkpoints:
             if path != final and path not in older[: keep - 1]:
                 shutil.rmtree(path)
 
+    def drop_torn(self) -> None:
+        """Drops what a life that was lost left half written; before any worker saves."""
+        if self._crew.chief:
+            for kind in (LAST, BEST):
+                self._drop_torn(kind)
+
+    def _drop_torn(self, kind: str, keep: Path | None = None) -> None:
+        for torn in (self._root / kind).glob("tmp-*"):
+            if torn != keep:
+                shutil.rmtree(torn)
+
+    def _check_complete(self, temporary: Path) -> None:
+        """Raises ConfigError where the part of another worker is not in a state."""
+        missing = set(range(self._crew.size))
+        deadline = time.monotonic() + SEEN_SECONDS
+        while missing:
+            missing = {rank for rank in missing if not _has(temporary, _replicas_file(rank))}
+            if missing and time.monotonic() > deadline:
+                raise ConfigError(
+                    f"--workdir: what worker {min(missing)} wrote is not in '{temporary}' of "
+                    "worker 0; it must be on storage that all workers share"
+                )
+            if missing:
+                time.sleep(0.1)
+
     def read_state(self, path: Path) -> dict[str, Any]:
         """The JSON part of a state; raises DataError where it is damaged."""
         try:
@@ -97,12 +144,23 @@ class Checkpoints:
         return state
 
     def restore(self, path: Path, session: Session) -> None:
-        """Puts a state's weights and optimizer back; raises DataError where it is damaged."""
+        """Puts a state's weights and optimizer back; raises DataError where it is damaged.
+
+        What differs between replicas comes back where they are the same, one for one; otherwise
+        all start from the mean.
+        """
+        state = self.read_state(path)
+        replicas = session.strategy.num_replicas_in_sync
+        same = (state.get("replicas", replicas), state.get("workers", 1)) == (
+            replicas,
+            self._crew.size,
+        )
         try:
             checkpoint = _checkpoint(session)
             checkpoint.read(str(path / "state")).assert_existing_objects_matched().expect_partial()
-            with np.load(path / "replicas.npz") as values:
-                _set_replica_values(session.model, dict(values))
+            if same:
+                with np.load(path / _replicas_file(self._crew.rank)) as values:
+                    _set_replica_values(session.model, dict(values))
         except _DAMAGE as error:
             first = str(error).splitlines()[0] if str(error) else repr(error)
             raise DataError(f"'{path}' cannot be restored: {first}") from None
@@ -121,14 +179,31 @@ class Checkpoints:
         return self.read_state(states[0])
 
 
-def _write(folder: Path, session: Session, state: dict[str, Any]) -> None:
-    """A state into a new folder, down to the disk."""
-    folder.mkdir()
-    _checkpoint(session).write(str(folder / "state"))
-    np.savez(folder / "replicas.npz", **_replica_values(session.model))
-    (folder / "state.json").write_text(json.dumps(state), encoding="utf-8")
-    for file in [*folder.iterdir(), folder]:
+def _write(folder: Path | None, own: Path, session: Session, state: dict[str, Any]) -> None:
+    """A state into a folder, and this worker's part of it into `own`, down to the disk.
+
+    Without a folder the part alone is written: on a worker other than the chief.
+    """
+    if folder is not None:
+        _checkpoint(session).write(str(folder / "state"))
+        (folder / "state.json").write_text(json.dumps(state), encoding="utf-8")
+    elif _components(session.model):
+        # To read the mean of variables that differ is a collective: all take part.
+        with tempfile.TemporaryDirectory(prefix="state-") as scratch:
+            _checkpoint(session).write(os.path.join(scratch, "state"))
+    np.savez(own, **_replica_values(session.model))
+    for file in folder.iterdir() if folder is not None else [own]:
         _sync(file)
+
+
+def _replicas_file(rank: int) -> str:
+    """The name of a worker's part of a state."""
+    return f"replicas-{rank}.npz" if rank else "replicas.npz"
+
+
+def _has(folder: Path, name: str) -> bool:
+    """Whether a folder lists a file: to look for it by name may be answered from a cache."""
+    return name in os.listdir(folder)
 
 
 def _checkpoint(session: Session) -> Any:

@@ -79,7 +79,8 @@ def _end_of_flags(arguments: list[str]) -> int:
 
 def _config_as_flags(arguments: list[str]) -> list[str]:
     """`--config.KEY=VALUE` as `--override=KEY=VALUE`: absl need not know the keys."""
-    if not any(argument.lstrip("-").startswith("config") for argument in arguments):
+    ours = arguments[: _end_of_flags(arguments)]
+    if not any(argument.lstrip("-").startswith("config") for argument in ours):
         return arguments
     from trainer.config.flags import parse_config_flags
 

@@ -5,38 +5,41 @@ Everything here must happen before any other TensorFlow call.
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.python.eager import context
+from tensorflow.tsl.protobuf import coordination_config_pb2
 
 from trainer.all_reduce import check_all_reduce, cross_device_ops, implementation
+from trainer.cluster import Cluster
 from trainer.errors import ConfigError
 from trainer.order import ReplicaSlice
+from trainer.watchdog import PATIENCE
 
 NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")  # one entry a GPU, wherever the driver is loaded
-PEER_TIMEOUT_SECONDS = 600.0  # of a collective; without one a lost peer hangs the others for ever
+# A worker whose sign of life is missing for so long is lost, and every collective with it.
+# TensorFlow's own 10 s end runs on machines that are busy or short of memory.
+HEARTBEAT_SECONDS = 20.0
+# Of one collective, where the watchdog, which comes before it, is off.
+COLLECTIVE_SECONDS = 3600.0
 
 
-def prepare(config: Any, say: Callable[[str], None]) -> Any:
+def prepare(config: Any, say: Callable[[str], None], cluster: Cluster | None = None) -> Any:
     """Seeds, precision, devices; returns the tf.distribute strategy.
 
-    TF_CONFIG set: MultiWorkerMirroredStrategy. `virtual_replicas` > 0: that many CPU devices.
+    With a cluster: MultiWorkerMirroredStrategy. `virtual_replicas` > 0: that many CPU devices.
     Otherwise every GPU, or the CPU where there is none.
-
-    Raises:
-      ConfigError: a TF_CONFIG that cannot be read.
     """
-    if config.virtual_replicas:
+    if config.virtual_replicas and cluster is None:
         cpu = tf.config.list_physical_devices("CPU")[0]
         each = [tf.config.LogicalDeviceConfiguration()] * config.virtual_replicas
         tf.config.set_logical_device_configuration(cpu, each)
         # A GPU left visible would be reserved whole and never used.
         tf.config.set_visible_devices([], "GPU")
-    strategy = _strategy(config, say)
+    strategy = _strategy(config, say) if cluster is None else _workers(config, cluster)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     tf.keras.utils.set_random_seed(config.seed)
@@ -60,26 +63,50 @@ def check_replicas(config: Any, replicas: int) -> None:
 
 def _strategy(config: Any, say: Callable[[str], None]) -> Any:
     gpus = [] if config.virtual_replicas else tf.config.list_physical_devices("GPU")
-    how, workers = config.distribute.all_reduce, bool(os.environ.get("TF_CONFIG"))
-    count = config.virtual_replicas or len(gpus) or 1
-    check_all_reduce(how, workers=workers, gpus=bool(gpus), devices=count)
-    if workers:
-        options = tf.distribute.experimental.CommunicationOptions(
-            implementation=implementation(how, bool(gpus)),
-            timeout_seconds=PEER_TIMEOUT_SECONDS,
-        )
-        return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+    how, count = config.distribute.all_reduce, config.virtual_replicas or len(gpus) or 1
+    check_all_reduce(how, workers=False, gpus=bool(gpus), devices=count)
+    ops = cross_device_ops(how, count)
     if config.virtual_replicas:
         names = [f"CPU:{i}" for i in range(config.virtual_replicas)]
-        return tf.distribute.MirroredStrategy(names, cross_device_ops(how, count))
-    if gpus:
-        return tf.distribute.MirroredStrategy(cross_device_ops=cross_device_ops(how, count))
+        return tf.distribute.MirroredStrategy(names, ops)
+    if gpus:  # by name: left to itself, it would look for them in TF_CONFIG
+        return tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(len(gpus))], ops)
+    warn_of_unseen_gpus(say)
+    return tf.distribute.MirroredStrategy(["CPU:0"])
+
+
+def warn_of_unseen_gpus(say: Callable[[str], None]) -> None:
+    """Says so where the machine has GPUs and TensorFlow sees none."""
+    if tf.config.list_physical_devices("GPU"):
+        return
     if NVIDIA_GPUS.is_dir() and any(NVIDIA_GPUS.iterdir()):
         say(
-            "WARNING: this machine has NVIDIA GPUs, but TensorFlow sees none; training on the CPU. "
+            "WARNING: this machine has NVIDIA GPUs, but TensorFlow sees none; working on the CPU. "
             "Install requirements-gpu.txt, and check CUDA_VISIBLE_DEVICES and the driver"
         )
-    return tf.distribute.MirroredStrategy(["CPU:0"])
+
+
+def _workers(config: Any, cluster: Cluster) -> Any:
+    """The strategy over all workers, who must be there already: a CPU or all GPUs of each."""
+    gpus = tf.config.list_physical_devices("GPU")
+    how = config.distribute.all_reduce
+    check_all_reduce(how, workers=True, gpus=bool(gpus), devices=len(gpus) or 1)
+    options = tf.distribute.experimental.CommunicationOptions(
+        implementation=implementation(how, bool(gpus)),
+        timeout_seconds=PATIENCE * config.watchdog.seconds or COLLECTIVE_SECONDS,
+    )
+    # As the strategy does it itself, but for the times: there is no public way to them.
+    context.context().configure_coordination_service(
+        service_type="standalone",
+        service_leader=cluster.leader,
+        cluster_register_timeout_in_ms=int(1000 * config.watchdog.start_seconds),
+        heartbeat_timeout_in_ms=int(1000 * HEARTBEAT_SECONDS),
+        coordinated_jobs=[
+            coordination_config_pb2.CoordinatedJob(name=name, num_tasks=tasks)
+            for name, tasks in cluster.jobs
+        ],
+    )
+    return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
 
 
 def describe(strategy: Any) -> str:
@@ -87,27 +114,6 @@ def describe(strategy: Any) -> str:
     count = strategy.num_replicas_in_sync
     kinds = {device.split(":")[-2] for device in strategy.extended.worker_devices}
     return f"{count} replica{'s' if count > 1 else ''} ({', '.join(sorted(kinds))})"
-
-
-def is_chief(tf_config: str | None = None) -> bool:
-    """Whether this process writes the run directory: the task `chief`, or worker 0 without one.
-
-    Args:
-      tf_config: JSON; by default the environment's TF_CONFIG. Without one there is one process.
-
-    Raises:
-      ConfigError: it cannot be read.
-    """
-    text = os.environ.get("TF_CONFIG", "") if tf_config is None else tf_config
-    if not text:
-        return True
-    try:
-        record = json.loads(text)
-        cluster, task = record.get("cluster", {}), record.get("task", {})
-        kind, number = task.get("type", ""), int(task.get("index", 0))
-    except (ValueError, AttributeError, TypeError) as error:
-        raise ConfigError(f"TF_CONFIG is not what TensorFlow expects ({error}): {text}") from None
-    return kind in ("", "chief") or (kind == "worker" and number == 0 and "chief" not in cluster)
 
 
 def distribute(strategy: Any, make: Callable[[ReplicaSlice], Any]) -> Any:

@@ -40,6 +40,18 @@ class ConfigError(UserError):
     exit_code = os.EX_CONFIG
 
 
+class StorageError(UserError):
+    """A storage that cannot be reached or does not answer (74)."""
+
+    exit_code = os.EX_IOERR
+
+
+class RestartError(UserError):
+    """Nobody's mistake that another try does not mend, such as a lost worker (75)."""
+
+    exit_code = os.EX_TEMPFAIL
+
+
 def full_disk(error: BaseException) -> str | None:
     """The system's words where an error is that of a full disk, else None.
 

@@ -16,6 +16,7 @@ from trainer import devices
 from trainer.errors import ConfigError, DataError, full_disk
 from trainer.metrics import classification_report, triplet_hits_from_distances, wilson_interval
 from trainer.reader import Reader
+from trainer.report_card import report_card
 from trainer.session import Session, predict_function
 
 # In TensorFlow's words where a stored picture is none.
@@ -189,6 +190,12 @@ def triplet_figures(outputs: Outputs, delta: float) -> dict[str, Any]:
         "triplet_accuracy": hits / total if total else None,
         "interval": list(wilson_interval(hits, total)) if total else None,
     }
+
+
+def triplet_card(outputs: Outputs, reader: Reader) -> dict[str, Any]:
+    """The report card of a split of triplets; the reader knows their types."""
+    types = [reader.types[record] for record in outputs.records.tolist()]  # type: ignore[union-attr]
+    return report_card(outputs.values, outputs.targets, types)
 
 
 def class_figures(outputs: Outputs, classes: Sequence[str]) -> dict[str, Any]:

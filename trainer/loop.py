@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,13 @@ from tqdm import tqdm
 from trainer import devices
 from trainer.callbacks import Callbacks
 from trainer.checkpoints import BEST, LAST, Checkpoints
-from trainer.errors import DataError
+from trainer.crew import Crew
+from trainer.errors import ConfigError, DataError
 from trainer.evaluation import Evaluator, NotFiniteError, figures, read_error
 from trainer.generators import generators
 from trainer.metrics import wilson_interval
 from trainer.profiling import StepProfiler
+from trainer.progress import ProgressFile
 from trainer.reader import Reader
 from trainer.record_log import RecordLog
 from trainer.run_directory import RunDirectory
@@ -33,6 +36,7 @@ from trainer.session import SUMS, Session, add_optimizer, optimizer_variables, t
 from trainer.signals import StopSignals
 from trainer.tensorboard import TensorBoardLog
 from trainer.timing import StepClock
+from trainer.watchdog import Watchdog
 
 LOOK_AT_LOSS_EVERY = 20  # calls; looking waits for the device, so not at each
 EXIT_DIVERGED = os.EX_SOFTWARE  # 70
@@ -54,8 +58,12 @@ class Loop:
         directory: RunDirectory,
         checkpoints: Checkpoints,
         say: Callable[[str], None],
+        crew: Crew | None = None,
+        watchdog: Watchdog | None = None,
     ) -> None:
         config = session.config
+        self._crew = crew or Crew()
+        self._watchdog = watchdog or Watchdog(0, say)
         self._session, self._reader, self._say = session, reader, say
         self._validation = validation
         self._classes, self._directory = classes, directory
@@ -74,6 +82,9 @@ class Loop:
         self._signals = StopSignals(say)
         self._evaluated = False  # in this life, so that nothing is left to trace
         self._record_log: RecordLog | None = None
+        self._progress = ProgressFile(
+            directory.progress_file if self._crew.chief else None, self.total_steps
+        )
         self.step = 0
         self.epochs = 0
         self.best: float | None = None
@@ -150,11 +161,14 @@ class Loop:
                     self._look_at_loss()
                     bar.set_postfix(loss=f"{self._mean_loss():.4f}", refresh=False)
                 every = config.checkpoint.every_steps
-                if self._signals.received or (every and self.step % every == 0):
+                stop = self._crew.anyone_soon(self._signals.received is not None)
+                if stop or (every and self.step % every == 0):
                     self._save()
         self._look_at_loss()
 
     def _call(self, batches: Iterator[Any], steps: int) -> None:
+        # The first call traces and compiles.
+        self._watchdog.alive(f"step {self.step + 1}", long=self._signals.idle)
         started = time.perf_counter()
         waited = 0.0
         if self._session.config.steps_per_execution == 1:
@@ -171,6 +185,7 @@ class Loop:
         elapsed = time.perf_counter() - started
         self._clock.add(steps, elapsed, waited)
         self.seconds += elapsed
+        self._progress.update(self.step, self.epochs + 1, self.seconds)
 
     def _until_save(self) -> int:
         every = self._session.config.checkpoint.every_steps
@@ -203,6 +218,7 @@ class Loop:
             # Tracing it may outlast a grace period, so there must be nothing to save meanwhile.
             self._save()
             self._signals.idle = True
+        self._watchdog.alive("validation", long=True)
         started = time.perf_counter()
         for at, (name, evaluator) in enumerate(self.evaluators.items()):
             prefix = "val_" if at == 0 else f"val_{name}_"
@@ -227,6 +243,8 @@ class Loop:
         self._directory.append(row)
         self.history.append(row)
         self._save()
+        if self.finished:
+            self._progress.update(self.step, self.epochs, self.seconds, last=True)
         log.epoch(row)
         log.weights(self._session.model, self.step)
         self._say(_line(row, self._session))
@@ -253,17 +271,22 @@ class Loop:
             self._checkpoints.save(BEST, self._session, {**self._state(), "metric": self.metric})
 
     def _save(self) -> None:
-        """Saves the last state; leaves where a signal has come."""
+        """Saves the last state; leaves where a signal has come, to whichever worker."""
+        self._watchdog.alive("saving", long=True)
         self._check_finite()
         if self._saved != (self.step, self.epochs):
             self._checkpoints.save(LAST, self._session, self._state())
             self._saved = (self.step, self.epochs)
-        if number := self._signals.received:
-            self._say(f"{number.name}: saved at step {self.step}; the same command goes on there")
+        number = self._signals.received
+        if self._crew.anyone(number is not None):
+            name = number.name if number else "a signal to another worker"
+            self._say(f"{name}: saved at step {self.step}; the same command goes on there")
             sys.exit(self._signals.exit_code)
 
     def _save_if_stopped(self) -> None:
-        if self._signals.received:
+        """Between two batches of a validation."""
+        self._watchdog.alive("validation", long=not self._evaluated)
+        if self._crew.anyone(self._signals.received is not None):
             self._save()
 
     def _check_finite(self) -> None:
@@ -280,6 +303,7 @@ class Loop:
             "stopped": self.stopped,
             "seconds": self.seconds,
             "replicas": self._session.strategy.num_replicas_in_sync,
+            "workers": self._crew.size,
             "callbacks": self._callbacks.state(),
         }
 
@@ -288,14 +312,20 @@ class Loop:
 
         Raises:
           DataError: there are states, and none can be restored.
+          ConfigError: the workers do not see the same states.
         """
+        self._checkpoints.drop_torn()
         states = self._checkpoints.states(LAST)
+        self._check_same(states)
         for path in states:
+            problem: DataError | None = None
             try:
                 state = self._checkpoints.read_state(path)
                 self._checkpoints.restore(path, self._session)
             except DataError as error:
-                self._say(f"warning: {error}")
+                problem = error
+            if self._crew.anyone(problem is not None):
+                self._say(f"warning: {problem or f'another worker cannot restore {path}'}")
                 continue
             self._saved = self.step, self.epochs = state["step"], state["epochs"]
             self.best, self.stopped = state["best"], state["stopped"]
@@ -314,6 +344,16 @@ class Loop:
                 "restored; take them away to start from the beginning, or give another --workdir"
             )
         self.history = self._directory.history(0)
+
+    def _check_same(self, states: list[Path]) -> None:
+        """Raises ConfigError where the workers would not all start from the same state."""
+        newest = int(states[0].name.split("-")[1]) if states else -1
+        same = [self._crew.same(number) for number in (len(states), newest)]
+        if not all(same):
+            raise ConfigError(
+                f"--workdir: worker {self._crew.rank} sees {len(states)} saved states, the newest "
+                f"of step {newest}, another one does not; all must see the same run directory"
+            )
 
     def _read_error(self, error: tf.errors.OpError) -> BaseException:
         for reader in (self._reader, *self._validation.values()):

@@ -3,29 +3,73 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-_LIMITS = (  # (limit, in use): cgroup version 2, then 1
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    (
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-    ),
-)
+CGROUPS = Path("/sys/fs/cgroup")
+OWN_GROUPS = Path("/proc/self/cgroup")
+MACHINE = Path("/proc/meminfo")
+
+
+class _Files(NamedTuple):
+    """Names in a control group: the limit, what is used, and which part of it are files that
+    were read and that the kernel drops before anything else.
+    """
+
+    limit: str
+    used: str
+    dropped_first: str  # a key of memory.stat
+
+
+_VERSION_2 = _Files("memory.max", "memory.current", "inactive_file")
+_VERSION_1 = _Files("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 
 
 def available_bytes() -> int:
-    """Bytes free for this process: the least of the machine's and its container's."""
+    """Bytes free for this process: the least of the machine's and its containers'.
+
+    A dataset that was just read fills the container with cached files; they do not count as used,
+    as they do not for Kubernetes (its working set).
+    """
     available = 1 << 62
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                available = int(line.split()[1]) << 10
-    for limit, used in _LIMITS:
+    with contextlib.suppress(OSError, ValueError):
+        available = _entry(MACHINE, "MemAvailable:") << 10
+    for group, files in _groups():
         # "max" = no limit, which int() refuses.
         with contextlib.suppress(OSError, ValueError):
-            free = int(Path(limit).read_text(encoding="ascii")) - int(
-                Path(used).read_text(encoding="ascii")
-            )
-            available = min(available, max(free, 0))
+            limit = int((group / files.limit).read_text(encoding="ascii"))
+            used = int((group / files.used).read_text(encoding="ascii"))
+            with contextlib.suppress(OSError, ValueError):
+                used -= _entry(group / "memory.stat", files.dropped_first)
+            available = min(available, max(limit - used, 0))
     return available
+
+
+def _groups() -> Iterator[tuple[Path, _Files]]:
+    """The control groups this process is in, from its own up to the root of the container: a
+    limit may be set on any of them (Slurm sets it on a job and on a step of it).
+    """
+    lines = []
+    with contextlib.suppress(OSError):
+        lines = OWN_GROUPS.read_text(encoding="utf-8").splitlines()
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            root, files = CGROUPS, _VERSION_2
+        elif "memory" in controllers.split(","):
+            root, files = CGROUPS / "memory", _VERSION_1
+        else:
+            continue
+        # A container without a namespace of its own is told a path that it does not see.
+        for part in (Path(path), *Path(path).parents):
+            yield root / part.relative_to("/"), files
+
+
+def _entry(file: Path, name: str) -> int:
+    """The number after a name in a file of lines; raises ValueError where there is none."""
+    for line in file.read_text(encoding="ascii").splitlines():
+        words = line.split()
+        if words[:1] == [name]:
+            return int(words[1])
+    raise ValueError(name)

@@ -117,6 +117,26 @@ class PictureOrder:
             shards[mine], records[mine] = of_shard[offsets], of_record[offsets]
         return shards, records
 
+    def group_at(self, pass_number: int, position: int) -> int:
+        """The number of the group that holds a position of a pass."""
+        _, starts = self._groups(pass_number)
+        return int(np.searchsorted(starts, position, side="right")) - 1
+
+    def groups_around(self, pass_number: int, group: int) -> list[tuple[int, list[int]]]:
+        """(pass, shards) of a group, of the one after it and of the one before, also where they
+        are in the next pass or the one before.
+        """
+        found = []
+        for other in (group, group + 1, group - 1):
+            its_pass, at = pass_number, other
+            if other < 0:
+                its_pass, at = pass_number - 1, -1
+            elif other >= len(self._groups(pass_number)[0]):
+                its_pass, at = pass_number + 1, 0
+            if its_pass >= 0:
+                found.append((its_pass, self._groups(its_pass)[0][at].tolist()))
+        return found
+
     def _make_groups(self, pass_number: int) -> tuple[list[Ints], Ints]:
         """Shards of each group, and the position at which each group starts."""
         shards = np.arange(len(self._counts))

@@ -9,50 +9,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from trainer.errors import DataError
 from trainer.evaluation import softmax, squared_distances
-from trainer.reader.files import UnreadablePicture, load_picture
-from trainer.runs import Run
+from trainer.serving import EMBEDDING, Serving, batches
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff")
 FACES = ("face1", "face2", "face3")
 
 
-def picture_shape(run: Run) -> tuple[int, int, int]:
-    """(H, W, C) that files are brought to: that of the dataset the run was trained on."""
-    size = run.session.config.image_size
-    dataset = run.dataset
-    height, width = dataset["height"] or size, dataset["width"] or size
-    return height, width, run.session.config.model.channels
-
-
 def model_outputs(
-    run: Run, paths: Sequence[str]
+    serving: Serving, paths: Sequence[str]
 ) -> Iterator[tuple[str, NDArray[np.float64] | None, str]]:
-    """(path, outputs of the model float64[F], '') of each file, or (path, None, what is wrong)."""
-    session = run.session
-    batch_size = session.config.batch_size
-    shape, mode = picture_shape(run), run.dataset["resize_mode"]
-
-    @tf.function(input_signature=[tf.TensorSpec([None, *shape], tf.uint8)])
-    def outputs(images: Any) -> Any:
-        pixels = session.task.pixels(session.augmentation, images, augment=False)
-        return tf.cast(session.model(pixels, training=False), tf.float32)
-
-    for start in range(0, len(paths), batch_size):
-        loaded: list[tuple[str, Any, str]] = []
-        for path in paths[start : start + batch_size]:
-            try:
-                loaded.append((path, load_picture(path, shape, mode), ""))
-            except UnreadablePicture as error:
-                loaded.append((path, None, str(error)))
-        good = [image for _, image, _ in loaded if image is not None]
-        rows = iter(outputs(np.stack(good)).numpy().astype(np.float64) if good else ())
-        for path, image, problem in loaded:
-            yield path, None if image is None else next(rows), problem
+    """(path, logits or embedding float64[F], '') of each file, or (path, None, what is wrong)."""
+    name = "logits" if serving.classes else EMBEDDING
+    for batch in batches(paths, serving.batch_size):
+        items = serving.file_pictures(batch)
+        rows = iter(serving.said_of(items)[name].astype(np.float64))
+        for item in items:
+            yield item.id, None if item.pixels is None else next(rows), item.problem
 
 
 def find_pictures(folder: str) -> list[str]:
@@ -69,10 +45,10 @@ def find_pictures(folder: str) -> list[str]:
     return found
 
 
-def class_rows(run: Run, paths: Sequence[str]) -> Iterator[list[Any]]:
+def class_rows(serving: Serving, paths: Sequence[str]) -> Iterator[list[Any]]:
     """Rows for class_header(): a probability a class; an unreadable file has its error only."""
-    classes = run.dataset["classes"]
-    for path, logits, error in model_outputs(run, paths):
+    classes = serving.classes
+    for path, logits, error in model_outputs(serving, paths):
         if logits is None:
             yield [path, "", *[""] * len(classes), error]
             continue
@@ -81,9 +57,9 @@ def class_rows(run: Run, paths: Sequence[str]) -> Iterator[list[Any]]:
         yield [path, best, *(f"{p:.6f}" for p in probabilities), ""]
 
 
-def class_header(run: Run) -> list[str]:
+def class_header(serving: Serving) -> list[str]:
     """Columns of class_rows()."""
-    return ["path", "class", *(f"p_{name}" for name in run.dataset["classes"]), "error"]
+    return ["path", "class", *(f"p_{name}" for name in serving.classes), "error"]
 
 
 def read_triplets(table: str) -> list[tuple[str, str, str]]:
@@ -106,7 +82,7 @@ TRIPLET_HEADER = [*FACES, "odd_one", "distance12", "distance13", "distance23", "
 
 
 def triplet_rows(
-    run: Run, triplets: Iterable[tuple[str, str, str]], folder: str
+    serving: Serving, triplets: Iterable[tuple[str, str, str]], folder: str
 ) -> Iterator[list[Any]]:
     """Rows for TRIPLET_HEADER: squared distances, and which of the three is the odd one."""
     triplets = list(triplets)
@@ -120,7 +96,7 @@ def triplet_rows(
     found = {
         face: (embedding, error)
         for face, (_, embedding, error) in zip(
-            paths, model_outputs(run, list(paths.values())), strict=True
+            paths, model_outputs(serving, list(paths.values())), strict=True
         )
     }
     for triple in triplets:

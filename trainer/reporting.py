@@ -13,11 +13,13 @@ from trainer.evaluation import (
     Outputs,
     figures,
     softmax,
+    triplet_card,
     triplet_losses,
 )
 from trainer.json_text import json_text
 from trainer.randomness import keyed
 from trainer.reader import Reader
+from trainer.report.card import card_figure
 from trainer.report.confusion import confusion_figure
 from trainer.report.curves import VALIDATION
 from trainer.report.history import history_figure
@@ -27,8 +29,8 @@ from trainer.report.pictures import (
     TripletMistake,
     augmented_batch,
     mistakes_sheet,
-    png,
 )
+from trainer.report.sheet import png
 from trainer.report.style import figure_png
 from trainer.run_directory import RunDirectory, write_text
 from trainer.session import Session
@@ -53,7 +55,8 @@ def write_report(
 ) -> dict[str, Any]:
     """Writes everything and returns the content of report.json.
 
-    For classes it holds `classification` too: the split and what classification_report() gives.
+    For classes it holds `classification` too: the split and what classification_report() gives;
+    for triplets `report_card`: the split and what report_card() gives.
     """
     last = loop.history[-1] if loop.history else {}
     speeds = [row["images_per_second"] for row in loop.history if row.get("images_per_second")]
@@ -77,7 +80,11 @@ def write_report(
         images["mistakes"] = png(mistakes)
         if session.config.tensorboard.pictures:
             log.picture("mistakes", mistakes, loop.step)
-        if session.task.name != TRIPLET:
+        if session.task.name == TRIPLET:
+            card = triplet_card(outputs, split)
+            report["report_card"] = {"split": name, **card}
+            images["card"] = figure_png(card_figure(card))
+        else:
             found = figures(session, outputs, classes)["report"]
             report["classification"] = {"split": name, **found}
             matrix = np.asarray(found["confusion"])

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import subprocess
+import uuid
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ class RunDirectory:
         self.path = Path(path)
         self.config_file = self.path / "config.json"
         self.metrics_file = self.path / "metrics.jsonl"
+        self.progress_file = self.path / "progress.json"
         self.records_file = self.path / "records.jsonl"
         self.report_file = self.path / "report.json"
         self.page_file = self.path / "report.html"
@@ -30,22 +32,35 @@ class RunDirectory:
         self.checkpoints = self.path / "checkpoints"
         self.model = self.path / "model"
         self.tensorboard = self.path / "tensorboard"
+        self.logs = self.path / "logs"
 
     def make(self) -> None:
         """Creates the folder; raises UsageError where that cannot be.
 
-        Nothing is put in before write_config(): a run that fails before it leaves an empty folder,
-        which the next one may have.
+        Nothing but logs is put in before write_config(): a run that fails before it leaves a
+        folder that the next one may have.
         """
+        if ":/" in str(self.path):  # pathlib has made gs:// of an address gs:/
+            raise UsageError(
+                f"--workdir='{self.path}': a run directory is a folder; mount the bucket, or copy "
+                "the run there afterwards"
+            )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            strange = any(self.path.iterdir()) and not self.config_file.exists()
+            strange = self.is_strange()
         except OSError as error:
             raise UsageError(f"--workdir='{self.path}': {error.strerror}") from None
         if strange:
             raise UsageError(
                 f"--workdir='{self.path}' is not empty and not a run directory; choose another"
             )
+
+    def is_strange(self) -> bool:
+        """Whether the folder holds things, and none of a run."""
+        if not self.path.is_dir() or self.config_file.exists():
+            return False
+        # Workers write their logs before the run begins, and a launcher has a folder of its own.
+        return any(path.name not in ("launch", self.logs.name) for path in self.path.iterdir())
 
     def write_config(self, record: dict[str, Any]) -> None:
         """Writes config.json."""
@@ -74,10 +89,8 @@ class RunDirectory:
                 "Give the old one, or another --workdir"
             )
 
-    def history(self, epochs: int) -> list[dict[str, Any]]:
-        """Rows of metrics.jsonl, those after `epochs` dropped from the file too: the state that
-        the run goes on from does not know them.
-        """
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of metrics.jsonl that are whole."""
         rows: list[dict[str, Any]] = []
         if self.metrics_file.exists():
             for line in self.metrics_file.read_text(encoding="utf-8").splitlines():
@@ -85,7 +98,13 @@ class RunDirectory:
                     rows.append(json.loads(line))
                 except ValueError:
                     break  # a line torn by a kill is the last one
-        rows = [row for row in rows if row["epoch"] <= epochs]
+        return rows
+
+    def history(self, epochs: int) -> list[dict[str, Any]]:
+        """Rows of metrics.jsonl, those after `epochs` dropped from the file too: the state that
+        the run goes on from does not know them.
+        """
+        rows = [row for row in self.rows() if row["epoch"] <= epochs]
         write_text(self.metrics_file, "".join(json_text(row) + "\n" for row in rows))
         return rows
 
@@ -99,9 +118,15 @@ class RunDirectory:
 
 def write_text(path: Path, text: str) -> None:
     """Writes a small file so that it is whole or as it was before."""
-    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """The same for bytes. Several writers at a time, on any machines, do no harm: one is last."""
+    # Not the process's number: in containers they are the same everywhere.
+    temporary = path.with_name(f"{path.name}.tmp-{uuid.uuid4().hex}")
+    with open(temporary, "wb") as file:
+        file.write(data)
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)

@@ -25,6 +25,16 @@ class Run(NamedTuple):
     step: int
 
 
+def open_run(workdir: str, checkpoint: str, say: Callable[[str], None]) -> Run:
+    """Opens one run on one device, whatever it was trained on; arguments and errors of
+    open_runs().
+    """
+    devices.warn_of_unseen_gpus(say)
+    tf.keras.backend.set_image_data_format("channels_last")
+    record = RunDirectory(workdir).read_config()
+    return _open(workdir, record, checkpoint, tf.distribute.get_strategy())
+
+
 def open_runs(workdirs: list[str], checkpoint: str, say: Callable[[str], None]) -> list[Run]:
     """Opens run directories, all for the same task and classes, on this machine's devices.
 
@@ -48,19 +58,23 @@ def open_runs(workdirs: list[str], checkpoint: str, say: Callable[[str], None]) 
     strategy: Any = None
     runs = []
     for path, record in zip(workdirs, records, strict=True):
-        config = from_dict(record["config"])
-        config.jit_compile = False
         if strategy is None:
-            strategy = devices.prepare(config, say)
-        tf.keras.mixed_precision.set_global_policy(config.precision)
-        replicas = strategy.num_replicas_in_sync
-        config.batch_size = -(-config.batch_size // replicas) * replicas
-        config.model.trainable = "all"  # nothing trains here, and names of layers may differ
-        # The checkpoint brings the weights: none are fetched for the sake of being replaced.
-        session = build_session(
-            config, strategy, first["task"], len(first["classes"]), weights=False
-        )
-        directory = RunDirectory(path)
-        state = Checkpoints(directory.checkpoints).load_weights(checkpoint, session)
-        runs.append(Run(directory.path, session, record["dataset"], state["step"]))
+            strategy = devices.prepare(from_dict(record["config"]), say)
+        runs.append(_open(path, record, checkpoint, strategy))
     return runs
+
+
+def _open(path: str, record: dict[str, Any], checkpoint: str, strategy: Any) -> Run:
+    config, dataset = from_dict(record["config"]), record["dataset"]
+    config.jit_compile = False
+    tf.keras.mixed_precision.set_global_policy(config.precision)
+    replicas = strategy.num_replicas_in_sync
+    config.batch_size = -(-config.batch_size // replicas) * replicas
+    config.model.trainable = "all"  # nothing trains here, and names of layers may differ
+    # The checkpoint brings the weights: none are fetched for the sake of being replaced.
+    session = build_session(
+        config, strategy, dataset["task"], len(dataset["classes"]), weights=False
+    )
+    directory = RunDirectory(path)
+    state = Checkpoints(directory.checkpoints).load_weights(checkpoint, session)
+    return Run(directory.path, session, dataset, state["step"])

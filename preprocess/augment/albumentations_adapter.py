@@ -17,11 +17,11 @@ import random
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 
+from preprocess import storage
 from preprocess.augment.canvas import Canvas, Image
 from preprocess.augment.generator import seeded_generator
 from preprocess.augment.operation import Numbers, Operation
@@ -95,15 +95,13 @@ class Albumentations(Operation):
             _pipeline(self.pipeline)
 
 
-def read_pipeline(path: Path, where: str) -> dict[Any, Any]:
+def read_pipeline(path: str, where: str) -> dict[Any, Any]:
     """What `albumentations.save` wrote to a file, as JSON or as YAML.
 
     Raises ConfigError where there is no such file, or it is neither.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-        text = content.decode("utf-8-sig")
+        text = storage.read_bytes(path, MAX_BYTES + 1).decode("utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(
             f"{where}: '{path}': no such file; its path is relative to the recipe's folder"

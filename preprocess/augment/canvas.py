@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocess.stages import Stopwatch
+
 BORDERS = {
     "reflect": cv2.BORDER_REFLECT_101,
     "replicate": cv2.BORDER_REPLICATE,
@@ -30,13 +32,25 @@ _STRIP = 32  # rows resampled at a time: their coordinates stay in the processor
 class Canvas:
     """Holds a uint8[H, W, 3] RGB picture; never writes to the array it was given."""
 
-    def __init__(self, image: Image) -> None:
+    def __init__(self, image: Image, watch: Stopwatch | None = None) -> None:
+        self._watch = watch or Stopwatch()
+        self._operation = ""  # that is at work
+        self._mover = ""  # the last operation that had a say in the matrix that waits
+        self._colourer = ""  # the same of the table
         self._image = image
         self._owned = False
         self._matrix: NDArray[np.float64] | None = None
         self._border: Border | None = None
         self._table: Image | None = None
         self.height, self.width = image.shape[:2]
+
+    def begin(self, operation: str) -> None:
+        """From here on it is this operation's time; "" = nobody's. Work that waits counts for the
+        last operation that asked for it, whoever brings it about.
+        """
+        if self._operation:
+            self._watch.lap(self._operation)
+        self._operation = operation
 
     def warp(self, matrix: NDArray[np.float64], border: Border | None = None) -> None:
         """Moves the point p of the picture to `matrix @ p`.
@@ -55,6 +69,7 @@ class Canvas:
             self._apply_matrix()
         self._matrix = matrix if self._matrix is None else matrix @ self._matrix
         self._border = border or self._border
+        self._mover = self._operation
 
     def resample(
         self, x: NDArray[np.float32], y: NDArray[np.float32], border: Border | None = None
@@ -93,6 +108,7 @@ class Canvas:
         """Replaces every level v by table[v]; uint8[256] for all channels alike."""
         self._apply_matrix()
         self._table = table if self._table is None else table[self._table]
+        self._colourer = self._operation
 
     def read(self) -> Image:
         """The pixels as they are now; not to be written to."""
@@ -117,24 +133,29 @@ class Canvas:
 
     def _apply_table(self) -> None:
         if self._table is not None:
+            self.begin(self._operation)
             self._set(cv2.LUT(self._image, self._table))
             self._table = None
+            self._watch.lap(self._colourer)
 
     def _apply_matrix(self) -> None:
         matrix, border = self._matrix, self._border
         self._matrix = self._border = None
         if matrix is None or np.array_equal(matrix, _IDENTITY):
             return
+        self.begin(self._operation)
+        self._set(self._moved(matrix, border))
+        self._watch.lap(self._mover)
+
+    def _moved(self, matrix: NDArray[np.float64], border: Border | None) -> Image:
         if np.array_equal(matrix, mirror(self.width)):
-            self._set(cv2.flip(self._image, 1))
-            return
+            return np.asarray(cv2.flip(self._image, 1))
         mode, fill = border or ("reflect", (0, 0, 0))
         how = {"flags": cv2.INTER_LINEAR, "borderMode": BORDERS[mode], "borderValue": fill}
         size = (self.width, self.height)
         if _is_affine(matrix):
-            self._set(cv2.warpAffine(self._image, matrix[:2], size, **how))
-        else:
-            self._set(cv2.warpPerspective(self._image, matrix, size, **how))
+            return np.asarray(cv2.warpAffine(self._image, matrix[:2], size, **how))
+        return np.asarray(cv2.warpPerspective(self._image, matrix, size, **how))
 
 
 def mirror(width: int) -> NDArray[np.float64]:

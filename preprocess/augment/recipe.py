@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import functools
 import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ from typing import Any
 import numpy as np
 import yaml
 
+from preprocess import storage
 from preprocess.augment import albumentations_adapter, colour, damage, geometry
 from preprocess.augment.canvas import MAX_SIDE, Canvas, Image
 from preprocess.augment.operation import Drawn, Operation
 from preprocess.augment.settings import kinds, read_settings, shown, unknown
 from preprocess.augment.yaml_text import MAX_BYTES, read_mapping
 from preprocess.errors import ConfigError
+from preprocess.stages import Stopwatch
 
 OPERATIONS: dict[str, type[Operation]] = {
     operation.name: operation
@@ -56,14 +59,14 @@ class Recipe:
     description: str = ""
 
     @classmethod
-    def from_yaml(cls, text: str, source: str = "recipe", folder: Path | None = None) -> Recipe:
+    def from_yaml(cls, text: str, source: str = "recipe", folder: str = "") -> Recipe:
         """Reads a recipe strictly.
 
         Args:
             text: YAML: `version: 1`, an optional `description`, and `operations`, a list whose
                 entries are `name: {probability: 0.5, setting: [low, high], ...}`.
             source: What the text is, for messages.
-            folder: What names of files in it are relative to; None = the working directory.
+            folder: What names of files in it are relative to; "" = the working directory.
 
         Raises:
             ConfigError: Anything unknown, missing, of a wrong type or out of its limits; the
@@ -86,7 +89,7 @@ class Recipe:
             received = shown(entries) if "operations" in values else "none"
             raise ConfigError(f"{source}: operations: received {received}, needs a list")
         operations = tuple(
-            _read_operation(entry, f"{source}: operations[{number}]", folder or Path())
+            _read_operation(entry, f"{source}: operations[{number}]", folder)
             for number, entry in enumerate(entries)
         )
         return cls(operations, description)
@@ -144,12 +147,13 @@ class Recipe:
             if rng.random() < operation.probability
         ]
 
-    def apply(self, image: Image, drawn: Iterable[Drawn]) -> Image:
+    def apply(self, image: Image, drawn: Iterable[Drawn], watch: Stopwatch | None = None) -> Image:
         """Does to a picture what was drawn for its size.
 
         Args:
             image: uint8[H, W, 3], RGB; not written to.
             drawn: What `draw` gave for H and W.
+            watch: Gets a lap for each operation, by its name.
 
         Returns:
             uint8[H, W, 3], RGB; the same numbers always give the same pixels. It is `image`
@@ -163,9 +167,11 @@ class Recipe:
             raise ValueError(f"needs uint8[H, W, 3], received {image.dtype}{list(image.shape)}")
         if not 0 < min(image.shape[:2]) <= max(image.shape[:2]) <= MAX_SIDE:
             raise ValueError(f"needs sides of 1 to {MAX_SIDE} pixels, received {image.shape[:2]}")
-        canvas = Canvas(image)
+        canvas = Canvas(image, watch)
         for each in drawn:
+            canvas.begin(each.operation)
             OPERATIONS[each.operation].apply(canvas, each.numbers)
+        canvas.begin("")
         return canvas.read()
 
     def explain(self, image: Image, drawn: Sequence[Drawn]) -> list[Drawn]:
@@ -193,31 +199,32 @@ def load_recipe(name_or_path: str) -> Recipe:
         ConfigError: There is no such recipe, the file cannot be read, or it is not a recipe.
     """
     name = str(name_or_path)
-    path = _FOLDER / f"{name}.yaml" if name in SHIPPED_RECIPES else Path(name)
+    path = str(_FOLDER / f"{name}.yaml") if name in SHIPPED_RECIPES else name
     try:
-        if not path.is_file():
-            near = difflib.get_close_matches(name, SHIPPED_RECIPES, n=1)
-            meant = f"did you mean `{near[0]}`? " if near else ""
-            raise ConfigError(
-                f"recipe {shown(name)}: no such file; {meant}"
-                f"give a YAML file's path or one of: {', '.join(SHIPPED_RECIPES)}"
-            )
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+        if not (storage.is_remote(path) or os.path.isfile(path)):
+            raise FileNotFoundError
+        content = storage.read_bytes(path, MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise ConfigError(f"recipe {shown(name)}: larger than {MAX_BYTES} bytes; is it one?")
         text = content.decode("utf-8-sig")
+    except FileNotFoundError:
+        near = difflib.get_close_matches(name, SHIPPED_RECIPES, n=1)
+        meant = f"did you mean `{near[0]}`? " if near else ""
+        raise ConfigError(
+            f"recipe {shown(name)}: no such file; {meant}"
+            f"give a YAML file's path or one of: {', '.join(SHIPPED_RECIPES)}"
+        ) from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"recipe {shown(name)}: not UTF-8 text; is it YAML?") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise ConfigError(f"recipe {shown(name)}: cannot be read: {error}") from error
-    recipe = Recipe.from_yaml(text, f"recipe {shown(name)}", path.parent)
+    recipe = Recipe.from_yaml(text, f"recipe {shown(name)}", os.path.dirname(path))
     if len(recipe.yaml) > MAX_BYTES:  # it could not be read back
         raise ConfigError(f"recipe {shown(name)}: with its pipeline, above {MAX_BYTES} characters")
     return recipe
 
 
-def _read_operation(entry: Any, where: str, folder: Path) -> Operation:
+def _read_operation(entry: Any, where: str, folder: str) -> Operation:
     """One entry of `operations`."""
     if not isinstance(entry, dict) or len(entry) != 1:
         raise ConfigError(
@@ -231,7 +238,7 @@ def _read_operation(entry: Any, where: str, folder: Path) -> Operation:
         raise ConfigError(f"{where}: received {shown(values)}, needs {{probability: ...}}")
     cls = OPERATIONS[name]
     if cls is albumentations_adapter.Albumentations and isinstance(values.get("pipeline"), str):
-        path = folder / values["pipeline"]
+        path = os.path.join(folder, values["pipeline"])
         values = {**values, "pipeline": albumentations_adapter.read_pipeline(path, where)}
     return cls(**read_settings(cls, values, where))
 

@@ -62,7 +62,8 @@ class NumberKind:
         if not self.minimum <= value <= self.maximum:  # refuses NaN too
             limits = f"between {self.minimum:g} and {self.maximum:g}"
             raise ConfigError(f"{where}: received {shown(value)}, needs {wanted} {limits}")
-        return int(value) if self.integer else float(value)
+        # Adding nothing makes 0.0 of -0.0, which no generator takes for the upper end of a range.
+        return int(value) if self.integer else float(value) + 0.0
 
     def write(self, value: float) -> float:
         """See Kind."""

@@ -9,7 +9,8 @@ r"""Turns a table or folders of pictures into a dataset directory of TFRecord sh
 --source=csv      path,label[,split]
 --source=idx      MNIST's four idx files, plain or gzipped
 
-Started again after it was stopped, it goes on where it stopped. What it refuses is listed
+Started again after it was stopped, it goes on where it stopped; with more --variants it adds them
+and leaves the files that are there alone. TERM ends it at once with 75. What it refuses is listed
 with the reason in DATASET/rejected.jsonl; beyond --max_bad_fraction it ends with 65 and the
 dataset stays unreadable. Options for Apache Beam follow `--`.
 """
@@ -28,19 +29,13 @@ _JSON = flags.DEFINE_bool("json", False, "Print one JSON object.")
 def main(arguments: list[str]) -> None:
     """Runs the build; `arguments` are Beam's."""
     from preprocess.build import build
+    from preprocess.stopping import ending_at_once_when_told
+    from preprocess.summary import in_words
 
     request = shared.build_request(arguments)
-    summary = build(request)
+    with ending_at_once_when_told("preprocess build"):
+        summary = build(request)
     if _JSON.value:
         print_json(summary)
         return
-    rejected = summary["rejected"]
-    print(
-        f"{summary['pictures']} pictures x {summary['variants']} variants, "
-        f"{summary['triplets']} triplets in {summary['seconds']:.1f} s; "
-        f"{summary['shards_written']} shards written, {summary['shards_reused']} reused"
-    )
-    if rejected["count"]:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in rejected["by_reason"].items())
-        print(f"refused {rejected['count']}: {reasons} (see {request.output}/rejected.jsonl)")
-    print(f"digest {summary['digest']}\n{request.output}")
+    print("\n".join(in_words(summary, request.output)))

@@ -4,7 +4,8 @@ r"""Says what a build would cost, before any work: the same flags as `build`, no
         --output=DATASET --variants=10
 
 Pictures, triplets, bytes, shards and core-hours, from 200 pictures of each split built in
-memory; warnings for shards that do not divide, faces in two splits, pictures that are refused.
+memory, and which stage the time would go to; warnings for shards that do not divide, are tiny or
+huge, faces or pictures in two splits, triplets nobody agreed on, pictures that are refused.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 from absl import flags
 
+from preprocess import stages
 from preprocess.cli import print_json
 from preprocess.commands import request as shared
 
@@ -46,6 +48,7 @@ def _print(found: dict[str, Any], workers: int) -> None:
         f"\n{found['bytes'] / 1e9:.2f} GB, {found['core_hours']:.2f} core-hours, "
         f"about {_duration(found['hours'] * 3600)} on {workers} workers"
     )
+    print(stages.table(found["seconds_by_stage"], found["seconds_by_operation"]))
     if found["refused_rows"]:
         print(f"{found['refused_rows']} rows or pictures are refused already")
     if found["triplet_types"]:

@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> None:
     """Writes the sheet and prints its path."""
     import numpy as np
 
-    from preprocess import contact_sheet, reading
+    from preprocess import contact_sheet, reading, storage
     from preprocess.encode import encode
     from preprocess.errors import DataError, UsageError
 
@@ -77,8 +77,11 @@ def main(arguments: list[str]) -> None:
     ]
     data = encode(np.ascontiguousarray(np.concatenate(padded)), "png", 95)
     try:
-        with open(_OUTPUT.value, "wb") as file:
-            file.write(data)
+        if storage.is_remote(_OUTPUT.value):
+            storage.write_bytes(_OUTPUT.value, data)
+        else:  # as it is, so that a pipe or a device may be named
+            with open(_OUTPUT.value, "wb") as file:
+                file.write(data)
     except OSError as error:
         raise UsageError(f"--output='{_OUTPUT.value}': {error.strerror}") from None
     print(_OUTPUT.value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from absl import flags
@@ -86,6 +85,7 @@ def build_request(arguments: list[str]) -> BuildRequest:
     """What the command line asks for; `arguments` are Beam's. Raises UsageError."""
     if arguments and not arguments[0].startswith("--"):
         raise UsageError(f"unexpected argument '{arguments[0]}'; Beam's options follow ' -- '")
+    from preprocess import storage
     from preprocess.build import BuildRequest
     from preprocess.sources.rows import Request
     from preprocess.sources.splitting import parse_fractions
@@ -100,7 +100,7 @@ def build_request(arguments: list[str]) -> BuildRequest:
             validation_fraction=_VALIDATION.value,
             limit=_LIMIT.value,
         ),
-        output=os.path.abspath(_OUTPUT.value),
+        output=storage.absolute(_OUTPUT.value),
         variants=_VARIANTS.value or (1 if _SOURCE.value == "idx" else 10),
         recipe=_RECIPE.value,
         seed=_SEED.value,

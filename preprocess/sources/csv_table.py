@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 
+from preprocess import storage
 from preprocess.dataset_format import CLASSIFICATION
 from preprocess.errors import UsageError
 from preprocess.refusals import Reason, Refused, Rejection
-from preprocess.sources import folder
+from preprocess.sources.folder import Folder, open_folder
 from preprocess.sources.rows import Picture, Request, Source, check_name
 from preprocess.sources.splitting import named_split
 from preprocess.sources.tables import Row, Table
@@ -17,11 +18,11 @@ def read(request: Request) -> Source:
     """Reads the table and finds its pictures. Class numbers are alphabetical from 0."""
     if not request.csv:
         raise UsageError("--csv is required for --source=csv")
-    root = folder.require_folder(request.images or os.path.dirname(request.csv) or ".", "--images")
+    root = open_folder(request.images or os.path.dirname(request.csv) or ".", "--images")
     table = Table(
         request.csv, required=("path", "label"), optional=("split",), columns=request.columns
     )
-    source = Source(task=CLASSIFICATION, pictures=[], rejections=table.rejections)
+    source = Source(CLASSIFICATION, pictures=[], rejections=table.rejections, stat=root.stat)
     found: dict[str, tuple[str, Picture]] = {}  # id -> (label, picture without its number)
     for row in table.rows():
         if request.limit and len(found) >= request.limit:
@@ -39,11 +40,12 @@ def read(request: Request) -> Source:
 
 
 def _add(
-    found: dict[str, tuple[str, Picture]], row: Row, root: str, source: Source, request: Request
+    found: dict[str, tuple[str, Picture]], row: Row, root: Folder, source: Source, request: Request
 ) -> None:
     name = check_name(row.cells["path"], "path")
     label = check_name(row.cells["label"], "label", Reason.BAD_LABEL)
-    relative = _below(root, name) if os.path.isabs(name) else os.path.normpath(name)
+    absolute = os.path.isabs(name) or storage.is_remote(name)
+    relative = root.relative(name) if absolute else os.path.normpath(name)
     image_id = relative.replace(os.sep, "/")
     named = row.cells.get("split", "")
     split = request.split(image_id, named_split(named) if named else "")
@@ -54,16 +56,10 @@ def _add(
         raise Refused(Reason.DUPLICATE_ID, f"already on line {picture.line}")
     source.counted += 1
     try:
-        path = folder.inside(root, relative)
+        path = root.inside(relative)
     except Refused as refused:
         source.rejections.append(
             Rejection(name, row.line, "picture", refused.reason, refused.detail)
         )
         return
     found[image_id] = (label, Picture(image_id, split, None, path, None, row.line))
-
-
-def _below(root: str, absolute: str) -> str:
-    # `root` is a real path; the user may name it through a link to it.
-    folder_, file = os.path.split(os.path.normpath(absolute))
-    return os.path.relpath(os.path.join(os.path.realpath(folder_), file), root)

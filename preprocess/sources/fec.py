@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from preprocess.dataset_format import TRIPLET
 from preprocess.errors import UsageError
 from preprocess.refusals import Reason, Refused, Rejection
-from preprocess.sources import folder
+from preprocess.sources.folder import PICTURE_SUFFIXES, Folder, open_folder
 from preprocess.sources.rows import Picture, Request, Source, Triplet, check_name
 from preprocess.sources.splitting import named_split
 from preprocess.sources.tables import Row, Table
@@ -32,7 +32,7 @@ def read(request: Request) -> Source:
     """Reads the triplets, then finds each picture that they name, once a split."""
     if not request.csv:
         raise UsageError("--csv is required for --source=fec")
-    root = folder.require_folder(request.images, "--images")
+    root = open_folder(request.images, "--images")
     table = Table(
         request.csv,
         required=(*FACES, *VOTES),
@@ -40,7 +40,7 @@ def read(request: Request) -> Source:
         columns=request.columns,
     )
     triplets = _triplets(table, request.limit)
-    source = Source(task=TRIPLET, pictures=[], rejections=table.rejections)
+    source = Source(TRIPLET, pictures=[], rejections=table.rejections, stat=root.stat)
     triplets = _divided(triplets, request, source)
     source.pictures = list(_pictures(triplets, root, source))
     source.triplets = triplets
@@ -51,20 +51,24 @@ def read(request: Request) -> Source:
 
 def _triplets(table: Table, limit: int) -> list[Triplet]:
     triplets: list[Triplet] = []
+    # A face stands in about nine triplets: its name is looked at, and its id kept, once.
+    known: dict[str, str] = {}
     for row in table.rows():
         if limit and len(triplets) >= limit:
             break
         try:
-            triplets.append(_triplet(row))
+            triplets.append(_triplet(row, known))
         except Refused as refused:
             table.refuse(row.line, refused)
     return triplets
 
 
-def _triplet(row: Row) -> Triplet:
+def _triplet(row: Row, known: dict[str, str]) -> Triplet:
     cells = row.cells
-    # Interned: a face stands in about nine triplets and its id is kept once.
-    first, second, third = (sys.intern(_face(cells[name], name)) for name in FACES)
+    for name in FACES:
+        if cells[name] not in known:
+            known[cells[name]] = sys.intern(_face(cells[name], name))
+    first, second, third = (known[cells[name]] for name in FACES)
     if first in (second, third) or second == third:
         raise Refused(Reason.SAME_FACE_TWICE, f"{first}, {second}, {third}"[:200])
     return Triplet(
@@ -81,7 +85,7 @@ def _face(cell: str, column: str) -> str:
     if "/" in cell or "\\" in cell or cell in (".", ".."):
         raise Refused(Reason.OUTSIDE_FOLDER, f"{column} '{cell[:80]}' is a path, not an id")
     stem, suffix = os.path.splitext(cell)
-    return stem if suffix.lower() in folder.PICTURE_SUFFIXES else cell
+    return stem if suffix.lower() in PICTURE_SUFFIXES else cell
 
 
 def _votes(cells: list[str]) -> tuple[float, float, float]:
@@ -119,7 +123,7 @@ def _divided(triplets: list[Triplet], request: Request, source: Source) -> list[
     return kept
 
 
-def _pictures(triplets: list[Triplet], root: str, source: Source) -> Iterator[Picture]:
+def _pictures(triplets: list[Triplet], root: Folder, source: Source) -> Iterator[Picture]:
     names = _names_by_id(root)
     splits_of: dict[str, set[str]] = {}
     for triplet in triplets:
@@ -133,7 +137,7 @@ def _pictures(triplets: list[Triplet], root: str, source: Source) -> Iterator[Pi
             try:
                 if face not in names:
                     raise Refused(Reason.MISSING_PICTURE, f"no {face[:80]}.jpg")
-                path = folder.inside(root, names[face])
+                path = root.inside(names[face])
             except Refused as refused:
                 if len(splits) == 1:
                     source.rejections.append(
@@ -149,18 +153,17 @@ def _pictures(triplets: list[Triplet], root: str, source: Source) -> Iterator[Pi
         )
 
 
-def _names_by_id(root: str) -> dict[str, str]:
+def _names_by_id(root: Folder) -> dict[str, str]:
     """File name by id. One listing, not a look-up a picture; where an id has files of several
     suffixes, the first of PICTURE_SUFFIXES is taken.
     """
     names: dict[str, str] = {}
     ranks: dict[str, int] = {}
-    with os.scandir(root) as entries:
-        for entry in entries:
-            stem, suffix = os.path.splitext(entry.name)
-            if suffix.lower() not in folder.PICTURE_SUFFIXES:
-                continue
-            rank = folder.PICTURE_SUFFIXES.index(suffix.lower())
-            if rank < ranks.get(stem, len(folder.PICTURE_SUFFIXES)):
-                names[stem], ranks[stem] = entry.name, rank
+    for name in root.files():
+        stem, suffix = os.path.splitext(name)
+        if suffix.lower() not in PICTURE_SUFFIXES:
+            continue
+        rank = PICTURE_SUFFIXES.index(suffix.lower())
+        if rank < ranks.get(stem, len(PICTURE_SUFFIXES)):
+            names[stem], ranks[stem] = name, rank
     return names

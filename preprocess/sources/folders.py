@@ -8,15 +8,15 @@ import os
 from preprocess.dataset_format import CLASSIFICATION
 from preprocess.errors import DataError, UsageError
 from preprocess.refusals import Reason, Refused, Rejection
-from preprocess.sources import folder
+from preprocess.sources.folder import PICTURE_SUFFIXES, Folder, open_folder
 from preprocess.sources.rows import Picture, Request, Source, check_name
 from preprocess.sources.splitting import SPELLINGS
 
 
 def read(request: Request) -> Source:
     """Reads class folders. Class numbers are alphabetical from 0 over all splits."""
-    root = folder.require_folder(request.images, "--images")
-    tops = _folders(root)
+    root = open_folder(request.images, "--images")
+    tops = root.folders()
     by_split = [name for name in tops if name.lower() in SPELLINGS]
     if by_split and len(by_split) < len(tops):
         others = [name for name in tops if name not in by_split]
@@ -26,12 +26,8 @@ def read(request: Request) -> Source:
         )
     if by_split and request.fractions:
         raise UsageError(f"--splits, but the folders divide already: {', '.join(by_split)}")
-    source = Source(task=CLASSIFICATION, pictures=[])
-    class_folders = [
-        (split, name)
-        for split in (by_split or [""])
-        for name in _folders(os.path.join(root, split))
-    ]
+    source = Source(CLASSIFICATION, pictures=[], stat=root.stat)
+    class_folders = [(split, name) for split in (by_split or [""]) for name in root.folders(split)]
     source.classes = _classes(class_folders, source)
     numbers = {name: number for number, name in enumerate(source.classes)}
     # Spread over the folders: the first so many would be of one class.
@@ -43,23 +39,15 @@ def read(request: Request) -> Source:
     for split in by_split:
         if SPELLINGS[split.lower()] not in {picture.split for picture in source.pictures}:
             source.warnings.append(f"no pictures in the folder '{split}'")
-    beside = sum(_pictures_in(os.path.join(root, folder_)) for folder_ in ("", *by_split))
+    beside = sum(_pictures_in(root, folder) for folder in ("", *by_split))
     if beside:
         source.warnings.append(f"{beside} pictures lie beside the class folders and were left out")
     return source
 
 
-def _folders(path: str) -> list[str]:
-    return sorted(
-        entry.name
-        for entry in os.scandir(path)
-        if entry.is_dir() and not entry.name.startswith(".")
-    )
-
-
-def _pictures_in(path: str) -> int:
-    suffixes = (os.path.splitext(entry.name)[1] for entry in os.scandir(path) if entry.is_file())
-    return sum(suffix.lower() in folder.PICTURE_SUFFIXES for suffix in suffixes)
+def _pictures_in(root: Folder, below: str) -> int:
+    suffixes = (os.path.splitext(name)[1] for name in root.files(below))
+    return sum(suffix.lower() in PICTURE_SUFFIXES for suffix in suffixes)
 
 
 def _classes(class_folders: list[tuple[str, str]], source: Source) -> list[str]:
@@ -79,15 +67,15 @@ def _classes(class_folders: list[tuple[str, str]], source: Source) -> list[str]:
 
 
 def _add_class(
-    source: Source, root: str, split: str, name: str, number: int, request: Request, most: int
+    source: Source, root: Folder, split: str, name: str, number: int, request: Request, most: int
 ) -> None:
-    base = os.path.join(root, split, name)
-    for found in itertools.islice(folder.walk(base), most or None):
-        relative = "/".join(filter(None, (split, name, found.relative)))
+    base = f"{split}/{name}" if split else name
+    for found in itertools.islice(root.walk(base), most or None):
+        relative = f"{base}/{found}"
         source.counted += 1
         try:
             check_name(relative, "file name")
-            path = folder.inside(root, relative)
+            path = root.inside(relative)
         except Refused as refused:
             source.rejections.append(
                 Rejection(ascii(relative)[1:-1], None, "picture", refused.reason, refused.detail)

@@ -17,9 +17,10 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocess import storage
 from preprocess.dataset_format import CLASSIFICATION
 from preprocess.errors import DataError
-from preprocess.sources import folder
+from preprocess.sources.folder import Folder, open_folder
 from preprocess.sources.rows import Picture, Request, Source
 from preprocess.sources.splitting import TEST, TRAIN
 
@@ -29,15 +30,15 @@ MAX_BYTES = 1 << 30  # of one unpacked file; MNIST's largest has 47 MB
 
 def read(request: Request) -> Source:
     """Reads the labels; a picture is a number in its file. Ids are `train-00042`."""
-    root = folder.require_folder(request.images, "--images")
-    source = Source(task=CLASSIFICATION, pictures=[])
+    root = open_folder(request.images, "--images")
+    source = Source(CLASSIFICATION, pictures=[], stat=root.stat)
     names: set[int] = set()
     for split, prefix in FILES:
         images = _find(root, f"{prefix}-images-idx3-ubyte")
         labels_path = _find(root, f"{prefix}-labels-idx1-ubyte")
         if images is None or labels_path is None:
             if split == TRAIN:
-                raise DataError(f"no {prefix}-images-idx3-ubyte[.gz] and -labels- in '{root}'")
+                raise DataError(f"no {prefix}-images-idx3-ubyte[.gz] and -labels- in '{root.root}'")
             source.warnings.append(f"no {prefix} files: the dataset has no split '{split}'")
             continue
         labels = load(labels_path, 1)
@@ -65,8 +66,9 @@ def load(path: str, dimensions: int) -> NDArray[np.uint8]:
     gzipped file can only be read from its start.
     """
     try:
-        with gzip.open(path, "rb") if path.endswith(".gz") else open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        with storage.open_read(path) as file:
+            plain = gzip.GzipFile(fileobj=file) if path.endswith(".gz") else file
+            data = plain.read(MAX_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"cannot read '{path}': {error}") from None
     start = 4 + 4 * dimensions
@@ -78,14 +80,14 @@ def load(path: str, dimensions: int) -> NDArray[np.uint8]:
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
 
 
-def _find(root: str, name: str) -> str | None:
+def _find(root: Folder, name: str) -> str | None:
+    there = set(root.files())
     for candidate in (name, f"{name}.gz", name.replace("-idx", ".idx")):
-        path = os.path.join(root, candidate)
-        if os.path.isfile(path):
-            return path
+        if candidate in there:
+            return os.path.join(root.root, candidate)
     return None
 
 
 def _sha256(path: str) -> str:
-    with open(path, "rb") as file:
+    with storage.open_read(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

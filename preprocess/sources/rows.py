@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import unicodedata
+from collections.abc import Callable
 from typing import NamedTuple
 
+from preprocess import storage
 from preprocess.refusals import Reason, Refused, Rejection
 from preprocess.sources.splitting import chosen_split
 
@@ -18,7 +20,7 @@ class Picture(NamedTuple):
     id: str
     split: str
     label: int | None  # class number; None where there are triplets
-    path: str  # absolute
+    path: str  # absolute, or gs://
     item: int | None  # number of the picture in an idx file; None for a file of its own
     line: int | None  # line of the table that names it first
 
@@ -61,6 +63,7 @@ class Source:
     warnings: list[str] = dataclasses.field(default_factory=list)
     tables: dict[str, str] = dataclasses.field(default_factory=dict)  # name -> sha256
     counted: int = 0
+    stat: Callable[[str], storage.Info] = storage.stat  # of a picture's path
 
 
 def check_name(name: str, what: str, reason: str = Reason.BAD_ID) -> str:
@@ -73,6 +76,8 @@ def check_name(name: str, what: str, reason: str = Reason.BAD_ID) -> str:
         raise Refused(reason, f"empty {what}")
     if len(name) > MAX_ID_CHARACTERS:
         raise Refused(reason, f"{what} of {len(name)} characters; {MAX_ID_CHARACTERS} at most")
+    if name.isascii() and name.isprintable():  # as nearly all are, and ten times quicker
+        return name
     for character in name:
         category = unicodedata.category(character)
         if category in ("Cc", "Cs", "Zl", "Zp"):

@@ -12,8 +12,10 @@ import csv
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO, NamedTuple
+from io import BufferedIOBase
+from typing import NamedTuple
 
+from preprocess import storage
 from preprocess.errors import DataError, UsageError
 from preprocess.refusals import Reason, Refused, Rejection
 
@@ -53,7 +55,7 @@ class Table:
     def rows(self) -> Iterator[Row]:
         """Yields the rows that can be read. Raises DataError for a table without the columns."""
         try:
-            with open(self.path, "rb") as file:
+            with storage.open_read(self.path) as file:
                 header = self._line(file)
                 if header is None or not header.strip():
                     raise DataError(f"'{self.path}' is empty; a header line is expected")
@@ -84,7 +86,7 @@ class Table:
         """Hash of the content, once all rows were read."""
         return self._hash.hexdigest()
 
-    def _line(self, file: BinaryIO) -> bytes | None:
+    def _line(self, file: BufferedIOBase) -> bytes | None:
         raw = file.readline(MAX_LINE_BYTES)
         if not raw:
             return None

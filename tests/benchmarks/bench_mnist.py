@@ -24,10 +24,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf
 
 from trainer.config import load_config
+from trainer.dataset import load_manifest
 from trainer.evaluation import Evaluator, average, figures
 from trainer.reader import open_reader
 from trainer.runs import open_runs
-from trainer.training import load_manifest, train
+from trainer.training import train
 
 # What the project promises.
 MEDIAN_BAR = (0.978, 0.982)

@@ -152,6 +152,16 @@ def files(dataset: Path) -> dict[str, bytes]:
     }
 
 
+def shard_states(dataset: Path) -> dict[str, tuple[int, int]]:
+    """(inode, modification time) of every shard and index: another pair, another writing."""
+    statuses = {name: (dataset / name).stat() for name in files(dataset)}
+    return {
+        name: (status.st_ino, status.st_mtime_ns)
+        for name, status in statuses.items()
+        if name.endswith((".tfrecord", ".index"))
+    }
+
+
 def times(dataset: Path) -> dict[str, int]:
     """Modification times of the published files, in nanoseconds."""
     return {name: (dataset / name).stat().st_mtime_ns for name in files(dataset)}

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from preprocess.errors import DataError, UsageError
 from preprocess.refusals import Refused
-from preprocess.sources import folder, read_source
+from preprocess.sources import read_source
+from preprocess.sources.folder import LocalFolder
 from preprocess.sources.rows import Request, check_name
 from preprocess.sources.splitting import chosen_split, parse_fractions
 from tests.preprocess import made
@@ -51,7 +52,7 @@ def root(tmp_path):
 
 @pytest.mark.parametrize("name", ["sub/in.jpg", "sub/../sub/in.jpg", "./sub//in.jpg", "near.jpg"])
 def test_names_that_stay_inside_are_found(root, name):
-    assert folder.inside(root, name).startswith(root + "/")
+    assert LocalFolder(root).inside(name).startswith(root + "/")
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_names_that_stay_inside_are_found(root, name):
 )
 def test_other_names_are_refused(root, name, reason):
     with pytest.raises(Refused) as caught:
-        folder.inside(root, name)
+        LocalFolder(root).inside(name)
     assert caught.value.reason == reason
 
 

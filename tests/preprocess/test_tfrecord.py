@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocess import tfrecord
+from preprocess import storage, tfrecord
 from preprocess.tfrecord import RecordError, RecordWriter, frame, read_records, unframe
 
 features = st.dictionaries(
@@ -121,16 +122,16 @@ def test_a_disk_that_is_full_at_the_last_byte_leaves_nothing(tmp_path, monkeypat
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(tfrecord.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         write(tmp_path / "a", [b"x"])
     with pytest.raises(OSError, match="No space left"):
-        tfrecord.write_text(str(tmp_path / "b"), "x")
+        storage.write_text(str(tmp_path / "b"), "x")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_text_replaces_text(tmp_path):
     for text in ("one\n", "два\n"):
-        tfrecord.write_text(str(tmp_path / "sub" / "a"), text)
+        storage.write_text(str(tmp_path / "sub" / "a"), text)
     assert (tmp_path / "sub" / "a").read_bytes() == "два\n".encode()
     assert len(list((tmp_path / "sub").iterdir())) == 1

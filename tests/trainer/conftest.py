@@ -80,7 +80,7 @@ def train_in_process(
 
     from trainer import devices, training
 
-    def prepare(config: Any, say: Any) -> Any:
+    def prepare(config: Any, say: Any, cluster: Any) -> Any:
         tf.keras.utils.set_random_seed(config.seed)
         return strategy(replicas)
 
@@ -94,3 +94,25 @@ def train_in_process(
 def train_here(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """`train(config, data, workdir, replicas=1)` in this process."""
     return functools.partial(train_in_process, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def class_runs(class_data: str, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Two runs of two seeds on the classes."""
+    root = tmp_path_factory.mktemp("class-runs")
+    with pytest.MonkeyPatch.context() as patch:
+        for seed in (0, 1):
+            config = datasets.configuration(
+                datasets.CLASSIFICATION, seed=seed, augment__enabled=True, augment__flip=True
+            )
+            train_in_process(patch, config, class_data, root / f"run{seed}")
+    return [str(root / f"run{seed}") for seed in (0, 1)]
+
+
+@pytest.fixture(scope="session")
+def triplet_run(triplet_data: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A run on the triplets."""
+    path = tmp_path_factory.mktemp("triplet-run") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        train_in_process(patch, datasets.configuration(datasets.TRIPLET), triplet_data, path)
+    return str(path)

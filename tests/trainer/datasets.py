@@ -146,3 +146,23 @@ def write_config(path: Path, base: dict[str, Any], **changes: Any) -> str:
         encoding="utf-8",
     )
     return str(path)
+
+
+def hub_module(path: Path) -> None:
+    """Mean red, green and blue, times three weights, as a SavedModel."""
+    import tensorflow as tf
+
+    class Means(tf.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = tf.Variable(tf.ones([3]), name="scale")
+
+        @tf.function(input_signature=[tf.TensorSpec([None, 24, 24, 3], tf.float32)])
+        def __call__(self, images):
+            return tf.reduce_mean(images, axis=(1, 2)) * self.scale
+
+    # The interface of hub.KerasLayer: a trackable with these three names.
+    root, means = tf.train.Checkpoint(), Means()
+    root.variables = root.trainable_variables = [means.scale]
+    root.__call__ = means.__call__
+    tf.saved_model.save(root, str(path))

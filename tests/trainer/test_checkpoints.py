@@ -2,6 +2,7 @@
 
 import itertools
 import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from preprocess.dataset_format import TRIPLET
 from tests.trainer import datasets
 from trainer import checkpoints
 from trainer.checkpoints import BEST, LAST, Checkpoints
-from trainer.errors import DataError
+from trainer.errors import ConfigError, DataError
 from trainer.session import add_optimizer, build_session
 
 
@@ -164,12 +165,72 @@ def test_weights_of_a_run_that_was_never_saved_are_refused(session, tmp_path):
         Checkpoints(tmp_path).load_weights(BEST, session)
 
 
-def test_a_worker_reads_the_states_of_the_chief_and_writes_elsewhere(session, tmp_path):
-    save(Checkpoints(tmp_path / "shared"), session, 5)
-    worker = Checkpoints(tmp_path / "shared", write_to=tmp_path / "scratch")
-    save(worker, session, 10)
-    assert names(worker) == ["step-00000005-epoch-00000"]
-    assert names(Checkpoints(tmp_path / "scratch")) == ["step-00000010-epoch-00000"]
+class FakeCrew:
+    """Two workers without TensorFlow between them: they meet when both have come."""
+
+    def __init__(self, rank, barrier):
+        self.rank, self.size, self.chief = rank, 2, rank == 0
+        self.meet = barrier.wait
+
+
+def pair(*folders):
+    """Checkpoints of worker 0 and worker 1 in their folders."""
+    barrier = threading.Barrier(2, timeout=30)
+    crews = [FakeCrew(rank, barrier) for rank in range(2)]
+    return [Checkpoints(f, crew=crew) for f, crew in zip(folders, crews, strict=True)]
+
+
+def test_a_state_gets_its_name_when_every_worker_has_written_its_part(
+    session, tmp_path, monkeypatch
+):
+    """And each one gets its own part back: worker n wrote n."""
+    rank = threading.local()
+    monkeypatch.setattr(checkpoints, "_replica_values", lambda model: {"0/0": rank.value})
+    monkeypatch.setattr(checkpoints, "_set_replica_values", lambda model, got: seen.append(got))
+    seen = []
+    chief, worker = pair(tmp_path, tmp_path)
+
+    def as_worker():
+        rank.value = 1
+        save(worker, session, 5)
+
+    other = threading.Thread(target=as_worker)
+    rank.value = 0
+    other.start()
+    other.join(1)
+    assert other.is_alive() and names(chief) == []
+    save(chief, session, 5)
+    other.join(30)
+    (path,) = chief.states(LAST)
+    assert {"replicas.npz", "replicas-1.npz"} <= {file.name for file in path.iterdir()}
+    for states, own in ((chief, 0), (worker, 1)):
+        (path / "state.json").write_text('{"step": 5, "epochs": 0, "workers": 2}')
+        states.restore(path, session)
+        assert seen.pop() == {"0/0": own}
+    # Another number of workers: the mean, which TensorFlow's own files hold.
+    Checkpoints(tmp_path).restore(path, session)
+    assert seen == []
+
+
+def test_workers_that_do_not_share_their_folder_are_told(session, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "SEEN_SECONDS", 0.1)
+    chief, worker = pair(tmp_path / "here", tmp_path / "there")
+    other = threading.Thread(target=save, args=(worker, session, 5))
+    other.start()
+    with pytest.raises(ConfigError, match=r"worker 1 .* storage that all workers share"):
+        save(chief, session, 5)
+    other.join(30)
+    assert names(chief) == []
+
+
+def test_what_a_lost_life_left_half_written_is_dropped_by_the_chief_alone(tmp_path):
+    torn = tmp_path / LAST / "tmp-step-00000005-epoch-00000"
+    torn.mkdir(parents=True)
+    chief, worker = pair(tmp_path, tmp_path)
+    worker.drop_torn()
+    assert torn.exists()
+    chief.drop_torn()
+    assert not torn.exists()
 
 
 @pytest.mark.slow

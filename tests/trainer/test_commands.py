@@ -13,31 +13,8 @@ import pytest
 
 from preprocess.dataset_format import Manifest
 from tests.trainer import datasets
-from tests.trainer.conftest import train_in_process
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def class_runs(class_data, tmp_path_factory):
-    """Two runs of two seeds on the classes."""
-    root = tmp_path_factory.mktemp("class-runs")
-    with pytest.MonkeyPatch.context() as patch:
-        for seed in (0, 1):
-            config = datasets.configuration(
-                datasets.CLASSIFICATION, seed=seed, augment__enabled=True, augment__flip=True
-            )
-            train_in_process(patch, config, class_data, root / f"run{seed}")
-    return [str(root / f"run{seed}") for seed in (0, 1)]
-
-
-@pytest.fixture(scope="module")
-def triplet_run(triplet_data, tmp_path_factory):
-    """A run on the triplets."""
-    path = tmp_path_factory.mktemp("triplet-run") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        train_in_process(patch, datasets.configuration(datasets.TRIPLET), triplet_data, path)
-    return str(path)
 
 
 def evaluated(*flags):
@@ -101,6 +78,11 @@ def test_evaluate_triplets_names_the_best_state_and_the_chance(triplet_run, trip
     assert found["checkpoint"] == "best"
     assert found["loss"] == pytest.approx(best["val_loss"], rel=1e-5)
     assert found["triplet_accuracy"] == best["val_triplet_accuracy"]
+    card = found["report_card"]
+    for name, value in (("counted", found["counted"]), ("interval", found["interval"])):
+        assert card["overall"][name] == value
+    assert card["overall"]["counted"] + card["without_majority"] == 27
+    assert sum(row["counted"] for row in card["by_type"]) == found["counted"]
 
 
 def test_a_split_that_is_not_there_is_refused_with_those_that_are(triplet_run, triplet_data):
@@ -249,28 +231,8 @@ def test_a_tf_config_that_cannot_be_read_is_refused(triplet_data, tmp_path, text
     assert "TF_CONFIG" in line and text in line
 
 
-def hub_module(path):
-    """Mean red, green and blue, times three weights, as a SavedModel."""
-    import tensorflow as tf
-
-    class Means(tf.Module):
-        def __init__(self):
-            super().__init__()
-            self.scale = tf.Variable(tf.ones([3]), name="scale")
-
-        @tf.function(input_signature=[tf.TensorSpec([None, 24, 24, 3], tf.float32)])
-        def __call__(self, images):
-            return tf.reduce_mean(images, axis=(1, 2)) * self.scale
-
-    # The interface of hub.KerasLayer: a trackable with these three names.
-    root, means = tf.train.Checkpoint(), Means()
-    root.variables = root.trainable_variables = [means.scale]
-    root.__call__ = means.__call__
-    tf.saved_model.save(root, str(path))
-
-
 def test_a_hub_module_on_disk_trains_by_the_command(triplet_data, tmp_path):
-    hub_module(tmp_path / "module")
+    datasets.hub_module(tmp_path / "module")
     flags = train_flags(
         tmp_path, triplet_data, model__backbone=f"hub:{tmp_path / 'module'}", epochs=1
     )

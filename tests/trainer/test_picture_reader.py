@@ -11,7 +11,7 @@ import tensorflow as tf
 from preprocess import reading
 from preprocess.dataset_format import ImageKey, Manifest, index_file
 from tests.trainer import datasets
-from trainer.errors import ConfigError, DataError
+from trainer.errors import DataError
 from trainer.evaluation import read_error
 from trainer.order import ReplicaSlice
 from trainer.reader import open_reader
@@ -196,8 +196,3 @@ def test_a_flipped_bit_ends_the_pass_with_the_name_of_the_shard(class_data, tmp_
     error = read_error(reader, caught.value)
     assert isinstance(error, DataError)
     assert file in str(error) and "verify" in str(error)
-
-
-def test_a_data_service_is_refused_rather_than_ignored(class_data):
-    with pytest.raises(ConfigError, match="grpc://host:1"):
-        reader_of(class_data, data__service="grpc://host:1")

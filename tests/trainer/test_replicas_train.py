@@ -1,10 +1,6 @@
 """A whole training on one replica and on several: the same losses and weights."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -70,63 +66,3 @@ def test_two_replicas_train_classes_as_one_does(class_data, tmp_path, train_here
         train_here(config, class_data, tmp_path / str(replicas), replicas=replicas)
     assert_same_curves(tmp_path / "2", tmp_path / "1")
     assert_same_weights(tmp_path / "2", tmp_path / "1")
-
-
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("localhost", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
-def start_worker(number, ports, *arguments):
-    """`python -m trainer train` as one worker of a cluster; output goes to a file beside it."""
-    cluster = {"worker": [f"localhost:{port}" for port in ports]}
-    task = {"type": "worker", "index": number}
-    environment = {**os.environ, "TF_CONFIG": json.dumps({"cluster": cluster, "task": task})}
-    return subprocess.Popen(
-        [sys.executable, "-m", "trainer", "train", *arguments],
-        cwd=datasets.REPOSITORY,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-@pytest.mark.slow
-def test_two_workers_train_as_one_process_does_and_only_the_chief_writes(
-    triplet_data, tmp_path, train_here
-):
-    """One epoch in two processes, and a second after a restart."""
-    changes = {
-        "model__backbone": "mlp",
-        "optimizer__name": "sgd",
-        "optimizer__learning_rate": 0.05,
-    }
-    alone = datasets.configuration(datasets.TRIPLET, epochs=2, **changes)
-    train_here(alone, triplet_data, tmp_path / "alone")
-    for epochs in (1, 2):
-        config = datasets.write_config(
-            tmp_path / "config.py", datasets.TRIPLET, epochs=epochs, **changes
-        )
-        ports = free_ports(2)
-        flags = (f"--config={config}", f"--data={triplet_data}", f"--workdir={tmp_path / 'run'}")
-        workers = [start_worker(number, ports, *flags) for number in range(2)]
-        try:
-            for worker in workers:
-                _, said = worker.communicate(timeout=240)
-                assert worker.returncode == 0, said
-        finally:
-            for worker in workers:
-                worker.kill()
-        assert len(rows(tmp_path / "run")) == epochs
-    assert_same_curves(tmp_path / "run", tmp_path / "alone")
-    assert_same_weights(tmp_path / "run", tmp_path / "alone")
-    report = json.loads((tmp_path / "run" / "report.json").read_text())
-    assert report["steps"] == 10
-    events = list((tmp_path / "run" / "tensorboard" / "train").glob("events.*"))
-    assert len(events) == 2  # one a life, none of the second worker's

@@ -216,3 +216,26 @@ def test_the_verdict_falls_back_to_training():
 )
 def test_figures_read_well(got, words):
     assert got.replace("\N{NO-BREAK SPACE}", " ") == words
+
+
+CARD = {
+    "split": "te<b>st",
+    "overall": {"name": "all", "counted": 1214, "right": 503, "accuracy": 0.4143,
+                "interval": [0.3869, 0.4423]},
+    "by_type": [{"name": EVIL, "counted": 145, "right": 53, "accuracy": 0.3655,
+                 "interval": [0.2915, 0.4464]}],
+    "by_agreement": [],
+    "without_majority": 786,
+    "references": [{"name": "chance", "accuracy": 1 / 3, "of": "any triplets"}],
+}  # fmt: skip
+
+
+def test_the_report_card_has_its_words_its_picture_and_a_table_of_escaped_names():
+    page = render_page({**REPORT, "report_card": CARD}, HISTORY, {"card": b"png"}, {}, "run")
+    tags = Tags(page)
+    assert "<script" not in page and "te&lt;b&gt;st" in page
+    assert "41.4 % (38.7 to 44.2 %) of the 1,214 triplets out of 2,000" in tags.text
+    assert "chance 33.3 % on any triplets" in tags.text
+    assert "36.5 %" in tags.text and "145" in tags.text
+    assert page.count(base64.b64encode(b"png").decode()) == 1
+    assert "Report card" not in Tags(render_page(REPORT, HISTORY, {}, {}, "run")).text

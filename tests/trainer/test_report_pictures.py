@@ -9,14 +9,12 @@ from PIL import Image, ImageColor
 from trainer.report import style
 from trainer.report.confusion import MOST_NUMBERED, confusion_figure
 from trainer.report.pictures import (
-    CELL,
     ClassMistake,
     TripletMistake,
     augmented_batch,
     mistakes_sheet,
-    png,
-    to_rgb,
 )
+from trainer.report.sheet import CELL, png, to_rgb
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 

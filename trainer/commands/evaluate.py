@@ -5,10 +5,14 @@ r"""Measures one run, or the average of several, on a split of a dataset.
 
 Several runs are averaged by their logits or probabilities; for triplets by their distances,
 never by their embeddings. --tta=N averages over N draws of the run's on-device layers.
+
+Triplets get a report card: accuracy by triplet type and by how many annotators agree, each with
+its count and 95 % interval, beside chance and the figures known of the whole FEC test set.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from absl import flags
@@ -17,7 +21,10 @@ from trainer.cli import no_arguments, print_json, say
 from trainer.errors import DataError, UsageError
 
 _WORKDIR = flags.DEFINE_list("workdir", None, "Run directories.", required=True)
-_DATA = flags.DEFINE_string("data", None, "Dataset directory.", required=True)
+_DATA = flags.DEFINE_string("data", None, "Dataset directory, or gs://...", required=True)
+_STAGE_TO = flags.DEFINE_string(
+    "stage_to", "", "Local directory to copy a dataset at gs://... to before it is read."
+)
 _SPLIT = flags.DEFINE_string("split", "test", "Split to measure.")
 _CHECKPOINT = flags.DEFINE_enum("checkpoint", "last", ["last", "best"], "Which state.")
 _AVERAGE = flags.DEFINE_enum(
@@ -43,15 +50,18 @@ def main(arguments: list[str]) -> None:
     quiet.silence()
     from tqdm import tqdm
 
-    from trainer.evaluation import Evaluator, average, figures
+    from preprocess.dataset_format import TRIPLET
+    from trainer.dataset import load_manifest
+    from trainer.evaluation import Evaluator, average, figures, triplet_card
     from trainer.reader import open_reader
     from trainer.runs import open_runs
-    from trainer.training import load_manifest
+    from trainer.staging import staged
 
-    manifest = load_manifest(_DATA.value)
+    data = staged(_DATA.value, _STAGE_TO.value, say)
+    manifest = load_manifest(data)
     if _SPLIT.value not in manifest.splits:
         raise DataError(
-            f"no split '{_SPLIT.value}' in '{_DATA.value}'; it has {', '.join(manifest.splits)}"
+            f"no split '{_SPLIT.value}' in '{data}'; it has {', '.join(manifest.splits)}"
         )
     runs = open_runs(_WORKDIR.value, _CHECKPOINT.value, say)
     if runs[0].dataset["task"] != manifest.task:
@@ -63,16 +73,19 @@ def main(arguments: list[str]) -> None:
         config = run.session.config
         if _TTA.value and not config.augment.enabled:
             raise UsageError(f"--tta: '{run.path}' has augment.enabled=False, nothing to draw")
-        reader = open_reader(_DATA.value, manifest, _SPLIT.value, config, training=False)
+        reader = open_reader(data, manifest, _SPLIT.value, config, training=False)
         evaluator = Evaluator(run.session, reader)
         draws: list[int | None] = list(range(_TTA.value)) if _TTA.value else [None]
         found.append(average([evaluator.outputs(draw) for draw in draws], _AVERAGE.value))
+    outputs = average(found, _AVERAGE.value)
     result: dict[str, Any] = {
         "split": _SPLIT.value,
         "runs": [str(run.path) for run in runs],
         "checkpoint": _CHECKPOINT.value,
-        **figures(runs[0].session, average(found, _AVERAGE.value), manifest.classes),
+        **figures(runs[0].session, outputs, manifest.classes),
     }
+    if manifest.task == TRIPLET:
+        result["report_card"] = triplet_card(outputs, reader)
     if _JSON.value:
         print_json(result)
         return
@@ -86,11 +99,24 @@ def main(arguments: list[str]) -> None:
         f"{_SPLIT.value}: {metric} {result[metric]:.4f}, 95 % interval [{low:.4f}, {high:.4f}]"
         f"{chance}, {result['counted']} counted, loss {result['loss']:.4f}"
     )
+    if "report_card" in result:
+        _print_card(result["report_card"])
     for row in result.get("report", {}).get("per_class", []):
         print(
             f"  {row['class']:<24} precision {_share(row['precision'])}  "
             f"recall {_share(row['recall'])}  of {row['support']}"
         )
+
+
+def _print_card(card: Mapping[str, Any]) -> None:
+    from trainer.report.card import words
+
+    for row in [*card["by_type"], *card["by_agreement"]]:
+        low, high = row["interval"]
+        figures = f"{row['accuracy']:.3f}  [{low:.3f}, {high:.3f}]  of {row['counted']}"
+        print(f"  {row['name']:<24} {figures}")
+    for line in words(card):
+        print(line)
 
 
 def _share(value: float | None) -> str:

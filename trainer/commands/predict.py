@@ -34,11 +34,13 @@ def main(arguments: list[str]) -> None:
 
     from preprocess.dataset_format import TRIPLET
     from trainer import prediction
-    from trainer.runs import open_runs
+    from trainer.runs import open_run
+    from trainer.serving import Serving
 
     paths = prediction.find_pictures(_IMAGES.value)
-    (run,) = open_runs([_WORKDIR.value], _CHECKPOINT.value, say)
-    if (run.session.task.name == TRIPLET) != bool(_CSV.value):
+    run = open_run(_WORKDIR.value, _CHECKPOINT.value, say)
+    serving = Serving(run)
+    if (run.dataset["task"] == TRIPLET) != bool(_CSV.value):
         raise UsageError(
             "the run is for triplets: name them with --csv"
             if not _CSV.value
@@ -46,11 +48,11 @@ def main(arguments: list[str]) -> None:
         )
     if _CSV.value:
         triplets = prediction.read_triplets(_CSV.value)
-        rows, total = prediction.triplet_rows(run, triplets, _IMAGES.value), len(triplets)
+        rows, total = prediction.triplet_rows(serving, triplets, _IMAGES.value), len(triplets)
         header = prediction.TRIPLET_HEADER
     else:
-        rows, total = prediction.class_rows(run, paths), len(paths)
-        header = prediction.class_header(run)
+        rows, total = prediction.class_rows(serving, paths), len(paths)
+        header = prediction.class_header(serving)
     errors = 0
     temporary = f"{_OUTPUT.value}.tmp-{os.getpid()}"
     try:

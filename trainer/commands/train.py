@@ -1,28 +1,45 @@
 r"""Trains a configuration on a dataset directory.
 
     python -m trainer train --config=trainer/configs/NAME.py --data=DATASET --workdir=RUN \
-        [--config.KEY=VALUE ...]
+        [--config.KEY=VALUE ...] [--local_workers=N]
 
 Started again, it goes on where it stopped. RUN/report.html shows the result, RUN/tensorboard
 the curves. After SIGTERM it saves and ends with 75, after Ctrl-C with 130 (a second one ends it
 at once); a diverged run ends with 70 and keeps the state before it, a full disk with 74.
+
+With TF_CONFIG it is one of several workers, each started with the same command: worker 0 writes
+RUN, all of them log to RUN/logs/worker-N.log, and where one is lost the others end with 75, for
+all to be started again. --local_workers=N does all that on this machine.
 """
 
 from __future__ import annotations
 
 import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
 
 from absl import flags
 
 from trainer.cli import no_arguments, print_json, say
+from trainer.errors import UserError
 
-_DATA = flags.DEFINE_string("data", None, "Dataset directory.", required=True)
+_DATA = flags.DEFINE_string("data", None, "Dataset directory, or gs://...", required=True)
+_STAGE_TO = flags.DEFINE_string(
+    "stage_to", "", "Local directory to copy a dataset at gs://... to before it is read."
+)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run directory to write.", required=True)
 _CONFIG = flags.DEFINE_string(
     "config", None, "Configuration: a file, or the name of a preset.", required=True
 )
 _OVERRIDES = flags.DEFINE_multi_string(
     "override", [], "KEY=VALUE; what --config.KEY=VALUE is turned into."
+)
+_LOCAL_WORKERS = flags.DEFINE_integer(
+    "local_workers", 0, "Workers to start as processes of this machine; 0 = train in this one.", 0
+)
+_MAX_RESTARTS = flags.DEFINE_integer(
+    "max_restarts", 3, "How often --local_workers starts them again after a fault.", 0
 )
 _JSON = flags.DEFINE_bool("json", False, "Print report.json's content as one JSON object.")
 
@@ -34,15 +51,36 @@ def main(arguments: list[str]) -> None:
 
     pairs = [pair.partition("=")[::2] for pair in _OVERRIDES.value]
     config = load_config(_CONFIG.value, pairs)
+    if _LOCAL_WORKERS.value:
+        from trainer.gang import run_gang
+
+        sys.exit(run_gang(_worker_command(), _LOCAL_WORKERS.value, _MAX_RESTARTS.value))
+    from trainer.cluster import cluster_of_environment
+
+    cluster = cluster_of_environment()
+    if cluster is None:
+        _train(config, chief=True)
+        return
+    from trainer.gang import end_with_parent
+    from trainer.signals import leave
+
+    end_with_parent()
+    # Threads deep inside TensorFlow, waiting for a peer, would keep Python from ending.
+    leave(_exit_code(lambda: _train(config, chief=cluster.rank == 0)))
+
+
+def _train(config: Any, chief: bool) -> None:
     from trainer import quiet, signals
 
     signals.leave_on_sigterm(say)
     quiet.silence()
     from trainer.loop import EXIT_DIVERGED, Diverged
+    from trainer.staging import staged
     from trainer.training import train
 
+    data = staged(_DATA.value, _STAGE_TO.value, say)
     try:
-        report = train(config, _DATA.value, _WORKDIR.value, say)
+        report = train(config, data, _WORKDIR.value, say)
     except Diverged as error:
         rate = config.optimizer.learning_rate
         say(
@@ -50,8 +88,35 @@ def main(arguments: list[str]) -> None:
             f"{_WORKDIR.value}/checkpoints; lower optimizer.learning_rate={rate:g}"
         )
         sys.exit(EXIT_DIVERGED)
+    if not chief:
+        return
     if _JSON.value:
         print_json(report)
         return
     print(report["bottleneck"]["verdict"])
     print(f"{_WORKDIR.value}/report.html")
+
+
+def _worker_command() -> list[str]:
+    """The command line of one worker: all flags of this one, but for those of the gang."""
+    words = [sys.executable, "-m", "trainer", "train"]
+    for flag in flags.FLAGS.get_key_flags_for_module(__name__):
+        values = flag.value if isinstance(flag.value, list) else [flag.value]
+        if flag.name not in (_LOCAL_WORKERS.name, _MAX_RESTARTS.name):
+            words += [f"--{flag.name}={value}" for value in values]
+    return words
+
+
+def _exit_code(work: Callable[[], None]) -> int:
+    """Does the work; returns what the process should end with, having said why."""
+    try:
+        work()
+    except UserError as error:
+        say(f"trainer train: {error}")
+        return error.exit_code
+    except SystemExit as error:
+        return int(error.code or 0)
+    except Exception:
+        traceback.print_exc()
+        return 1
+    return 0

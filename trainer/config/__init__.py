@@ -40,11 +40,13 @@ RESTART_MAY_CHANGE = (
     "epochs",
     "checkpoint.every_steps",
     "checkpoint.keep",
+    "data.service",  # the same batches, made elsewhere
     "data.log_records",
     "distribute.",
     "virtual_replicas",
     "profile.",
     "tensorboard.",
+    "watchdog.",
 )
 
 

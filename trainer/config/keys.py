@@ -250,6 +250,16 @@ KEYS: dict[str, Key] = {
     "reduce_on_plateau.min_learning_rate": Key(
         default=0.0, at_least=0, meaning="the learning rate is not cut below it"
     ),
+    # Several workers.
+    "watchdog.seconds": Key(
+        default=600,
+        at_least=0,
+        meaning="longest call of a step before a worker ends with 75, five times that for tracing, "
+        "saving and the like; where there are several workers; 0 = off",
+    ),
+    "watchdog.start_seconds": Key(
+        default=300, at_least=1, meaning="how long a worker waits at the start for the others"
+    ),
     # What only reports.
     "data.log_records": Key(
         default=False,

@@ -15,6 +15,7 @@ from trainer.errors import ConfigError
 LEAST_PROFILED_CALLS = 5
 
 _SPLIT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_SERVICE = re.compile(r"grpc://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
 _BACKBONE = re.compile(r"cnn|mlp|(keras|hub):.+", re.DOTALL)
 
 
@@ -45,6 +46,7 @@ def _conflicts(config: ml_collections.ConfigDict) -> Iterator[str]:
     yield from _optimizer(config)
     yield from _augmentation(config.augment)
     yield from _splits(config)
+    yield from _service(config)
     yield from _profile(config)
 
 
@@ -141,6 +143,26 @@ def _splits(config: ml_collections.ConfigDict) -> Iterator[str]:
         yield (
             f"checkpoint.best_metric: received {watched!r}, this configuration has "
             + ", ".join(metric_names(config))
+        )
+
+
+def _service(config: ml_collections.ConfigDict) -> Iterator[str]:
+    address = config.data.service
+    if not address:
+        return
+    form = _SERVICE.fullmatch(address)
+    if not form or not 0 < int(form[2]) < 65_536:
+        yield f"data.service: received {address!r}, takes grpc://HOST:PORT of a dispatcher"
+    elif config.task == "triplet":
+        yield (
+            f"data.service {address} is for classification: triplets decode each picture once a "
+            "pass into a table of their own memory, which a service would send nine times; "
+            "leave data.service out"
+        )
+    elif config.deterministic:
+        yield (
+            f"data.service {address} with deterministic: other machines may decode to other "
+            "bits; leave out one of the two"
         )
 
 

@@ -6,6 +6,8 @@ import tensorflow as tf
 
 from trainer.layers import KeyedDropout, L2Normalize, Scale
 
+LOGITS = "logits"  # the name of a classifier's last layer
+
 
 def class_head(features: Any, dropout: float, classes: int) -> Any:
     """Dropout and a dense layer.
@@ -19,7 +21,7 @@ def class_head(features: Any, dropout: float, classes: int) -> Any:
       float32 [N, classes] logits.
     """
     features = KeyedDropout(dropout, name="head_dropout")(features)
-    return tf.keras.layers.Dense(classes, dtype="float32", name="logits")(features)
+    return tf.keras.layers.Dense(classes, dtype="float32", name=LOGITS)(features)
 
 
 def embedding_head(features: Any, dropout: float, size: int, scale: float) -> Any:

@@ -10,8 +10,9 @@ A batch is a dict of tensors; b rows a replica:
     row     int32 [b]                  in the global batch: keys the random numbers
     record  int64 [b]                  which record of the split it is, in stored order
 
-`pictures.py` streams records for classifiers, `triplets.py` gathers from an in-memory table
-of the pass's pictures, `records.py` and `decoding.py` are shared.
+`pictures.py` streams records for classifiers, `service.py` has other machines do so,
+`triplets.py` gathers from an in-memory table of the pass's pictures; `records.py`, `storage.py`
+and `decoding.py` are shared.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from __future__ import annotations
 from typing import Any
 
 from preprocess.dataset_format import TRIPLET, Manifest
-from trainer.errors import ConfigError
 from trainer.reader.pictures import PictureReader
+from trainer.reader.service import check_service
 from trainer.reader.triplets import TripletReader
 
 Reader = PictureReader | TripletReader
@@ -39,7 +40,7 @@ def open_reader(
     0 in stored order.
 
     Args:
-      dataset: the dataset directory.
+      dataset: the dataset directory, or its address (gs://...).
       manifest: its manifest.
       split: the name of the split.
       config: of the run.
@@ -48,13 +49,11 @@ def open_reader(
 
     Raises:
       DataError: the split is empty, or a shard is missing or has another size.
+      StorageError, RestartError: the storage, or the tf.data service, does not answer.
       ConfigError: the table does not fit into memory, or pictures of several sizes.
     """
-    if config.data.service:
-        raise ConfigError(
-            f"data.service={config.data.service}: this version reads the shards itself; "
-            "leave data.service out"
-        )
+    if training and config.data.service:
+        check_service(config.data.service)
     if manifest.task == TRIPLET:
         return TripletReader(
             dataset, manifest, split, config, training=training, reserved_bytes=reserved_bytes

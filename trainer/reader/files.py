@@ -1,43 +1,69 @@
-"""Picture files of any kind, brought to the shape a run was trained on.
+"""Picture files of any kind as bytes that TensorFlow decodes as the build would.
 
-The rules are those of the build (upright, transparency on white, 16 bits by their upper half,
-averaging where a side shrinks and cubic where it grows), by Pillow where the build has OpenCV:
-training does not depend on the build's packages.
+A file that the build stores as it is goes through as it is; any other (turned by EXIF,
+transparent, palette, 16 bits, CMYK, another format) is decoded by the build's rules and becomes
+a PNG.
 """
 
 from __future__ import annotations
 
+import io
 import warnings
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 MAX_PIXELS = 64_000_000  # the same limit the build has
+_UPRIGHT = (None, 1)
+_ORIENTATION = 0x0112
 
 
 class UnreadablePicture(Exception):
     """A file that is no whole picture; the message says why."""
 
 
-def load_picture(path: str, shape: tuple[int, int, int], resize_mode: str) -> NDArray[np.uint8]:
-    """uint8[H,W,C] of a file, upright, resized as the dataset was; raises UnreadablePicture."""
-    height, width, channels = shape
+def file_bytes(path: str) -> bytes:
+    """The bytes of an upright 8-bit JPEG or PNG, RGB or grey; raises UnreadablePicture.
+
+    Pixels of a file that goes through as it is are not looked at: damage among them is found
+    where it is decoded.
+    """
     try:
+        with open(path, "rb") as file:
+            data = file.read()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(path) as file:
-                if file.width * file.height > MAX_PIXELS:
-                    raise UnreadablePicture(f"{file.width} x {file.height} pixels")
-                upright = ImageOps.exif_transpose(file) or file
-                picture = _eight_bits(upright).convert("RGB" if channels == 3 else "L")
+            with Image.open(io.BytesIO(data)) as picture:
+                if picture.width * picture.height > MAX_PIXELS:
+                    raise UnreadablePicture(f"{picture.width} x {picture.height} pixels")
+                return data if _goes_through(picture) else _as_png(picture)
     except UnreadablePicture:
         raise
+    except UnidentifiedImageError:
+        raise UnreadablePicture("not a picture of a known format") from None
+    except OSError as error:
+        raise UnreadablePicture(error.strerror or str(error)) from None
     except Exception as error:  # Pillow raises a dozen kinds for hostile bytes
         raise UnreadablePicture(str(error) or type(error).__name__) from None
-    pixels = np.asarray(_resized(picture, width, height, resize_mode))
-    return pixels.reshape(height, width, channels)
+
+
+def _goes_through(picture: Any) -> bool:
+    return (
+        picture.format in ("JPEG", "PNG")
+        and picture.mode in ("L", "RGB")
+        and not picture.has_transparency_data
+        and picture.getexif().get(_ORIENTATION) in _UPRIGHT
+    )
+
+
+def _as_png(picture: Any) -> bytes:
+    upright = _eight_bits(ImageOps.exif_transpose(picture) or picture)
+    if upright.mode not in ("L", "RGB"):
+        upright = upright.convert("L" if upright.mode in ("1", "LA", "La") else "RGB")
+    buffer = io.BytesIO()
+    upright.save(buffer, format="PNG", compress_level=1, exif=b"")
+    return buffer.getvalue()
 
 
 def _eight_bits(picture: Any) -> Any:
@@ -46,31 +72,8 @@ def _eight_bits(picture: Any) -> Any:
         wide = np.asarray(picture).astype(np.float32)
         return Image.fromarray(np.rint(np.clip(wide / 257, 0, 255)).astype(np.uint8))
     if picture.has_transparency_data:
+        grey = picture.mode in ("1", "L", "LA", "La")
         above = picture.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", above.size, "white"), above)
-    return picture
-
-
-def _resized(picture: Any, width: int, height: int, mode: str) -> Any:
-    if mode == "pad":
-        factor = min(width / picture.width, height / picture.height)
-        inner = (max(1, round(picture.width * factor)), max(1, round(picture.height * factor)))
-        square = Image.new(picture.mode, (width, height))
-        square.paste(_scaled(picture, *inner), ((width - inner[0]) // 2, (height - inner[1]) // 2))
-        return square
-    if mode == "crop":
-        side = min(picture.size)
-        left, top = (picture.width - side) // 2, (picture.height - side) // 2
-        picture = picture.crop((left, top, left + side, top + side))
-    return _scaled(picture, width, height)
-
-
-def _scaled(picture: Any, width: int, height: int) -> Any:
-    shrunk = (min(width, picture.width), min(height, picture.height))
-    for size, method in (
-        (shrunk, Image.Resampling.BOX),
-        ((width, height), Image.Resampling.BICUBIC),
-    ):
-        if picture.size != size:
-            picture = picture.resize(size, method)
+        flat = Image.alpha_composite(Image.new("RGBA", above.size, "white"), above)
+        return flat.convert("L" if grey else "RGB")
     return picture

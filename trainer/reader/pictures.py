@@ -7,16 +7,19 @@ records from the shards, starts anywhere, and any number of readers gives the sa
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from preprocess.dataset_format import ImageKey, Manifest, variant_of
-from trainer.errors import DataError
-from trainer.order import PictureOrder, ReplicaSlice, batch_rows, steps_per_pass
+from trainer.errors import DataError, UserError
+from trainer.order import BatchRows, PictureOrder, ReplicaSlice, batch_rows, steps_per_pass
 from trainer.reader.decoding import FEATURES, decode, stretch
 from trainer.reader.records import StoredPictures, check_shards
+from trainer.reader.service import Plan, ServiceBatches
+from trainer.reader.shaping import side_of_mixed
 
 
 class PictureReader:
@@ -38,6 +41,7 @@ class PictureReader:
     ) -> None:
         split = manifest.split(name)
         self._seed = config.seed
+        self._service = config.data.service if training else ""
         variants = config.data.variants or split.variants
         self._variants = min(variants, split.variants) if training else 1
         shards = [split.image_shards(variant) for variant in range(self._variants)]
@@ -57,13 +61,13 @@ class PictureReader:
         self._channels = config.model.channels
         mixed = manifest.image.height is None or manifest.image.width is None
         # Pictures of different sizes cannot share a batch: they are brought to one here.
-        enlarged = config.augment.resize_to if config.augment.enabled else 0
-        self._stretch_to = (enlarged or config.image_size) if mixed else 0
+        self._stretch_to = side_of_mixed(config) if mixed else 0
         self.batch_size = config.batch_size
         self.records = self._order.records
         self.steps_per_pass = steps_per_pass(self.records, self.batch_size)
         self.directory = dataset
         self.error: Exception | None = None
+        self._entered: tuple[tuple[int, int], tuple[int, int]] = ((-1, -1), (-1, -1))
 
     @property
     def picture_shape(self) -> tuple[int, int, int]:
@@ -85,6 +89,8 @@ class PictureReader:
         no_end = np.iinfo(np.int64).max
         last = no_end if steps is None else (first_step + steps) * replicas.count
         numbers = tf.data.Dataset.range(first_step * replicas.count, last)
+        if self._service:
+            return self._from_service(numbers, replicas, last)
 
         def read(element: Any) -> dict[str, Any]:
             payloads, record, weight, share, row = tf.numpy_function(
@@ -99,12 +105,8 @@ class PictureReader:
             return {"payload": payloads, **batch}
 
         def decode_batch(batch: dict[str, Any]) -> dict[str, Any]:
-            payloads = batch.pop("payload")
-            pixels = tf.TensorSpec(self.picture_shape, tf.uint8)
-            features = tf.io.parse_example(payloads, FEATURES)
-            batch["label"] = features[ImageKey.LABEL]
-            batch["image"] = tf.map_fn(self._pixels, features, fn_output_signature=pixels)
-            return batch
+            image, label = self._decode(batch.pop("payload"))
+            return {**batch, "image": image, "label": label}
 
         options = tf.data.Options()
         options.autotune.ram_budget = 1 << 30
@@ -114,6 +116,45 @@ class PictureReader:
             .prefetch(tf.data.AUTOTUNE)
             .with_options(options)
         )
+
+    def _from_service(self, numbers: Any, replicas: ReplicaSlice, last: int) -> Any:
+        """The same batches, read and decoded by a tf.data service."""
+        size = self.batch_size // replicas.total
+        decode = tf.function(self._decode)
+
+        def here(element: int) -> tuple[Any, ...]:
+            payloads, *rest = self._read(element, replicas)
+            return (*decode(tf.constant(payloads)), *rest)
+
+        batches = ServiceBatches(
+            self._service,
+            size,
+            lambda element: self._plan(element, replicas),
+            self._decode,
+            here,
+            batch_bytes=size * math.prod(self.picture_shape),
+            last=last,
+        )
+        kinds = {
+            "image": tf.uint8,
+            "label": tf.int64,
+            "record": tf.int64,
+            "weight": tf.float32,
+            "share": tf.float32,
+            "row": tf.int32,
+        }
+
+        def batch(element: Any) -> dict[str, Any]:
+            parts = tf.numpy_function(
+                lambda e: batches.batch(int(e)), [element], list(kinds.values())
+            )
+            parts[0].set_shape([size, *self.picture_shape])
+            for part in parts[1:]:
+                part.set_shape([size])
+            return dict(zip(kinds, parts, strict=True))
+
+        # One after another: they are waited for here, and worked on elsewhere.
+        return numbers.map(batch).prefetch(2)
 
     def pictures(self, records: list[int]) -> list[Any]:
         """uint8[H,W,C] of records in stored order, variant 0."""
@@ -125,6 +166,13 @@ class PictureReader:
         payloads, _ = self._payloads(0, np.arange(min(rows, self.records)))
         return np.stack([self._decoded(payload) for payload in payloads])
 
+    def _decode(self, payloads: Any) -> tuple[Any, Any]:
+        """(uint8[b,H,W,C], int64[b] labels) of string[b]."""
+        features = tf.io.parse_example(payloads, FEATURES)
+        pixels = tf.TensorSpec(self.picture_shape, tf.uint8)
+        image = tf.map_fn(self._pixels, features, fn_output_signature=pixels)
+        return image, features[ImageKey.LABEL]
+
     def _decoded(self, payload: bytes) -> Any:
         return self._pixels(tf.io.parse_single_example(payload, FEATURES)).numpy()
 
@@ -132,18 +180,52 @@ class PictureReader:
         pixels = decode(features, self._image, self._channels)
         return stretch(pixels, self._stretch_to) if self._stretch_to else pixels
 
-    def _read(self, element: int, replicas: ReplicaSlice) -> tuple[Any, ...]:
+    def _rows(self, element: int, replicas: ReplicaSlice) -> tuple[int, BatchRows]:
+        """(pass, rows) of a batch."""
         step, local = divmod(element, replicas.count)
         pass_number, step = divmod(step, self.steps_per_pass)
-        rows = batch_rows(
+        return pass_number, batch_rows(
             step, replicas.first + local, replicas.total, self.records, self.batch_size
         )
+
+    def _plan(self, element: int, replicas: ReplicaSlice) -> Plan:
+        pass_number, rows = self._rows(element, replicas)
+        shards, records = self._order.places(pass_number, rows.positions)
+        files, spans = [], []
+        for shard, record in zip(shards.tolist(), records.tolist(), strict=True):
+            variant = variant_of(pass_number, shard, self._variants)
+            file, index = self._stored.location(variant, shard)
+            files.append(file)
+            spans.append(index[record, 1:])
+        number = self._stored.number(shards, records)
+        return Plan(files, np.stack(spans), number, rows.weight, rows.share, rows.rows)
+
+    def _read(self, element: int, replicas: ReplicaSlice) -> tuple[Any, ...]:
+        pass_number, rows = self._rows(element, replicas)
         try:
+            self._expect(pass_number, int(rows.positions[0]))
             payloads, record = self._payloads(pass_number, rows.positions)
-        except DataError as error:
+        except UserError as error:
             self.error = error
             raise
         return np.array(payloads, object), record, rows.weight, rows.share, rows.rows
+
+    def _expect(self, pass_number: int, position: int) -> None:
+        """Tells the storage which shards come next, once a group of them.
+
+        Two batches are read at a time, so at a border the group before is asked for once more.
+        """
+        group = (pass_number, self._order.group_at(pass_number, position))
+        if group in self._entered:
+            return
+        self._entered = (group, self._entered[0])
+        self._stored.expect(
+            [
+                (variant_of(its_pass, shard, self._variants), shard)
+                for its_pass, shards in self._order.groups_around(*group)
+                for shard in shards
+            ]
+        )
 
     def _payloads(self, pass_number: int, positions: Any) -> tuple[list[bytes], Any]:
         shards, records = self._order.places(pass_number, positions)

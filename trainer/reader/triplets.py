@@ -18,6 +18,7 @@ from preprocess.dataset_format import ImageKey, Manifest, TripletKey, variant_of
 from trainer.errors import ConfigError, DataError
 from trainer.memory import available_bytes
 from trainer.order import ReplicaSlice, batch_rows, steps_per_pass, triplet_order
+from trainer.reader import storage
 from trainer.reader.decoding import FEATURES, decode
 from trainer.reader.records import StoredPictures, check_shards, read_index
 
@@ -76,7 +77,8 @@ class TripletReader:
         self._files = [[os.path.join(dataset, s.file) for s in shards] for shards in pictures]
         self._stored = StoredPictures(dataset, pictures)
         # Shards in order hold ascending keys, so a key's place in the table is its rank.
-        keys = np.concatenate([read_index(dataset, shard)[:, 0] for shard in pictures[0]])
+        indexes = storage.for_each(lambda s: read_index(dataset, s), pictures[0], dataset)
+        keys = np.concatenate([index[:, 0] for index in indexes])
         files = [os.path.join(dataset, shard.file) for shard in split.triplet_shards()]
         self._load_triplets(files, keys)
         self.pictures_in_table = len(keys)
@@ -182,7 +184,8 @@ class TripletReader:
 
     def _load_triplets(self, files: list[str], keys: Any) -> None:
         features = {name: [] for name in _TRIPLET_FEATURES}  # type: dict[str, list[Any]]
-        batches = tf.data.TFRecordDataset(files).batch(4096)
+        buffer = storage.stream_bytes(files[0])
+        batches = tf.data.TFRecordDataset(files, buffer_size=buffer).batch(4096)
         try:
             for batch in batches.map(lambda b: tf.io.parse_example(b, _TRIPLET_FEATURES)):
                 for name, values in batch.items():
@@ -277,8 +280,9 @@ class TripletReader:
         numbers = tf.range(shards, dtype=tf.int64)
         chosen = variant_of(pass_number, numbers, variants)
         files = tf.gather_nd(tf.constant(self._files), tf.stack([chosen, numbers], 1))
+        buffer = storage.stream_bytes(self.directory)
         records = tf.data.Dataset.from_tensor_slices(files).interleave(
-            tf.data.TFRecordDataset,
+            lambda file: tf.data.TFRecordDataset(file, buffer_size=buffer),
             cycle_length=4,
             block_length=16,
             num_parallel_calls=2,

@@ -6,16 +6,22 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from trainer.report.curves import Row, column
+from trainer.report.curves import Row, accuracy_name, column
+from trainer.report.words import percent
 
 # Epochs below which a curve says nothing about where it is going.
 LEAST_EPOCHS = 3
 # The validation loss must have risen by this share over its best to be called a rise: an
 # epoch's loss wobbles by a per cent or two by itself.
 RISE = 0.05
-# Epochs at the end over which "still falling" is judged, and by how much it must have fallen.
+# Epochs at the end that are judged together (by their median: one that leaps says nothing), and
+# by how much the loss must have fallen over them to be called falling.
 LAST_EPOCHS = 3
 FALL = 0.01
+# By how much the training loss must have fallen since the best epoch, LAST_EPOCHS or more ago,
+# to say that what is still learned does not carry over. Embeddings on a sphere have a bounded
+# loss: there over-fitting shows as this, and never as a steep rise.
+ALONE = 0.2
 
 
 def reading(history: Sequence[Row]) -> str:
@@ -34,29 +40,67 @@ def reading(history: Sequence[Row]) -> str:
             f"Too few epochs with a validation loss ({len(validation)}) to read over-fitting from."
         )
     best = int(np.argmin(validation))
-    rise = validation[-1] / validation[best] - 1 if validation[best] > 0 else 0.0
+    # Of the last epochs those after the best; where the best is the last, that one.
+    last = slice(min(max(best + 1, len(validation) - LAST_EPOCHS), len(validation) - 1), None)
+    rise = np.median(validation[last]) / validation[best] - 1 if validation[best] > 0 else 0.0
     if rise > RISE:
         text = (
-            f"The validation loss was lowest at epoch {epochs[best]:g} and is "
-            f"{rise:.0%} higher at epoch {epochs[-1]:g}"
+            f"The validation loss was lowest at epoch {epochs[best]:g} and is {rise:.0%} higher "
+            f"{_span(epochs[last])}"
         )
-        if training[-1] < training[best]:
-            return (
-                f"Over-fitting: {_lower_first(text)}, while the training loss went on falling. "
-                "Stop earlier (early_stopping.patience), use the best checkpoint, "
-                "or augment more."
-            )
-        return f"{text}; the training loss rose too: the learning rate may be too high."
-    recent = validation[-LAST_EPOCHS:]
-    if best == len(validation) - 1 and recent[0] - recent[-1] > FALL * recent[0]:
+        if np.median(training[last]) >= training[best]:
+            return f"{text}; the training loss rose too: the learning rate may be too high."
+        accuracy = column(history, f"val_{accuracy_name(history)}")[both]
+        return (
+            f"Over-fitting: {_lower_first(text)}, while the training loss went on falling. "
+            f"{_accuracy(accuracy[best], float(np.median(accuracy[last])))}"
+            "Stop earlier (early_stopping.patience), use the best checkpoint, "
+            "or augment more."
+        )
+    if _still_falling(validation, best):
         return (
             f"The validation loss is still falling at epoch {epochs[-1]:g}: "
             "more epochs are likely to help."
+        )
+    alone = 1 - np.median(training[last]) / training[best] if training[best] > 0 else 0.0
+    if alone > ALONE and best < len(validation) - LAST_EPOCHS:
+        return (
+            f"Over-fitting without harm: the validation loss has levelled off (lowest at epoch "
+            f"{epochs[best]:g}), and the training loss alone fell by another {alone:.0%}. What is "
+            "still learned does not carry over: augment more, or stop earlier."
         )
     return (
         f"The validation loss has levelled off (lowest at epoch {epochs[best]:g}); "
         "no over-fitting to be seen."
     )
+
+
+def _still_falling(validation: np.ndarray, best: int) -> bool:
+    """Whether the last epochs lie below those before them, and hold the lowest.
+
+    Of a history too short for that: whether it ends at its lowest.
+    """
+    recent, before = validation[-LAST_EPOCHS:], validation[-2 * LAST_EPOCHS : -LAST_EPOCHS]
+    if len(before) == LAST_EPOCHS:
+        lower = np.median(recent) < (1 - FALL) * np.median(before)
+        return bool(lower and best >= len(validation) - LAST_EPOCHS)
+    return bool(best == len(validation) - 1 and recent[0] - recent[-1] > FALL * recent[0])
+
+
+def _span(epochs: np.ndarray) -> str:
+    if len(epochs) == 1:
+        return f"at epoch {epochs[0]:g}"
+    return f"over epochs {epochs[0]:g} to {epochs[-1]:g}"
+
+
+def _accuracy(then: float, now: float) -> str:
+    """What the accuracy did meanwhile: a loss can rise by wrong answers growing surer alone."""
+    if not np.isfinite([then, now]).all():
+        return ""
+    told = f"{percent(then)} then, {percent(now)} now"
+    if now >= then:
+        return f"The accuracy did not fall with it ({told}): wrong answers have grown surer. "
+    return f"The accuracy fell too ({told}). "
 
 
 def _lower_first(text: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from trainer.report.card import words as card_words
 from trainer.report.curves import Row, accuracy_name, column, number, prefixes, split_label
 from trainer.report.overfitting import reading
 from trainer.report.page_style import CSS
@@ -55,16 +56,17 @@ def render_page(
     Args:
       report: the content of report.json; what is None or missing is shown as a dash or left out.
       history: the rows of metrics.jsonl.
-      images: PNG bytes by name: `history`, `augmented`, `mistakes`, `confusion` have their
-        places, others follow under their own names.
+      images: PNG bytes by name: `history`, `card`, `augmented`, `mistakes`, `confusion` have
+        their places, others follow under their own names.
       config: the configuration as nested plain values.
       name: of the run, shown as its title.
     """
-    places = {key for key, _, _ in _PLACES} | {"history"}
+    places = {key for key, _, _ in _PLACES} | {"history", "card"}
     parts = [
         f"<h1>{_text(name)}</h1>",
         _verdict(report),
         _section("Final figures", _final_figures(report)),
+        _section("Report card", _card(report, images)),
         _section("Curves", _curves(history, images)),
         *(
             _section(title, f"<p>{_text(hint)}</p>{_image(images[key], title)}")
@@ -142,6 +144,26 @@ def _final_figures(report: Mapping[str, Any]) -> str:
             )
         lines.append(f"<tr>{cells}{f'<td>{chance}</td>' if chance else ''}</tr>")
     return f'<div class="wide"><table>{"".join(lines)}</tbody></table></div>'
+
+
+def _card(report: Mapping[str, Any], images: Mapping[str, bytes]) -> str:
+    """Where a triplet model is right: words, picture, and the figures for those who read them."""
+    card = report.get("report_card")
+    if not card:
+        return ""
+    said = "".join(f"<p>{_text(line)}</p>" for line in card_words(card))
+    picture = _image(images["card"], "Accuracy by type and agreement") if "card" in images else ""
+    rows = "".join(
+        f'<tr><th scope="row">{_text(row["name"])}</th><td><b>{percent(row["accuracy"])}</b></td>'
+        f"<td>{interval(row['interval']) or NONE}</td><td>{figure(row['counted'])}</td></tr>"
+        for row in [card["overall"], *card["by_type"], *card["by_agreement"]]
+    )
+    top = "<th>triplets</th><th>right</th><th>95 % interval</th><th>counted</th>"
+    table = f"<table><thead><tr>{top}</tr></thead><tbody>{rows}</tbody></table>"
+    return (
+        f"<p class='hint'>Measured on {_text(card.get('split', NONE))}.</p>{said}{picture}"
+        f"<details><summary>as a table</summary>{table}</details>"
+    )
 
 
 def _curves(history: Sequence[Row], images: Mapping[str, bytes]) -> str:

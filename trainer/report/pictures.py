@@ -1,24 +1,14 @@
-"""Contact sheets: pictures side by side with a line of text each, as uint8 pixels.
-
-A sheet is drawn with Pillow on paper-coloured ground and returned as uint8 [H, W, 3];
-`png` turns it into the bytes of a file.
-"""
+"""Contact sheets of a run: the augmented batch, the worst mistakes."""
 
 from __future__ import annotations
 
 import dataclasses
-import io
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw
 
 from trainer.report import style
-
-CELL = 128  # side of the square a picture is fitted into, pixels
-GAP = 8
-LINE = 18  # height of a line of text, pixels
-TEXT = 13
+from trainer.report.sheet import CELL, GAP, LINE, Sheet
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +65,7 @@ def augmented_batch(before: np.ndarray, after: np.ndarray, columns: int = 8) -> 
     bands = -(-len(before) // columns)
     margin = 84  # room for the row labels
     band_height = 2 * (CELL + GAP) + GAP
-    sheet = _Sheet(margin + columns * (CELL + GAP) + GAP, bands * band_height + GAP)
+    sheet = Sheet(margin + columns * (CELL + GAP) + GAP, bands * band_height + GAP)
     for band in range(bands):
         top = GAP + band * band_height
         sheet.text(GAP, top + CELL // 2 - LINE, "stored", style.INK)
@@ -101,14 +91,14 @@ def mistakes_sheet(
       uint8 [H', W', 3].
     """
     if not items:
-        sheet = _Sheet(3 * CELL, 3 * LINE)
+        sheet = Sheet(3 * CELL, 3 * LINE)
         sheet.text(GAP, LINE, "no mistakes to show", style.FAINT)
         return sheet.pixels()
     triplets = isinstance(items[0], TripletMistake)
     width = (3 * (CELL + 2) + 3 * GAP) if triplets else CELL + 2 * GAP
     height = CELL + (3 if triplets else 2) * LINE + 3 * GAP
     columns = max(1, min(columns or (3 if triplets else 6), len(items)))
-    sheet = _Sheet(columns * width + GAP, -(-len(items) // columns) * height + GAP)
+    sheet = Sheet(columns * width + GAP, -(-len(items) // columns) * height + GAP)
     for at, item in enumerate(items):
         left, top = GAP + at % columns * width, GAP + at // columns * height
         if isinstance(item, TripletMistake):
@@ -118,23 +108,7 @@ def mistakes_sheet(
     return sheet.pixels()
 
 
-def png(pixels: np.ndarray) -> bytes:
-    """uint8 [H, W, 3] as the bytes of a PNG file."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG", optimize=True)
-    return buffer.getvalue()
-
-
-def to_rgb(picture: np.ndarray) -> np.ndarray:
-    """Any picture [H, W, 1 or 3] of 0 to 255 as uint8 [H, W, 3]; NaN becomes black."""
-    pixels = np.clip(np.nan_to_num(np.asarray(picture, dtype=np.float32)), 0, 255)
-    if pixels.ndim == 2:
-        pixels = pixels[..., np.newaxis]
-    rounded = np.rint(pixels).astype(np.uint8)
-    return np.repeat(rounded, 3, axis=2) if rounded.shape[2] == 1 else rounded[..., :3]
-
-
-def _triplet(sheet: _Sheet, left: int, top: int, item: TripletMistake) -> None:
+def _triplet(sheet: Sheet, left: int, top: int, item: TripletMistake) -> None:
     for at, picture in enumerate(item.pictures):
         x = left + at * (CELL + 2)
         frame = style.GOOD if at == item.odd else style.BAD if at == item.chosen else None
@@ -150,57 +124,10 @@ def _triplet(sheet: _Sheet, left: int, top: int, item: TripletMistake) -> None:
     sheet.text(left, top + CELL + 4 + 2 * LINE, f"distances  {distances}", style.FAINT)
 
 
-def _class(sheet: _Sheet, left: int, top: int, item: ClassMistake) -> None:
+def _class(sheet: Sheet, left: int, top: int, item: ClassMistake) -> None:
     sheet.picture(left, top, item.picture)
     sheet.text(left, top + CELL + 4, item.true, style.GOOD, width=CELL)
     share = f"{item.probability:.0%}"
     room = CELL - GAP - sheet.length(share)
     used = sheet.text(left, top + CELL + 4 + LINE, item.predicted, style.BAD, width=room)
     sheet.text(left + used + GAP, top + CELL + 4 + LINE, share, style.BAD)
-
-
-class _Sheet:
-    """A canvas that pictures and lines of text are put on."""
-
-    def __init__(self, width: int, height: int) -> None:
-        self._image = Image.new("RGB", (width, height), style.PAPER)
-        self._draw = ImageDraw.Draw(self._image)
-
-    def picture(self, left: int, top: int, picture: np.ndarray, frame: str | None = None) -> None:
-        """Fits a picture into the cell at (left, top), its sides in proportion."""
-        image = Image.fromarray(to_rgb(picture))
-        scale = CELL / max(image.size)
-        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-        # Enlarged pixels stay visible as they are; reduced ones are averaged.
-        image = image.resize(
-            size, Image.Resampling.NEAREST if scale >= 2 else Image.Resampling.LANCZOS
-        )
-        self._image.paste(image, (left + (CELL - size[0]) // 2, top + (CELL - size[1]) // 2))
-        if frame:
-            box = (left, top, left + CELL - 1, top + CELL - 1)
-            self._draw.rectangle(box, outline=frame, width=3)
-
-    def length(self, text: str, bold: bool = False) -> int:
-        """Width of a text in pixels."""
-        return int(self._draw.textlength(text, font=style.font(TEXT, bold)))
-
-    def text(
-        self,
-        left: int,
-        top: int,
-        text: str,
-        color: str,
-        bold: bool = False,
-        width: int | None = None,
-    ) -> int:
-        """Writes one line, cut to `width` pixels with an ellipsis; returns the width used."""
-        text = " ".join(text.split())
-        if width is not None and self.length(text, bold) > width:
-            while text and self.length(text + "…", bold) > width:
-                text = text[:-1]
-            text += "…"
-        self._draw.text((left, top), text, fill=color, font=style.font(TEXT, bold))
-        return self.length(text, bold)
-
-    def pixels(self) -> np.ndarray:
-        return np.asarray(self._image)

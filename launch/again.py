@@ -1,0 +1,39 @@
+"""A run once more, and how two runs differ: what their records are good for."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from launch.records import Record
+from launch.spec import Spec
+from trainer.errors import UsageError
+
+
+def replayed(spec: Spec, name: str) -> Spec:
+    """The same run under another name, in a run directory of its own; raises UsageError."""
+    if name == spec.name:
+        raise UsageError(f"--name={name} is the run itself; give another")
+    arguments = tuple(
+        f"{word.rstrip('/')}-{name}" if word.startswith("--workdir=") else word
+        for word in spec.arguments
+    )
+    return dataclasses.replace(spec, name=name, arguments=arguments)
+
+
+def differences(one: Record, other: Record) -> dict[str, tuple[Any, Any]]:
+    """Key -> the two values, where they differ."""
+    a, b = _flat(one), _flat(other)
+    return {k: (a.get(k), b.get(k)) for k in sorted(a.keys() | b.keys()) if a.get(k) != b.get(k)}
+
+
+def _flat(record: Record) -> dict[str, Any]:
+    spec = record.spec.to_dict()
+    arguments = dict(word.partition("=")[::2] for word in spec.pop("arguments"))
+    return {
+        "commit": record.commit,
+        "directory": record.directory,
+        **spec,
+        **arguments,
+        **{f"version of {name}": value for name, value in record.versions.items()},
+    }

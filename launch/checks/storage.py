@@ -1,0 +1,97 @@
+"""Whether what a run reads and writes is on storage that its workers see."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import uuid
+from pathlib import PurePosixPath
+
+from launch.checks.result import Result, fail, ok, warning
+from launch.spec import KUBERNETES, Spec
+
+SECONDS = 5.0
+WRITTEN = ("workdir", "output")
+READ = ("data", "csv", "images")
+
+
+def places(spec: Spec) -> list[Result]:
+    """A result for every place that the worker's flags name."""
+    found = []
+    for flag in (*WRITTEN, *READ):
+        place = spec.flag(flag)
+        if not place:
+            continue
+        name = f"--{flag}"
+        if flag == "workdir" and "://" in place:
+            found.append(
+                fail(
+                    name,
+                    f"{place}: a run directory is a folder, not an address",
+                    "mount a volume: --volume=CLAIM:/runs -- --workdir=/runs/RUN",
+                )
+            )
+        elif place.startswith("gs://"):
+            if flag in WRITTEN:
+                found.append(bucket(name, place))
+        elif "://" in place:
+            found.append(warning(name, f"{place}: only gs:// can be tried from here"))
+        elif spec.backend in KUBERNETES:
+            found.append(on_a_volume(name, place, spec))
+        elif flag in WRITTEN:
+            found.append(folder(name, place))
+        elif not os.path.exists(place):
+            found.append(fail(name, f"'{place}' is not there", f"correct {name}"))
+    return found
+
+
+def on_a_volume(name: str, place: str, spec: Spec) -> Result:
+    """A pod's own disk ends with the pod."""
+    paths = [mount.path for mount in spec.mounts]
+    for path in paths:
+        if PurePosixPath(place).is_relative_to(path):
+            return ok(name, f"{place} is on the volume at {path}")
+    return fail(
+        name,
+        f"'{place}' is on none of the pods' volumes" + (f" ({', '.join(paths)})" if paths else ""),
+        "give --volume=CLAIM:/PATH, or a gs:// address",
+    )
+
+
+def folder(name: str, place: str) -> Result:
+    """Writes into a local folder, or into the nearest one above it that is there."""
+    above = os.path.abspath(place)
+    while not os.path.isdir(above):
+        above = os.path.dirname(above)
+    try:
+        with tempfile.NamedTemporaryFile(dir=above):
+            return ok(name, f"{above} can be written")
+    except OSError as error:
+        return fail(name, f"'{above}' cannot be written: {error.strerror}", "another folder")
+
+
+def bucket(name: str, place: str) -> Result:
+    """Writes an empty object under gs://BUCKET/PATH and deletes it, with this user's rights."""
+    from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound, Unauthorized
+    from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
+    from google.cloud import storage
+    from requests.exceptions import RequestException
+
+    bucket_name, _, path = place.removeprefix("gs://").partition("/")
+    probe = "/".join(filter(None, (path.strip("/"), f".probe-{uuid.uuid4().hex}")))
+    try:
+        blob = storage.Client(project="-").bucket(bucket_name).blob(probe)
+        blob.upload_from_string(b"", timeout=SECONDS, retry=None)
+        blob.delete(timeout=SECONDS, retry=None)
+    except DefaultCredentialsError:
+        return warning(name, f"no Google credentials here: cannot tell whether {place} is writable",
+                       "`gcloud auth application-default login`")  # fmt: skip
+    except NotFound:
+        return fail(name, f"there is no bucket '{bucket_name}'", f"create it, or correct {name}")
+    except (Forbidden, Unauthorized):
+        return warning(name, f"you may not write to {place}; the pods' service account might",
+                       "grant it roles/storage.objectUser")  # fmt: skip
+    except (GoogleAPIError, GoogleAuthError, RequestException, OSError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        return warning(name, f"{place} cannot be tried from here: {first[:160]}")
+    return ok(name, f"{place} was written to, with this user's rights")

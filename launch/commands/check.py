@@ -1,0 +1,54 @@
+r"""What can be known before a run is submitted: would it start, could it write? Changes nothing.
+
+    python -m launch check train --backend=job --workers=4 --gpu=h100:8 --image=REF@sha256:... \
+        --volume=runs:/runs -- --config=... --data=gs://... --workdir=/runs/RUN
+
+The flags are those of the verb. Looks at the manifests, what has to be in the cluster (also by a
+dry run there), whether its nodes could ever hold all workers, at the image's registry without
+credentials, and at what is read and written: on a volume, or a bucket, into which an empty object
+is written and deleted. Ends with 0, with 78 where something FAILs, with 69 where only the API
+server does not answer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+
+from absl import flags
+
+import launch.flags
+from launch.flags import spec_from_flags
+from launch.spec import VERBS
+from trainer.cli import print_json
+from trainer.errors import ConfigError, UsageError
+
+flags.adopt_module_key_flags(launch.flags)
+_JSON = flags.DEFINE_bool("json", False, "Print one JSON object.")
+
+
+def main(arguments: list[str]) -> None:
+    """Looks and tells."""
+    if not arguments or arguments[0] not in VERBS:
+        raise UsageError(f"launch check VERB ...; VERB is one of {', '.join(VERBS)}")
+    spec = spec_from_flags(arguments[0], arguments[1:])
+    # Google's libraries say at import how long they will go on with this Python.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="google")
+    from launch.checks.everything import everything
+    from launch.checks.result import FAIL
+    from launch.kube import ClusterError
+
+    results, unreachable = everything(spec)
+    failed = [result for result in results if result.state == FAIL]
+    if _JSON.value:
+        print_json({"ok": not failed, "checks": [dataclasses.asdict(r) for r in results]})
+    else:
+        width = max([len(result.name) for result in results], default=0)
+        for result in results:
+            print(f"{result.state:<7}  {result.name:<{width}}  {result.message}")
+            if result.remedy:
+                print(f"{'':<7}  {'':<{width}}  -> {result.remedy}")
+    if len(failed) > bool(unreachable):
+        raise ConfigError(f"{len(failed)} of {len(results)} checks FAIL")
+    if unreachable:
+        raise ClusterError(unreachable)

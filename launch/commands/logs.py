@@ -1,0 +1,41 @@
+r"""What the ranks of a run wrote.
+
+    python -m launch logs RUN [--rank=0,2] [--grep=REGEX] [--follow] [--previous]
+
+Each line has its rank before it. --previous shows the life before the present one: what a
+worker said before it was started again.
+"""
+
+from __future__ import annotations
+
+import re
+
+from absl import flags
+
+from launch.commands.one_run import one_run
+from trainer.errors import UsageError
+
+_RANK = flags.DEFINE_list("rank", [], "Ranks; by default all.")
+_GREP = flags.DEFINE_string("grep", "", "Lines that match a regular expression only.")
+_FOLLOW = flags.DEFINE_bool("follow", False, "Wait for more until the run is over.", short_name="f")
+_PREVIOUS = flags.DEFINE_bool("previous", False, "Of the life before the present one.")
+
+
+def main(arguments: list[str]) -> None:
+    """Prints them."""
+    record = one_run("logs", arguments)
+    from launch.backends.choose import backend
+    from launch.watch import prefixed
+
+    try:
+        ranks = {int(rank) for rank in _RANK.value} or None
+    except ValueError:
+        raise UsageError(f"--rank={','.join(_RANK.value)}: numbers, such as 0,2") from None
+    try:
+        wanted = re.compile(_GREP.value)
+    except re.error as error:
+        raise UsageError(f"--grep={_GREP.value}: {error}") from None
+    lines = backend(record.spec.backend).logs(record, ranks, _FOLLOW.value, _PREVIOUS.value)
+    for line in lines:
+        if wanted.search(line.text):
+            print(prefixed(line, record.spec.workers), flush=_FOLLOW.value)

@@ -1,0 +1,55 @@
+r"""Runs a rendered run as local processes and shows what the cluster would do when one fails.
+
+    python -m launch rehearse train --backend=job --workers=2 --image=REF@sha256:... \
+        --kill=1@step5 -- --config=... --data=DATASET --workdir=RUN
+
+The processes get the environment of the manifest, whose failure policy is obeyed. --kill ends
+a rank once the run has reached a step, by SIGKILL, or by SIGTERM with `1@step5:TERM`; it may be
+repeated. Ends with 0 where the run succeeded in the end, with 1 where not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import tempfile
+from pathlib import Path
+
+from absl import flags
+
+import launch.flags
+from launch.flags import spec_from_flags
+from trainer.cli import print_json, say
+from trainer.errors import UsageError
+
+flags.adopt_module_key_flags(launch.flags)
+_JSON = flags.DEFINE_bool("json", False, "Print one JSON object.")
+_KILL = flags.DEFINE_multi_string("kill", [], "RANK@stepSTEP[:KILL|TERM]; may be repeated.")
+_LOGS = flags.DEFINE_string("logs", "", "Folder for the pods' logs; by default a new one.")
+
+
+def main(arguments: list[str]) -> None:
+    """Rehearses and tells what happened."""
+    if arguments[:1] != ["train"]:
+        raise UsageError("launch rehearse train ...: training runs are what can be rehearsed")
+    from launch.rehearse import Stage, parse_kill
+
+    spec = spec_from_flags("train", arguments[1:])
+    if spec.backend not in ("job", "jobset"):
+        raise UsageError(f"--backend={spec.backend}: a manifest is rehearsed, of job or jobset")
+    workdir = spec.flag("workdir")
+    if not workdir or "://" in workdir:
+        raise UsageError("a rehearsal needs a local --workdir=RUN among the trainer's flags")
+    kills = [parse_kill(text) for text in _KILL.value]
+    for kill in kills:
+        if kill.rank >= spec.workers:
+            raise UsageError(f"--kill: there is no rank {kill.rank} of {spec.workers}")
+    folder = Path(_LOGS.value or tempfile.mkdtemp(prefix="rehearsal-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    result = Stage(spec, folder, Path(workdir), say).run(kills)
+    if _JSON.value:
+        print_json({**dataclasses.asdict(result), "logs": str(folder)})
+    else:
+        how = "succeeded" if result.succeeded else "failed"
+        print(f"{how}; {result.counted} failures counted, {result.not_counted} not; logs: {folder}")
+    sys.exit(0 if result.succeeded else 1)

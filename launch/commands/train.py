@@ -1,0 +1,28 @@
+r"""Starts a training run on this machine, a Kubernetes cluster or Slurm.
+
+    python -m launch train --backend=local|job|jobset|slurm --workers=4 --gpu=h100:8 \
+        --image=REF@sha256:... --name=RUN [--dry_run] [--wait] [--follow] \
+        -- --config=trainer/configs/NAME.py --data=DATASET --workdir=RUN
+
+What follows ` -- ` are the flags of `python -m trainer train`. Prints the run's name, which
+`launch status`, `logs`, `why` and `stop` take. Workers that end with 75 are started again
+together; 64, 65, 70 and 78 end the run. With --wait it ends with 0 where the run succeeded and
+with 1 where it failed.
+"""
+
+from __future__ import annotations
+
+from absl import flags
+
+import launch.flags
+import launch.start
+from launch.flags import spec_from_flags
+from launch.start import start
+
+flags.adopt_module_key_flags(launch.flags)
+flags.adopt_module_key_flags(launch.start)
+
+
+def main(arguments: list[str]) -> None:
+    """Starts it."""
+    start(spec_from_flags("train", arguments))

@@ -1,0 +1,89 @@
+"""What a project always gives, in `.launch.toml` of the folder where `launch` is called.
+
+    backend = "job"                    # of every verb; the keys are names of flags
+    image = "registry/shardline@sha256:..."
+
+    [train]                            # of one verb
+    gpu = "h100:8"
+    volume = ["runs:/runs"]
+
+The command line wins; of two places in the file, the verb's section does.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from launch.spec import VERBS
+from trainer.errors import ConfigError
+
+FILE = ".launch.toml"
+
+
+def apply_defaults(verb: str, names: Collection[str], folder: Path | None = None) -> None:
+    """Sets flags that the command line left alone.
+
+    Args:
+      verb: whose section counts.
+      names: the flags that may stand in the file.
+      folder: where the file is; by default the present one.
+
+    Raises:
+      ConfigError: the file is no TOML, or holds what no flag takes.
+    """
+    path = (folder or Path()) / FILE
+    for name, value in values(path, verb, names).items():
+        flag = flags.FLAGS[name]
+        if flag.present:
+            continue
+        try:
+            flag.parse([str(v) for v in value] if isinstance(value, list) else _text(value))
+        except flags.Error as error:
+            raise ConfigError(f"{path}: {name} = {value!r}: {error}") from None
+        flag.using_default_value = False
+
+
+def values(path: Path, verb: str, names: Collection[str]) -> dict[str, Any]:
+    """Flag -> value for a verb; raises ConfigError."""
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from None
+    sections = {name: value for name, value in found.items() if isinstance(value, dict)}
+    plain = {name: value for name, value in found.items() if name not in sections}
+    for section in sections:
+        if section not in VERBS:
+            raise ConfigError(f"{path}: no verb is called [{section}]{_near(section, VERBS)}")
+    # Every section is looked at: a mistake in another verb's is one too.
+    known = {where: _known(path, where, each, names) for where, each in sections.items()}
+    return {**_known(path, "", plain, names), **known.get(verb, {})}
+
+
+def _known(
+    path: Path, section: str, found: dict[str, Any], names: Collection[str]
+) -> dict[str, Any]:
+    where = f"[{section}] " if section else ""
+    for key, value in found.items():
+        if key.replace("-", "_") not in names:
+            raise ConfigError(f"{path}: {where}no flag is called '{key}'{_near(key, names)}")
+        each = value if isinstance(value, list) else [value]
+        if not all(isinstance(one, (str, int, float)) for one in each):
+            raise ConfigError(f"{path}: {where}{key} is neither text, number nor a list of them")
+    return {key.replace("-", "_"): value for key, value in found.items()}
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _near(name: str, names: Collection[str]) -> str:
+    near = difflib.get_close_matches(name.replace("-", "_"), sorted(names), n=3)
+    return f"; is it {' or '.join(near)}?" if near else f"; there are {', '.join(sorted(names))}"

@@ -1,0 +1,66 @@
+"""GPU names a user may write, and what schedulers call them.
+
+`h100:8` is eight H100 a worker. The accelerator labels are those of GKE's node pools; Slurm's
+generic resource takes the short name as its type.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+
+from trainer.errors import UsageError
+
+RESOURCE = "nvidia.com/gpu"
+NODE_LABEL = "cloud.google.com/gke-accelerator"
+MOST_PER_NODE = 16
+
+# Short name -> the value of NODE_LABEL.
+ACCELERATORS = {
+    "t4": "nvidia-tesla-t4",
+    "v100": "nvidia-tesla-v100",
+    "p100": "nvidia-tesla-p100",
+    "l4": "nvidia-l4",
+    "a100": "nvidia-tesla-a100",
+    "a100-80gb": "nvidia-a100-80gb",
+    "h100": "nvidia-h100-80gb",
+    "h100-mega": "nvidia-h100-mega-80gb",
+    "h200": "nvidia-h200-141gb",
+    "b200": "nvidia-b200",
+}
+# Whole machines hold so many: a worker that takes them all shares its node with no other.
+PER_NODE = {"a100": 16, "a100-80gb": 8, "h100": 8, "h100-mega": 8, "h200": 8, "b200": 8}
+
+
+@dataclasses.dataclass(frozen=True)
+class Gpu:
+    """GPUs of one worker; `kind` is "" where any will do."""
+
+    kind: str
+    count: int
+
+    @property
+    def label(self) -> str:
+        """The value of NODE_LABEL; "" where any will do."""
+        return ACCELERATORS[self.kind] if self.kind else ""
+
+    @property
+    def whole_node(self) -> bool:
+        """Whether the worker takes all GPUs of its machine."""
+        return self.count >= PER_NODE.get(self.kind, MOST_PER_NODE)
+
+
+def parse_gpu(text: str) -> Gpu | None:
+    """`h100:8`, `l4` (one), `2` (any two); "" or `0` is none. Raises UsageError."""
+    if text in ("", "0"):
+        return None
+    kind, _, count = text.lower().rpartition(":") if ":" in text else (text.lower(), "", "1")
+    if kind.isdigit() and ":" not in text:
+        kind, count = "", kind
+    if not count.isdigit() or not 1 <= int(count) <= MOST_PER_NODE:
+        raise UsageError(f"--gpu={text}: '{count}' is not 1 to {MOST_PER_NODE} GPUs a worker")
+    if kind and kind not in ACCELERATORS:
+        near = difflib.get_close_matches(kind, ACCELERATORS, n=1)
+        hint = f"; is it {near[0]}?" if near else ""
+        raise UsageError(f"--gpu={text}: no such kind{hint} (there are {', '.join(ACCELERATORS)})")
+    return Gpu(kind, int(count))

@@ -1,0 +1,31 @@
+"""Labels that tie the objects of one run together."""
+
+from __future__ import annotations
+
+from launch.spec import Spec
+
+NAME = "app.kubernetes.io/name"
+INSTANCE = "app.kubernetes.io/instance"
+COMPONENT = "app.kubernetes.io/component"
+MANAGED_BY = "app.kubernetes.io/managed-by"
+SUBMITS = "shardline/submits"  # what the policy of k8s/flink lets in
+QUEUE = "kueue.x-k8s.io/queue-name"
+
+# Where a public linter's rule is broken on purpose, the object says why.
+EXCEPTIONS = {
+    "ignore-check.kube-linter.io/unset-cpu-requirements": (
+        "requested and not limited: throttling in the middle of a step stalls every replica"
+    ),
+}
+
+
+def selector(spec: Spec, component: str = "") -> dict[str, str]:
+    """What finds the pods of a run, or of one component of it."""
+    found = {NAME: "shardline", INSTANCE: spec.name}
+    return {**found, COMPONENT: component} if component else found
+
+
+def labels(spec: Spec, component: str) -> dict[str, str]:
+    """Labels of an object of a run."""
+    found = {**selector(spec, component), MANAGED_BY: "launch"}
+    return {**found, SUBMITS: spec.backend} if spec.backend == "flink" else found

@@ -1,0 +1,72 @@
+"""How the workers of a run find each other, and who else may reach them: nobody."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from launch import ports
+from launch.render.labels import INSTANCE, NAME, labels, selector
+from launch.render.pod import WORKER
+from launch.spec import Spec
+
+_FLINK = {"podSelector": {"matchLabels": {INSTANCE: "flink"}}}
+_ANY_RUN = {"podSelector": {"matchLabels": {NAME: "shardline"}}}
+
+
+def service(spec: Spec) -> dict[str, Any]:
+    """A headless Service: a name for every pod, also before it is ready.
+
+    A JobSet makes its own.
+    """
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": _metadata(spec),
+        "spec": {
+            "clusterIP": "None",
+            "publishNotReadyAddresses": True,
+            "selector": selector(spec, WORKER),
+            "ports": [{"name": "grpc", "port": ports.GRPC, "targetPort": "grpc"}],
+        },
+    }
+
+
+def network_policy(spec: Spec) -> dict[str, Any]:
+    """Of the workers: only pods of the same run get in, as TensorFlow's gRPC servers
+    have no authentication.
+
+    Out: names, the run itself, a tf.data service, HTTPS (storage) and the metadata server that
+    hands out Workload Identity's tokens (169.254.169.254:80, and 988 with GKE's own network).
+    """
+    to_flink = spec.backend == "flink"
+    same_run = {"podSelector": {"matchLabels": selector(spec)}}
+
+    def tcp(*numbers: int) -> list[dict[str, Any]]:
+        return [{"protocol": "TCP", "port": number} for number in numbers]
+
+    metadata_server = [
+        {"ipBlock": {"cidr": "169.254.169.254/32"}},
+        {"ipBlock": {"cidr": "169.254.169.252/32"}},
+    ]
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": _metadata(spec),
+        "spec": {
+            "podSelector": {"matchLabels": selector(spec, WORKER)},
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [{"from": [same_run]}],
+            "egress": [
+                {"to": [same_run]},
+                {"to": [_ANY_RUN], "ports": tcp(ports.DATA_SERVICE)},
+                *([{"to": [_FLINK], "ports": tcp(ports.FLINK_REST)}] if to_flink else []),
+                {"ports": [{"protocol": "UDP", "port": 53}, *tcp(53)]},
+                {"ports": tcp(443)},
+                {"to": metadata_server, "ports": tcp(80, 988)},
+            ],
+        },
+    }
+
+
+def _metadata(spec: Spec) -> dict[str, Any]:
+    return {"name": spec.name, "namespace": spec.namespace, "labels": labels(spec, WORKER)}

@@ -1,0 +1,215 @@
+"""The pod of one worker: the same in a Job and in a JobSet.
+
+It passes Pod Security `restricted`: no root, no writable root, no capability, no token. What
+wants to write finds a home under /scratch.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from launch import gpus, ports
+from launch.render.labels import INSTANCE, labels
+from launch.spec import Spec
+
+INDEX = "JOB_COMPLETION_INDEX"
+INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
+USER = 10001  # above the range of users a node may have of its own
+SCRATCH = "/scratch"
+WORKER = "worker"
+CONTAINER = "trainer"
+
+# Where libraries write that would take their home folder, which is read-only.
+_HOMES = {
+    "HOME": SCRATCH,
+    "TMPDIR": SCRATCH,
+    "XDG_CACHE_HOME": f"{SCRATCH}/cache",
+    "TFHUB_CACHE_DIR": f"{SCRATCH}/hub",
+    "KERAS_HOME": f"{SCRATCH}/keras",
+    "MPLCONFIGDIR": f"{SCRATCH}/matplotlib",
+    # The wheel has no code for the newest GPUs: what is compiled at first use is kept here.
+    "CUDA_CACHE_PATH": f"{SCRATCH}/cuda",
+    "CUDA_CACHE_MAXSIZE": "4294967296",
+}
+
+
+def hosts(spec: Spec) -> list[str]:
+    """HOST:PORT of every worker, in the order of their ranks."""
+    stem = f"{spec.name}-worker-0" if spec.backend == "jobset" else spec.name
+    return [f"{stem}-{rank}.{spec.name}:{ports.GRPC}" for rank in range(spec.workers)]
+
+
+def pod_template(spec: Spec) -> dict[str, Any]:
+    """A PodTemplateSpec."""
+    return {
+        "metadata": {
+            "labels": labels(spec, WORKER),
+            "annotations": {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"},
+        },
+        "spec": pod_spec(spec),
+    }
+
+
+def pod_spec(spec: Spec) -> dict[str, Any]:
+    """A PodSpec: one worker, its volumes, where it may run."""
+    pod: dict[str, Any] = {
+        "restartPolicy": "Never",
+        "subdomain": spec.name,
+        "terminationGracePeriodSeconds": spec.grace,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "serviceAccountName": spec.service_account,
+        "securityContext": pod_security(),
+        "containers": [container(spec)],
+        "volumes": [
+            {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": spec.shared_memory}},
+            {"name": "scratch", "emptyDir": {"sizeLimit": spec.scratch}},
+            *(
+                {"name": f"volume-{n}", "persistentVolumeClaim": {"claimName": mount.claim}}
+                for n, mount in enumerate(spec.mounts)
+            ),
+        ],
+        **placement(spec),
+    }
+    if spec.priority:
+        pod["priorityClassName"] = spec.priority
+    return pod
+
+
+def pod_security() -> dict[str, Any]:
+    """A pod's security context: Pod Security's `restricted`."""
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": USER,
+        "runAsGroup": USER,
+        "fsGroup": USER,
+        "fsGroupChangePolicy": "OnRootMismatch",
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def container_security() -> dict[str, Any]:
+    """A container's security context, likewise, and a root that cannot be written."""
+    return {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "runAsNonRoot": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def container(spec: Spec) -> dict[str, Any]:
+    """The one container of a worker."""
+    limits: dict[str, Any] = {"memory": spec.memory, "ephemeral-storage": spec.scratch}
+    requests: dict[str, Any] = {"cpu": str(spec.cpus), **limits}
+    if spec.gpu:
+        limits[gpus.RESOURCE] = requests[gpus.RESOURCE] = spec.gpu.count
+    return {
+        "name": CONTAINER,
+        "image": spec.image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": list(spec.command[:1]),
+        "args": [_escaped(word) for word in spec.command[1:]],
+        "env": environment(spec),
+        "ports": [
+            {"name": "grpc", "containerPort": ports.GRPC},
+            {"name": "profiler", "containerPort": ports.PROFILER},
+        ],
+        # No limit on processors: throttling in the middle of a step stalls every replica.
+        "resources": {"requests": requests, "limits": limits},
+        "securityContext": container_security(),
+        "volumeMounts": [
+            {"name": "shm", "mountPath": "/dev/shm"},
+            {"name": "scratch", "mountPath": SCRATCH},
+            *(
+                {"name": f"volume-{n}", "mountPath": mount.path}
+                for n, mount in enumerate(spec.mounts)
+            ),
+        ],
+        # The last lines of a failed worker stand in its status, for `launch why`.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+
+
+def environment(spec: Spec) -> list[dict[str, Any]]:
+    """Environment variables, in an order that matters: `$(NAME)` expands earlier names only."""
+    found: list[dict[str, Any]] = []
+    if spec.gang:
+        path = f"metadata.labels['{INDEX_ANNOTATION}']"
+        # The Job controller appends its own variable last, after TF_CONFIG, but not where it
+        # is there already.
+        found.append({"name": INDEX, "valueFrom": {"fieldRef": {"fieldPath": path}}})
+        found.append({"name": "TF_CONFIG", "value": tf_config(hosts(spec), f"$({INDEX})")})
+    found += [{"name": name, "value": value} for name, value in _HOMES.items()]
+    found += [{"name": name, "value": _escaped(value)} for name, value in spec.env]
+    found += [
+        {
+            "name": secret.variable,
+            "valueFrom": {"secretKeyRef": {"name": secret.name, "key": secret.key}},
+        }
+        for secret in spec.secrets
+    ]
+    return found
+
+
+def _escaped(text: str) -> str:
+    """A dollar that a user wrote is not a reference."""
+    return text.replace("$", "$$")
+
+
+def tf_config(addresses: list[str], index: str) -> str:
+    """TF_CONFIG's JSON; `index` is put in as it stands, a number or what expands to one."""
+    cluster = json.dumps({"worker": addresses}, separators=(",", ":"))
+    return f'{{"cluster":{cluster},"task":{{"type":"worker","index":{index}}}}}'
+
+
+def placement(spec: Spec) -> dict[str, Any]:
+    """Which nodes: GPU kind, spot, workers near each other and, where they fill it, a node each."""
+    choose: dict[str, str] = {}
+    tolerate: list[dict[str, Any]] = []
+    if spec.gpu:
+        if spec.gpu.label:
+            choose[gpus.NODE_LABEL] = spec.gpu.label
+        tolerate.append({"key": gpus.RESOURCE, "operator": "Exists", "effect": "NoSchedule"})
+    if spec.spot:
+        choose["cloud.google.com/gke-spot"] = "true"
+        tolerate.append(
+            {
+                "key": "cloud.google.com/gke-spot",
+                "operator": "Equal",
+                "value": "true",
+                "effect": "NoSchedule",
+            }
+        )
+    found: dict[str, Any] = {}
+    if choose:
+        found["nodeSelector"] = choose
+    if tolerate:
+        found["tolerations"] = tolerate
+    if spec.gang:
+        found["affinity"] = {"podAffinity": _near(spec), "podAntiAffinity": _apart(spec)}
+    return found
+
+
+def _near(spec: Spec) -> dict[str, Any]:
+    term = _term(spec, "topology.kubernetes.io/zone")
+    return {
+        "preferredDuringSchedulingIgnoredDuringExecution": [
+            {"weight": 100, "podAffinityTerm": term}
+        ]
+    }
+
+
+def _apart(spec: Spec) -> dict[str, Any]:
+    term = _term(spec, "kubernetes.io/hostname")
+    if spec.gpu and spec.gpu.whole_node:
+        return {"requiredDuringSchedulingIgnoredDuringExecution": [term]}
+    return {
+        "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 50, "podAffinityTerm": term}]
+    }
+
+
+def _term(spec: Spec, topology: str) -> dict[str, Any]:
+    match = {"matchLabels": {INSTANCE: spec.name}}
+    return {"labelSelector": match, "topologyKey": topology}

@@ -1,0 +1,90 @@
+"""A run as a Slurm batch script: `sbatch` takes it as it stands.
+
+A training is one job, whose tasks are one gang: when it ends with 75, or fails within its
+budget, the job is requeued and goes on from what it saved. Workers that share no step (those of
+a search) are an array, of which each job is requeued by itself. Slurm sends SIGTERM `--grace`
+before the time limit, and before it preempts.
+"""
+
+from __future__ import annotations
+
+import shlex
+
+from launch.spec import Spec, quantity
+
+
+def batch_script(
+    spec: Spec, directory: str, python: str, lives: str, first_life: int, until: float
+) -> str:
+    """The text of the script.
+
+    Args:
+      spec: what runs.
+      directory: where the command was given; relative paths in it are meant from there.
+      python: the interpreter, on a path that all nodes see.
+      lives: folder for logs and exit codes, on a path that all nodes see.
+      first_life: number of the first life; above 0 where the run has had some.
+      until: seconds since the epoch after which the job is not requeued.
+    """
+    tasks = f"--cpus-per-task={spec.cpus}"
+    exports = [f"export {name}={shlex.quote(value)}" for name, value in spec.env]
+    place = [f"--lives={lives}", f"--first_life={first_life}"]
+    # Slurm ends the others once the first task has ended and they had the time to save or to find
+    # out that a peer is gone; --kill-on-bad-exit would cut the chief off in the middle of saving.
+    srun = [
+        *("srun", "--kill-on-bad-exit=0", f"--wait={spec.grace}", "--distribution=block", tasks),
+        *(python, "-m", "launch.slurm_step", "task", *place, "--", python, *spec.command[1:]),
+    ]
+    end = [
+        *(python, "-m", "launch.slurm_step", "end", *place),
+        *(f"--max_restarts={spec.max_restarts}", f"--until={until:.0f}"),
+    ]
+    lines = [
+        "#!/bin/bash",
+        *(f"#SBATCH {_quoted(option)}" for option in _options(spec, directory, lives)),
+        "",
+        *exports,
+        shlex.join(srun),
+        f"exec {shlex.join(end)}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _options(spec: Spec, directory: str, lives: str) -> list[str]:
+    # Rounded up: a minute is the least that Slurm counts in.
+    minutes = -(-(spec.time_limit or spec.deadline) // 60)
+    megabytes = -(-quantity("memory", spec.memory) // 2**20 // spec.cpus)
+    if spec.apart:
+        tasks = [f"--array=0-{spec.workers - 1}", "--ntasks=1"]
+    else:
+        tasks = [f"--ntasks={spec.workers}"]
+    options = [
+        f"--job-name={spec.name}",
+        *tasks,
+        f"--cpus-per-task={spec.cpus}",
+        f"--mem-per-cpu={megabytes}M",
+        f"--time={minutes}",
+        f"--signal=TERM@{spec.grace}",
+        "--requeue",
+        "--open-mode=append",
+        f"--chdir={directory}",
+        f"--output={lives}/{'batch-%a.log' if spec.apart else 'batch.log'}",
+    ]
+    if spec.gpu:
+        kind = f"{spec.gpu.kind}:" if spec.gpu.kind else ""
+        options.append(f"--gpus-per-task={kind}{spec.gpu.count}")
+    for name, value in (
+        ("partition", spec.partition),
+        ("account", spec.account),
+        ("qos", spec.priority),
+    ):
+        if value:
+            options.append(f"--{name}={value}")
+    return options
+
+
+def _quoted(option: str) -> str:
+    """An option as sbatch reads it from a comment: quoted where it holds a space."""
+    name, _, value = option.partition("=")
+    return f'{name}="{value}"' if " " in value else option

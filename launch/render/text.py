@@ -1,0 +1,22 @@
+"""Objects as YAML documents, in the order in which they are submitted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+
+class _Dumper(yaml.SafeDumper):
+    """No aliases: two equal lists are written out twice, as a person would."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Always."""
+        del data
+        return True
+
+
+def to_yaml(objects: Sequence[dict[str, Any]]) -> str:
+    """YAML documents with keys in their given order."""
+    return yaml.dump_all(objects, Dumper=_Dumper, sort_keys=False, width=100, explicit_start=True)

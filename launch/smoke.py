@@ -1,0 +1,44 @@
+"""The shortest training there is (`python -m launch.smoke TRAINER FLAGS`): does the chain hold?
+
+One step, one validation, one saved state; then the same command again, which restores it and
+takes one step more. In a run directory of its own, RUN-smoke.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from launch.task import ending_with_parent
+
+SHORT = (
+    "--config.steps_per_epoch=1",
+    "--config.validation_steps=1",
+    "--config.checkpoint.every_steps=1",
+    "--config.profile.steps=",
+)
+
+
+def commands(arguments: Sequence[str]) -> list[list[str]]:
+    """Flags of the two trainings, one epoch long and then two."""
+    beside = [
+        f"{word.rstrip('/')}-smoke" if word.startswith("--workdir=") else word for word in arguments
+    ]
+    return [[*beside, *SHORT, f"--config.epochs={epochs}"] for epochs in (1, 2)]
+
+
+def main() -> None:
+    """Runs both and ends as the first that fails."""
+    for flags in commands(sys.argv[1:]):
+        code = subprocess.run(
+            [sys.executable, "-m", "trainer", "train", *flags],
+            check=False,
+            preexec_fn=ending_with_parent(),
+        )
+        if code.returncode:
+            sys.exit(code.returncode)
+
+
+if __name__ == "__main__":
+    main()

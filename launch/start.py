@@ -1,0 +1,45 @@
+"""What every verb that starts something does with its specification."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from absl import flags
+
+from launch.records import Record
+from launch.spec import Spec
+from launch.submit import new_record, rendered, submit
+from launch.watch import follow, wait
+from trainer.cli import print_json, say
+
+DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print what would be submitted, and submit nothing.")
+WAIT = flags.DEFINE_bool("wait", False, "Wait for the end; 1 where the run failed.")
+FOLLOW = flags.DEFINE_bool("follow", False, "Print what the workers write, and wait.")
+JSON = flags.DEFINE_bool("json", False, "Print one JSON object.")
+
+FAILED_RUN = 1
+
+
+def start(spec: Spec) -> None:
+    """Renders and, unless --dry_run, submits; then waits or follows where asked to."""
+    record, diff = new_record(spec)
+    if DRY_RUN.value:
+        print(rendered(record), end="")
+        return
+    record = submit(record, diff)
+    say(f"submitted {record.name} ({record.handle}); `launch status {record.name}` tells how it is")
+    if JSON.value:
+        print_json(described(record))
+    else:
+        print(record.name)
+    sys.stdout.flush()
+    if FOLLOW.value:
+        follow(record)
+    if WAIT.value or FOLLOW.value:
+        sys.exit(0 if wait(record) else FAILED_RUN)
+
+
+def described(record: Record) -> dict[str, Any]:
+    """What --json says of a run that was started."""
+    return {"name": record.name, "handle": record.handle, "backend": record.spec.backend}

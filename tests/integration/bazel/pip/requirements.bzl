@@ -1,0 +1,3 @@
+"""Stands in for the hub that pip.parse makes: packages come from the interpreter that runs."""
+
+all_requirements = []

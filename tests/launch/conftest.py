@@ -1,0 +1,28 @@
+"""A tiny dataset, and a training that is long enough to be disturbed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.launch import runs
+from tests.trainer import datasets
+
+
+@pytest.fixture(scope="session")
+def training(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Flags of `trainer train`, but for --workdir."""
+    folder = tmp_path_factory.mktemp("training")
+    config = datasets.write_config(folder / "config.py", runs.TRAINING)
+    return [f"--config={config}", f"--data={datasets.triplets(folder)}"]
+
+
+@pytest.fixture(scope="session")
+def calm(training: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run directory of that training on two workers, which nothing disturbed."""
+    folder = tmp_path_factory.mktemp("calm")
+    launch = runs.Launcher(folder / "state")
+    flags = [*training, f"--workdir={folder / 'run'}"]
+    launch("train", "--name=calm", "--workers=2", "--wait", "--", *flags)
+    return folder / "run"

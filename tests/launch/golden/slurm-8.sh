@@ -1,0 +1,16 @@
+#!/bin/bash
+#SBATCH --job-name=fec
+#SBATCH --ntasks=8
+#SBATCH --cpus-per-task=4
+#SBATCH --mem-per-cpu=4096M
+#SBATCH --time=10080
+#SBATCH --signal=TERM@120
+#SBATCH --requeue
+#SBATCH --open-mode=append
+#SBATCH --chdir=/home/user
+#SBATCH --output=/runs/fec/lives/batch.log
+#SBATCH --gpus-per-task=h100:8
+#SBATCH --qos=high
+
+srun --kill-on-bad-exit=0 --wait=120 --distribution=block --cpus-per-task=4 /venv/bin/python -m launch.slurm_step task --lives=/runs/fec/lives --first_life=0 -- /venv/bin/python -m trainer train --config=fec_triplet --data=/data/fec --workdir=/runs/fec
+exec /venv/bin/python -m launch.slurm_step end --lives=/runs/fec/lives --first_life=0 --max_restarts=3 --until=1800000000

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from launch.gpus import ACCELERATORS, MOST_PER_NODE, Gpu, parse_gpu
+from launch.spec import (
+    Secret,
+    Spec,
+    default_name,
+    duration,
+    parse_env,
+    parse_mounts,
+    parse_secrets,
+    quantity,
+)
+from tests.launch.made import IMAGE, MATRIX, spec
+from trainer.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("text", "gpu"),
+    [
+        ("", None),
+        ("0", None),
+        ("h100:8", Gpu("h100", 8)),
+        ("H100:8", Gpu("h100", 8)),
+        ("l4", Gpu("l4", 1)),
+        ("2", Gpu("", 2)),
+        ("a100-80gb:4", Gpu("a100-80gb", 4)),
+    ],
+)
+def test_gpus_are_written_like_kind_and_count(text, gpu):
+    assert parse_gpu(text) == gpu
+
+
+@pytest.mark.parametrize("text", ["h100:0", "h100:17", "h100:", "h100:x", ":2", "17", "h10:8"])
+def test_gpus_that_cannot_be_are_refused(text):
+    if text == ":2":
+        assert parse_gpu(text) == Gpu("", 2)
+        return
+    with pytest.raises(UsageError, match="--gpu="):
+        parse_gpu(text)
+
+
+def test_a_mistyped_gpu_is_told_the_near_one():
+    with pytest.raises(UsageError, match="is it h100"):
+        parse_gpu("h10:8")
+
+
+@given(st.sampled_from(sorted(ACCELERATORS)), st.integers(1, MOST_PER_NODE))
+def test_every_gpu_of_the_table_can_be_asked_for(kind, count):
+    gpu = parse_gpu(f"{kind}:{count}")
+    assert gpu is not None
+    assert (gpu.kind, gpu.count, gpu.label) == (kind, count, ACCELERATORS[kind])
+
+
+@pytest.mark.parametrize("name", ["", "Run", "1run", "run_1", "-run", "run-", "r" * 45, "run\n"])
+def test_names_that_no_host_could_have_are_refused(name):
+    with pytest.raises(UsageError, match="--name="):
+        spec(name=name)
+
+
+@pytest.mark.parametrize("image", ["", "shardline:latest", "shardline@sha256:abc"])
+def test_a_cluster_takes_images_by_digest_only(image):
+    with pytest.raises(UsageError, match="--image"):
+        spec(image=image)
+    assert spec(image=image, backend="local").image == image
+
+
+def test_a_secret_in_the_environment_is_refused_and_the_way_out_named():
+    with pytest.raises(UsageError, match="--secret=NAME:KEY:WANDB_API_KEY"):
+        spec(env=(("WANDB_API_KEY", "x"),))
+
+
+def test_shared_memory_has_to_leave_memory_for_the_worker():
+    """/dev/shm counts against the container's limit."""
+    with pytest.raises(UsageError, match="counts against"):
+        spec(memory="2Gi", shared_memory="2Gi")
+
+
+def test_a_time_limit_leaves_time_to_train():
+    """SIGTERM comes up to grace + 60 s before it: of 181 s a second may be left."""
+    with pytest.raises(UsageError, match="--time_limit=180s leaves no time"):
+        spec(backend="slurm", time_limit=180, grace=120)
+    assert spec(backend="slurm", time_limit=181, grace=120).time_limit == 181
+
+
+def test_on_spot_nodes_the_grace_is_what_they_give():
+    assert spec(spot=True, grace=120).grace == 15
+    assert spec(grace=120).grace == 120
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("30m", 1800), ("2h", 7200),
+                                               ("7d", 604800)])  # fmt: skip
+def test_times_are_written_with_their_unit(text, seconds):
+    assert duration("deadline", text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "7", "d", "1.5h", "-1s", "1w"])
+def test_other_times_are_refused(text):
+    with pytest.raises(UsageError, match="--deadline="):
+        duration("deadline", text)
+
+
+def test_sizes_are_binary():
+    """1.5 GiB = 1.5 * 2^30 bytes."""
+    assert quantity("memory", "1.5Gi") == 1_610_612_736
+    with pytest.raises(UsageError, match="--memory=16GB"):
+        quantity("memory", "16GB")
+
+
+def test_lists_of_flags_are_taken_apart():
+    assert parse_env(["A=b=c", "D="]) == (("A", "b=c"), ("D", ""))
+    assert parse_secrets(["s:k:V"]) == (Secret("s", "k", "V"),)
+    assert parse_mounts(["runs:/runs"])[0].path == "/runs"
+
+
+@pytest.mark.parametrize(
+    ("parse", "text"),
+    [(parse_env, "A"), (parse_env, "1A=2"), (parse_secrets, "a:b"), (parse_secrets, "a:b:1"),
+     (parse_mounts, "runs:runs"), (parse_mounts, "/runs")],
+)  # fmt: skip
+def test_what_is_not_of_the_form_is_refused(parse, text):
+    with pytest.raises(UsageError):
+        parse([text])
+
+
+def test_the_same_command_gets_the_same_name():
+    one, other = ("--config=a",), ("--config=b",)
+    assert default_name("train", one) == default_name("train", one)
+    assert default_name("train", one) != default_name("train", other)
+    assert spec(name=default_name("train", one), image=IMAGE).name.startswith("train-")
+
+
+@pytest.mark.parametrize("name", MATRIX)
+def test_a_specification_survives_being_written_down(name):
+    text = json.dumps(MATRIX[name].to_dict())
+    assert Spec.from_dict(json.loads(text)) == MATRIX[name]

@@ -1,0 +1,54 @@
+"""Embeddings: what is read of the file they are kept in, and words on what was left out."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from trainer.embedding import load_embeddings, words_of_unreadable
+from trainer.errors import DataError
+from trainer.serving import Item, error_words
+
+
+@pytest.mark.parametrize(("count", "lines"), [(0, 0), (20, 20), (21, 21), (500, 21)])
+def test_of_many_unreadable_pictures_the_first_are_named(count, lines):
+    told = words_of_unreadable([Item(f"{n}.jpg", None, "cut") for n in range(count)])
+    assert len(told) == lines
+    if count > 20:
+        assert told[-1] == f"left out: {count - 20} more"
+    if count:
+        assert told[0] == "left out: 0.jpg: cut"
+
+
+@pytest.mark.parametrize("kind", ["missing", "text", "npy", "foreign", "unlike"])
+def test_what_embed_did_not_write_is_refused(tmp_path, kind):
+    path = tmp_path / "a.npz"
+    if kind == "text":
+        path.write_text("no archive")
+    elif kind == "npy":
+        with open(path, "wb") as file:
+            np.save(file, np.zeros(3))
+    elif kind == "foreign":
+        np.savez(path, a=np.zeros(3))
+    elif kind == "unlike":
+        np.savez(path, embeddings=np.zeros((2, 3)), ids=["a"], numbers=[0])
+    with pytest.raises(DataError, match=r"a\.npz' is not what `trainer embed` writes"):
+        load_embeddings(str(path))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "{{function_node f}} It is no picture. [Op:DecodeJpeg]",
+        "{{function_node f_1}} It is no picture.\n\t [[{{function_node g}}{{node h/x}}]] [Op:f]",
+        "Graph execution error:\n\nDetected at node h/x defined at (most recent call last):\n"
+        "<stack traces unavailable>\nIt is no picture.\n\t [[{{node h/x}}]] [Op:f]",
+    ],
+)
+def test_of_an_error_of_tensorflow_its_reason_is_told(message):
+    """Three forms of one error: eager, in a function, in a function traced under pytest."""
+    error = tf.errors.InvalidArgumentError(None, None, message)
+    assert error_words(error) == "It is no picture."
+
+
+def test_an_error_without_a_reason_still_says_something():
+    assert error_words(tf.errors.InternalError(None, None, "")) == "cannot be decoded"

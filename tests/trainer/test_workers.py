@@ -1,0 +1,214 @@
+"""Two workers of the real command on this machine: the same as one, killed, stopped, alone."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.trainer import datasets
+from tests.trainer.test_replicas_train import assert_same_curves, assert_same_weights, rows
+from trainer.barrier import wait_for_peers
+from trainer.checkpoints import LAST, Checkpoints
+from trainer.cluster import Cluster
+from trainer.gang import free_ports
+from trainer.record_log import read_record_log
+from trainer.signals import EXIT_RESTART
+
+pytestmark = pytest.mark.slow
+
+DEADLINE = 500.0  # of one life; the machine may be shared
+SGD = {"optimizer__name": "sgd", "optimizer__learning_rate": 0.05}
+
+
+def arguments(tmp_path, data, **changes):
+    """`train` with its flags, and the run directory."""
+    config = datasets.write_config(tmp_path / "config.py", datasets.TRIPLET, **changes)
+    run = tmp_path / "run"
+    return ["train", f"--config={config}", f"--data={data}", f"--workdir={run}", "--json"], run
+
+
+def start(words, **environment):
+    """`python -m trainer WORDS`, its output kept."""
+    # What keeps TensorFlow quiet in the tests is not there for the user.
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
+    return subprocess.Popen(
+        [sys.executable, "-m", "trainer", *words],
+        cwd=datasets.REPOSITORY,
+        env={**plain, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def end(process):
+    """(exit code, stdout, stderr)."""
+    try:
+        out, said = process.communicate(timeout=DEADLINE)
+    finally:
+        process.kill()
+    assert "Traceback" not in said, said
+    return process.returncode, out, said
+
+
+def start_two(words):
+    """Two workers without a gang around them."""
+    addresses = [f"localhost:{port}" for port in free_ports(2)]
+    configs = [
+        {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": rank}}
+        for rank in range(2)
+    ]
+    return [start(words, TF_CONFIG=json.dumps(config)) for config in configs]
+
+
+def saved(run):
+    """The newest (step, epochs) that is saved, (0, 0) before the first."""
+    states = Checkpoints(run / "checkpoints").states(LAST)
+    if not states:
+        return 0, 0
+    _, step, _, epochs = states[0].name.split("-")
+    return int(step), int(epochs)
+
+
+def until(condition, *processes):
+    """Waits for something that running processes bring about."""
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline
+        assert all(process.poll() is None for process in processes)
+        time.sleep(0.02)
+
+
+def logs(run):
+    return [(run / "logs" / f"worker-{rank}.log").read_text() for rank in range(2)]
+
+
+def test_two_workers_train_cnn_as_one_process_does_and_only_the_first_one_writes(
+    triplet_data, tmp_path, train_here
+):
+    """Two epochs with dropout, crop and flip, against one replica (against two virtual ones:
+    test_replicas_train). Started by one command, whose stdout is the first worker's.
+    """
+    words, run = arguments(tmp_path, triplet_data, model__backbone="cnn", **SGD)
+    code, out, said = end(start([*words, "--local_workers=2"]))
+    assert code == 0, said
+    alone = datasets.configuration(datasets.TRIPLET, model__backbone="cnn", **SGD)
+    train_here(alone, triplet_data, tmp_path / "alone")
+    assert_same_curves(run, tmp_path / "alone")
+    assert_same_weights(run, tmp_path / "alone")
+    assert json.loads(out)["steps"] == 10
+    assert len(rows(run)) == 2
+    assert len(list((run / "tensorboard" / "train").glob("events.*"))) == 1
+    assert "[0] epoch 2/2" in said and "[1] epoch" not in said
+    assert all("all are there" in log and "epoch 2/2" in log for log in logs(run))
+
+
+def test_a_killed_worker_restarts_all_to_the_same_weights(triplet_data, tmp_path):
+    """BatchNorm, whose statistics differ between the workers, dropout, crop and flip; worker 1 is
+    killed after the first state was saved. What it drew and measured after it is lost.
+    """
+    words, run = arguments(
+        tmp_path,
+        triplet_data,
+        model__backbone="keras:MobileNet",
+        image_size=32,
+        augment__crop=28,
+        deterministic=True,
+        checkpoint__every_steps=3,
+    )
+    command = [*words, "--local_workers=2"]
+    code, out, said = end(start(command))
+    assert code == 0, said
+    undisturbed = json.loads(out)
+    run.rename(tmp_path / "undisturbed")
+
+    gang = start(command)
+    until(lambda: saved(run) > (0, 0), gang)
+    workers = Path(f"/proc/{gang.pid}/task/{gang.pid}/children").read_text().split()
+    os.kill(int(workers[1]), signal.SIGKILL)
+    code, out, said = end(gang)
+    assert code == 0, said
+    assert "start again (1 of 3): worker 1: ended by SIGKILL, worker 0: exit code 75" in said
+    assert "going on from step" in said
+    disturbed = json.loads(out)
+    assert disturbed["steps"] == undisturbed["steps"] == 10
+    assert disturbed["weights_digest"] == undisturbed["weights_digest"]
+
+
+def test_a_signal_to_one_worker_saves_the_same_step_on_all(triplet_data, tmp_path):
+    """SIGTERM to worker 1 after the first epoch: both say the same step, both end with 75, and
+    that step is the newest state, with the part of each.
+    """
+    words, run = arguments(tmp_path, triplet_data, model__backbone="mlp", epochs=1000)
+    processes = start_two(words)
+    until(lambda: saved(run)[1] >= 1, *processes)
+    processes[1].send_signal(signal.SIGTERM)
+    ends = [end(process) for process in processes]
+    assert [code for code, _, _ in ends] == [EXIT_RESTART, EXIT_RESTART], ends
+    step, _ = saved(run)
+    first, second = logs(run)
+    assert f"SIGTERM: saved at step {step};" in second
+    assert f"a signal to another worker: saved at step {step};" in first
+    (state,) = Checkpoints(run / "checkpoints").states(LAST)
+    assert {"replicas.npz", "replicas-1.npz"} <= {file.name for file in state.iterdir()}
+    assert not list(state.parent.glob("tmp-*"))
+
+
+def test_a_worker_that_hangs_ends_the_other_with_75_and_its_stacks_in_the_log(
+    triplet_data, tmp_path
+):
+    """Worker 1 is stopped between two steps; 5 s for a step come before the 20 s of TensorFlow's
+    own heartbeat.
+    """
+    words, run = arguments(
+        tmp_path,
+        triplet_data,
+        model__backbone="mlp",
+        steps_per_epoch=100_000,  # so that there are steps only, none of what may take longer
+        data__log_records=True,
+        watchdog__seconds=5,
+    )
+    processes = start_two(words)
+    until(lambda: len(read_record_log(run / "records.jsonl")) > 2, *processes)
+    processes[1].send_signal(signal.SIGSTOP)
+    try:
+        code, _, said = end(processes[0])
+    finally:
+        processes[1].kill()
+        processes[1].communicate()
+    assert code == EXIT_RESTART
+    assert "no progress for" in said and "goes on from the last saved state" in said
+    assert "Thread 0x" in logs(run)[0] and "loop.py" in logs(run)[0]
+
+
+def test_a_worker_that_never_comes_is_named_and_ends_the_wait_with_75(triplet_data, tmp_path):
+    words, run = arguments(tmp_path, triplet_data, model__backbone="mlp", watchdog__start_seconds=2)
+    port, missing = free_ports(2)
+    addresses = [f"localhost:{port}", f"localhost:{missing}"]
+    config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": 0}}
+    code, out, said = end(start(words, TF_CONFIG=json.dumps(config)))
+    assert (code, out) == (EXIT_RESTART, "")
+    assert f"worker 1 (localhost:{missing}): connection refused: did not come within 2 s" in said
+    # It is no run yet: another one may have the folder.
+    assert [path.name for path in run.iterdir()] == ["logs"]
+
+
+def test_a_worker_that_is_lost_while_joining_ends_the_other_with_75(triplet_data, tmp_path):
+    """This process comes to the start in place of worker 1, and no further. TensorFlow itself
+    would wait for ever, and keep Python's lock meanwhile.
+    """
+    words, run = arguments(tmp_path, triplet_data, model__backbone="mlp", watchdog__start_seconds=5)
+    addresses = tuple(f"localhost:{port}" for port in free_ports(2))
+    config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": 0}}
+    worker = start(words, TF_CONFIG=json.dumps(config))
+    wait_for_peers(Cluster((("worker", 2),), addresses, 1), DEADLINE, print)
+    met = time.monotonic()
+    code, _, said = end(worker)
+    assert code == EXIT_RESTART, said
+    assert time.monotonic() - met < 60
+    assert "in prepare" in (run / "logs" / "worker-0.log").read_text()

@@ -1,0 +1,70 @@
+r"""Looks at everything that would end or slow a long run, in seconds; trains a few steps.
+
+    python -m trainer check --config=trainer/configs/NAME.py --data=DATASET [--workdir=RUN] \
+        [--config.KEY=VALUE ...]
+
+A line a check: ok, warning or FAIL, what was found, and the remedy. Ends with 0, with 78 where a
+check failed, with 65 where it failed because of the dataset. Nothing is kept of the steps.
+"""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+
+from absl import flags
+
+from trainer.cli import no_arguments, print_json
+
+_DATA = flags.DEFINE_string("data", None, "Dataset directory.", required=True)
+_WORKDIR = flags.DEFINE_string("workdir", "", "Run directory that `train` will write.")
+_CONFIG = flags.DEFINE_string(
+    "config", None, "Configuration: a file, or the name of a preset.", required=True
+)
+_OVERRIDES = flags.DEFINE_multi_string(
+    "override", [], "KEY=VALUE; what --config.KEY=VALUE is turned into."
+)
+_JSON = flags.DEFINE_bool("json", False, "Print one JSON object.")
+
+_NAME_WIDTH, _STATUS_WIDTH, _LINE = 8, 7, 100
+
+
+def main(arguments: list[str]) -> None:
+    """Checks, a line at a time."""
+    no_arguments(arguments)
+    from trainer import quiet
+    from trainer.config import load_config
+
+    config = load_config(_CONFIG.value, [pair.partition("=")[::2] for pair in _OVERRIDES.value])
+    quiet.silence()
+    from trainer.preflight.run import LAST, exit_code, preflight
+
+    found = []
+    for check in preflight(config, _DATA.value, _WORKDIR.value):
+        found.append(check)
+        if not _JSON.value:
+            print(f"{check.name:<{_NAME_WIDTH}}  {check.status:<{_STATUS_WIDTH}}  {check.value}")
+            if check.advice:
+                print(_indented(check.advice))
+            sys.stdout.flush()
+    code = exit_code(found)
+    if _JSON.value:
+        keys = ("name", "status", "value", "advice")
+        rows = [{key: getattr(check, key) for key in keys} for check in found]
+        print_json({"ok": code == 0, "checks": rows})
+    elif code and found[-1].name != LAST:
+        print("the rest was not looked at, model and step among it")
+    sys.exit(code)
+
+
+def _indented(advice: str) -> str:
+    """Below the value; handles and paths stay whole, to be copied."""
+    indent = " " * (_NAME_WIDTH + _STATUS_WIDTH + 4)
+    return textwrap.fill(
+        advice,
+        _LINE,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

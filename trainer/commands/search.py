@@ -1,0 +1,83 @@
+r"""Searches a space of configurations by many short runs; several processes share one search.
+
+    python -m trainer search --config=PRESET --space=fec_two_stage --data=DATASET --workdir=DIR \
+        [--trials=N] [--repeats=N] [--config.KEY=VALUE ...]
+
+A space is a YAML file, or the name of a shipped one; trainer/search/space.py describes the
+format. Every run is one of `trainer train` in DIR/trials/NNN. Started again, the search goes on:
+a run that was under way continues, one that is finished is not done again, and --trials and
+--repeats may have grown. The same command in further processes, on this machine or on others
+that see DIR, works on the same runs; CUDA_VISIBLE_DEVICES gives each its GPUs.
+
+DIR/search.json, search.csv and search.png hold the result, DIR/tensorboard the HParams page
+(make tensorboard RUN=DIR). After SIGTERM the run at hand is saved, and the search ends with 75.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from absl import flags
+
+from trainer.cli import no_arguments, print_json, say
+from trainer.errors import UsageError
+
+_DATA = flags.DEFINE_string("data", None, "Dataset directory.", required=True)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the search.", required=True)
+_CONFIG = flags.DEFINE_string(
+    "config", None, "Configuration: a file, or the name of a preset.", required=True
+)
+_SPACE = flags.DEFINE_string("space", None, "Space: a YAML file, or a name.", required=True)
+_TRIALS = flags.DEFINE_integer(
+    "trials",
+    0,
+    "Runs in all; 0 = what the space says: the whole grid, or its `trials:`.",
+    lower_bound=0,
+)
+_REPEATS = flags.DEFINE_integer(
+    "repeats", 0, "Runs of each point; 0 = what the space says.", lower_bound=0
+)
+_KEEP = flags.DEFINE_bool("keep_weights", False, "Keep checkpoints and model of finished runs.")
+_OVERRIDES = flags.DEFINE_multi_string(
+    "override", [], "KEY=VALUE; what --config.KEY=VALUE is turned into."
+)
+_JSON = flags.DEFINE_bool("json", False, "Print search.json's content as one JSON object.")
+
+
+def main(arguments: list[str]) -> None:
+    """Searches, writes the result, prints the table."""
+    no_arguments(arguments)
+    from trainer.search.space import GRID, base_config, load_space
+
+    pairs = [(key, text) for key, _, text in (each.partition("=") for each in _OVERRIDES.value)]
+    space, config = base_config(load_space(_SPACE.value), _CONFIG.value, pairs)
+    limit = _TRIALS.value or space.trials
+    if space.sampler != GRID and not limit:
+        raise UsageError(f"--space={_SPACE.value} draws its values: how many runs? Give --trials=N")
+    from trainer.search.worker import Interrupted, Request, search
+
+    folder = Path(_WORKDIR.value)
+    repeats = _REPEATS.value or space.repeats
+    request = Request(folder, _DATA.value, space, config, repeats, limit, _KEEP.value)
+    try:
+        runs = search(request, say)
+    except Interrupted as end:
+        if end.number == signal.SIGINT:
+            raise KeyboardInterrupt from None
+        say("SIGTERM: the run at hand is saved; the same command goes on")
+        sys.exit(os.EX_TEMPFAIL)
+    from trainer.search.report import result_of, table_text, write_result
+
+    result = result_of(space, request.start, runs, repeats)
+    write_result(folder, result, space, request.start, runs, repeats)
+    if _JSON.value:
+        print_json(result)
+    else:
+        print(table_text(result))
+        print(f"{folder}/search.png")
+    if not any(run.value is not None for run in runs):
+        diverged = all(run.reason.startswith("diverged") for run in runs)
+        sys.exit(os.EX_SOFTWARE if diverged else 1)

@@ -1,0 +1,124 @@
+"""What the workers of a run agree on, by collectives of one number.
+
+Every worker must ask the same questions in the same order.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from trainer.barrier import is_listening
+from trainer.cluster import Cluster
+from trainer.errors import RestartError
+
+LEAVE_SECONDS = 30.0  # that rank 0 stays for the others at the end
+_PAUSE_SECONDS = 0.1
+
+# What TensorFlow raises where a peer is gone, too late, or has given up itself.
+_LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.CancelledError,
+)
+_LOST_WORDS = ("Collective ops is aborted", "CoordinationService", "coordination service")
+
+
+class Crew:
+    """The workers of a run as one of them sees them; without a cluster, this process alone.
+
+    Args:
+      cluster: the workers, or None.
+      strategy: the MultiWorkerMirroredStrategy that joins them.
+    """
+
+    def __init__(self, cluster: Cluster | None = None, strategy: Any = None) -> None:
+        self._cluster, self._strategy = cluster, strategy
+        self._asked: Any = None
+        self._sum = _sum_function(strategy) if cluster else None
+
+    @property
+    def rank(self) -> int:
+        """Of this process."""
+        return self._cluster.rank if self._cluster else 0
+
+    @property
+    def size(self) -> int:
+        """How many workers there are."""
+        return self._cluster.size if self._cluster else 1
+
+    @property
+    def chief(self) -> bool:
+        """Whether this process writes the run directory."""
+        return self.rank == 0
+
+    def anyone(self, flag: bool) -> bool:
+        """Whether it is true on any worker."""
+        return bool(self._total(int(flag)) > 0) if self._sum else flag
+
+    def anyone_soon(self, flag: bool) -> bool:
+        """The answer of anyone() to the flags of the call before: devices are not waited for."""
+        if not self._sum:
+            return flag
+        answer, self._asked = self._asked, self._sum(int(flag))
+        return answer is not None and bool(answer > 0)
+
+    def same(self, number: int) -> bool:
+        """Whether all workers gave the same number."""
+        if not self._sum:
+            return True
+        mean = float(self._total(number)) / self._strategy.num_replicas_in_sync
+        return not self.anyone(number != mean)
+
+    def meet(self) -> None:
+        """Returns when every worker has come here."""
+        self.anyone(False)
+
+    def leave(self) -> None:
+        """The end of a run: rank 0 returns last, when the ports of the others are closed.
+
+        The last answer of a collective, and TensorFlow's coordination, come from rank 0.
+        """
+        if self._cluster is None:
+            return
+        self.meet()
+        deadline = time.monotonic() + LEAVE_SECONDS
+        while self.chief and time.monotonic() < deadline:
+            if not any(map(is_listening, self._cluster.addresses[1:])):
+                return
+            time.sleep(_PAUSE_SECONDS)
+
+    def _total(self, number: int) -> Any:
+        assert self._sum
+        return self._sum(number).numpy()
+
+
+def lost_peer(error: BaseException) -> RestartError | None:
+    """The error to end with where one of TensorFlow's means that a peer is gone, else None."""
+    message = getattr(error, "message", "") or ""
+    if not isinstance(error, tf.errors.OpError):
+        return None
+    if not isinstance(error, _LOST) and not any(word in message for word in _LOST_WORDS):
+        return None
+    words = [line for line in message.splitlines() if "Collective ops is aborted" in line]
+    reason = (words or message.splitlines() or [type(error).__name__])[0][:200]
+    return RestartError(
+        f"another worker is gone or out of step ({reason.strip()}); "
+        "the same command goes on from the last saved state, on all workers"
+    )
+
+
+def _sum_function(strategy: Any) -> Callable[[int], Any]:
+    """A function of an integer of this worker's -> int64, its sum over all replicas."""
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.int64)])
+    def total(number: Any) -> Any:
+        # Not the argument itself: a collective wants a tensor that the replica made.
+        each = strategy.run(tf.identity, args=(number,))
+        return strategy.reduce(tf.distribute.ReduceOp.SUM, each, axis=None)
+
+    return lambda number: total(tf.constant(number, tf.int64))

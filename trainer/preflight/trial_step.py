@@ -1,0 +1,111 @@
+"""What only a real step tells: shapes, the range of the pixels, the loss, and how long it takes."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from trainer import devices
+from trainer.evaluation import read_error
+from trainer.models.backbones import BACKBONE
+from trainer.models.pixels import RANGES
+from trainer.randomness import keyed
+from trainer.reader import Reader
+from trainer.session import Session, predict_function, train_functions
+
+# Steps timed once the step is compiled and warm: some seconds' worth.
+FEWEST_STEPS, MOST_STEPS, TIMED_SECONDS = 3, 20, 3.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Timing:
+    """Steps after the first: seconds of one, waiting for the batch included and apart."""
+
+    losses: list[float]
+    moved: bool
+    step_seconds: float
+    wait_seconds: float
+
+
+def training_steps(session: Session, reader: Reader) -> tuple[Timing, Any]:
+    """Trains a few steps; returns what they showed, and the first batch as it was stored.
+
+    The session has its optimizer by now. Its weights change.
+
+    Raises:
+      DataError: a shard is damaged. ConfigError: out of memory.
+    """
+    before = [weight.numpy() for weight in session.model.trainable_variables]
+    train, _ = train_functions(session)
+    try:
+        batches = _batches(session, reader)
+        first = next(batches)
+        losses = [_loss(train(first))]
+        moved = any(
+            not np.array_equal(was, weight.numpy())
+            for was, weight in zip(before, session.model.trainable_variables, strict=True)
+        )
+        train(next(batches))  # warm: the first call of a compiled step is slow once more
+        seconds: list[float] = []
+        waits: list[float] = []
+        while len(seconds) < MOST_STEPS:
+            started = time.perf_counter()
+            batch = next(batches)
+            waits.append(time.perf_counter() - started)
+            losses.append(_loss(train(batch)))
+            seconds.append(time.perf_counter() - started)
+            if len(seconds) >= FEWEST_STEPS and sum(seconds) > TIMED_SECONDS:
+                break
+    except tf.errors.OpError as error:
+        raise read_error(reader, error) from error
+    timing = Timing(
+        [losses[0], losses[-1]], moved, float(np.median(seconds)), float(np.median(waits))
+    )
+    return timing, session.strategy.experimental_local_results(first)[0]
+
+
+def forward_seconds(session: Session, reader: Reader) -> float:
+    """Seconds of measuring one batch of a split, once it is compiled."""
+    predict = predict_function(session)
+    try:
+        batch = next(_batches(session, reader))
+        draw = tf.constant(0, tf.int64)
+        predict(batch, draw)
+        started = time.perf_counter()
+        outputs, _ = predict(batch, draw)
+        for part in session.strategy.experimental_local_results(outputs):
+            part.numpy()
+        return time.perf_counter() - started
+    except tf.errors.OpError as error:
+        raise read_error(reader, error) from error
+
+
+def pixel_range(session: Session, batch: dict[str, Any]) -> tuple[str, Any, tuple[float, float]]:
+    """The name of the range a backbone wants, its bounds, and the lowest and highest value that
+    a batch of one replica has where it enters the backbone, after the on-device layers.
+    """
+    images = tf.reshape(batch["image"], tf.concat([[-1], tf.shape(batch["image"])[-3:]], 0))
+    # As in training: the layers draw by row, a triplet's three pictures belong to one.
+    with keyed(session.config.seed, 0, batch["row"], session.config.batch_size):
+        seen = session.task.pixels(session.augmentation, images, augment=True)
+    layer = session.model.get_layer(BACKBONE).get_layer("range")
+    values = layer(seen).numpy()
+    _, mean, deviation = RANGES[layer.range]
+    mean, deviation = np.asarray(mean), np.asarray(deviation)
+    bounds = (float(((0 - mean) / deviation).min()), float(((255 - mean) / deviation).max()))
+    return layer.range, bounds, (float(values.min()), float(values.max()))
+
+
+def _batches(session: Session, reader: Reader) -> Iterator[Any]:
+    return iter(devices.distribute(session.strategy, lambda part: reader.dataset(0, part)))
+
+
+def _loss(result: Any) -> float:
+    """The mean loss of a step; waits until it is done."""
+    sums = tf.nest.flatten(result)[0].numpy()
+    return float(sums[0] / sums[1])

@@ -1,0 +1,53 @@
+"""RUN/progress.json: how far a run is, for whoever looks at it while it goes on.
+
+An epoch may take hours and metrics.jsonl has a line an epoch; this file is at most a second old.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from pathlib import Path
+
+from trainer.json_text import json_text
+
+PERIOD_SECONDS = 1.0
+
+
+class ProgressFile:
+    """Writes the file when it is due.
+
+    Args:
+      path: of the file; None = of a worker that writes nothing.
+      total_steps: of the whole run.
+    """
+
+    def __init__(self, path: Path | None, total_steps: int) -> None:
+        self._path, self._total_steps = path, total_steps
+        self._due = 0.0
+
+    def update(self, step: int, epoch: int, seconds: float, last: bool = False) -> None:
+        """Notes where the run is, where nothing was noted within the last second.
+
+        Args:
+          step: steps done; a device may still be at the last few of them.
+          epoch: the one it is in, from 1.
+          seconds: spent in steps, over all lives of the run.
+          last: write it in any case.
+        """
+        now = time.monotonic()
+        if self._path is None or (now < self._due and not last):
+            return
+        self._due = now + PERIOD_SECONDS
+        fields = {
+            "step": step,
+            "total_steps": self._total_steps,
+            "epoch": epoch,
+            "seconds": seconds,
+            "time": time.time(),
+        }
+        temporary = self._path.with_name(f"{self._path.name}.tmp")
+        with contextlib.suppress(OSError):  # a run does not end for what is only looked at
+            temporary.write_text(json_text(fields) + "\n", encoding="utf-8")
+            os.replace(temporary, self._path)

@@ -1,0 +1,330 @@
+"""Batches made by a tf.data service: other machines read and decode, this one trains.
+
+What is sent out is a plan: for each batch, the file, offset and length of its records. It comes
+from the same arithmetic as a reading of our own, so the batches are the same ones. The service
+hands each batch out at most once and in any order, and loses those that a lost worker was at; here
+they are put into their order again, and a batch that does not come is read by this process. So
+every record is seen once a pass, in the order it would have without a service, whatever happens
+to its workers.
+
+Plans go out a chunk of batches at a time: the service never holds more than a few of them, and the
+size of a plan does not depend on that of the dataset.
+"""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.eager import cancellation
+
+from trainer.cli import say
+from trainer.errors import RestartError, UserError
+
+GUARANTEE = (
+    "pictures decoded by the tf.data service at {}: every record once a pass in the usual order, "
+    "what a lost worker was at is read here; outside the promise of exact resume"
+)
+CHUNK_ROWS = 32_768  # records of a plan; about 20 bytes each, which the dispatcher keeps
+LEAST_CHUNK = 64  # batches, so that starting the next chunk does not show
+WINDOW_BYTES = 1 << 29  # of batches of a chunk that came before their turn
+WINDOW = (8, 64)  # batches; the least and the most of them
+# Without any batch for so long, those of the chunk that are missing are read here.
+STALL_SECONDS = 20.0
+CONNECT_SECONDS = 5.0
+FIRST_ANSWER_SECONDS = 30.0  # of a worker, from when the dispatcher has answered
+CALLS_A_WORKER = 4  # batches that a worker makes at a time
+
+Arrays = tuple[Any, ...]
+
+
+class Plan(NamedTuple):
+    """Where the b records of one batch are, and what goes with them.
+
+    files: b paths. spans: int64[b, 2], offset and length of the framed record. The others are
+    those of a batch.
+    """
+
+    files: list[str]
+    spans: Any
+    record: Any
+    weight: Any
+    share: Any
+    row: Any
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """Of grpc://HOST:PORT."""
+    host, _, port = address.removeprefix("grpc://").rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def reachable(address: str, seconds: float) -> str:
+    """Why nothing listens at grpc://HOST:PORT, in words; '' where something does."""
+    try:
+        socket.create_connection(host_and_port(address), seconds).close()
+    except OSError as error:
+        return str(error)
+    return ""
+
+
+def check_service(address: str, seconds: float = FIRST_ANSWER_SECONDS) -> None:
+    """Has one number computed by a worker of the service.
+
+    Raises:
+      RestartError: there is no dispatcher at the address, or no worker with it.
+    """
+    problem = reachable(address, CONNECT_SECONDS)
+    if problem:
+        raise RestartError(
+            f"data.service={address}: no dispatcher answers there ({problem}); start it with "
+            "`python -m trainer dataservice --role=dispatcher`, or leave data.service out"
+        )
+    answers: list[str] = []
+    stop = cancellation.CancellationManager()
+
+    def ask() -> None:
+        try:
+            numbers = tf.data.Dataset.range(1).apply(_distributed(address, "OFF"))
+            answers.extend("" for _ in itertools.islice(_iterate(numbers, stop), 1))
+        except tf.errors.OpError as error:
+            answers.append(_words(error))
+
+    # Left behind if need be: registering waits for a dispatcher for ever, and no one can stop it.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    stop.start_cancel()
+    if answers[:1] != [""]:
+        what = answers[0] if answers else f"no worker answered within {seconds:g} s"
+        raise RestartError(
+            f"data.service={address}: something is there, but {what}; start workers with "
+            f"`python -m trainer dataservice --role=worker --dispatcher={address}`"
+        )
+
+
+class ServiceBatches:
+    """Batches first, first + 1, ... in their order, made by the service."""
+
+    def __init__(
+        self,
+        address: str,
+        rows: int,
+        plan: Callable[[int], Plan],
+        decode: Callable[[Any], Any],
+        here: Callable[[int], Arrays],
+        batch_bytes: int,
+        last: int,
+    ) -> None:
+        """Args:
+        address: grpc://HOST:PORT of the dispatcher.
+        rows: of a batch.
+        plan: the plan of a batch.
+        decode: payloads string[b] -> (pictures, labels), as a graph without Python in it.
+        here: the batch as this process reads it, (pictures, labels, record, weight, share, row).
+        batch_bytes: of a batch's pictures.
+        last: the number after the last batch.
+        """
+        self._address, self._plan, self._decode, self._here = address, plan, decode, here
+        self._last = last
+        self._window = int(np.clip(WINDOW_BYTES // batch_bytes, *WINDOW))
+        self._chunk_length = max(LEAST_CHUNK, CHUNK_ROWS // rows)
+        self._chunks: dict[int, _Chunk] = {}
+        self._next = -1
+        self.read_here = 0
+        self._said = 0.0
+        weakref.finalize(self, _stop_all, self._chunks)
+
+    def batch(self, number: int) -> Arrays:
+        """One batch; they are asked for one after another."""
+        if number != self._next:  # a new iterator over the same dataset
+            _stop_all(self._chunks)
+            self._origin = number
+        self._next = number + 1
+        at = (number - self._origin) // self._chunk_length
+        chunk = self._started(at)
+        if number - chunk.first >= self._chunk_length // 2 and chunk.stop < self._last:
+            self._started(at + 1)  # before this one ends
+        found = chunk.take(number)
+        if number + 1 == chunk.stop:
+            self._chunks.pop(at).close()
+        if found is not None:
+            return found
+        self.read_here += 1
+        self._tell(number, chunk)
+        return self._here(number)
+
+    def _started(self, at: int) -> _Chunk:
+        first = self._origin + at * self._chunk_length
+        if at not in self._chunks:
+            numbers = range(first, min(first + self._chunk_length, self._last))
+            self._chunks[at] = _Chunk(
+                self._address, numbers, self._plan, self._decode, self._window
+            )
+        return self._chunks[at]
+
+    def _tell(self, number: int, chunk: _Chunk) -> None:
+        """Says that a batch is read here, at most once a minute."""
+        if time.monotonic() - self._said > 60 or not self._said:
+            self._said = time.monotonic()
+            why = chunk.failure or "a worker is lost or far behind"
+            say(
+                f"warning: tf.data service: batch {number} did not come ({why}); such batches "
+                f"are read by this process, {self.read_here} so far"
+            )
+
+
+class _Chunk:
+    """A plan at the service, and its batches that came and wait for their turn.
+
+    Attributes:
+      first, stop: the numbers of its first batch and of the one after its last.
+      failure: what the service refused it with, "" where it did not.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        numbers: range,
+        plan: Callable[[int], Plan],
+        decode: Callable[[Any], Any],
+        window: int,
+    ) -> None:
+        self.first, self.stop, self.failure = numbers.start, numbers.stop, ""
+        self._window = window
+        self._wanted = self.first
+        self._came: dict[int, Arrays] = {}
+        self._changed = threading.Condition()
+        self._blocked = -1  # the batch that waits for room in the window
+        self._over = False
+        self._cancel = cancellation.CancellationManager()
+        threading.Thread(
+            target=self._receive, args=(address, plan, decode), daemon=True, name="data-service"
+        ).start()
+
+    def take(self, number: int) -> Arrays | None:
+        """A batch, once it came; None where it will not, or not soon."""
+        with self._changed:
+            self._wanted = number
+            self._changed.notify_all()
+            while number not in self._came:
+                # The ones after it fill the window: whoever had this one is lost, or far behind.
+                if self._over or self._blocked >= number + self._window:
+                    return None
+                if not self._changed.wait(STALL_SECONDS):
+                    self._over = True
+                    self._cancel.start_cancel()
+                    return None
+            return self._came.pop(number)
+
+    def close(self) -> None:
+        """Gives up what is still to come."""
+        with self._changed:
+            self._over = True
+            self._changed.notify_all()
+        self._cancel.start_cancel()
+
+    def _receive(
+        self, address: str, plan: Callable[[int], Plan], decode: Callable[[Any], Any]
+    ) -> None:
+        try:
+            plans = [plan(number) for number in range(self.first, self.stop)]
+            batches = _planned(plans, decode).apply(_distributed(address, "DYNAMIC"))
+            for number, *parts in _iterate(batches, self._cancel):
+                its_plan = plans[int(number)]
+                rest = (its_plan.record, its_plan.weight, its_plan.share, its_plan.row)
+                if not self._put(self.first + int(number), (*(p.numpy() for p in parts), *rest)):
+                    return
+        except (tf.errors.OpError, UserError) as error:
+            # Where it is the fault of the data, reading here says so properly.
+            self.failure = _words(error)
+        finally:
+            with self._changed:
+                self._over = True
+                self._changed.notify_all()
+
+    def _put(self, number: int, batch: Arrays) -> bool:
+        """Keeps a batch for its turn; False where no more are wanted."""
+        with self._changed:
+            while number >= self._wanted + self._window and not self._over:
+                self._blocked = number
+                self._changed.notify_all()
+                self._changed.wait()
+            self._blocked = -1
+            if number >= self._wanted:  # else it has been read here by now
+                self._came[number] = batch
+                self._changed.notify_all()
+            return not self._over
+
+
+def _planned(plans: list[Plan], decode: Callable[[Any], Any]) -> Any:
+    """(number of the batch in the chunk, pictures, labels) of all batches, as a graph."""
+    names = sorted({name for plan in plans for name in plan.files})
+    place = {name: at for at, name in enumerate(names)}
+    files = tf.constant(names)
+    which = tf.constant([[place[name] for name in plan.files] for plan in plans], tf.int32)
+    spans = tf.constant(np.stack([plan.spans for plan in plans]), tf.int64)
+
+    def record(where: tuple[Any, Any]) -> Any:
+        file, span = where
+        found = tf.raw_ops.TFRecordDatasetV2(
+            filenames=[tf.gather(files, file)],
+            compression_type="",
+            buffer_size=span[1],  # one read, of this record alone
+            byte_offsets=span[:1],
+            metadata="",
+        )
+        records = tf.data.experimental.from_variant(found, tf.TensorSpec([], tf.string))
+        return records.take(1).get_single_element()
+
+    def batch(number: Any) -> tuple[Any, ...]:
+        payloads = tf.map_fn(
+            record,
+            (tf.gather(which, number), tf.gather(spans, number)),
+            fn_output_signature=tf.TensorSpec([], tf.string),
+            parallel_iterations=16,
+        )
+        return number, *decode(payloads)
+
+    return tf.data.Dataset.range(len(plans)).map(
+        batch, num_parallel_calls=CALLS_A_WORKER, deterministic=False
+    )
+
+
+def _distributed(address: str, mode: str) -> Any:
+    service = tf.data.experimental.service
+    # Pixels do not shrink.
+    return service.distribute(getattr(service.ShardingPolicy, mode), address, compression=None)
+
+
+def _iterate(dataset: Any, stop: Any) -> Any:
+    """The elements of a dataset, until `stop` is called: TensorFlow itself would wait for ever."""
+    with tf.device("CPU:0"):
+        iterator = iter(dataset)
+        following = tf.function(lambda: iterator.get_next()).get_concrete_function()
+    step = stop.get_cancelable_function(following)
+    while True:
+        try:
+            found = step()
+        except (tf.errors.OutOfRangeError, tf.errors.CancelledError):
+            return
+        yield found if isinstance(found, (tuple, list)) else (found,)
+
+
+def _words(error: Exception) -> str:
+    """The first line of an error."""
+    words = getattr(error, "message", None) or str(error) or type(error).__name__
+    return words.partition("\n")[0][:200]
+
+
+def _stop_all(chunks: dict[int, _Chunk]) -> None:
+    for chunk in chunks.values():
+        chunk.close()
+    chunks.clear()

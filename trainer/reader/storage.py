@@ -1,0 +1,157 @@
+"""Reading files by path or by address: local files directly, `gs://...` through TensorFlow.
+
+An address is what has a scheme (`gs://bucket/dataset`); TensorFlow's file systems read it. A
+request to object storage costs tens of milliseconds whatever its size, so what is read from
+there is read in few, large pieces.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tensorflow as tf
+
+from preprocess.dataset_format import MANIFEST_FILE, DatasetError, Manifest
+from trainer.errors import DataError, StorageError
+from trainer.hub import PROBE_SECONDS, probe
+
+_NAMES = {tf.errors.NotFoundError: "no such file"}
+FIRST_READ_SECONDS = 60.0  # of the manifest, credentials included; TensorFlow has no limit
+REQUESTS_AT_ONCE = 16
+# Of one read of a shard from front to back. TensorFlow's own 256 kB make a request each.
+STREAM_BYTES = 8 << 20
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def is_address(path: str) -> bool:
+    """Whether a path has a scheme, such as gs://."""
+    return "://" in path
+
+
+def absolute(path: str) -> str:
+    """A path as it can be found again from another folder."""
+    return path if is_address(path) else os.path.abspath(path)
+
+
+def stream_bytes(path: str) -> int | None:
+    """What to give as buffer size to a reader that goes through a file; None = its own."""
+    return STREAM_BYTES if is_address(path) else None
+
+
+def read_bytes(path: str) -> bytes:
+    """A whole file, from object storage in one request.
+
+    Raises:
+      DataError: there is none, or it cannot be read.
+      StorageError: the storage does not answer.
+    """
+    try:
+        if is_address(path):
+            # Not GFile.read(), which goes through the file in steps of 512 kB.
+            content: bytes = tf.io.read_file(path).numpy()
+            return content
+        return Path(path).read_bytes()
+    except (OSError, tf.errors.OpError) as error:
+        raise problem(path, error) from None
+
+
+def read_range(path: str, start: int, stop: int) -> bytes:
+    """Bytes start to stop of a file at an address; raises as read_bytes does."""
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            file.seek(start)
+            content: bytes = file.read(stop - start)
+            return content
+    except tf.errors.OpError as error:
+        raise problem(path, error) from None
+
+
+def size(path: str) -> int:
+    """Bytes of a file; raises as read_bytes does."""
+    try:
+        if is_address(path):
+            return int(tf.io.gfile.stat(path).length)
+        return os.stat(path).st_size
+    except (OSError, tf.errors.OpError) as error:
+        raise problem(path, error) from None
+
+
+def problem(path: str, error: Exception) -> Exception:
+    """The user's error for one of the system's or TensorFlow's."""
+    lasting = (tf.errors.NotFoundError, tf.errors.PermissionDeniedError)
+    if isinstance(error, tf.errors.OpError):
+        # "{{function_node ...}} what happened [Op:ReadFile]"
+        first = (error.message or "").partition("\n")[0]
+        words = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", first).strip() or _NAMES.get(type(error), "")
+        words = words or type(error).__name__
+        if isinstance(error, lasting) or not is_address(path):
+            return DataError(f"cannot read '{path}': {words}")
+        return StorageError(f"'{path}' does not answer: {words}")
+    return DataError(f"cannot read '{path}': {getattr(error, 'strerror', None) or error}")
+
+
+def for_each(work: Callable[[T], R], items: Iterable[T], path: str) -> list[R]:
+    """work(item) of each, in their order; at an address many at a time."""
+    if not is_address(path):
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
+        return list(pool.map(work, items))
+
+
+def read_manifest(dataset: str) -> Manifest:
+    """The manifest of a dataset at an address.
+
+    Raises:
+      DataError: there is none there, or no right to read it.
+      StorageError: the storage cannot be reached; said within a minute, mostly within seconds.
+    """
+    try:
+        path = f"{dataset.removesuffix('/').removesuffix('/' + MANIFEST_FILE)}/{MANIFEST_FILE}"
+        _check_reachable(path)
+        return Manifest.from_json(_within(FIRST_READ_SECONDS, path).decode("utf-8"))
+    except (DatasetError, UnicodeDecodeError) as error:
+        raise DataError(str(error)) from None
+
+
+def _check_reachable(path: str) -> None:
+    """Asks the server of gs:// itself: TensorFlow would try for minutes before it says a word."""
+    if path.startswith("gs://"):
+        url = f"https://storage.googleapis.com/{path.removeprefix('gs://')}"
+        found = probe(url, PROBE_SECONDS)
+        if found:
+            raise StorageError(
+                f"'{path}' cannot be reached ({found}); check the network, or copy the dataset "
+                "here with `python -m preprocess fetch` and give that directory"
+            )
+
+
+def _within(seconds: float, path: str) -> bytes:
+    """read_bytes() with a limit, in a thread that is left behind if it does not come back."""
+    found: list[Any] = []
+
+    def read() -> None:
+        try:
+            found.append(read_bytes(path))
+        except Exception as error:  # handed to the caller
+            found.append(error)
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not found:
+        raise StorageError(
+            f"'{path}': no answer within {seconds:g} s; check the credentials "
+            "(GOOGLE_APPLICATION_CREDENTIALS, or a service account of the machine)"
+        )
+    if isinstance(found[0], Exception):
+        raise found[0]
+    content: bytes = found[0]
+    return content

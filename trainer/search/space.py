@@ -1,0 +1,263 @@
+"""A space: which keys of a configuration a search varies, over which values, how often.
+
+    description: what is searched, in a line
+    sampler: grid                 # or tpe, random
+    metric: val_triplet_accuracy  # of metrics.jsonl; left out = the accuracy of the first split
+    repeats: 3                    # runs of each point, with seeds seed, seed+1, ...
+    trials: 40                    # runs in all; for tpe and random, unless --trials says it
+    set: {epochs: 1, steps_per_epoch: 200}      # what every run changes in the configuration
+    search:
+      model.scale: [0.5, 1, 2]                  # choices
+      optimizer.learning_rate: {low: 1.0e-4, high: 1.0e-2, log: true}
+      batch_size: {low: 16, high: 128, step: 16}
+
+With `stages:`, a list of such mappings in place of `search:`, a grid is searched one stage after
+the other; a later stage keeps the best values that the earlier ones found.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from trainer.config import load_config
+from trainer.config.keys import KEYS, get
+from trainer.config.rules import metric_names
+from trainer.config.values import coerce, unknown_key
+from trainer.errors import ConfigError
+
+SPACES = Path(__file__).resolve().parent.parent / "spaces"
+GRID, TPE, RANDOM = "grid", "tpe", "random"
+_FIELDS = ("description", "sampler", "metric", "repeats", "trials", "set", "search", "stages")
+_RANGE = ("low", "high", "log", "step")
+
+Params = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """Numbers from `low` to `high`, both included; `step` None = all of them."""
+
+    low: float
+    high: float
+    log: bool
+    step: float | None
+
+
+Domain = tuple[Any, ...] | Range  # a tuple = choices
+
+
+@dataclasses.dataclass(frozen=True)
+class Space:
+    """What a search varies.
+
+    Attributes:
+      sampler: GRID, TPE or RANDOM.
+      metric: a column of metrics.jsonl, '' = the accuracy of the first validation split.
+      repeats: runs of each point, each with a seed of its own.
+      trials: runs in all, 0 = not said.
+      set: keys that every run changes in the configuration it starts from.
+      stages: the domains by key, searched one mapping after the other.
+    """
+
+    sampler: str
+    metric: str
+    repeats: int
+    trials: int
+    set: Params
+    stages: tuple[dict[str, Domain], ...]
+
+    @property
+    def keys(self) -> list[str]:
+        """Every key that is searched, in the order of the stages."""
+        return list(dict.fromkeys(key for stage in self.stages for key in stage))
+
+    @property
+    def greater(self) -> bool:
+        """Whether more of the metric is better."""
+        return self.metric.endswith("accuracy")
+
+
+def space_names() -> list[str]:
+    """The shipped spaces, sorted."""
+    return sorted(path.stem for path in SPACES.glob("*.yaml"))
+
+
+def load_space(path_or_name: str) -> Space:
+    """The space of a YAML file, or a shipped one by its name.
+
+    Raises:
+      ConfigError: no such file, no YAML, an unknown field or key, a value that cannot be.
+    """
+    shipped = path_or_name in space_names()
+    path = SPACES / f"{path_or_name}.yaml" if shipped else Path(path_or_name)
+    where = f"--space={path_or_name}"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(
+            f"{where}: {reason}; shipped spaces, by name: {', '.join(space_names())}"
+        ) from None
+    return parse_space(text, where)
+
+
+def parse_space(text: str, where: str) -> Space:
+    """The space that a YAML text describes; `where` names it in messages."""
+    try:
+        _refuse_repeated_keys(yaml.compose(text, Loader=yaml.SafeLoader), where)
+        fields = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(fields, dict):
+        raise ConfigError(f"{where}: needs a mapping with `sampler:` and `search:`")
+    for name in fields:
+        if name not in _FIELDS:
+            near = difflib.get_close_matches(str(name), _FIELDS, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise ConfigError(f"{where}: unknown field {name!r}; {hint}it has {', '.join(_FIELDS)}")
+    sampler = fields.get("sampler", GRID)
+    if sampler not in (GRID, TPE, RANDOM):
+        raise ConfigError(f"{where}: sampler {sampler!r} is none of {GRID}, {TPE}, {RANDOM}")
+    if ("search" in fields) == ("stages" in fields):
+        raise ConfigError(f"{where}: give either `search:` or `stages:`")
+    stages = fields.get("stages", [fields.get("search")])
+    if not isinstance(stages, list) or not stages:
+        raise ConfigError(f"{where}: `stages:` takes a list of mappings, received {stages!r}")
+    if sampler != GRID and len(stages) > 1:
+        raise ConfigError(f"{where}: stages are for the grid sampler, not for {sampler}")
+    metric = fields.get("metric", "")
+    if not isinstance(metric, str):
+        raise ConfigError(f"{where}: metric takes a name, received {metric!r}")
+    return Space(
+        sampler=sampler,
+        metric=metric,
+        repeats=_count(fields.get("repeats", 1), f"{where}: repeats", least=1),
+        trials=_count(fields.get("trials", 0), f"{where}: trials", least=0),
+        set=_settings(fields.get("set", {}), where),
+        stages=tuple(_stage(stage, sampler, where) for stage in stages),
+    )
+
+
+def base_config(
+    space: Space, path_or_preset: str, overrides: list[tuple[str, str]]
+) -> tuple[Space, Any]:
+    """The space with its metric filled in, and the configuration that every run starts from.
+
+    The configuration's own values come first, then `set` of the space, then the command line.
+    Every value of the space is tried in it.
+
+    Raises:
+      ConfigError: a value that does not go with the rest, or a metric that there is not.
+    """
+    pairs = [(key, flag_text(value)) for key, value in space.set.items()]
+    config = load_config(path_or_preset, [*pairs, *overrides])
+    for stage in space.stages:
+        for key, domain in stage.items():
+            values = (domain.low, domain.high) if isinstance(domain, Range) else domain
+            for value in values:
+                try:
+                    load_config(path_or_preset, [*pairs, *overrides, (key, flag_text(value))])
+                except ConfigError as error:
+                    raise ConfigError(f"{key}={value!r} of the space: {error}") from None
+    names = metric_names(config)
+    accuracies = [name for name in names[1:] if name.startswith("val_") and "accuracy" in name]
+    metric = space.metric or (accuracies[0] if accuracies else names[0])
+    if metric not in names:
+        raise ConfigError(f"metric {metric!r} of the space: a run has {', '.join(names)}")
+    return dataclasses.replace(space, metric=metric), config
+
+
+def flag_text(value: Any) -> str:
+    """A value as `--config.KEY=` takes it."""
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def starting_point(space: Space, config: Any) -> Params:
+    """The values that the searched keys have in the configuration."""
+    return {key: get(config, key) for key in space.keys}
+
+
+def _count(value: Any, what: str, least: int) -> int:
+    if type(value) is not int or value < least:
+        raise ConfigError(f"{what} takes an integer of at least {least}, received {value!r}")
+    return value
+
+
+def _settings(values: Any, where: str) -> Params:
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where}: `set:` takes keys with their values, received {values!r}")
+    for key in values:
+        _check_key(key, where)
+    return {key: coerce(key, value) for key, value in values.items()}
+
+
+def _stage(domains: Any, sampler: str, where: str) -> dict[str, Domain]:
+    if not isinstance(domains, Mapping) or not domains:
+        raise ConfigError(f"{where}: takes keys with their values to search, received {domains!r}")
+    return {key: _domain(key, domain, sampler, where) for key, domain in domains.items()}
+
+
+def _domain(key: Any, domain: Any, sampler: str, where: str) -> Domain:
+    _check_key(key, where)
+    if isinstance(KEYS[key].default, tuple):
+        raise ConfigError(f"{where}: {key} is a list and cannot be searched")
+    if isinstance(domain, list):
+        values = tuple(coerce(key, value) for value in domain)
+        if not values or len(set(values)) < len(values):
+            raise ConfigError(f"{where}: {key} takes different choices, received {domain!r}")
+        return values
+    if not isinstance(domain, Mapping) or not {"low", "high"} <= domain.keys() <= {*_RANGE}:
+        raise ConfigError(
+            f"{where}: {key} takes a list of choices or {{low: , high: , log: , step: }}, "
+            f"received {domain!r}"
+        )
+    if sampler == GRID:
+        raise ConfigError(f"{where}: {key} has a range; a grid takes lists, tpe and random both")
+    return _range(key, domain, where)
+
+
+def _range(key: str, domain: Mapping[str, Any], where: str) -> Range:
+    kind = type(KEYS[key].default)
+    if kind not in (int, float):
+        raise ConfigError(f"{where}: {key} is no number; give a list of choices")
+    low, high = coerce(key, domain["low"]), coerce(key, domain["high"])
+    log, step = domain.get("log", False), domain.get("step")
+    if type(log) is not bool:
+        raise ConfigError(f"{where}: log of {key} is true or false, received {log!r}")
+    if not low < high or (log and low <= 0):
+        above = " above 0" if log else ""
+        raise ConfigError(f"{where}: {key} takes low{above} < high, received {low!r} and {high!r}")
+    if step is not None and (log or type(step) not in (int, kind) or not 0 < step < math.inf):
+        raise ConfigError(f"{where}: step of {key} is a number above 0, without log; got {step!r}")
+    return Range(low, high, log, step)
+
+
+def _check_key(key: Any, where: str) -> None:
+    if key not in KEYS:
+        raise ConfigError(f"{where}: {unknown_key(str(key))}")
+    if key == "seed":
+        raise ConfigError(f"{where}: seeds belong to `repeats:`, the first one to --config.seed")
+    if isinstance(KEYS[key].default, dict):
+        raise ConfigError(f"{where}: {key} has free arguments and cannot be set in a space")
+
+
+def _refuse_repeated_keys(node: yaml.Node | None, where: str) -> None:
+    """YAML forbids them and the parser keeps the last, silently."""
+    if isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _refuse_repeated_keys(value, where)
+    if not isinstance(node, yaml.MappingNode):
+        return
+    names = [key.value for key, _ in node.value]
+    for at, (key, value) in enumerate(node.value):
+        if key.value in names[:at]:
+            line = key.start_mark.line + 1
+            raise ConfigError(f"{where}: line {line} gives {key.value} a second time; keep one")
+        _refuse_repeated_keys(value, where)
