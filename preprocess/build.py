@@ -96,6 +96,9 @@ def build(request: BuildRequest) -> dict[str, Any]:
         check_same_pictures(request, plan, before, kept)
         rehearse(recipe, plan)
         workspace.write_plan(plan)
+        # A million pictures take a gigabyte here, and are on the disk by now.
+        plan = plan.outline()
+        source.pictures, source.triplets = [], []
         if not reuse.stands(before, kept):
             # A manifest must not speak of shards that are about to change.
             withdraw(request.output)
@@ -171,13 +174,13 @@ def _run_shards(
         say(f"adding variants {min(grown)} to {plan.options.variants - 1}; the others stay")
     if done:
         say(f"going on: {len(done)} of {len(plan.shards)} shards are there already")
-    variants = sum(len(shard.lines) * missing[shard.name] for shard in todo)
+    variants = sum(shard.inputs * missing[shard.name] for shard in todo)
     say(
         f"building {len(plan.shards) - len(done)} of {len(plan.shards)} shards: "
-        f"{sum(len(shard.lines) for shard in todo)} pictures, {variants} variants"
+        f"{sum(shard.inputs for shard in todo)} pictures, {variants} variants"
     )
     watch = progress.Watch(workspace, {shard.name: kept.get(shard.name) for shard in todo})
-    pictures = sum(len(shard.lines) for shard in todo)
+    pictures = sum(shard.inputs for shard in todo)
     with progress.bar(watch, pictures, variants), _worker_errors_told():
         _pipeline().run(
             workspace.dataset,

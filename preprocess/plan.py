@@ -75,7 +75,8 @@ class ShardPlan:
     shard: int
     shards: int
     variants: int
-    lines: tuple[str, ...]  # JSON: PictureEntry or TripletEntry fields
+    lines: tuple[str, ...]  # JSON: PictureEntry or TripletEntry fields; () in an outline
+    inputs: int = 0  # how many lines there are, or were
 
     @property
     def name(self) -> str:
@@ -84,7 +85,7 @@ class ShardPlan:
 
     def to_text(self) -> str:
         """The plan file: a header line, then a line an input."""
-        return self._text("split", "kind", "shard", "shards", "variants")
+        return self._text("split", "kind", "shard", "shards", "variants", "inputs")
 
     def _text(self, *header: str) -> str:
         values = {name: getattr(self, name) for name in header}
@@ -139,9 +140,19 @@ class Plan:
     shards: tuple[ShardPlan, ...]
     refused_keys: frozenset[int]  # pictures refused before any was opened
     tables: tuple[tuple[str, str], ...] = ()  # (name, sha256) of each table, refused rows too
+    known_fingerprint: str = ""  # of an outline
+
+    def outline(self) -> Plan:
+        """The same without the lines, which are all of its memory: for what follows when they are
+        in files.
+        """
+        shards = tuple(dataclasses.replace(shard, lines=()) for shard in self.shards)
+        return dataclasses.replace(self, shards=shards, known_fingerprint=self.fingerprint())
 
     def fingerprint(self) -> str:
         """Hash of everything that goes in."""
+        if self.known_fingerprint:
+            return self.known_fingerprint
         shards = [shard.fingerprint(self.options) for shard in self.shards]
         return _sha256(json.dumps([self.options.to_json(), self.classes, self.tables, shards]))
 
@@ -224,7 +235,8 @@ def _image_shards(
     for entry in entries:
         lines[shard_of(entry.key, count)].append(_line(entry))
     for shard in range(count):
-        yield ShardPlan(split, "images", shard, count, variants, tuple(lines[shard]))
+        inputs = len(lines[shard])
+        yield ShardPlan(split, "images", shard, count, variants, tuple(lines[shard]), inputs)
 
 
 def _estimated_bytes(entries: list[PictureEntry], options: Options) -> float:
@@ -240,7 +252,7 @@ def _triplet_shards(split: str, triplets: list[Triplet]) -> Iterable[ShardPlan]:
         lines = tuple(
             _line(TripletEntry(t.ids, t.votes, t.type, t.line)) for t in triplets[first:last]
         )
-        yield ShardPlan(split, "triplets", shard, count, 1, lines)
+        yield ShardPlan(split, "triplets", shard, count, 1, lines, len(lines))
 
 
 def _line(entry: PictureEntry | TripletEntry) -> str:

@@ -25,6 +25,7 @@ from preprocess.plan import Options, Plan, ShardPlan
 from preprocess.refusals import Rejection
 
 FOLDER = ".build"
+PLANS_AT_A_TIME = 16  # of a large set, all their texts would take as much memory as the plan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +96,9 @@ class Workspace:
         """Replaces the plan files; what they say decides which markers still hold."""
         for folder in ("plan", "progress"):
             storage.remove_tree(os.path.join(self.root, folder))
-        storage.write_unsynced({self._plan_file(s.name): s.to_text() for s in plan.shards})
+        for first in range(0, len(plan.shards), PLANS_AT_A_TIME):
+            some = plan.shards[first : first + PLANS_AT_A_TIME]
+            storage.write_unsynced({self._plan_file(s.name): s.to_text() for s in some})
         refused = json.dumps(sorted(plan.refused_keys))
         storage.write_text(os.path.join(self.root, "refused.json"), refused)
         storage.write_text(os.path.join(self.root, "options.json"), plan.options.to_json())
