@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import faulthandler
+import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -50,6 +52,9 @@ class WorkerLog:
 
     def stacks(self) -> None:
         """What every thread of this process is doing, into the log."""
+        main = sys._current_frames().get(threading.main_thread().ident or 0)
+        if main is not None:  # first: the dump of all stops after a hundred threads
+            self._file.write("main thread:\n" + "".join(traceback.format_stack(main)))
         self._file.flush()
         faulthandler.dump_traceback(self._file)
 
