@@ -52,11 +52,11 @@ class WorkerLog:
 
     def stacks(self) -> None:
         """What every thread of this process is doing, into the log."""
-        main = sys._current_frames().get(threading.main_thread().ident or 0)
-        if main is not None:  # first: the dump of all stops after a hundred threads
-            self._file.write("main thread:\n" + "".join(traceback.format_stack(main)))
-        self._file.flush()
-        faulthandler.dump_traceback(self._file)
+        frames = sys._current_frames()
+        for thread in threading.enumerate():
+            if frame := frames.get(thread.ident or 0):
+                lines = "".join(traceback.format_stack(frame))
+                self._file.write(f"thread {thread.name}:\n{lines}")
 
     def __enter__(self) -> WorkerLog:
         self._handles_faults = not faulthandler.is_enabled()

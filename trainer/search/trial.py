@@ -21,8 +21,10 @@ from trainer.search.space import flag_text
 
 POLL_SECONDS = 0.5
 FAULTS = 2  # a run that ends otherwise than it should is started again so often
-# 75 is no one's mistake: the run goes on when it is started again.
-_USER_ERRORS = {e.exit_code: e for e in UserError.__subclasses__() if e is not RestartError}
+# Whatever another try does not mend.
+_USER_ERRORS = {
+    error.exit_code: error for error in UserError.__subclasses__() if error is not RestartError
+}
 _WEIGHTS = ("checkpoints", "model")
 
 
