@@ -82,6 +82,8 @@ def _parse(record: Any) -> Cluster | None:
     if not isinstance(found, dict):
         raise ValueError("cluster is not an object")
     if not found:
+        if not isinstance(record.get("task", {}), dict):
+            raise ValueError("task is not an object")
         return None
     others = sorted(set(found) - set(_KINDS))
     if others:

@@ -129,14 +129,15 @@ def kill(
     rewritten: set[str] = set()
     moments, killed = [], 0
     while killed < kills:
-        # So many shards more, and then somewhere in the next: half are left for later kills.
-        more = chance.randint(0, shards // kills)
+        # So many shards more and then somewhere in the next, or while it starts. On average, a
+        # third of the shards is finished in between, and as many in the last moments.
+        more = chance.randint(0, 2 * shards // (3 * kills))
         wanted = len(markers(output)) + more
         build = start("build", *common, f"--output={output}")
         while more and build.poll() is None and len(markers(output)) < wanted:
             time.sleep(0.01)
         try:
-            build.wait(chance.uniform(0, 2 * shard_seconds if more else start_seconds))
+            build.wait(chance.uniform(0, shard_seconds if more else start_seconds))
             break  # it was faster than the kills, and the report says so
         except subprocess.TimeoutExpired:
             build.kill()

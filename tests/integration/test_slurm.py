@@ -131,7 +131,8 @@ def test_a_job_at_its_time_limit_saves_and_is_requeued_until_it_is_stopped(
     at = training.index("--")
     words = [*training[:at], *flags[:2], *training[at:], flags[2], f"--workdir={run}"]
     launch("train", "--name=limited", *words)
-    runs.until("a life saves at its limit and is followed", lambda: len(lives_that_saved(run)) > 0)
+    runs.until("a life saves at its limit", lambda: len(lives_that_saved(run)) > 0)
+    runs.until("it is judged", lambda: len(actions(run)) > 0)
     trains(run, len(actions(run)))
     assert set(actions(run)) == {"retry-uncounted"}
     workers = [worker(run, len(actions(run)), rank) for rank in range(2)]
