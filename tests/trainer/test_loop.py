@@ -82,7 +82,6 @@ def test_a_run_leaves_everything_that_a_run_directory_has(finished):
         "model",
         "tensorboard",
         "logs",
-        "progress.json",
     }
     written = json.loads((path / "report.json").read_text())
     assert written == {key: value for key, value in report.items() if key != "said"}
