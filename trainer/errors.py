@@ -47,7 +47,7 @@ class StorageError(UserError):
 
 
 class RestartError(UserError):
-    """Nobody's mistake that another try does not mend, such as a lost worker (75)."""
+    """What another try may mend, such as a lost worker (75)."""
 
     exit_code = os.EX_TEMPFAIL
 

@@ -17,7 +17,7 @@ from trainer.cluster import Cluster, cluster_of_environment
 from trainer.config import differences, to_dict
 from trainer.crew import Crew, lost_peer
 from trainer.dataset import check_fits, load_manifest
-from trainer.errors import OutputError, full_disk
+from trainer.errors import OutputError, UserError, full_disk
 from trainer.loop import Loop
 from trainer.optimizers import build_optimizer
 from trainer.reader import Reader, open_reader
@@ -62,18 +62,21 @@ def train(config: Any, dataset: str, workdir: str, say: Callable[[str], None]) -
             with Watchdog(seconds, bark) as watchdog:
                 return _train(config, dataset, manifest, shared, cluster, log, watchdog)
         except (OSError, tf.errors.OpError) as error:
-            raise _in_words(error, workdir, cluster) from error
+            found = _in_words(error, workdir, cluster)
+            if found is None:
+                raise
+            raise found from error
 
 
-def _in_words(error: Exception, workdir: str, cluster: Cluster | None) -> Exception:
-    """The user's error that one of the system or of TensorFlow stands for, or itself."""
+def _in_words(error: Exception, workdir: str, cluster: Cluster | None) -> UserError | None:
+    """The user's error that one of the system or of TensorFlow stands for, if any."""
     words = full_disk(error)
     if words is not None:
         return OutputError(
             f"{words}: '{workdir}'; make room and run the same command: what was saved before is "
             "kept, and it goes on from there"
         )
-    return (lost_peer(error) if cluster else None) or error
+    return lost_peer(error) if cluster else None
 
 
 def _train(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import faulthandler
+import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -50,8 +52,11 @@ class WorkerLog:
 
     def stacks(self) -> None:
         """What every thread of this process is doing, into the log."""
-        self._file.flush()
-        faulthandler.dump_traceback(self._file)
+        frames = sys._current_frames()
+        for thread in threading.enumerate():
+            if frame := frames.get(thread.ident or 0):
+                lines = "".join(traceback.format_stack(frame))
+                self._file.write(f"thread {thread.name}:\n{lines}")
 
     def __enter__(self) -> WorkerLog:
         self._handles_faults = not faulthandler.is_enabled()

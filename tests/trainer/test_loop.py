@@ -74,6 +74,7 @@ def test_a_run_leaves_everything_that_a_run_directory_has(finished):
     assert {p.name for p in path.iterdir()} == {
         "config.json",
         "metrics.jsonl",
+        "progress.json",
         "report.json",
         "report.html",
         "plots",

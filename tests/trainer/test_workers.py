@@ -183,7 +183,7 @@ def test_a_worker_that_hangs_ends_the_other_with_75_and_its_stacks_in_the_log(
         processes[1].communicate()
     assert code == EXIT_RESTART
     assert "no progress for" in said and "goes on from the last saved state" in said
-    assert "Thread 0x" in logs(run)[0] and "loop.py" in logs(run)[0]
+    assert "thread MainThread:" in logs(run)[0] and "loop.py" in logs(run)[0]
 
 
 def test_a_worker_that_never_comes_is_named_and_ends_the_wait_with_75(triplet_data, tmp_path):

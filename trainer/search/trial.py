@@ -14,14 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from trainer.config.keys import get
-from trainer.errors import UserError
+from trainer.errors import RestartError, UserError
 from trainer.run_directory import RunDirectory
 from trainer.search.run import Run
 from trainer.search.space import flag_text
 
 POLL_SECONDS = 0.5
 FAULTS = 2  # a run that ends otherwise than it should is started again so often
-_USER_ERRORS = {error.exit_code: error for error in UserError.__subclasses__()}
+# Whatever another try does not mend.
+_USER_ERRORS = {
+    error.exit_code: error for error in UserError.__subclasses__() if error is not RestartError
+}
 _WEIGHTS = ("checkpoints", "model")
 
 
