@@ -32,8 +32,8 @@ def fast(tmp_path_factory):
 
 @pytest.mark.parametrize("slow", ["storage", "decode"])
 def test_a_slow_stage_is_named(tmp_path, slow):
-    """Two calls at a time that sleep 120 ms: a batch each 60 ms, to a step of some 10."""
-    pause = traces.sleeping(0.12)
+    """Two calls at a time that sleep 80 ms: a batch each 40 ms, to a step of some 10."""
+    pause = traces.sleeping(0.08)
     maps = {name: pause if name == slow else add for name in ("storage", "decode", "host_map")}
     traces.trace(tmp_path, numbers(*maps.values(), names=list(maps)))
     explained = trace.explain(tmp_path)

@@ -192,6 +192,13 @@ def test_a_slow_stage_is_found_below_all_that_wait_for_it():
     assert slowest is not None and slowest.kind == "ParallelMapV2"
 
 
+def test_work_is_not_taken_for_waiting():
+    """A map on the thread of its reader: both times are their own."""
+    reader = iterator("Iterator::Root::Prefetch::Map::TFRecord", 60.0)
+    mapped = iterator("Iterator::Root::Prefetch::Map", 90.0)
+    assert culprit([reader, mapped]) == mapped
+
+
 def test_a_dataset_inside_a_function_is_below_the_stage_that_calls_it():
     found = culprit(
         [

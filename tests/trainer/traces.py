@@ -9,6 +9,7 @@ from typing import Any
 
 from trainer.profiling import StepProfiler
 
+WARM_UP = 10  # steps that use up what was made ready while the first one was traced
 PICOSECONDS = 10**9  # a millisecond
 
 
@@ -42,7 +43,8 @@ def trace(folder: Path, dataset: Any, steps: int = 10, *, marked: bool = True) -
         return tf.reduce_sum(value) + tf.reduce_sum(tf.cast(batch, tf.float32))
 
     batches = iter(dataset)
-    step(next(batches))
+    for _ in range(WARM_UP):
+        step(next(batches)).numpy()
     if marked:
         with StepProfiler((1, steps), folder) as profiler:
             for number in range(steps):

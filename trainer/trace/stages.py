@@ -22,6 +22,7 @@ _READING = (
     "ParallelInterleave",
     "Interleave",
 )
+_ASYNCHRONOUS = ("Parallel", "MapAndBatch")  # what they ask runs on other threads
 _SINGLE = "SingleElementIterator"  # a dataset inside a function: our table of pictures
 # What tf.data's functions run, by type of operation.
 _INSIDE = ((DECODE, re.compile(r"Decode")), (PARSE, re.compile(r"Parse")))
@@ -34,25 +35,37 @@ _REPLICA = re.compile(r"^replica_\d+/")
 def culprit(iterators: Sequence[IteratorTime]) -> IteratorTime | None:
     """The stage of the input pipelines that the others wait for.
 
-    A slow stage shows as the self time of all that wait for it, up to the root, each on a thread
-    of its own; what lies below it is ready and shows none. So it is the deepest of those with at
-    least half of the largest self time.
+    A slow stage shows as own time of all that wait for it, each on a thread of its own, up to the
+    root; what lies below it is ready when it is asked and shows little. So it is the lowest in the
+    chain: from the one with the most own time down, as long as that is waiting.
     """
     able = [each for each in iterators if not only_waits(each) and each.self_ms > 0]
-    if not able:
-        return None
-    least = max(each.self_ms for each in able) / 2
-    return max((each for each in able if each.self_ms >= least), key=_depth)
+    found = max(able, key=lambda each: each.self_ms, default=None)
+    while found is not None:
+        below = [each for each in able if _waits_for(found, each)]
+        if not below:
+            break
+        found = max(below, key=lambda each: each.self_ms)
+    return found
+
+
+def _waits_for(above: IteratorTime, below: IteratorTime) -> bool:
+    """Whether the own time of one can be waiting for the other.
+
+    By at least a third of it: of calls that began before the trace or end after it, nothing is
+    known, and there are but a few.
+    """
+    if below.self_ms < above.self_ms / 3:
+        return False
+    if below.path[0] == _SINGLE and above.path[0] != _SINGLE:
+        return True  # a dataset that runs inside a function of the other
+    under = len(below.path) > len(above.path) and below.path[: len(above.path)] == above.path
+    return under and above.kind.startswith(_ASYNCHRONOUS)
 
 
 def only_waits(each: IteratorTime) -> bool:
     """Whether it hands on what other stages make."""
     return each.kind in _WAITING
-
-
-def _depth(each: IteratorTime) -> tuple[bool, int, float]:
-    # A single element's dataset runs inside a function of another stage: below all of those.
-    return each.path[0] == _SINGLE, len(each.path), each.self_ms
 
 
 def stage_of(each: IteratorTime, operations: Iterable[OperationTime]) -> str:

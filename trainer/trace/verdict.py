@@ -75,7 +75,7 @@ def _verdict(
     waited = f"{split.input:.1%} of step time was spent waiting for input"
     if split.input >= thresholds.INPUT_HIGH:
         stage = input_stage(explanation)
-        return stage, f"Input-bound: {waited}{f', which waits for {stage}' if stage else ''}."
+        return stage, f"Input-bound: {waited}{f', and that waits for {stage}' if stage else ''}."
     stage, found = step_stage(explanation), shares or {}
     share = found.get(stage, 0.0) if stage else 0.0
     if stage == OVERHEAD and share >= thresholds.HOST_HIGH:
