@@ -8,9 +8,12 @@ import shutil
 import pytest
 import tensorflow as tf
 
-from tests.trainer import traces
-from trainer import trace
+from tests.trainer import datasets, traces
+from trainer import reporting, trace
 from trainer.errors import DataError
+from trainer.run_directory import RunDirectory
+from trainer.timing import verdict
+from trainer.trace import joined
 
 
 def numbers(*maps, names=()):
@@ -172,3 +175,28 @@ def test_a_path_without_a_trace_is_a_sentence(tmp_path):
     for path in (tmp_path, tmp_path / "missing"):
         with pytest.raises(DataError, match="no trace at"):
             trace.explain(path)
+
+
+def test_a_run_ends_with_what_its_trace_adds(train_here, class_data, tmp_path):
+    config = datasets.configuration(
+        datasets.CLASSIFICATION,
+        epochs=1,
+        steps_per_epoch=9,
+        profile__steps=(3, 9),
+        augment__enabled=True,
+        augment__flip=True,
+    )
+    report = train_here(config, class_data, tmp_path)
+    explained = trace.explain_run(tmp_path)
+    assert explained is not None and explained.steps == 7
+    own = joined(verdict(RunDirectory(str(tmp_path)).rows()), explained)
+    assert report["bottleneck"] == own
+    assert {"model", "device_preprocess"} <= set(trace.bottleneck(explained)["shares"])
+
+
+def test_a_report_does_without_a_trace_that_cannot_be_read(tmp_path, capsys):
+    profile = tmp_path / "tensorboard" / "plugins" / "profile" / "session"
+    profile.mkdir(parents=True)
+    (profile / "host.xplane.pb").write_bytes(b"no trace at all, this")
+    assert reporting._trace(RunDirectory(str(tmp_path))) is None
+    assert "warning: the trace of this run cannot be explained" in capsys.readouterr().err
