@@ -47,7 +47,13 @@ class Diverged(Exception):
 
 
 class Loop:
-    """Trains one session. `run()` returns when the run is done, or leaves after a signal."""
+    """Trains one session. `run()` returns when the run is done, or leaves after a signal.
+
+    Attributes:
+      train_one: the function of one step: (batch) -> (sums, records).
+      clock: where the time of the current epoch's steps went.
+      pictures_a_step: of the global batch.
+    """
 
     def __init__(
         self,
@@ -70,7 +76,7 @@ class Loop:
         self._steps_per_epoch = config.steps_per_epoch or reader.steps_per_pass
         self.total_steps = config.epochs * self._steps_per_epoch
         self._optimizer = add_optimizer(session, self.total_steps)
-        self._train_one, self._train_several = train_functions(session)
+        self.train_one, self._train_several = train_functions(session)
         self.evaluators = {
             name: Evaluator(session, split, config.validation_steps)
             for name, split in validation.items()
@@ -138,15 +144,16 @@ class Loop:
         if self._batches is None:
             self._batches = self._iterator()
         self.run_steps(self._batches, end)
-        self._look_at_loss()
+        self.catch_up()
 
-    def run_steps(self, batches: Iterator[Any], end: int) -> None:
+    def run_steps(self, batches: Iterator[Any], end: int, *, shown: bool = True) -> None:
         """Trains up to step `end` of the epoch, with all that a step has around it.
 
         Args:
           batches: distributed, from the current step on; with several steps a call, a dataset's
             own iterator.
           end: a step of the current epoch.
+          shown: whether there may be a progress bar.
         """
         config, clock = self._session.config, self.clock
         profiler = StepProfiler(config.profile.steps, self._directory.tensorboard)
@@ -155,7 +162,7 @@ class Loop:
                 total=self._steps_per_epoch,
                 initial=self.step - self.epochs * self._steps_per_epoch,
                 unit="step",
-                disable=None,
+                disable=None if shown else True,
                 desc=f"epoch {self.epochs + 1}/{config.epochs}",
                 leave=False,
             ) as bar,
@@ -172,7 +179,7 @@ class Loop:
                 bar.update(steps)
                 if calls % LOOK_AT_LOSS_EVERY == 0:
                     clock.lap(HOST)
-                    self._look_at_loss()
+                    self.catch_up()
                     clock.lap(STEP)  # this is where the device catches up
                     bar.set_postfix_str(self._postfix(), refresh=False)
                 every = config.checkpoint.every_steps
@@ -190,7 +197,7 @@ class Loop:
         if self._session.config.steps_per_execution == 1:
             batch = next(batches)
             self.clock.lap(WAIT)
-            sums, records = self._train_one(batch)
+            sums, records = self.train_one(batch)
         else:
             sums, records = self._train_several(batches, tf.constant(steps))
         self.clock.lap(STEP)
@@ -221,8 +228,12 @@ class Loop:
             )
         )
 
-    def _look_at_loss(self) -> None:
-        """Takes in the sums of the calls so far; raises Diverged where they are not finite."""
+    def catch_up(self) -> None:
+        """Waits for the device and takes in the sums of the calls so far.
+
+        Raises:
+          Diverged: they are not finite.
+        """
         for sums in self._pending:
             self._sums += np.asarray(sums, np.float64)
         self._pending.clear()
@@ -312,7 +323,7 @@ class Loop:
             self._save()
 
     def _check_finite(self) -> None:
-        self._look_at_loss()
+        self.catch_up()
         if not bool(self._all_finite()):
             raise Diverged(f"a weight or a slot of the optimizer is not finite at step {self.step}")
 
