@@ -135,3 +135,13 @@ def distribute(strategy: Any, make: Callable[[ReplicaSlice], Any]) -> Any:
         return make(slice_).with_options(options)
 
     return strategy.distribute_datasets_from_function(dataset)
+
+
+def distribute_endless(strategy: Any, make: Callable[[ReplicaSlice], Any]) -> Any:
+    """distribute() for datasets that have no end.
+
+    Where that is not known, several workers ask each other before each batch whether all of them
+    still have one: a collective a step, and a deadlock where one takes more batches than another.
+    """
+    endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
+    return distribute(strategy, lambda part: make(part).apply(endless))

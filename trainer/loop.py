@@ -223,7 +223,7 @@ class Loop:
 
     def _iterator(self) -> Iterator[Any]:
         return iter(
-            devices.distribute(
+            devices.distribute_endless(
                 self._session.strategy, lambda part: self._reader.dataset(self.step, part)
             )
         )
