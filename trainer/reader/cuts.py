@@ -7,15 +7,16 @@ on the last thing it did, or TensorFlow would leave that out.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
 from preprocess.dataset_format import ImageKey
+from trainer.reader.decoding import Decoder, parse, parse_one
 
 if TYPE_CHECKING:
-    from trainer.reader.decoding import Decoder
     from trainer.reader.table import PictureTable
 
 PICTURES_AN_ELEMENT = 64  # of a table's records; one at a time, Python would be what is timed
@@ -80,6 +81,27 @@ def batch_cut(stage: str, batches: Callable[[], Any], pictures_a_step: float) ->
     )
 
 
+def stream_cuts(
+    decoder: Decoder, streamed: Callable[[Callable[..., Any]], Any], pictures_a_step: float
+) -> list[Cut]:
+    """The cuts of streaming up to "decode".
+
+    Args:
+      decoder: how a record becomes pixels.
+      streamed: what a function makes of each batch as it is read, with its `payload` string[b].
+      pictures_a_step: see `Cut`.
+    """
+    stages: dict[str, Callable[[Any], Any]] = {
+        "storage": lambda batch: count(batch["payload"]),
+        "parse": lambda batch: count(parse(batch["payload"])[ImageKey.ENCODED]),
+        "decode": lambda batch: count_decoded(decoder, parse(batch["payload"])),
+    }
+    return [
+        Cut(stage, functools.partial(streamed, make), pictures_a_step)
+        for stage, make in stages.items()
+    ]
+
+
 def table_cuts(table: PictureTable, steps_per_pass: int) -> list[Cut]:
     """The cuts of filling a table, the last one being "table".
 
@@ -91,8 +113,8 @@ def table_cuts(table: PictureTable, steps_per_pass: int) -> list[Cut]:
     part = min(table.pictures, max(1, PART_BYTES // (height * width * channels)))
     stages: dict[str, Callable[[Any], Any]] = {
         "storage": count,
-        "parse": lambda payload: count(table.parse(payload)[ImageKey.ENCODED]),
-        "decode": lambda payload: count(first_pixels(table.decoder.decode(table.parse(payload)))),
+        "parse": lambda payload: count(parse_one(payload)[ImageKey.ENCODED]),
+        "decode": lambda payload: count(first_pixels(table.decoder.decode(parse_one(payload)))),
     }
     if table.kind == "encoded":  # decoded when they are gathered
         del stages["decode"]
@@ -109,7 +131,7 @@ def table_cuts(table: PictureTable, steps_per_pass: int) -> list[Cut]:
         return count(tf.gather(first_pixels(kept) if "image" in rows else kept, position))
 
     cuts = [
-        Cut(stage, lambda one=one: of_records(one), a_step, once)  # type: ignore[misc]
+        Cut(stage, functools.partial(of_records, one), a_step, once)
         for stage, one in stages.items()
     ]
     return [*cuts, Cut("table", lambda: table.passes().map(built), a_step, once)]

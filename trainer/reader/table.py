@@ -17,7 +17,7 @@ from trainer.errors import ConfigError
 from trainer.memory import available_bytes
 from trainer.order import ReplicaSlice
 from trainer.reader import storage
-from trainer.reader.decoding import FEATURES, Decoder
+from trainer.reader.decoding import Decoder, parse_one
 
 # Peak of a table that is built while another is in use, in tables (measured for the design:
 # 2.4 to 2.6), and of a single one.
@@ -56,6 +56,7 @@ class PictureTable:
         wanted: str,
         parallel_reads: int,
         reserved_bytes: int,
+        remedy: str,
     ) -> None:
         """Args:
           dataset: the dataset directory, or its address.
@@ -66,6 +67,7 @@ class PictureTable:
           wanted: "decoded", "encoded", or "auto" for decoded where it fits.
           parallel_reads: files read at a time.
           reserved_bytes: memory that is given away already.
+        remedy: what to do where none fits, in words.
 
         Raises:
           ConfigError: the table does not fit into memory.
@@ -83,7 +85,7 @@ class PictureTable:
             "encoded": int(stored_bytes * at_once),
         }
         free = int(available_bytes() * MEMORY_SHARE) - reserved_bytes
-        self.kind = _choose(wanted, needed, free, split)
+        self.kind = _choose(wanted, needed, free, split, remedy)
         self.bytes = needed[self.kind]
         self._kept: Table | None = None
 
@@ -144,7 +146,7 @@ class PictureTable:
         """
 
         def row(payload: Any) -> tuple[Any, dict[str, Any]]:
-            features = self.parse(payload)
+            features = parse_one(payload)
             if self.kind == "encoded":
                 kept = {name: features[name] for name in _ENCODED}
             else:
@@ -181,11 +183,6 @@ class PictureTable:
         calls = CALLS_A_CORE * len(os.sched_getaffinity(0))
         return records.map(function, num_parallel_calls=calls, deterministic=False, name="decode")
 
-    def parse(self, payload: Any) -> dict[str, Any]:
-        """The features of a serialised record."""
-        found: dict[str, Any] = tf.io.parse_single_example(payload, FEATURES)
-        return found
-
     def gather(self, table: Table, ranks: Any) -> dict[str, Any]:
         """The rows of pictures int32|int64 [b]: `image` uint8 [b,H,W,C] of a decoded table, the
         features of the records of an encoded one.
@@ -213,15 +210,13 @@ class PictureTable:
         return self._kept
 
 
-def _choose(wanted: str, needed: dict[str, int], free: int, split: str) -> str:
+def _choose(wanted: str, needed: dict[str, int], free: int, split: str, remedy: str) -> str:
     """The kind of the table; raises ConfigError where none fits."""
     for kind in needed if wanted == "auto" else (wanted,):
         if needed[kind] <= free:
             return kind
     if kind == "decoded" and needed["encoded"] <= free:
         remedy = "set data.image_table=encoded"
-    else:
-        remedy = "take more memory, or build the dataset with a smaller --image_size"
     raise ConfigError(
         f"data.image_table={kind} needs {needed[kind]:,} bytes of memory for split '{split}', "
         f"{max(free, 0):,} are to be had; {remedy}"

@@ -49,6 +49,7 @@ class TripletReader:
     """
 
     pictures_a_record = 3
+    error: Exception | None = None
 
     def __init__(
         self,
@@ -84,7 +85,6 @@ class TripletReader:
         self.records = len(self.votes)
         self.steps_per_pass = steps_per_pass(self.records, self.batch_size)
         self.directory = dataset
-        self.error: Exception | None = None
         self._decoder = Decoder(manifest.image, config.model.channels)
         self._table = PictureTable(
             dataset,
@@ -95,6 +95,7 @@ class TripletReader:
             wanted=config.data.image_table,
             parallel_reads=config.data.parallel_reads,
             reserved_bytes=reserved_bytes,
+            remedy="take more memory, or build the dataset with a smaller --image_size",
         )
         self.table, self.table_bytes = self._table.kind, self._table.bytes
         self.pictures_in_table = self._table.pictures
@@ -155,6 +156,10 @@ class TripletReader:
     def _of_rows(self, found: dict[str, Any], rows: dict[str, Any]) -> dict[str, Any]:
         image = tf.reshape(self._table.pixels(found), [-1, 3, *self.picture_shape])
         return {**rows, "image": image}
+
+    def damage(self) -> DataError | None:
+        """What is wrong with the first damaged picture record; None where all are whole."""
+        return self._stored.damage()
 
     def pictures(self, records: list[int]) -> list[Any]:
         """uint8[3,H,W,C] of triplets in stored order, variant 0."""
