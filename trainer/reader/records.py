@@ -109,8 +109,8 @@ class ShardRecords:
 
     def payload(self, record: int) -> bytes:
         """The serialised example of a record; raises DataError where its checksum is wrong."""
-        _, offset, length = self.index[record]
-        framed = self._bytes[int(offset + _HEADER_BYTES) : int(offset + length)]
+        _, offset, length = self.index[record].tolist()
+        framed = self._bytes[offset + _HEADER_BYTES : offset + length]
         payload, footer = framed[:-_FOOTER_BYTES], framed[-_FOOTER_BYTES:]
         if footer != masked_crc(payload):
             raise DataError(
