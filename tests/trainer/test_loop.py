@@ -16,6 +16,7 @@ from trainer.callbacks import Callbacks
 from trainer.checkpoints import BEST, LAST, Checkpoints
 from trainer.errors import ConfigError, UsageError
 from trainer.loop import Diverged, Loop
+from trainer.timing import FIGURES
 
 ROW_KEYS = {
     "epoch",
@@ -23,9 +24,7 @@ ROW_KEYS = {
     "loss",
     "val_loss",
     "learning_rate",
-    "images_per_second",
-    "step_ms",
-    "input_wait_fraction",
+    *FIGURES,
 }
 
 LOUD = dict.fromkeys(
@@ -53,8 +52,7 @@ def state(run, kind=LAST):
 
 
 def without_times(rows):
-    dropped = {"seconds", "images_per_second", "step_ms", "input_wait_fraction"}
-    dropped |= {"validation_seconds"}
+    dropped = {"seconds", "validation_seconds", *FIGURES}
     return [{k: v for k, v in row.items() if k not in dropped} for row in rows]
 
 
