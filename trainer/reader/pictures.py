@@ -143,7 +143,7 @@ class PictureReader:
                 *table_cuts(self._table, self.steps_per_pass),
                 *gather_cuts(
                     self._table,
-                    lambda make: self._gathered(0, replicas, make, one_table=True),
+                    lambda make, part: self._gathered(0, replicas, make, part),
                     self._of_rows,
                     a_step,
                 ),
@@ -193,8 +193,7 @@ class PictureReader:
         first_step: int,
         replicas: ReplicaSlice,
         make: Callable[[dict[str, Any], dict[str, Any]], Any],
-        *,
-        one_table: bool = False,
+        part: int | None = None,
     ) -> Any:
         """`make` of each batch's rows of the table and its bookkeeping."""
         table = self._table
@@ -205,7 +204,7 @@ class PictureReader:
             rows = from_python(lambda n: self._payloads.rows(n, replicas), number, specs)
             return make(table.gather(pictures, rows["record"]), rows)
 
-        return table.batches(first_step, replicas, self.steps_per_pass, batch, one_table=one_table)
+        return table.batches(first_step, replicas, self.steps_per_pass, batch, part=part)
 
     def _of_rows(self, found: dict[str, Any], rows: dict[str, Any]) -> dict[str, Any]:
         assert self._table

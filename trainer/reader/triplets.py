@@ -125,7 +125,7 @@ class TripletReader:
             *table_cuts(self._table, self.steps_per_pass),
             *gather_cuts(
                 self._table,
-                lambda make: self._gathered(0, replicas, make, one_table=True),
+                lambda make, part: self._gathered(0, replicas, make, part),
                 self._of_rows,
                 a_step,
             ),
@@ -136,8 +136,7 @@ class TripletReader:
         first_step: int,
         replicas: ReplicaSlice,
         make: Callable[[dict[str, Any], dict[str, Any]], Any],
-        *,
-        one_table: bool = False,
+        part: int | None = None,
     ) -> Any:
         """`make` of each batch's rows of the table, three a triplet, and its bookkeeping."""
         triplets, votes = tf.constant(self._triplets), tf.constant(self.votes)
@@ -149,9 +148,7 @@ class TripletReader:
             rows["votes"] = tf.gather(votes, rows["record"])
             return make(self._table.gather(table, ranks), rows)
 
-        return self._table.batches(
-            first_step, replicas, self.steps_per_pass, batch, one_table=one_table
-        )
+        return self._table.batches(first_step, replicas, self.steps_per_pass, batch, part=part)
 
     def _of_rows(self, found: dict[str, Any], rows: dict[str, Any]) -> dict[str, Any]:
         image = tf.reshape(self._table.pixels(found), [-1, 3, *self.picture_shape])
