@@ -242,11 +242,12 @@ def sync_folders(folders: Iterable[str]) -> None:
     """An object that can be seen is there to stay."""
 
 
-def write_unsynced(files: Mapping[str, str]) -> None:
+def write_unsynced(files: Mapping[str, Callable[[], str]]) -> None:
     """Uploads small texts side by side."""
 
-    def put(item: tuple[str, str]) -> None:
-        upload(item[0], io.BytesIO(item[1].encode("utf-8")))
+    def put(item: tuple[str, Callable[[], str]]) -> None:
+        path, text = item
+        upload(path, io.BytesIO(text().encode("utf-8")))
 
     in_parallel(put, files.items())
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from preprocess import shards
+from preprocess import reading, shards
 from preprocess.errors import ConfigError, OutputError, UsageError
 from preprocess.workspace import Workspace
 from tests.benchmarks import bench_build
@@ -82,6 +82,8 @@ def test_only_the_harmed_shard_is_built_again(dataset, faces_dataset, rebuild, h
     before = made.times(dataset)
     harm(dataset)
     summary = rebuild()
+    pictures = len(reading.read_index(str(dataset), SHARD))
+    assert f"1 of 10 shards: {pictures} pictures, {3 * pictures} variants" in summary["said"]
     assert (summary["shards_written"], summary["shards_reused"]) == (3, ALL - 3)
     assert touched(dataset, before) == variants(2)
     assert made.files(dataset) == made.files(faces_dataset)
