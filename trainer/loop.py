@@ -35,7 +35,7 @@ from trainer.run_directory import RunDirectory
 from trainer.session import SUMS, Session, add_optimizer, optimizer_variables, train_functions
 from trainer.signals import StopSignals
 from trainer.tensorboard import TensorBoardLog
-from trainer.timing import StepClock
+from trainer.timing import HOST, STEP, WAIT, StepClock
 from trainer.watchdog import Watchdog
 
 LOOK_AT_LOSS_EVERY = 20  # calls; looking waits for the device, so not at each
@@ -47,7 +47,13 @@ class Diverged(Exception):
 
 
 class Loop:
-    """Trains one session. `run()` returns when the run is done, or leaves after a signal."""
+    """Trains one session. `run()` returns when the run is done, or leaves after a signal.
+
+    Attributes:
+      train_one: the function of one step: (batch) -> (sums, records).
+      clock: where the time of the current epoch's steps went.
+      pictures_a_step: of the global batch.
+    """
 
     def __init__(
         self,
@@ -70,7 +76,7 @@ class Loop:
         self._steps_per_epoch = config.steps_per_epoch or reader.steps_per_pass
         self.total_steps = config.epochs * self._steps_per_epoch
         self._optimizer = add_optimizer(session, self.total_steps)
-        self._train_one, self._train_several = train_functions(session)
+        self.train_one, self._train_several = train_functions(session)
         self.evaluators = {
             name: Evaluator(session, split, config.validation_steps)
             for name, split in validation.items()
@@ -92,7 +98,9 @@ class Loop:
         self._saved = (0, 0)  # step and epochs of the last state: it is never replaced by itself
         self._sums = np.zeros(SUMS)
         self._pending: list[Any] = []
-        self._clock = StepClock(measures_waiting=config.steps_per_execution == 1)
+        self._replicas = session.strategy.num_replicas_in_sync
+        self.pictures_a_step = config.batch_size * reader.pictures_a_record
+        self.clock = StepClock(measures_waiting=config.steps_per_execution == 1)
         self.history: list[dict[str, Any]] = []
         self.seconds = 0.0
 
@@ -130,62 +138,84 @@ class Loop:
 
     def _run_epoch(self) -> None:
         end = (self.epochs + 1) * self._steps_per_epoch
-        config = self._session.config
         if self.step == end:
             return  # only its validation was missing
         # One iterator for all epochs: a new one would read the pass's table again.
         if self._batches is None:
             self._batches = self._iterator()
+        self.run_steps(self._batches, end)
+        self.catch_up()
+
+    def run_steps(self, batches: Iterator[Any], end: int, *, shown: bool = True) -> None:
+        """Trains up to step `end` of the epoch, with all that a step has around it.
+
+        Args:
+          batches: distributed, from the current step on; with several steps a call, a dataset's
+            own iterator.
+          end: a step of the current epoch.
+          shown: whether there may be a progress bar.
+        """
+        config, clock = self._session.config, self.clock
         profiler = StepProfiler(config.profile.steps, self._directory.tensorboard)
-        started = self.step - self.epochs * self._steps_per_epoch
         with (
             tqdm(
                 total=self._steps_per_epoch,
-                initial=started,
+                initial=self.step - self.epochs * self._steps_per_epoch,
                 unit="step",
-                disable=None,
+                disable=None if shown else True,
                 desc=f"epoch {self.epochs + 1}/{config.epochs}",
                 leave=False,
             ) as bar,
             profiler,
         ):
             calls = 0
+            clock.start()
             while self.step < end:
                 steps = min(config.steps_per_execution, end - self.step, self._until_save())
                 profiler.before(self.step)
-                self._call(self._batches, steps)
+                self._call(batches, steps)
                 profiler.after(self.step)
                 calls += 1
                 bar.update(steps)
                 if calls % LOOK_AT_LOSS_EVERY == 0:
-                    self._look_at_loss()
-                    bar.set_postfix(loss=f"{self._mean_loss():.4f}", refresh=False)
+                    clock.lap(HOST)
+                    self.catch_up()
+                    clock.lap(STEP)  # this is where the device catches up
+                    bar.set_postfix_str(self._postfix(), refresh=False)
                 every = config.checkpoint.every_steps
                 stop = self._crew.anyone_soon(self._signals.received is not None)
+                self.seconds += clock.end(steps)
+                self._progress.update(self.step, self.epochs + 1, self.seconds)
                 if stop or (every and self.step % every == 0):
                     self._save()
-        self._look_at_loss()
+                    clock.start()
 
     def _call(self, batches: Iterator[Any], steps: int) -> None:
         # The first call traces and compiles.
         self._watchdog.alive(f"step {self.step + 1}", long=self._signals.idle)
-        started = time.perf_counter()
-        waited = 0.0
+        self.clock.lap(HOST)
         if self._session.config.steps_per_execution == 1:
             batch = next(batches)
-            waited = time.perf_counter() - started
-            sums, records = self._train_one(batch)
+            self.clock.lap(WAIT)
+            sums, records = self.train_one(batch)
         else:
             sums, records = self._train_several(batches, tf.constant(steps))
+        self.clock.lap(STEP)
         self._signals.idle = False
         self._pending.append(sums)
         if self._record_log:
             self._record_log.write(self.step, records.numpy())
         self.step += steps
-        elapsed = time.perf_counter() - started
-        self._clock.add(steps, elapsed, waited)
-        self.seconds += elapsed
-        self._progress.update(self.step, self.epochs + 1, self.seconds)
+
+    def _postfix(self) -> str:
+        """What the progress bar says after the count."""
+        found = self.clock.figures(self.pictures_a_step, self._replicas)
+        words = [f"loss {self._mean_loss():.4f}"]
+        if found["images_per_second"]:
+            words.append(f"{found['images_per_second']:.0f} images/s")
+        if found["input_wait_fraction"] is not None:
+            words.append(f"waits {found['input_wait_fraction']:.0%}")
+        return ", ".join(words)
 
     def _until_save(self) -> int:
         every = self._session.config.checkpoint.every_steps
@@ -198,8 +228,12 @@ class Loop:
             )
         )
 
-    def _look_at_loss(self) -> None:
-        """Takes in the sums of the calls so far; raises Diverged where they are not finite."""
+    def catch_up(self) -> None:
+        """Waits for the device and takes in the sums of the calls so far.
+
+        Raises:
+          Diverged: they are not finite.
+        """
         for sums in self._pending:
             self._sums += np.asarray(sums, np.float64)
         self._pending.clear()
@@ -213,7 +247,7 @@ class Loop:
         # Before anything is said or kept of it: a NaN state is neither validated nor best.
         self._check_finite()
         row = self._training_row()
-        self._clock.restart()
+        self.clock.restart()
         if self.evaluators and not self._evaluated:
             # Tracing it may outlast a grace period, so there must be nothing to save meanwhile.
             self._save()
@@ -252,7 +286,6 @@ class Loop:
     def _training_row(self) -> dict[str, Any]:
         loss, weight, right, counted = self._sums
         metric = self._session.task.metric
-        per_step = self._session.config.batch_size * self._reader.pictures_a_record
         return {
             "epoch": self.epochs + 1,
             "step": self.step,
@@ -261,7 +294,7 @@ class Loop:
             f"{metric}_interval": list(wilson_interval(right, counted)) if counted else None,
             "learning_rate": _learning_rate(self._optimizer),
             "seconds": self.seconds,
-            **self._clock.figures(per_step),
+            **self.clock.figures(self.pictures_a_step, self._replicas),
         }
 
     def _keep_best(self, row: dict[str, Any]) -> None:
@@ -290,7 +323,7 @@ class Loop:
             self._save()
 
     def _check_finite(self) -> None:
-        self._look_at_loss()
+        self.catch_up()
         if not bool(self._all_finite()):
             raise Diverged(f"a weight or a slot of the optimizer is not finite at step {self.step}")
 
@@ -302,7 +335,7 @@ class Loop:
             "best": self.best,
             "stopped": self.stopped,
             "seconds": self.seconds,
-            "replicas": self._session.strategy.num_replicas_in_sync,
+            "replicas": self._replicas,
             "workers": self._crew.size,
             "callbacks": self._callbacks.state(),
         }
@@ -335,7 +368,7 @@ class Loop:
             self.history = self._directory.history(self.epochs)
             if not self.finished:
                 self._say(f"going on from step {self.step} of {self.total_steps}")
-            if state["replicas"] != self._session.strategy.num_replicas_in_sync:
+            if state["replicas"] != self._replicas:
                 self._say(_other_replicas(state["replicas"], self._session))
             return
         if states:

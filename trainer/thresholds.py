@@ -1,8 +1,12 @@
 """Named limits of verdicts, as shares of a step's time.
 
 Source: `op_stats_to_input_pipeline_analysis.cc` of the TensorFlow profiler (5 and 20 % of
-step time for input).
+step time for input, 3 and 15 % for what is neither input nor device: Python).
 """
 
 INPUT_MODERATE = 0.05
 INPUT_HIGH = 0.20
+HOST_HIGH = 0.15
+# One replica's own step over the median of the others', below which all are taken for equal: ours,
+# twice the noise of a shared machine.
+SLOW_REPLICA = 1.3

@@ -2,77 +2,138 @@
 
 from __future__ import annotations
 
-import dataclasses
+import time
+from array import array
 from typing import Any
 
-from trainer.thresholds import INPUT_HIGH, INPUT_MODERATE
+import numpy as np
+
+from trainer.thresholds import HOST_HIGH, INPUT_HIGH, INPUT_MODERATE
+
+# What the time of a call goes to: waiting for its batch; the call itself and, from time to time,
+# waiting for what the device still had to do; Python in between.
+WAIT, STEP, HOST = "wait", "step", "host"
+PERCENTILES = (50, 90, 99)
+# What a row of metrics.jsonl says of speed.
+FIGURES = (
+    "images_per_second",
+    "images_per_second_per_replica",
+    "step_ms",
+    *(f"step_ms_p{at}" for at in PERCENTILES),
+    "input_wait_fraction",
+    "host_fraction",
+)
 
 
-@dataclasses.dataclass
 class StepClock:
-    """Adds up step times, the first call of a process apart: it traces and compiles."""
+    """Laps through the training loop, the first call of a process apart: it traces and compiles.
 
-    steps: int = 0
-    seconds: float = 0.0
-    waiting: float = 0.0  # of seconds, for the next batch
-    measures_waiting: bool = True  # False where several steps run in one call
-    warm: bool = False
+    A device works on after a call has returned, so that single calls are shorter than their steps
+    and the one that looks at the loss is longer; over an epoch it adds up.
 
-    def add(self, steps: int, seconds: float, waiting: float) -> None:
-        """Notes one call that ran `steps` steps."""
-        if self.warm:
-            self.steps += steps
-            self.seconds += seconds
-            self.waiting += waiting
-        self.warm = True
+    Args:
+      measures_waiting: False where several steps run in one call.
+    """
+
+    def __init__(self, measures_waiting: bool = True) -> None:
+        self._measures_waiting = measures_waiting
+        self._warm = False
+        self._since = 0.0
+        self._laps = {WAIT: 0.0, STEP: 0.0, HOST: 0.0}  # of the call under way
+        self.restart()
 
     def restart(self) -> None:
         """Starts a new epoch's figures."""
-        self.steps, self.seconds, self.waiting = 0, 0.0, 0.0
+        self._steps = 0
+        self._seconds = dict.fromkeys(self._laps, 0.0)
+        self._step_seconds = array("d")  # one number a call, and they last
 
-    def figures(self, pictures_a_step: int) -> dict[str, float | None]:
-        """images_per_second, step_ms and input_wait_fraction; None where nothing was timed."""
-        if not self.steps or not self.seconds:
-            return {"images_per_second": None, "step_ms": None, "input_wait_fraction": None}
-        return {
-            "images_per_second": self.steps * pictures_a_step / self.seconds,
-            "step_ms": 1000 * self.seconds / self.steps,
-            "input_wait_fraction": (self.waiting / self.seconds if self.measures_waiting else None),
-        }
+    def start(self) -> None:
+        """Time counts from now on: what was before, such as saving, is nobody's."""
+        self._since = time.perf_counter()
+
+    def lap(self, part: str) -> None:
+        """What passed since the last lap was WAIT, STEP or HOST."""
+        now = time.perf_counter()
+        self._laps[part] += now - self._since
+        self._since = now
+
+    def end(self, steps: int) -> float:
+        """Ends a call of so many steps; returns its seconds. The next one begins here."""
+        self.lap(HOST)
+        seconds = sum(self._laps.values())
+        if self._warm:
+            self._steps += steps
+            self._step_seconds.append(seconds / steps)
+            for part, spent in self._laps.items():
+                self._seconds[part] += spent
+        self._warm = True
+        self._laps = dict.fromkeys(self._laps, 0.0)
+        return seconds
+
+    @property
+    def step_seconds(self) -> list[float]:
+        """Seconds a step of each call of the epoch so far."""
+        return list(self._step_seconds)
+
+    def figures(self, pictures_a_step: int, replicas: int) -> dict[str, float | None]:
+        """FIGURES of an epoch; None where nothing was timed.
+
+        Percentiles are of calls, over their steps. The fractions are of a step's time: waiting
+        for its batch, and Python between the calls.
+        """
+        total = sum(self._seconds.values())
+        if not self._steps or not total:
+            return dict.fromkeys(FIGURES)
+        speed = self._steps * pictures_a_step / total
+        percentiles = 1000 * np.percentile(self._step_seconds, PERCENTILES)
+        found = [
+            speed,
+            speed / replicas,
+            1000 * total / self._steps,
+            *percentiles.tolist(),
+            self._seconds[WAIT] / total if self._measures_waiting else None,
+            self._seconds[HOST] / total,
+        ]
+        return dict(zip(FIGURES, found, strict=True))
 
 
 def verdict(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """`bottleneck` of report.json from the loop's own wait fraction.
+    """`bottleneck` of report.json from the loop's own laps.
 
-    The loop knows how long it waited, not for which stage: `stage`, `input_tax` and `shares`
-    are None.
+    The loop knows how long it waited, not for which stage: `stage` is None unless it is the loop
+    itself; `input_tax` and `shares` are None.
     """
-    waits = [
-        row["input_wait_fraction"] for row in rows if row.get("input_wait_fraction") is not None
-    ]
-    # The first epoch fills caches; it counts only where there is no other.
-    waits = waits[1:] or waits
+    wait, host = _mean(rows, "input_wait_fraction"), _mean(rows, "host_fraction")
+    stage: str | None = None
     advice: list[str] = []
-    if not waits:
+    if wait is None:
         sentence = "The input wait was not measured: several steps ran in one call."
     else:
-        wait = sum(waits) / len(waits)
         sentence = f"{wait:.1%} of step time was spent waiting for input"
         if wait >= INPUT_HIGH:
             sentence = f"Input-bound: {sentence}."
-            advice = [
-                "build the dataset with --image_size, so that less is decoded",
-                "keep the dataset on a local disk",
-            ]
+            advice = ["`python -m trainer diagnose` tells which stage of it, and what to change"]
         elif wait >= INPUT_MODERATE:
             sentence = f"Slightly input-bound: {sentence}."
         else:
             sentence = f"Compute-bound: {sentence}; the step itself is the limit."
+    if host is not None and host >= HOST_HIGH and host > (wait or 0):
+        stage = "host_overhead"
+        sentence = f"Overhead-bound: {host:.1%} of step time was spent in Python between the steps."
+        advice = ["set steps_per_execution=10, so that Python has its turn once in ten steps"]
     return {
-        "stage": None,
+        "stage": stage,
         "verdict": sentence,
         "source": "loop",
         "input_tax": None,
         "shares": None,
         "advice": advice,
     }
+
+
+def _mean(rows: list[dict[str, Any]], name: str) -> float | None:
+    """Over the epochs but the first, which fills caches and counts only where it is alone."""
+    found = [row[name] for row in rows if row.get(name) is not None]
+    found = found[1:] or found
+    return sum(found) / len(found) if found else None

@@ -187,21 +187,24 @@ def _run(
 def open_readers(config: Any, dataset: str, manifest: Manifest) -> tuple[Reader, dict[str, Reader]]:
     """The readers of training and of each validation split, which share the memory there is."""
     reader = open_reader(dataset, manifest, config.data.train_split, config, training=True)
-    reserved = getattr(reader, "table_bytes", 0)
+    reserved = reader.table_bytes
     validation: dict[str, Reader] = {}
     for name in config.data.validation_splits:
         validation[name] = open_reader(
             dataset, manifest, name, config, training=False, reserved_bytes=reserved
         )
-        reserved += getattr(validation[name], "table_bytes", 0)
+        reserved += validation[name].table_bytes
     return reader, validation
 
 
 def _opening(config: Any, strategy: Any, reader: Reader) -> str:
-    table = getattr(reader, "table", None)
     return (
         f"{config.model.backbone} on {devices.describe(strategy)}: {reader.records} records, "
         f"{reader.steps_per_pass} steps a pass of {config.batch_size}"
-        + (f", {reader.pictures_in_table} pictures {table} in memory" if table else "")  # type: ignore[union-attr]
+        + (
+            f", {reader.pictures_in_table} pictures {reader.table} in memory"
+            if reader.table
+            else ""
+        )
         + (f"; {SERVICE_GUARANTEE.format(config.data.service)}" if config.data.service else "")
     )

@@ -22,6 +22,7 @@ from typing import Any
 from tests.trainer import datasets
 from trainer.record_log import read_record_log
 from trainer.signals import EXIT_RESTART
+from trainer.timing import FIGURES
 
 STEP, SAVE, VALIDATION = "step", "save", "validation"
 DEADLINE_SECONDS = 1800.0  # of a life; the machine may be shared
@@ -83,7 +84,7 @@ def live(flags: list[str], run: Path, kill: Kill | None, steps_per_epoch: int) -
 
 def rows_without_times(run: Path) -> list[dict[str, Any]]:
     """metrics.jsonl without what the clock says."""
-    clock = ("seconds", "images_per_second", "step_ms", "input_wait_fraction", "validation_seconds")
+    clock = ("seconds", "validation_seconds", *FIGURES)
     lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     return [{k: v for k, v in json.loads(line).items() if k not in clock} for line in lines]
 

@@ -16,6 +16,7 @@ from trainer.callbacks import Callbacks
 from trainer.checkpoints import BEST, LAST, Checkpoints
 from trainer.errors import ConfigError, UsageError
 from trainer.loop import Diverged, Loop
+from trainer.timing import FIGURES
 
 ROW_KEYS = {
     "epoch",
@@ -23,9 +24,7 @@ ROW_KEYS = {
     "loss",
     "val_loss",
     "learning_rate",
-    "images_per_second",
-    "step_ms",
-    "input_wait_fraction",
+    *FIGURES,
 }
 
 LOUD = dict.fromkeys(
@@ -53,8 +52,7 @@ def state(run, kind=LAST):
 
 
 def without_times(rows):
-    dropped = {"seconds", "images_per_second", "step_ms", "input_wait_fraction"}
-    dropped |= {"validation_seconds"}
+    dropped = {"seconds", "validation_seconds", *FIGURES}
     return [{k: v for k, v in row.items() if k not in dropped} for row in rows]
 
 
@@ -203,17 +201,17 @@ def test_a_validation_every_two_steps_reads_the_table_of_a_pass_once(
     triplet_data, tmp_path, train_here, monkeypatch
 ):
     """6 steps in 3 epochs lie in passes 0 and 1; batches and tables are prepared ahead of them."""
-    from trainer.reader import TripletReader
+    from trainer.reader.table import PictureTable
 
     built = []
-    build = TripletReader._build
+    build = PictureTable.build
 
     def noting(self, pass_number):
         if self._training:
             tf.numpy_function(lambda number: built.append(int(number)), [pass_number], [])
         return build(self, pass_number)
 
-    monkeypatch.setattr(TripletReader, "_build", noting)
+    monkeypatch.setattr(PictureTable, "build", noting)
     train_here(triplet(epochs=3, steps_per_epoch=2), triplet_data, tmp_path / "run")
     assert built == list(range(len(built)))
 

@@ -41,6 +41,8 @@ RESTART_MAY_CHANGE = (
     "checkpoint.every_steps",
     "checkpoint.keep",
     "data.service",  # the same batches, made elsewhere
+    "data.image_table",  # and these otherwise
+    "data.parallel_reads",
     "data.log_records",
     "distribute.",
     "virtual_replicas",

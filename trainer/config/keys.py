@@ -219,7 +219,13 @@ KEYS: dict[str, Key] = {
     "data.image_table": Key(
         default="auto",
         choices=("auto", "decoded", "encoded"),
-        meaning="pictures of a pass in memory (triplets); auto = decoded where they fit",
+        meaning="pictures of a pass in memory; auto = for triplets, decoded where they fit; "
+        "classes are streamed",
+    ),
+    "data.parallel_reads": Key(
+        default=2,
+        at_least=1,
+        meaning="batches, or files of a table, read at a time; more for slow or remote storage",
     ),
     "data.service": Key(
         default="", meaning="address of a tf.data service, grpc://HOST:PORT; '' = read here"

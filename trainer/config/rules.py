@@ -159,6 +159,11 @@ def _service(config: ml_collections.ConfigDict) -> Iterator[str]:
             "pass into a table of their own memory, which a service would send nine times; "
             "leave data.service out"
         )
+    elif config.data.image_table != "auto":
+        yield (
+            f"data.image_table {config.data.image_table} with data.service {address}: a table is "
+            "filled by the training process itself; leave out one of the two"
+        )
     elif config.deterministic:
         yield (
             f"data.service {address} with deterministic: other machines may decode to other "

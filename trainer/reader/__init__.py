@@ -58,4 +58,6 @@ def open_reader(
         return TripletReader(
             dataset, manifest, split, config, training=training, reserved_bytes=reserved_bytes
         )
-    return PictureReader(dataset, manifest, split, config, training=training)
+    return PictureReader(
+        dataset, manifest, split, config, training=training, reserved_bytes=reserved_bytes
+    )
