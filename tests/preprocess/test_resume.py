@@ -291,7 +291,8 @@ def test_killed_again_and_again_it_comes_to_the_same_end(tmp_path):
 @pytest.mark.slow
 def test_after_ctrl_c_it_goes_on(tmp_path):
     """Ctrl-C ends with 130 and a line; Beam's native threads must not make it an abort."""
-    flags = made.triplet_set(tmp_path, train=150, test=6)
+    # Seconds of work, also where this process is given no time for one or two of them.
+    flags = made.triplet_set(tmp_path, train=400, test=6)
     out = tmp_path / "out"
     arguments = ["build", "--source=fec", f"--output={out}", "--variants=20", "--shards=24"]
     arguments += [f"--{name}={path}" for name, path in flags.items()]
