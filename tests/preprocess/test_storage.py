@@ -13,7 +13,7 @@ import pytest
 
 from preprocess import storage
 from preprocess.errors import ConfigError, StorageError, UsageError
-from preprocess.storage import gcs
+from preprocess.storage import gcs, gcs_connection
 from tests.preprocess import made
 from tests.preprocess.cloud import Cutter, cutting
 
@@ -228,7 +228,7 @@ def test_a_missing_bucket_is_named(cloud):
 def test_a_storage_that_is_not_there_is_said_soon(cloud, monkeypatch):
     """Port 9 of this machine: nobody listens."""
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
-    monkeypatch.setattr(gcs, "FIRST_RETRY_SECONDS", 1.0)
+    monkeypatch.setattr(gcs_connection, "FIRST_RETRY_SECONDS", 1.0)
     with pytest.raises(StorageError, match="'gs://bucket' cannot be reached"):
         storage.names("gs://bucket")
 
@@ -236,7 +236,7 @@ def test_a_storage_that_is_not_there_is_said_soon(cloud, monkeypatch):
 def test_an_outage_is_not_a_picture_that_cannot_be_read(cloud, bucket, monkeypatch):
     storage.write_text(f"{bucket}/a", "x")
     monkeypatch.setattr(cloud, "fault", lambda *_: (503, "down"))
-    monkeypatch.setattr(gcs, "RETRY_SECONDS", 0.5)
+    monkeypatch.setattr(gcs_connection, "RETRY_SECONDS", 0.5)
     with pytest.raises(StorageError, match="down"):
         next(storage.read_many([f"{bucket}/a"]))
 
