@@ -10,3 +10,5 @@ HOST_HIGH = 0.15
 # One replica's own step over the median of the others', below which all are taken for equal: ours,
 # twice the noise of a shared machine.
 SLOW_REPLICA = 1.3
+# What a change must promise to be worth an advice: ours, about the noise of a measurement.
+SMALL_GAIN = 0.05
