@@ -109,6 +109,11 @@ def _workers(config: Any, cluster: Cluster) -> Any:
     return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
 
 
+def has_gpus(strategy: Any) -> bool:
+    """Whether its replicas are GPUs."""
+    return any("GPU" in device for device in strategy.extended.worker_devices)
+
+
 def describe(strategy: Any) -> str:
     """`2 replicas (CPU)`, for people."""
     count = strategy.num_replicas_in_sync
