@@ -125,7 +125,7 @@ class StepProfiler:
             begun = self._begin(step, calls_left, fits)
         if self._wanted:
             self._steps.append(step)
-            self._mark = tf.profiler.experimental.Trace("train", step_num=step, _r=1)
+            self._mark = tf.profiler.experimental.Trace("train", step_num=step + 1, _r=1)
             self._mark.__enter__()
         return begun
 

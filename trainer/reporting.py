@@ -21,7 +21,7 @@ from trainer.randomness import keyed
 from trainer.reader import Reader
 from trainer.report.card import card_figure
 from trainer.report.confusion import confusion_figure
-from trainer.report.curves import VALIDATION
+from trainer.report.curves import VALIDATION, typical
 from trainer.report.history import history_figure
 from trainer.report.page import render_page
 from trainer.report.pictures import (
@@ -31,6 +31,7 @@ from trainer.report.pictures import (
     mistakes_sheet,
 )
 from trainer.report.sheet import png
+from trainer.report.step_bar import step_bar_figure, step_shares
 from trainer.report.style import figure_png
 from trainer.run_directory import RunDirectory, write_text
 from trainer.session import Session
@@ -72,6 +73,9 @@ def write_report(
     }
     first = next(iter(validation), VALIDATION)
     images = {"history": figure_png(history_figure(loop.history, directory.path.name, first))}
+    if shares := step_shares(report["bottleneck"], loop.history):
+        step_ms = typical(loop.history, "step_ms")
+        images["step"] = figure_png(step_bar_figure(shares, step_ms))
     images["augmented"] = png(_augmented(session, reader))
     # The first split is the one that best, stopping and people watch.
     for name, split in list(validation.items())[:1]:
