@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -60,13 +61,13 @@ def write_report(
     for triplets `report_card`: the split and what report_card() gives.
     """
     last = loop.history[-1] if loop.history else {}
-    speeds = [row["images_per_second"] for row in loop.history if row.get("images_per_second")]
+    speed, step_ms = (typical(loop.history, name) for name in ("images_per_second", "step_ms"))
     report: dict[str, Any] = {
         "steps": loop.step,
         "epochs": loop.epochs,
         "seconds": loop.seconds,
         "stopped": loop.stopped,
-        "images_per_second": float(np.median(speeds)) if speeds else None,
+        "images_per_second": speed if math.isfinite(speed) else None,
         "metrics": {"last": last, "best": _best_row(loop)},
         "weights_digest": session.weights_digest(),
         "bottleneck": verdict(loop.history),
@@ -74,7 +75,6 @@ def write_report(
     first = next(iter(validation), VALIDATION)
     images = {"history": figure_png(history_figure(loop.history, directory.path.name, first))}
     if shares := step_shares(report["bottleneck"], loop.history):
-        step_ms = typical(loop.history, "step_ms")
         images["step"] = figure_png(step_bar_figure(shares, step_ms))
     images["augmented"] = png(_augmented(session, reader))
     # The first split is the one that best, stopping and people watch.

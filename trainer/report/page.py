@@ -177,13 +177,17 @@ def _curves(history: Sequence[Row], images: Mapping[str, bytes]) -> str:
 def _speed(report: Mapping[str, Any], history: Sequence[Row], images: Mapping[str, bytes]) -> str:
     """The verdict on speed: sentence, a step drawn, figures, what to do, how it is known."""
     bottleneck = report.get("bottleneck") or {}
-    step = " / ".join(figure(typical(history, f"step_ms_p{at}"), 3) for at in (50, 90, 99))
-    per_replica = typical(history, "images_per_second_per_replica")
+
+    def step(name: str) -> str:
+        return _with_unit(figure(typical(history, name), 3), "ms")
+
     facts = [
         ("images a second", figure(report.get("images_per_second"))),
-        ("of one replica", figure(per_replica)),
-        ("a step, mean", _with_unit(figure(typical(history, "step_ms")), "ms")),
-        ("median / 90 % / 99 %", NONE if set(step) <= set(f"{NONE} /") else f"{step} ms"),
+        ("of one replica", figure(typical(history, "images_per_second_per_replica"))),
+        ("a step, mean", step("step_ms")),
+        ("half of all below", step("step_ms_p50")),
+        ("90 % below", step("step_ms_p90")),
+        ("99 % below", step("step_ms_p99")),
         ("input wait", percent(typical(history, "input_wait_fraction"))),
         ("input tax", percent(bottleneck.get("input_tax"))),
         ("slowest stage", _text(bottleneck.get("stage") or NONE)),
@@ -206,7 +210,7 @@ def _speed(report: Mapping[str, Any], history: Sequence[Row], images: Mapping[st
 
 def _source(source: Any) -> str:
     told = {
-        "loop": "the training loop's own clock, which knows the wait for input only",
+        "loop": "the training loop's own clock, which does not see the stages of the input",
         "phases": "timing each phase by itself",
         "profile": "a trace of some steps",
     }.get(str(source))
