@@ -171,9 +171,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, Any]:
     """Family and address to bind to; IPv4 where the host has both, as port forwarding expects."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     family, _, _, _, address = min(found, key=lambda each: each[0] != socket.AF_INET)
-    return family, address
+    return family, (address[0], port, *address[2:])
 
 
 def capture_server(

@@ -143,12 +143,17 @@ def test_what_ends_an_epoch_early_ends_the_trace_and_a_short_one_is_dropped(
 ):
     """The last call of what is interrupted may be half done: five whole ones are the least."""
     profiler = profiler_for(tmp_path, Window(1, 20))
-    with pytest.raises(KeyboardInterrupt), profiler:
-        for step in range(1 + calls):
-            profiler.before(step, 50, False, False)
-            if step == calls:
-                raise KeyboardInterrupt
-            profiler.after(step + 1)
+
+    def interrupted():
+        with profiler:
+            for step in range(calls):
+                profiler.before(step, 50, False, False)
+                profiler.after(step + 1)
+            profiler.before(calls, 50, False, False)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert recorder.current is None
     assert recorder.marked == kept
 
