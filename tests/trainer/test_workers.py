@@ -32,12 +32,12 @@ def arguments(tmp_path, data, **changes):
     return ["train", f"--config={config}", f"--data={data}", f"--workdir={run}", "--json"], run
 
 
-def start(words, **environment):
-    """`python -m trainer WORDS`, its output kept."""
+def start(words, program=("-m", "trainer"), **environment):
+    """`python -m trainer WORDS`, or another program of Python's, its output kept."""
     # What keeps TensorFlow quiet in the tests is not there for the user.
     plain = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
     return subprocess.Popen(
-        [sys.executable, "-m", "trainer", *words],
+        [sys.executable, *program, *words],
         cwd=datasets.REPOSITORY,
         env={**plain, **environment},
         stdout=subprocess.PIPE,
