@@ -25,6 +25,7 @@ from trainer.crew import Crew
 from trainer.epoch_row import row_in_words, speed_in_words, training_row, worker_waits
 from trainer.evaluation import Evaluator, NotFiniteError, figures, read_error
 from trainer.gpu_monitor import GpuMonitor
+from trainer.order import ReplicaSlice
 from trainer.profiling import StepProfiler, planned, was_asked_for
 from trainer.progress import ProgressFile
 from trainer.reader import Reader
@@ -232,11 +233,10 @@ class Loop:
         return every - self.step % every if every else sys.maxsize
 
     def _iterator(self) -> Iterator[Any]:
-        return iter(
-            devices.distribute(
-                self._session.strategy, lambda part: self._reader.dataset(self.step, part)
-            )
-        )
+        def dataset(part: ReplicaSlice) -> Any:
+            return self._reader.dataset(self.step, part)
+
+        return iter(devices.distribute(self._session.strategy, dataset, endless=True))
 
     def catch_up(self) -> None:
         """Waits for the device and takes in the sums of the calls so far.

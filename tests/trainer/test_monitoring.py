@@ -13,8 +13,8 @@ from trainer.profiling import traced_steps
 
 pytestmark = pytest.mark.slow
 
-STEPS = 300  # of an epoch; long enough for two captures, each of which waits for a process
-SLOW_SECONDS = 0.03  # of each batch of worker 1; a step of `mlp` takes a third of it
+STEPS = 120  # of an epoch; long enough for two captures, each of which waits for a process
+SLOW_SECONDS = 0.12  # of each batch of worker 1; several times a step of `mlp`
 
 
 def slow_reader(path):
