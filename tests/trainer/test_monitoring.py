@@ -65,8 +65,15 @@ def watched(triplet_data, tmp_path_factory):
         command, program=[slow_reader(folder / "slow.py")], TF_CONFIG=json.dumps(tasks[1])
     )
     planned = [run / "tensorboard", run / "tensorboard" / "worker-1"]
-    until(lambda: all(map(traced_steps, planned)), first, second)
-    captures = [end(start(["capture", f"localhost:{port + rank}", "--json"])) for rank in range(2)]
+    try:
+        until(lambda: all(map(traced_steps, planned)), first, second)
+        captures = [
+            end(start(["capture", f"localhost:{port + rank}", "--json"])) for rank in range(2)
+        ]
+    except BaseException:
+        first.kill()
+        second.kill()
+        raise
     ends = [end(first), end(second)]
     assert [code for code, _, _ in ends] == [0, 0], ends
     captures.append(end(start(["capture", f"localhost:{port}"])))
