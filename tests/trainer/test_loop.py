@@ -1,7 +1,6 @@
 """The training loop, in this process: epochs, saving, stopping, what it leaves behind."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -311,10 +310,50 @@ def test_a_run_without_validation_watches_its_own_loss(triplet_data, tmp_path, t
     assert "val_loss" not in rows(tmp_path / "run")[0]
 
 
-def test_a_trace_of_the_wanted_steps_is_written(triplet_data, tmp_path, train_here):
-    train_here(triplet(profile__steps=(3, 8)), triplet_data, tmp_path / "run")
-    found = list((tmp_path / "run" / "tensorboard").rglob("*.xplane.pb"))
-    assert found and all(os.path.getsize(path) for path in found)
+def step_marks(trace):
+    """The steps that are marked in a trace, in their order."""
+    from tensorflow.tsl.profiler.protobuf import xplane_pb2
+
+    found = []
+    for path in Path(trace).glob("*.xplane.pb"):
+        for plane in xplane_pb2.XSpace.FromString(path.read_bytes()).planes:
+            events, stats = plane.event_metadata, plane.stat_metadata
+            found += [
+                stat.int64_value or stat.uint64_value
+                for line in plane.lines
+                for event in line.events
+                if events[event.metadata_id].name == "train"
+                for stat in event.stats
+                if stats[stat.metadata_id].name == "step_num"
+            ]
+    return sorted(found)
+
+
+def traces(logdir):
+    """(steps it should hold, steps that are marked in it) of each trace, in their order."""
+    lines = (Path(logdir) / "traces.jsonl").read_text().splitlines()
+    found = []
+    for line in map(json.loads, lines):
+        first, last = line["steps"]
+        found.append((list(range(first, last + 1)), step_marks(Path(logdir) / line["trace"])))
+    return found
+
+
+def test_a_trace_holds_the_steps_it_should_and_a_restart_takes_no_other(
+    triplet_data, tmp_path, train_here
+):
+    """Steps 3 to 8 of epochs of 10; then a run that goes on at step 10 and would trace 5 to 14."""
+    config = {"steps_per_epoch": 10, "profile__steps": (3, 8)}
+    train_here(triplet(epochs=1, **config), triplet_data, tmp_path / "run")
+    assert traces(tmp_path / "run" / "tensorboard") == [([3, 4, 5, 6, 7, 8], [3, 4, 5, 6, 7, 8])]
+    config["profile__steps"] = (5, 14)
+    train_here(triplet(epochs=2, **config), triplet_data, tmp_path / "run")
+    assert len(traces(tmp_path / "run" / "tensorboard")) == 1
+
+
+def test_a_trace_that_was_asked_for_and_did_not_come_is_said(triplet_data, tmp_path, train_here):
+    report = train_here(triplet(epochs=1, profile__steps=(30, 40)), triplet_data, tmp_path / "run")
+    assert any("no trace: " in words for words in report["said"])
 
 
 def test_the_metric_that_is_watched_decides_what_is_better():

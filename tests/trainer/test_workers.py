@@ -32,12 +32,12 @@ def arguments(tmp_path, data, **changes):
     return ["train", f"--config={config}", f"--data={data}", f"--workdir={run}", "--json"], run
 
 
-def start(words, module=("trainer",), **environment):
-    """`python -m trainer WORDS`, or as another module has it, its output kept."""
+def start(words, program=("-m", "trainer"), **environment):
+    """`python -m trainer WORDS`, or another program of Python's, its output kept."""
     # What keeps TensorFlow quiet in the tests is not there for the user.
     plain = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
     return subprocess.Popen(
-        [sys.executable, "-m", *module, *words],
+        [sys.executable, *program, *words],
         cwd=datasets.REPOSITORY,
         env={**plain, **environment},
         stdout=subprocess.PIPE,
@@ -56,14 +56,14 @@ def end(process):
     return process.returncode, out, said
 
 
-def start_two(words, module=("trainer",)):
+def start_two(words, program=("-m", "trainer")):
     """Two workers without a gang around them."""
     addresses = [f"localhost:{port}" for port in free_ports(2)]
     configs = [
         {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": rank}}
         for rank in range(2)
     ]
-    return [start(words, module, TF_CONFIG=json.dumps(config)) for config in configs]
+    return [start(words, program, TF_CONFIG=json.dumps(config)) for config in configs]
 
 
 def saved(run):
@@ -223,7 +223,7 @@ def test_a_diagnosis_by_both_workers_names_the_slow_one(class_data, tmp_path):
     )
     words = ["diagnose", f"--config={config}", f"--data={class_data}", "--json"]
     words += ["--rounds=1", "--seconds=0.3"]
-    processes = start_two(words, ("tests.trainer.slowed", "slow_step", "1"))
+    processes = start_two(words, ("-m", "tests.trainer.slowed", "slow_step", "1"))
     ends = [end(process) for process in processes]
     assert [code for code, _, _ in ends] == [0, 0], ends
     found = json.loads(ends[0][1])

@@ -188,7 +188,9 @@ class _Measuring:
 
     def _distributed(self) -> Iterator[Any]:
         return iter(
-            devices.distribute_endless(self._strategy, lambda part: self._reader.dataset(0, part))
+            devices.distribute(
+                self._strategy, lambda part: self._reader.dataset(0, part), endless=True
+            )
         )
 
     def _resident(self, batch: Any) -> Iterator[Any]:
@@ -205,7 +207,7 @@ class _Measuring:
                 together = together.concatenate(each)
             return together.cache().repeat()
 
-        return iter(devices.distribute_endless(self._strategy, dataset))
+        return iter(devices.distribute(self._strategy, dataset, endless=True))
 
     def _steps(self, batches: Iterator[Any], steps: int) -> None:
         self._loop.run_steps(batches, self._loop.step + steps, shown=False)
