@@ -20,7 +20,7 @@ from tests.trainer import datasets
 READ_SECONDS = 0.012  # of a picture
 MAP_SECONDS = 0.012
 DECODE_SECONDS = 0.012
-STEP_SECONDS = 0.015  # of a step, so that what remains after a change is known too
+STEP_SECONDS = 0.020  # of a step, so that what remains after a change is known too
 PYTHON_SECONDS = 0.040
 REPLICA_SECONDS = 0.040
 SMALL = {"model__backbone": "mlp", "data__validation_splits": ("test",), "data__variants": 1}

@@ -38,6 +38,9 @@ _LOCAL_WORKERS = flags.DEFINE_integer(
 _MAX_RESTARTS = flags.DEFINE_integer(
     "max_restarts", 3, "How often --local_workers starts them again after a fault.", 0
 )
+_PROFILE = flags.DEFINE_bool(
+    "profile", False, "Trace ten calls for TensorBoard once this process is warm."
+)
 _JSON = flags.DEFINE_bool("json", False, "Print report.json's content as one JSON object.")
 
 
@@ -48,6 +51,7 @@ def main(arguments: list[str]) -> None:
 
     pairs = [pair.partition("=")[::2] for pair in _OVERRIDES.value]
     config = load_config(_CONFIG.value, pairs)
+    config.profile.on_start |= _PROFILE.value
     if _LOCAL_WORKERS.value:
         from trainer.gang import run_gang
         from trainer.worker_process import worker_command
