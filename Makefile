@@ -56,6 +56,7 @@ bench: env
 	$(PY) -m tests.benchmarks.bench_pass
 	$(PY) -m tests.benchmarks.bench_step
 	$(PY) -m tests.benchmarks.bench_kills
+	$(PY) -m tests.benchmarks.bench_diagnose
 ifdef MNIST
 	$(PY) -m preprocess build --source=idx --images=$(MNIST) --output=$(BENCH)/mnist --variants=1
 	$(PY) -m tests.benchmarks.bench_mnist --data=$(BENCH)/mnist

@@ -11,6 +11,8 @@ COMMANDS = {
     "neighbours": "the pictures nearest to one, as a contact sheet",
     "export": "a SavedModel that takes JPEG or PNG bytes and needs none of this code",
     "check": "looks at everything that would end or slow a long run, in seconds",
+    "capture": "a TensorBoard trace of some steps of a training that is under way",
+    "diagnose": "where the time goes, and which part to change",
     "search": "searches a space of configurations by many short runs",
     "presets": "the shipped configurations, a line each",
 }

@@ -6,9 +6,10 @@ Every worker must ask the same questions in the same order.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from trainer.barrier import is_listening
@@ -74,6 +75,17 @@ class Crew:
         mean = float(self._total(number)) / self._strategy.num_replicas_in_sync
         return not self.anyone(number != mean)
 
+    def gather(self, values: Sequence[float]) -> list[list[float]]:
+        """Everyone's values, by rank; all give as many."""
+        if not self._sum:
+            return [list(values)]
+        # This worker's row, nothing elsewhere: the sum over all workers has every row.
+        rows = np.zeros((self.size, len(values)))
+        local = self._strategy.num_replicas_in_sync // self.size
+        rows[self.rank] = np.asarray(values, np.float64) / local
+        found: list[list[float]] = self._sum(rows).numpy().tolist()
+        return found
+
     def meet(self) -> None:
         """Returns when every worker has come here."""
         self.anyone(False)
@@ -112,13 +124,18 @@ def lost_peer(error: BaseException) -> RestartError | None:
     )
 
 
-def _sum_function(strategy: Any) -> Callable[[int], Any]:
-    """A function of an integer of this worker's -> int64, its sum over all replicas."""
+def _sum_function(strategy: Any) -> Callable[[Any], Any]:
+    """A function of integers or float64s of this worker's -> their sum over all replicas."""
 
-    @tf.function(input_signature=[tf.TensorSpec([], tf.int64)])
+    @tf.function
     def total(number: Any) -> Any:
         # Not the argument itself: a collective wants a tensor that the replica made.
         each = strategy.run(tf.identity, args=(number,))
         return strategy.reduce(tf.distribute.ReduceOp.SUM, each, axis=None)
 
-    return lambda number: total(tf.constant(number, tf.int64))
+    def sum_of(number: Any) -> Any:
+        if isinstance(number, int):
+            return total(tf.constant(number, tf.int64))
+        return total(tf.constant(number, tf.float64))
+
+    return sum_of

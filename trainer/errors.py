@@ -46,6 +46,12 @@ class StorageError(UserError):
     exit_code = os.EX_IOERR
 
 
+class UnavailableError(UserError):
+    """A service that does not answer (69)."""
+
+    exit_code = os.EX_UNAVAILABLE
+
+
 class RestartError(UserError):
     """What another try may mend, such as a lost worker (75)."""
 

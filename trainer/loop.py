@@ -12,7 +12,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,16 +22,17 @@ from trainer import devices
 from trainer.callbacks import Callbacks
 from trainer.checkpoints import BEST, LAST, Checkpoints
 from trainer.crew import Crew
-from trainer.errors import ConfigError, DataError
+from trainer.epoch_row import row_in_words, speed_in_words, training_row, worker_waits
 from trainer.evaluation import Evaluator, NotFiniteError, figures, read_error
-from trainer.generators import generators
-from trainer.metrics import wilson_interval
-from trainer.profiling import StepProfiler
+from trainer.gpu_monitor import GpuMonitor
+from trainer.order import ReplicaSlice
+from trainer.profiling import StepProfiler, planned, was_asked_for
 from trainer.progress import ProgressFile
 from trainer.reader import Reader
 from trainer.record_log import RecordLog
+from trainer.resuming import other_replicas, restore_newest
 from trainer.run_directory import RunDirectory
-from trainer.session import SUMS, Session, add_optimizer, optimizer_variables, train_functions
+from trainer.session import SUMS, Session, add_optimizer, finite_function, train_functions
 from trainer.signals import StopSignals
 from trainer.tensorboard import TensorBoardLog
 from trainer.timing import HOST, STEP, WAIT, StepClock
@@ -47,7 +47,13 @@ class Diverged(Exception):
 
 
 class Loop:
-    """Trains one session. `run()` returns when the run is done, or leaves after a signal."""
+    """Trains one session. `run()` returns when the run is done, or leaves after a signal.
+
+    Attributes:
+      train_one: the function of one step: (batch) -> (sums, records).
+      clock: where the time of the current epoch's steps went.
+      pictures_a_step: of the global batch.
+    """
 
     def __init__(
         self,
@@ -60,24 +66,28 @@ class Loop:
         say: Callable[[str], None],
         crew: Crew | None = None,
         watchdog: Watchdog | None = None,
+        profiler: StepProfiler | None = None,
+        gpus: GpuMonitor | None = None,
     ) -> None:
         config = session.config
         self._crew = crew or Crew()
         self._watchdog = watchdog or Watchdog(0, say)
+        self._profiler = profiler or StepProfiler()
+        self._gpus = gpus or GpuMonitor()
         self._session, self._reader, self._say = session, reader, say
         self._validation = validation
         self._classes, self._directory = classes, directory
         self._steps_per_epoch = config.steps_per_epoch or reader.steps_per_pass
         self.total_steps = config.epochs * self._steps_per_epoch
-        self._optimizer = add_optimizer(session, self.total_steps)
-        self._train_one, self._train_several = train_functions(session)
+        add_optimizer(session, self.total_steps)
+        self.train_one, self._train_several = train_functions(session)
         self.evaluators = {
             name: Evaluator(session, split, config.validation_steps)
             for name, split in validation.items()
         }
         self._checkpoints = checkpoints
         self._callbacks = Callbacks(config, session.model, session.task.metric)
-        self._all_finite = _finite_function(session)
+        self._all_finite = finite_function(session)
         self._batches: Iterator[Any] | None = None
         self._signals = StopSignals(say)
         self._evaluated = False  # in this life, so that nothing is left to trace
@@ -117,7 +127,11 @@ class Loop:
           OutputError: a state could not be written, the one before it is kept.
           SystemExit: saved after a signal; 75 after SIGTERM, 130 after Ctrl-C.
         """
-        if self._session.config.data.log_records:
+        config = self._session.config
+        if not self.finished and (self._crew.chief or config.profile.workers == "all"):
+            windows = planned(config, self.step, self.total_steps)
+            self._profiler.plan(windows, config.steps_per_execution)
+        if config.data.log_records:
             self._record_log = RecordLog(self._directory.records_file, self.step)
         try:
             with self._signals:
@@ -129,6 +143,8 @@ class Loop:
             raise self._read_error(error) from error
         finally:
             self._batches = None
+        if self._profiler.waits and was_asked_for(config):
+            self._say("no trace: the run had no calls left for it where it should have begun")
 
     def _run_epoch(self) -> None:
         end = (self.epochs + 1) * self._steps_per_epoch
@@ -138,47 +154,53 @@ class Loop:
         if self._batches is None:
             self._batches = self._iterator()
         self.run_steps(self._batches, end)
-        self._look_at_loss()
+        self.catch_up()
 
-    def run_steps(self, batches: Iterator[Any], end: int) -> None:
+    def run_steps(self, batches: Iterator[Any], end: int, *, shown: bool = True) -> None:
         """Trains up to step `end` of the epoch, with all that a step has around it.
 
         Args:
           batches: distributed, from the current step on; with several steps a call, a dataset's
             own iterator.
           end: a step of the current epoch.
+          shown: whether there may be a progress bar.
         """
-        config, clock = self._session.config, self.clock
-        profiler = StepProfiler(config.profile.steps, self._directory.tensorboard)
-        with (
-            tqdm(
-                total=self._steps_per_epoch,
-                initial=self.step - self.epochs * self._steps_per_epoch,
-                unit="step",
-                disable=None,
-                desc=f"epoch {self.epochs + 1}/{config.epochs}",
-                leave=False,
-            ) as bar,
-            profiler,
-        ):
+        config, clock, profiler = self._session.config, self.clock, self._profiler
+        first = self.epochs * self._steps_per_epoch
+        bar = tqdm(
+            total=self._steps_per_epoch,
+            initial=self.step - first,
+            unit="step",
+            disable=None if shown else True,
+            desc=f"epoch {self.epochs + 1}/{config.epochs}",
+            leave=False,
+        )
+        with bar, profiler:
             calls = 0
+            self._gpus.restart()
             clock.start()
             while self.step < end:
                 steps = min(config.steps_per_execution, end - self.step, self._until_save())
-                profiler.before(self.step)
+                left = -(-(end - self.step) // config.steps_per_execution)
+                if profiler.before(self.step, left, self.step == first, end == self.total_steps):
+                    clock.start()
                 self._call(batches, steps)
                 profiler.after(self.step)
                 calls += 1
                 bar.update(steps)
-                if calls % LOOK_AT_LOSS_EVERY == 0:
+                if calls % LOOK_AT_LOSS_EVERY == 0 or profiler.is_over:
                     clock.lap(HOST)
-                    self._look_at_loss()
+                    self.catch_up()
                     clock.lap(STEP)  # this is where the device catches up
                     bar.set_postfix_str(self._postfix(), refresh=False)
                 every = config.checkpoint.every_steps
                 stop = self._crew.anyone_soon(self._signals.received is not None)
                 self.seconds += clock.end(steps)
                 self._progress.update(self.step, self.epochs + 1, self.seconds)
+                if profiler.is_over:
+                    self._watchdog.alive("writing a trace", long=True)
+                    profiler.finish()
+                    clock.start()
                 if stop or (every and self.step % every == 0):
                     self._save()
                     clock.start()
@@ -190,7 +212,7 @@ class Loop:
         if self._session.config.steps_per_execution == 1:
             batch = next(batches)
             self.clock.lap(WAIT)
-            sums, records = self._train_one(batch)
+            sums, records = self.train_one(batch)
         else:
             sums, records = self._train_several(batches, tf.constant(steps))
         self.clock.lap(STEP)
@@ -203,26 +225,25 @@ class Loop:
     def _postfix(self) -> str:
         """What the progress bar says after the count."""
         found = self.clock.figures(self.pictures_a_step, self._replicas)
-        words = [f"loss {self._mean_loss():.4f}"]
-        if found["images_per_second"]:
-            words.append(f"{found['images_per_second']:.0f} images/s")
-        if found["input_wait_fraction"] is not None:
-            words.append(f"waits {found['input_wait_fraction']:.0%}")
-        return ", ".join(words)
+        speed = speed_in_words({**found, **self._gpus.figures()})
+        return ", ".join([f"loss {self._mean_loss():.4f}", *speed])
 
     def _until_save(self) -> int:
         every = self._session.config.checkpoint.every_steps
         return every - self.step % every if every else sys.maxsize
 
     def _iterator(self) -> Iterator[Any]:
-        return iter(
-            devices.distribute(
-                self._session.strategy, lambda part: self._reader.dataset(self.step, part)
-            )
-        )
+        def dataset(part: ReplicaSlice) -> Any:
+            return self._reader.dataset(self.step, part)
 
-    def _look_at_loss(self) -> None:
-        """Takes in the sums of the calls so far; raises Diverged where they are not finite."""
+        return iter(devices.distribute(self._session.strategy, dataset, endless=True))
+
+    def catch_up(self) -> None:
+        """Waits for the device and takes in the sums of the calls so far.
+
+        Raises:
+          Diverged: they are not finite.
+        """
         for sums in self._pending:
             self._sums += np.asarray(sums, np.float64)
         self._pending.clear()
@@ -270,20 +291,18 @@ class Loop:
             self._progress.update(self.step, self.epochs, self.seconds, last=True)
         log.epoch(row)
         log.weights(self._session.model, self.step)
-        self._say(_line(row, self._session))
+        self._say(row_in_words(row, self._session))
 
     def _training_row(self) -> dict[str, Any]:
-        loss, weight, right, counted = self._sums
-        metric = self._session.task.metric
+        speed = self.clock.figures(self.pictures_a_step, self._replicas)
         return {
             "epoch": self.epochs + 1,
             "step": self.step,
-            "loss": float(loss / weight),
-            metric: float(right / counted) if counted else None,
-            f"{metric}_interval": list(wilson_interval(right, counted)) if counted else None,
-            "learning_rate": _learning_rate(self._optimizer),
+            **training_row(self._sums, self._session),
             "seconds": self.seconds,
-            **self.clock.figures(self.pictures_a_step, self._replicas),
+            **speed,
+            **self._gpus.figures(),
+            **worker_waits(speed["input_wait_fraction"], self._crew),
         }
 
     def _keep_best(self, row: dict[str, Any]) -> None:
@@ -312,7 +331,7 @@ class Loop:
             self._save()
 
     def _check_finite(self) -> None:
-        self._look_at_loss()
+        self.catch_up()
         if not bool(self._all_finite()):
             raise Diverged(f"a weight or a slot of the optimizer is not finite at step {self.step}")
 
@@ -336,46 +355,20 @@ class Loop:
           DataError: there are states, and none can be restored.
           ConfigError: the workers do not see the same states.
         """
-        self._checkpoints.drop_torn()
-        states = self._checkpoints.states(LAST)
-        self._check_same(states)
-        for path in states:
-            problem: DataError | None = None
-            try:
-                state = self._checkpoints.read_state(path)
-                self._checkpoints.restore(path, self._session)
-            except DataError as error:
-                problem = error
-            if self._crew.anyone(problem is not None):
-                self._say(f"warning: {problem or f'another worker cannot restore {path}'}")
-                continue
-            self._saved = self.step, self.epochs = state["step"], state["epochs"]
-            self.best, self.stopped = state["best"], state["stopped"]
-            self.seconds = state["seconds"]
-            self._sums = np.asarray(state["sums"])
-            self._callbacks.set_state(state["callbacks"])
-            self.history = self._directory.history(self.epochs)
-            if not self.finished:
-                self._say(f"going on from step {self.step} of {self.total_steps}")
-            if state["replicas"] != self._replicas:
-                self._say(_other_replicas(state["replicas"], self._session))
+        state = restore_newest(self._checkpoints, self._session, self._crew, self._say)
+        if state is None:
+            self.history = self._directory.history(0)
             return
-        if states:
-            raise DataError(
-                f"none of the {len(states)} saved states below '{states[0].parent}' can be "
-                "restored; take them away to start from the beginning, or give another --workdir"
-            )
-        self.history = self._directory.history(0)
-
-    def _check_same(self, states: list[Path]) -> None:
-        """Raises ConfigError where the workers would not all start from the same state."""
-        newest = int(states[0].name.split("-")[1]) if states else -1
-        same = [self._crew.same(number) for number in (len(states), newest)]
-        if not all(same):
-            raise ConfigError(
-                f"--workdir: worker {self._crew.rank} sees {len(states)} saved states, the newest "
-                f"of step {newest}, another one does not; all must see the same run directory"
-            )
+        self._saved = self.step, self.epochs = state["step"], state["epochs"]
+        self.best, self.stopped = state["best"], state["stopped"]
+        self.seconds = state["seconds"]
+        self._sums = np.asarray(state["sums"])
+        self._callbacks.set_state(state["callbacks"])
+        self.history = self._directory.history(self.epochs)
+        if not self.finished:
+            self._say(f"going on from step {self.step} of {self.total_steps}")
+        if state["replicas"] != self._replicas:
+            self._say(other_replicas(state["replicas"], self._session))
 
     def _read_error(self, error: tf.errors.OpError) -> BaseException:
         for reader in (self._reader, *self._validation.values()):
@@ -383,50 +376,3 @@ class Loop:
             if found is not error:
                 return found
         return error
-
-
-def _finite_function(session: Session) -> Callable[[], Any]:
-    """A tf.function that tells whether every weight and every slot of the optimizer is finite."""
-
-    @tf.function
-    def all_finite() -> Any:
-        variables = [*session.model.weights, *optimizer_variables(session.model.optimizer)]
-        finite = [tf.reduce_all(tf.math.is_finite(v)) for v in variables if v.dtype.is_floating]
-        return tf.reduce_all(tf.stack(finite))
-
-    return all_finite
-
-
-def _learning_rate(optimizer: Any) -> float:
-    # With a schedule, Keras gives the value of the current step here.
-    return float(tf.keras.backend.get_value(optimizer.learning_rate))
-
-
-def _other_replicas(before: int, session: Session) -> str:
-    """What a run loses that goes on with another number of replicas."""
-    words = [
-        f"warning: saved on {before} replicas, going on on "
-        f"{session.strategy.num_replicas_in_sync}: order, records and draws of our layers are "
-        "the same; gradients are summed in another order, so the last bits of weights differ"
-    ]
-    layers = list(session.model._flatten_layers())
-    if any(isinstance(layer, tf.keras.layers.BatchNormalization) for layer in layers):
-        words.append("BatchNorm takes its statistics over batches of another size")
-    if generators(session.model, session.config.seed):
-        words.append("random layers inside the backbone draw other numbers")
-    return "; ".join(words)
-
-
-def _line(row: dict[str, Any], session: Session) -> str:
-    """An epoch in one line, for people."""
-    parts = [f"epoch {row['epoch']}/{session.config.epochs}", f"step {row['step']}"]
-    metric = session.task.metric
-    for prefix in ("", "val_"):
-        if row.get(f"{prefix}loss") is not None:
-            parts.append(f"{prefix}loss {row[f'{prefix}loss']:.4f}")
-        if row.get(f"{prefix}{metric}") is not None:
-            low, high = row[f"{prefix}{metric}_interval"]
-            parts.append(f"{prefix}{metric} {row[f'{prefix}{metric}']:.3f} [{low:.3f}, {high:.3f}]")
-    if row["images_per_second"]:
-        parts.append(f"{row['images_per_second']:.0f} images/s")
-    return "  ".join(parts)

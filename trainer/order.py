@@ -63,6 +63,19 @@ def batch_rows(step: int, replica: int, replicas: int, records: int, batch_size:
     )
 
 
+def element_rows(
+    element: int, replicas: ReplicaSlice, records: int, batch_size: int
+) -> tuple[int, BatchRows]:
+    """(pass, rows) of element `element` of an input pipeline, counted over passes and over the
+    replicas that it feeds in turn.
+    """
+    step, local = divmod(element, replicas.count)
+    pass_number, step = divmod(step, steps_per_pass(records, batch_size))
+    return pass_number, batch_rows(
+        step, replicas.first + local, replicas.total, records, batch_size
+    )
+
+
 def permutation(seed: int, words: Sequence[int], size: int) -> Ints:
     """A permutation of 0..size-1 keyed by (seed, words): counter-based, no state."""
     entropy = np.random.SeedSequence([seed, *words])

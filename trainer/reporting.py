@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from trainer.randomness import keyed
 from trainer.reader import Reader
 from trainer.report.card import card_figure
 from trainer.report.confusion import confusion_figure
-from trainer.report.curves import VALIDATION
+from trainer.report.curves import VALIDATION, typical
 from trainer.report.history import history_figure
 from trainer.report.page import render_page
 from trainer.report.pictures import (
@@ -32,6 +33,7 @@ from trainer.report.pictures import (
     mistakes_sheet,
 )
 from trainer.report.sheet import png
+from trainer.report.step_bar import step_bar_figure, step_shares
 from trainer.report.style import figure_png
 from trainer.run_directory import RunDirectory, write_text
 from trainer.session import Session
@@ -61,19 +63,21 @@ def write_report(
     for triplets `report_card`: the split and what report_card() gives.
     """
     last = loop.history[-1] if loop.history else {}
-    speeds = [row["images_per_second"] for row in loop.history if row.get("images_per_second")]
+    speed, step_ms = (typical(loop.history, name) for name in ("images_per_second", "step_ms"))
     report: dict[str, Any] = {
         "steps": loop.step,
         "epochs": loop.epochs,
         "seconds": loop.seconds,
         "stopped": loop.stopped,
-        "images_per_second": float(np.median(speeds)) if speeds else None,
+        "images_per_second": speed if math.isfinite(speed) else None,
         "metrics": {"last": last, "best": _best_row(loop)},
         "weights_digest": session.weights_digest(),
         "bottleneck": joined(verdict(loop.history), _trace(directory)),
     }
     first = next(iter(validation), VALIDATION)
     images = {"history": figure_png(history_figure(loop.history, directory.path.name, first))}
+    if shares := step_shares(report["bottleneck"], loop.history):
+        images["step"] = figure_png(step_bar_figure(shares, step_ms))
     images["augmented"] = png(_augmented(session, reader))
     # The first split is the one that best, stopping and people watch.
     for name, split in list(validation.items())[:1]:

@@ -34,6 +34,13 @@ class RunDirectory:
         self.tensorboard = self.path / "tensorboard"
         self.logs = self.path / "logs"
 
+    def traces(self, rank: int) -> Path:
+        """Where TensorBoard finds the traces of a worker.
+
+        They are named by host and second, which two workers of one machine may share.
+        """
+        return self.tensorboard / f"worker-{rank}" if rank else self.tensorboard
+
     def make(self) -> None:
         """Creates the folder; raises UsageError where that cannot be.
 

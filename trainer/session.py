@@ -92,6 +92,18 @@ def optimizer_variables(optimizer: Any) -> list[Any]:
     return list(found() if callable(found) else found)
 
 
+def finite_function(session: Session) -> Callable[[], Any]:
+    """A tf.function that tells whether every weight and every slot of the optimizer is finite."""
+
+    @tf.function
+    def all_finite() -> Any:
+        variables = [*session.model.weights, *optimizer_variables(session.model.optimizer)]
+        finite = [tf.reduce_all(tf.math.is_finite(v)) for v in variables if v.dtype.is_floating]
+        return tf.reduce_all(tf.stack(finite))
+
+    return all_finite
+
+
 def train_functions(session: Session) -> tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]:
     """Two tf.functions: (batch) and (iterator, steps int32) -> (sums, records).
 

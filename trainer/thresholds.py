@@ -13,6 +13,13 @@ COLLECTIVE_MODERATE = 0.03
 COLLECTIVE_HIGH = 0.15
 HOST_MODERATE = 0.03
 HOST_HIGH = 0.15
-
+# One replica's own step over the median of the others', below which all are taken for equal: ours,
+# twice the noise of a shared machine.
+SLOW_REPLICA = 1.3
+# A worker's wait for input less the median of the others', as a share of step time: ours, that of
+# a run that is input-bound.
+WORKER_WAITS_MORE = 0.20
+# What a change must promise to be worth an advice: ours, about the noise of a measurement.
+SMALL_GAIN = 0.05
 GET_NEXT_MICROSECONDS = 50.0  # a batch that is there sooner was not waited for
 TRACED_STEPS = 5  # fewer tell little: the profiler's own tools lose the first and the last

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from trainer.thresholds import HOST_HIGH, INPUT_HIGH, INPUT_MODERATE
+from trainer.stages import OVERHEAD
+from trainer.thresholds import HOST_HIGH, INPUT_HIGH, INPUT_MODERATE, WORKER_WAITS_MORE
 
 # What the time of a call goes to: waiting for its batch; the call itself and, from time to time,
 # waiting for what the device still had to do; Python in between.
@@ -23,6 +24,9 @@ FIGURES = (
     "input_wait_fraction",
     "host_fraction",
 )
+
+# The fraction of a step that each worker waits for its input, by rank; where there are several.
+WORKER_WAITS = "worker_input_wait_fractions"
 
 
 class StepClock:
@@ -119,9 +123,18 @@ def verdict(rows: list[dict[str, Any]]) -> dict[str, Any]:
         else:
             sentence = f"Compute-bound: {sentence}; the step itself is the limit."
     if host is not None and host >= HOST_HIGH and host > (wait or 0):
-        stage = "host_overhead"
+        stage = OVERHEAD
         sentence = f"Overhead-bound: {host:.1%} of step time was spent in Python between the steps."
         advice = ["set steps_per_execution=10, so that Python has its turn once in ten steps"]
+    slow = _slow_input(rows)
+    if slow is not None:
+        worker, own, others = slow
+        stage = None
+        sentence = (
+            f"Input-bound on one worker: worker {worker} waits {own:.0%} of its time for input, "
+            f"the others at most {others:.0%}: all wait for it."
+        )
+        advice = [f"compare worker {worker}'s storage, processors and memory with the others'"]
     return {
         "stage": stage,
         "verdict": sentence,
@@ -130,6 +143,22 @@ def verdict(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "shares": None,
         "advice": advice,
     }
+
+
+def _slow_input(rows: list[dict[str, Any]]) -> tuple[int, float, float] | None:
+    """The worker whose input all wait for: its rank, its wait and the longest of the others'."""
+    epochs = [row[WORKER_WAITS] for row in rows if row.get(WORKER_WAITS)]
+    epochs = [waits for waits in epochs[1:] or epochs if None not in waits]
+    # A restart may have come back with another number of workers: the last one's counts.
+    epochs = [waits for waits in epochs if len(waits) == len(epochs[-1])]
+    if not epochs:
+        return None
+    waits = np.mean(epochs, axis=0)
+    worker = int(waits.argmax())
+    others = np.delete(waits, worker)
+    if waits[worker] - np.median(others) < WORKER_WAITS_MORE:
+        return None
+    return worker, float(waits[worker]), float(others.max())
 
 
 def _mean(rows: list[dict[str, Any]], name: str) -> float | None:

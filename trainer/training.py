@@ -12,14 +12,17 @@ import tensorflow as tf
 from preprocess.dataset_format import Manifest
 from trainer import devices, signals
 from trainer.barrier import wait_for_peers
+from trainer.capture import capture_server
 from trainer.checkpoints import LAST, Checkpoints
 from trainer.cluster import Cluster, cluster_of_environment
 from trainer.config import differences, to_dict
 from trainer.crew import Crew, lost_peer
 from trainer.dataset import check_fits, load_manifest
 from trainer.errors import OutputError, UserError, full_disk
+from trainer.gpu_monitor import GpuMonitor
 from trainer.loop import Loop
 from trainer.optimizers import build_optimizer
+from trainer.profiling import StepProfiler
 from trainer.reader import Reader, open_reader
 from trainer.reader.service import GUARANTEE as SERVICE_GUARANTEE
 from trainer.reader.storage import absolute
@@ -98,42 +101,48 @@ def _train(
                 f"warning: gradients were summed by {how} and are by "
                 f"{config.distribute.all_reduce} now: the last bits of weights may differ"
             )
-    watchdog.alive("joining the other workers", within=config.watchdog.start_seconds)
-    strategy = devices.prepare(config, log.say, cluster)
-    watchdog.alive("building the model", long=True)
-    if cluster:  # TensorFlow has just put a handler of its own there, which does nothing
-        signals.leave_on_sigterm(log.announce)
-        if config.virtual_replicas:
-            log.say(
-                f"virtual_replicas={config.virtual_replicas} is left out: each worker has a "
-                "replica a GPU, or one"
-            )
-    crew = Crew(cluster, strategy)
-    devices.check_replicas(config, strategy.num_replicas_in_sync)
-    # Model and optimizer first: a name that does not exist is found before anything is read.
-    # The state of a run that goes on brings the weights: where they came from may be gone by now.
-    session = session_for(config, strategy, manifest, log.say, weights=not goes_on)
-    build_optimizer(config.optimizer, total_steps=1)
-    reader, validation = open_readers(config, dataset, manifest)
-    log.say(_opening(config, strategy, reader))
     with contextlib.ExitStack() as stack:
+        # Early: a port that is taken should not come out after minutes.
+        rank = cluster.rank if cluster else 0
+        profiler = StepProfiler(shared.traces(rank), log.announce)
+        if server := capture_server(config, rank, profiler, log.announce):
+            stack.enter_context(server)
+        watchdog.alive("joining the other workers", within=config.watchdog.start_seconds)
+        strategy = devices.prepare(config, log.say, cluster)
+        watchdog.alive("building the model", long=True)
+        if cluster:  # TensorFlow has just put a handler of its own there, which does nothing
+            signals.leave_on_sigterm(log.announce)
+            if config.virtual_replicas:
+                log.say(
+                    f"virtual_replicas={config.virtual_replicas} is left out: each worker has a "
+                    "replica a GPU, or one"
+                )
+        crew = Crew(cluster, strategy)
+        devices.check_replicas(config, strategy.num_replicas_in_sync)
+        # Model and optimizer first: a name that does not exist is found before anything is read.
+        # The state of a run that goes on brings the weights: where they came from may be gone.
+        session = session_for(config, strategy, manifest, log.say, weights=not goes_on)
+        build_optimizer(config.optimizer, total_steps=1)
+        reader, validation = open_readers(config, dataset, manifest)
+        log.say(_opening(config, strategy, reader))
         directory = shared
         if not crew.chief:
             # Measuring and reporting take every worker's part in their collectives, so the others
             # do all of it too, but into a folder that goes away.
             scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="worker-"))
             directory = RunDirectory(scratch)
-        checkpoints = Checkpoints(shared.checkpoints, config.checkpoint.keep, crew)
         loop = Loop(
             session,
             reader,
             validation,
             manifest.classes,
             directory,
-            checkpoints,
+            Checkpoints(shared.checkpoints, config.checkpoint.keep, crew),
             log.say,
             crew,
             watchdog,
+            profiler,
+            stack.enter_context(GpuMonitor(log.say if devices.has_gpus(strategy) else None)),
         )
         try:
             report = _run(loop, session, reader, validation, manifest, directory, dataset, watchdog)
@@ -187,21 +196,24 @@ def _run(
 def open_readers(config: Any, dataset: str, manifest: Manifest) -> tuple[Reader, dict[str, Reader]]:
     """The readers of training and of each validation split, which share the memory there is."""
     reader = open_reader(dataset, manifest, config.data.train_split, config, training=True)
-    reserved = getattr(reader, "table_bytes", 0)
+    reserved = reader.table_bytes
     validation: dict[str, Reader] = {}
     for name in config.data.validation_splits:
         validation[name] = open_reader(
             dataset, manifest, name, config, training=False, reserved_bytes=reserved
         )
-        reserved += getattr(validation[name], "table_bytes", 0)
+        reserved += validation[name].table_bytes
     return reader, validation
 
 
 def _opening(config: Any, strategy: Any, reader: Reader) -> str:
-    table = getattr(reader, "table", None)
     return (
         f"{config.model.backbone} on {devices.describe(strategy)}: {reader.records} records, "
         f"{reader.steps_per_pass} steps a pass of {config.batch_size}"
-        + (f", {reader.pictures_in_table} pictures {table} in memory" if table else "")  # type: ignore[union-attr]
+        + (
+            f", {reader.pictures_in_table} pictures {reader.table} in memory"
+            if reader.table
+            else ""
+        )
         + (f"; {SERVICE_GUARANTEE.format(config.data.service)}" if config.data.service else "")
     )

@@ -205,7 +205,8 @@ def test_a_free_argument_holds_what_json_can_and_nothing_infinite(text):
         ({"profile.steps": "20,10"}, ["profile.steps", "(20, 10)"]),
         ({"profile.steps": "0,10"}, ["profile.steps", "counted from 1"]),
         ({"profile.steps": "10,13"}, ["profile.steps 10,13", "5 steps"]),
-        ({"profile.steps": "10,20", "steps_per_execution": "10"}, ["50 steps"]),
+        ({"profile.steps": "10,58", "steps_per_execution": "10"}, ["50 steps"]),
+        ({"profile.host": ""}, ["profile.host", "localhost"]),
     ],
 )
 def test_values_that_do_not_go_together_are_refused_with_the_reason(overrides, words):
@@ -216,6 +217,11 @@ def test_values_that_do_not_go_together_are_refused_with_the_reason(overrides, w
 
 def test_xla_goes_with_one_virtual_replica():
     load_config("demo", [("jit_compile", "true"), ("virtual_replicas", "1")])
+
+
+def test_the_default_trace_goes_with_any_number_of_steps_a_call():
+    """It counts calls."""
+    load_config("demo", [("steps_per_execution", "10")])
 
 
 def test_a_trace_of_exactly_the_least_length_is_taken():

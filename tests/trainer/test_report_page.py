@@ -106,8 +106,8 @@ def test_whatever_comes_from_outside_stays_text():
     (picture,) = [attrs for tag, attrs in Tags(text).tags if tag == "img"]
     assert picture["alt"] == EVIL
     assert set(picture) == {"alt", "src"}
-    # title, h1, verdict, split, picture's title and alt, stage, share, advice, key and value of
-    # the configuration (the key holds it twice), digest
+    # title, h1, verdict above and below, split, picture's title and alt, stage, advice, key and
+    # value of the configuration (the key holds it twice), digest
     assert text.count("&lt;script&gt;") == 13
 
 
@@ -147,9 +147,26 @@ def test_speed_leaves_the_first_epoch_out():
     assert "38.0 %" in text
 
 
-def test_shares_are_bars_the_largest_first():
-    widths = re.findall(r'<span style="width:([\d.]+)%">', page())
-    assert widths == ["62.5", "31.0"]
+def test_the_verdict_on_speed_has_sentence_picture_figures_advice_and_source():
+    text = page(images={"step": b"png"})
+    section = next(part for part in text.split("<section>") if "Where the time goes" in part)
+    tags = Tags(section)
+    places = [
+        tags.text.index(words)
+        for words in ("Input-bound.", "decode", "Keep the decoded table.", "timing each phase")
+    ]
+    assert places == sorted(places)
+    (picture,) = [attrs for tag, attrs in tags.tags if tag == "img"]
+    assert picture["alt"].replace("\N{NO-BREAK SPACE}", " ") == (
+        "A step: decode 31.0 %, model 62.5 %"
+    )
+
+
+def test_percentiles_and_the_speed_of_a_replica_are_told():
+    speed = {"images_per_second_per_replica": 724.1, "step_ms_p50": 41.0, "step_ms_p99": 97.0}
+    text = Tags(page(history=[*HISTORY[:1], {**HISTORY[1], **speed}])).text
+    for words in ("724.1", "41 ms", "97 ms"):
+        assert words in text
 
 
 def test_pictures_are_embedded_whole():

@@ -110,3 +110,41 @@ def test_the_verdict_goes_by_the_means_after_the_first_epoch(waits, hosts, word,
     assert found["stage"] == stage
     assert found["shares"] is found["input_tax"] is None
     assert bool(found["advice"]) == found["verdict"].startswith(("Input-bound", "Overhead-bound"))
+
+
+def waits(*epochs):
+    """Rows of as many epochs; the first worker's own figures say that the step is the limit."""
+    return [
+        {"input_wait_fraction": 0.0, "host_fraction": 0.0, "worker_input_wait_fractions": [*each]}
+        for each in epochs
+    ]
+
+
+@pytest.mark.parametrize(
+    ("epochs", "words"),
+    [
+        # The first epoch counts only where it is alone; then means: 0.6 and 0.66 are 0.63.
+        (
+            [(0.9, 0.0), (0.01, 0.6), (0.01, 0.66)],
+            "worker 1 waits 63% of its time for input, the others at most 1%: all wait for it.",
+        ),
+        ([(0.5, 0.03, 0.04)], "worker 0 waits 50% of its time for input, the others at most 4%"),
+        # 0.20 above the median of the others, 0.125, is the least.
+        ([(0.125, 0.325, 0.125)], "worker 1 waits 32%"),
+        ([(0.125, 0.375, 0.125)], "worker 1 waits 38%"),
+        ([(0.125, 0.3125, 0.125)], ""),
+        ([(0.4, 0.4)], ""),
+        # One other that waits too does not hide the first: the median of 0.3, 0, 0 is 0.
+        ([(0.3, 0.9, 0.0, 0.0)], "waits 90% of its time for input, the others at most 30%"),
+        ([(None, 0.9)], ""),
+        # Of another number of workers, before a restart.
+        ([(0.0, 0.0), (0.0, 0.9), (0.0, 0.0, 0.0)], ""),
+        ([(0.0, 0.0, 0.0), (0.0, 0.9, 0.0), (0.0, 0.5)], "worker 1 waits 50%"),
+    ],
+)  # fmt: skip
+def test_a_worker_that_waits_more_than_the_others_is_named(epochs, words):
+    found = verdict(waits(*epochs))
+    assert words in found["verdict"]
+    assert ("one worker" in found["verdict"]) == bool(words)
+    assert found["stage"] is None
+    assert bool(found["advice"]) == bool(words)

@@ -15,7 +15,7 @@ from trainer.timing import verdict
 from trainer.trace import bottleneck, joined, lines, rules
 from trainer.trace.explanation import Explanation, IteratorTime, OperationTime, Split
 from trainer.trace.read import own_times
-from trainer.trace.stages import INPUT_STAGES, culprit, stage_of, stage_shares, work_of
+from trainer.trace.stages import NAMED_STAGES, culprit, stage_of, stage_shares, work_of
 
 PARTS = [field.name for field in dataclasses.fields(Split)]
 
@@ -96,7 +96,7 @@ def test_advice_begins_with_what_takes_most():
     assert rules.advice(explanation(input=0.01)) == []
 
 
-@pytest.mark.parametrize("stage", INPUT_STAGES)
+@pytest.mark.parametrize("stage", NAMED_STAGES)
 def test_the_advice_on_input_names_the_stage_and_its_latency(stage):
     """900 ms in 10 calls are 90 ms a call."""
     slow = dataclasses.replace(DECODING, name=stage)

@@ -16,7 +16,7 @@ from tests.trainer import datasets
 from trainer.errors import ConfigError, DataError
 from trainer.evaluation import read_error
 from trainer.order import ReplicaSlice
-from trainer.reader import open_reader, triplets
+from trainer.reader import open_reader, table
 
 VARIANTS = 3
 ONE = ReplicaSlice()
@@ -144,7 +144,7 @@ def test_the_next_table_is_built_while_the_pass_before_it_is_used(triplet_data, 
     """One batch of pass 0 is taken, no more: the table of pass 1 is built all the same."""
     built, second = [], threading.Event()
     reader = reader_of(triplet_data)
-    build = reader._build
+    build = reader._table.build
 
     def note(pass_number):
         built.append(int(pass_number))
@@ -155,7 +155,7 @@ def test_the_next_table_is_built_while_the_pass_before_it_is_used(triplet_data, 
         tf.numpy_function(note, [pass_number], [])
         return build(pass_number)
 
-    monkeypatch.setattr(reader, "_build", noting)
+    monkeypatch.setattr(reader._table, "build", noting)
     iterator = iter(reader.dataset(0, ONE))
     next(iterator)
     assert second.wait(30)
@@ -210,13 +210,13 @@ def test_a_flipped_bit_among_the_triplets_is_refused_at_once(triplet_data, tmp_p
 
 @pytest.mark.parametrize("variants", [0, 1])
 def test_a_flipped_bit_among_the_pictures_ends_with_words_of_ours(triplet_data, tmp_path, variants):
-    copy, _ = damaged(triplet_data, tmp_path, "flipped")
+    copy, file = damaged(triplet_data, tmp_path, "flipped")
     reader = reader_of(copy, data__variants=variants)
     with pytest.raises(tf.errors.OpError) as caught:
         batches(reader)
     error = read_error(reader, caught.value)
     assert isinstance(error, DataError)
-    assert copy in str(error) and "verify" in str(error)
+    assert file in str(error) and "verify" in str(error)
     assert "\n" not in str(error) and "{{" not in str(error)
 
 
@@ -224,13 +224,13 @@ def table_bytes(data, variants):
     """(decoded, encoded) at the peak: 22 pictures of 32x32x3, or their shards' bytes."""
     split = Manifest.load(data).split("train")
     stored = max(sum(s.bytes for s in split.image_shards(v)) for v in range(variants))
-    at_once = triplets.TABLES_AT_ONCE[variants > 1]
+    at_once = table.TABLES_AT_ONCE[variants > 1]
     return int(split.images * 32 * 32 * 3 * at_once), int(stored * at_once)
 
 
 def free(monkeypatch, count):
     """Memory of which the reader may take `count` bytes."""
-    monkeypatch.setattr(triplets, "available_bytes", lambda: int(count / triplets.MEMORY_SHARE) + 2)
+    monkeypatch.setattr(table, "available_bytes", lambda: int(count / table.MEMORY_SHARE) + 2)
 
 
 @pytest.mark.parametrize("variants", [1, 3])
@@ -269,8 +269,8 @@ def test_the_memory_of_other_tables_is_not_given_away_twice(triplet_data, monkey
     free(monkeypatch, decoded + 50)
     manifest = Manifest.load(triplet_data)
     config = datasets.configuration(datasets.TRIPLET)
-    for reserved, table in ((40, "decoded"), (60, "encoded")):
+    for reserved, kind in ((40, "decoded"), (60, "encoded")):
         reader = open_reader(
             triplet_data, manifest, "train", config, training=True, reserved_bytes=reserved
         )
-        assert reader.table == table
+        assert reader.table == kind

@@ -15,14 +15,11 @@ all to be started again. --local_workers=N does all that on this machine.
 from __future__ import annotations
 
 import sys
-import traceback
-from collections.abc import Callable
 from typing import Any
 
 from absl import flags
 
 from trainer.cli import no_arguments, print_json, say
-from trainer.errors import UserError
 
 _DATA = flags.DEFINE_string("data", None, "Dataset directory, or gs://...", required=True)
 _STAGE_TO = flags.DEFINE_string(
@@ -41,6 +38,9 @@ _LOCAL_WORKERS = flags.DEFINE_integer(
 _MAX_RESTARTS = flags.DEFINE_integer(
     "max_restarts", 3, "How often --local_workers starts them again after a fault.", 0
 )
+_PROFILE = flags.DEFINE_bool(
+    "profile", False, "Trace ten calls for TensorBoard once this process is warm."
+)
 _JSON = flags.DEFINE_bool("json", False, "Print report.json's content as one JSON object.")
 
 
@@ -51,10 +51,14 @@ def main(arguments: list[str]) -> None:
 
     pairs = [pair.partition("=")[::2] for pair in _OVERRIDES.value]
     config = load_config(_CONFIG.value, pairs)
+    config.profile.on_start |= _PROFILE.value
     if _LOCAL_WORKERS.value:
         from trainer.gang import run_gang
+        from trainer.worker_process import worker_command
 
-        sys.exit(run_gang(_worker_command(), _LOCAL_WORKERS.value, _MAX_RESTARTS.value))
+        gangs = (_LOCAL_WORKERS.name, _MAX_RESTARTS.name)
+        command = worker_command("train", __name__, gangs)
+        sys.exit(run_gang(command, _LOCAL_WORKERS.value, _MAX_RESTARTS.value))
     from trainer.cluster import cluster_of_environment
 
     cluster = cluster_of_environment()
@@ -63,10 +67,11 @@ def main(arguments: list[str]) -> None:
         return
     from trainer.gang import end_with_parent
     from trainer.signals import leave
+    from trainer.worker_process import exit_code
 
     end_with_parent()
     # Threads deep inside TensorFlow, waiting for a peer, would keep Python from ending.
-    leave(_exit_code(lambda: _train(config, chief=cluster.rank == 0)))
+    leave(exit_code("train", lambda: _train(config, chief=cluster.rank == 0)))
 
 
 def _train(config: Any, chief: bool) -> None:
@@ -95,28 +100,3 @@ def _train(config: Any, chief: bool) -> None:
         return
     print(report["bottleneck"]["verdict"])
     print(f"{_WORKDIR.value}/report.html")
-
-
-def _worker_command() -> list[str]:
-    """The command line of one worker: all flags of this one, but for those of the gang."""
-    words = [sys.executable, "-m", "trainer", "train"]
-    for flag in flags.FLAGS.get_key_flags_for_module(__name__):
-        values = flag.value if isinstance(flag.value, list) else [flag.value]
-        if flag.name not in (_LOCAL_WORKERS.name, _MAX_RESTARTS.name):
-            words += [f"--{flag.name}={value}" for value in values]
-    return words
-
-
-def _exit_code(work: Callable[[], None]) -> int:
-    """Does the work; returns what the process should end with, having said why."""
-    try:
-        work()
-    except UserError as error:
-        say(f"trainer train: {error}")
-        return error.exit_code
-    except SystemExit as error:
-        return int(error.code or 0)
-    except Exception:
-        traceback.print_exc()
-        return 1
-    return 0

@@ -31,6 +31,7 @@ __all__ = [
     "preset_names",
     "preset_summary",
     "to_dict",
+    "with_changes",
 ]
 
 # What a restart may change: how long to go on, what only reports or is only kept, and the
@@ -41,6 +42,8 @@ RESTART_MAY_CHANGE = (
     "checkpoint.every_steps",
     "checkpoint.keep",
     "data.service",  # the same batches, made elsewhere
+    "data.image_table",  # and these otherwise
+    "data.parallel_reads",
     "data.log_records",
     "distribute.",
     "virtual_replicas",
@@ -73,6 +76,17 @@ def load_config(
         _override(config, name, text)
     check_config(config)
     return config
+
+
+def with_changes(
+    config: ml_collections.ConfigDict, changes: Mapping[str, str]
+) -> ml_collections.ConfigDict:
+    """A copy with other values, as texts; raises ConfigError as load_config() does."""
+    changed = config.copy_and_resolve_references()
+    for name, text in changes.items():
+        _override(changed, name, text)
+    check_config(changed)
+    return changed
 
 
 def to_dict(config: ml_collections.ConfigDict) -> dict[str, Any]:

@@ -219,7 +219,13 @@ KEYS: dict[str, Key] = {
     "data.image_table": Key(
         default="auto",
         choices=("auto", "decoded", "encoded"),
-        meaning="pictures of a pass in memory (triplets); auto = decoded where they fit",
+        meaning="pictures of a pass in memory; auto = for triplets, decoded where they fit; "
+        "classes are streamed",
+    ),
+    "data.parallel_reads": Key(
+        default=2,
+        at_least=1,
+        meaning="batches, or files of a table, read at a time; more for slow or remote storage",
     ),
     "data.service": Key(
         default="", meaning="address of a tf.data service, grpc://HOST:PORT; '' = read here"
@@ -266,7 +272,28 @@ KEYS: dict[str, Key] = {
         meaning="the records of each step into RUN/records.jsonl, to see what was trained on; slow",
     ),
     "profile.steps": Key(
-        default=(10, 20), item=int, meaning="first and last step traced; empty = no trace"
+        default=(10, 20),
+        item=int,
+        meaning="first and last step traced, once a run; the default counts calls of "
+        "steps_per_execution; empty = no trace",
+    ),
+    "profile.on_start": Key(
+        default=False,
+        meaning="trace ten calls of this process once it is warm, at whatever step: --profile",
+    ),
+    "profile.workers": Key(
+        default="chief",
+        choices=("chief", "all"),
+        meaning="whose steps are traced: the first worker's, or those of each one",
+    ),
+    "profile.port": Key(
+        default=0,
+        at_least=0,
+        below=65_536,
+        meaning="port where `trainer capture` may ask for a trace, worker N at port + N; 0 = none",
+    ),
+    "profile.host": Key(
+        default="localhost", meaning="name or address of this machine to listen on there"
     ),
     "tensorboard.histograms": Key(default=True, meaning="weight histograms, an epoch apart"),
     "tensorboard.graph": Key(default=True, meaning="the graph of the model"),

@@ -7,12 +7,10 @@ from collections.abc import Iterator, Mapping
 
 import ml_collections
 
+from trainer.capture import LEAST_CALLS
 from trainer.config.keys import KEYS, get
 from trainer.config.values import coerce
 from trainer.errors import ConfigError
-
-# The first and the last traced call are lost to a trace, and a verdict needs a few whole ones.
-LEAST_PROFILED_CALLS = 5
 
 _SPLIT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _SERVICE = re.compile(r"grpc://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
@@ -159,6 +157,11 @@ def _service(config: ml_collections.ConfigDict) -> Iterator[str]:
             "pass into a table of their own memory, which a service would send nine times; "
             "leave data.service out"
         )
+    elif config.data.image_table != "auto":
+        yield (
+            f"data.image_table {config.data.image_table} with data.service {address}: a table is "
+            "filled by the training process itself; leave out one of the two"
+        )
     elif config.deterministic:
         yield (
             f"data.service {address} with deterministic: other machines may decode to other "
@@ -168,9 +171,11 @@ def _service(config: ml_collections.ConfigDict) -> Iterator[str]:
 
 def _profile(config: ml_collections.ConfigDict) -> Iterator[str]:
     steps = config.profile.steps
-    if not steps:
+    if not config.profile.host:
+        yield "profile.host is empty, which would listen everywhere: take localhost, or 0.0.0.0"
+    if not steps or steps == KEYS["profile.steps"].default:  # which counts calls
         return
-    least = LEAST_PROFILED_CALLS * config.steps_per_execution
+    least = LEAST_CALLS * config.steps_per_execution
     if len(steps) != 2 or steps[0] < 1 or steps[1] < steps[0]:
         yield (
             f"profile.steps: received {steps}, takes the first and the last step traced, "

@@ -105,9 +105,9 @@ def _with_model(
         readers = {config.data.train_split: reader, **validation}
         yield checks.memory(
             [
-                (split, table, each.table_bytes)  # type: ignore[union-attr]
+                (split, each.table, each.table_bytes)
                 for split, each in readers.items()
-                if (table := getattr(each, "table", None))
+                if each.table
             ],
             free,
         )

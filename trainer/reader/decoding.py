@@ -6,6 +6,7 @@ the build sees, and the speed is the same. TensorFlow's own default is a few gre
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import tensorflow as tf
@@ -20,6 +21,18 @@ FEATURES = {
     ImageKey.WIDTH: tf.io.FixedLenFeature([], tf.int64),
     ImageKey.CHANNELS: tf.io.FixedLenFeature([], tf.int64),
 }
+
+
+def parse(payloads: Any) -> dict[str, Any]:
+    """The features, [b] each, of serialised records string[b]."""
+    found: dict[str, Any] = tf.io.parse_example(payloads, FEATURES)
+    return found
+
+
+def parse_one(payload: Any) -> dict[str, Any]:
+    """The features, [] each, of one serialised record."""
+    found: dict[str, Any] = tf.io.parse_single_example(payload, FEATURES)
+    return found
 
 
 def decode(features: dict[str, Any], image: ImageFormat, channels: int) -> Any:
@@ -39,6 +52,48 @@ def decode(features: dict[str, Any], image: ImageFormat, channels: int) -> Any:
     else:
         pixels = _decode(encoded, channels)
     return tf.ensure_shape(pixels, [image.height, image.width, channels])
+
+
+@dataclasses.dataclass(frozen=True)
+class Decoder:
+    """Parsed records -> pixels of one shape.
+
+    Attributes:
+      image: how the dataset stores its pictures.
+      channels: of the pixels, 1 or 3.
+      side: what pictures are stretched to where they have several sizes; 0 = they have one.
+    """
+
+    image: ImageFormat
+    channels: int
+    side: int = 0
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(H, W, C)."""
+        if self.side:
+            return self.side, self.side, self.channels
+        assert self.image.height is not None
+        assert self.image.width is not None
+        return self.image.height, self.image.width, self.channels
+
+    def decode(self, features: dict[str, Any]) -> Any:
+        """uint8 [h, w, C] of one record, in the size it is stored in."""
+        return decode(features, self.image, self.channels)
+
+    def __call__(self, features: dict[str, Any]) -> Any:
+        """uint8 [H, W, C] of one record."""
+        pixels = self.decode(features)
+        return stretch(pixels, self.side) if self.side else pixels
+
+    def batch(self, features: dict[str, Any]) -> Any:
+        """uint8 [b, H, W, C] of b records."""
+        pixels = tf.TensorSpec(self.shape, tf.uint8)
+        return tf.map_fn(self, features, fn_output_signature=pixels)
+
+    def payload(self, payload: bytes) -> Any:
+        """uint8 [H, W, C], as an array, of a serialised record."""
+        return self(parse_one(payload)).numpy()
 
 
 def decode_file(encoded: Any, channels: int) -> Any:

@@ -77,6 +77,16 @@ def column(rows: Sequence[Row], name: str) -> np.ndarray:
     return np.array([number(row.get(name)) for row in rows], dtype=np.float64)
 
 
+def typical(rows: Sequence[Row], name: str) -> float:
+    """The median of a column after the first epoch, which carries the start-up; of that one if it
+    is alone. NaN without values.
+    """
+    values = column(rows, name)
+    values = values[1:] if len(values) > 1 else values
+    values = values[np.isfinite(values)]
+    return float(np.median(values)) if len(values) else math.nan
+
+
 def curves(rows: Sequence[Row], metric: str, first: str = VALIDATION) -> list[Curve]:
     """The curves of `loss` or of an accuracy, training first; without those that are empty.
     `first` is the name of the first validation split.

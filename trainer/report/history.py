@@ -29,7 +29,9 @@ def history_figure(history: Sequence[Row], title: str, first: str = VALIDATION) 
       first: the name of the first validation split, whose columns are `val_...`.
     """
     figure = style.new_figure(10, 4.6)
-    figure.suptitle(_plain(title), x=0.008, ha="left", fontsize=11, color=style.INK, weight="bold")
+    figure.suptitle(
+        style.plain(title), x=0.008, ha="left", fontsize=11, color=style.INK, weight="bold"
+    )
     grid = figure.add_gridspec(2, 2, height_ratios=(3, 1))
     loss = figure.add_subplot(grid[0, 0])
     rate = figure.add_subplot(grid[1, 0], sharex=loss)
@@ -105,7 +107,7 @@ def _draw_curve(axes: Axes, line: Curve, color: str, log: bool) -> None:
         linewidth=1.6,
         marker="o",
         markersize=3.2 if len(values) <= 60 else 0,
-        label=_plain(line.label) or None,
+        label=style.plain(line.label) or None,
     )
     has_interval = np.isfinite(line.low) & np.isfinite(line.high) & np.isfinite(line.values)
     if has_interval.any():
@@ -161,8 +163,3 @@ def _plain_log_ticks(axes: Axes) -> None:
     axes.yaxis.set_major_locator(LogLocator(base=10, subs=subs, numticks=12))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
-
-
-def _plain(text: str) -> str:
-    """Keeps matplotlib from reading a dollar sign in a name as mathematics."""
-    return text.replace("$", r"\$")

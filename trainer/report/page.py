@@ -8,12 +8,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from trainer.report.card import words as card_words
-from trainer.report.curves import Row, accuracy_name, column, number, prefixes, split_label
+from trainer.report.curves import Row, accuracy_name, number, prefixes, split_label, typical
 from trainer.report.overfitting import reading
 from trainer.report.page_style import CSS
+from trainer.report.step_bar import step_shares
 from trainer.report.words import (
     NONE,
     TRIPLET_CHANCE,
@@ -56,12 +55,12 @@ def render_page(
     Args:
       report: the content of report.json; what is None or missing is shown as a dash or left out.
       history: the rows of metrics.jsonl.
-      images: PNG bytes by name: `history`, `card`, `augmented`, `mistakes`, `confusion` have
-        their places, others follow under their own names.
+      images: PNG bytes by name: `history`, `card`, `augmented`, `mistakes`, `confusion`,
+        `step` have their places, others follow under their own names.
       config: the configuration as nested plain values.
       name: of the run, shown as its title.
     """
-    places = {key for key, _, _ in _PLACES} | {"history", "card"}
+    places = {key for key, _, _ in _PLACES} | {"history", "card", "step"}
     parts = [
         f"<h1>{_text(name)}</h1>",
         _verdict(report),
@@ -78,7 +77,7 @@ def render_page(
             for key, content in images.items()
             if key not in places
         ),
-        _section("Speed", _speed(report, history)),
+        _section("Where the time goes", _speed(report, history, images)),
         _section("Configuration", _configuration(report, config)),
     ]
     body = "\n".join(part for part in parts if part)
@@ -175,21 +174,35 @@ def _curves(history: Sequence[Row], images: Mapping[str, bytes]) -> str:
     return f"<p>{_text(reading(history))}</p>{picture}<p class='hint'>{_text(hint)}</p>"
 
 
-def _speed(report: Mapping[str, Any], history: Sequence[Row]) -> str:
+def _speed(report: Mapping[str, Any], history: Sequence[Row], images: Mapping[str, bytes]) -> str:
+    """The verdict on speed: sentence, a step drawn, figures, what to do, how it is known."""
     bottleneck = report.get("bottleneck") or {}
+
+    def step(name: str) -> str:
+        return _with_unit(figure(typical(history, name), 3), "ms")
+
     facts = [
         ("images a second", figure(report.get("images_per_second"))),
-        ("a step, median", _with_unit(figure(_median(history, "step_ms")), "ms")),
-        ("input wait", percent(_median(history, "input_wait_fraction"))),
+        ("of one replica", figure(typical(history, "images_per_second_per_replica"))),
+        ("a step, mean", step("step_ms")),
+        ("half of all below", step("step_ms_p50")),
+        ("90 % below", step("step_ms_p90")),
+        ("99 % below", step("step_ms_p99")),
+        ("input wait", percent(typical(history, "input_wait_fraction"))),
         ("input tax", percent(bottleneck.get("input_tax"))),
         ("slowest stage", _text(bottleneck.get("stage") or NONE)),
         ("steps", figure(report.get("steps"))),
         ("wall time", duration(report.get("seconds"))),
     ]
     tiles = "".join(f"<div><dt>{label}</dt><dd>{value}</dd></div>" for label, value in facts)
+    said = bottleneck.get("verdict")
+    shares = step_shares(bottleneck, history).items()
+    described = ", ".join(f"{name} {percent(share)}" for name, share in shares)
     advice = "".join(f"<li>{_text(each)}</li>" for each in bottleneck.get("advice") or [])
     return (
-        f'<dl class="tiles">{tiles}</dl>{_shares(bottleneck.get("shares") or {})}'
+        (f"<p>{_text(said)}</p>" if said else "")
+        + (_image(images["step"], f"A step: {described}") if "step" in images else "")
+        + f'<dl class="tiles">{tiles}</dl>'
         + (f"<ul>{advice}</ul>" if advice else "")
         + _source(bottleneck.get("source"))
     )
@@ -197,24 +210,11 @@ def _speed(report: Mapping[str, Any], history: Sequence[Row]) -> str:
 
 def _source(source: Any) -> str:
     told = {
-        "loop": "the training loop's own clock, which knows the wait for input only",
+        "loop": "the training loop's own clock, which does not see the stages of the input",
         "phases": "timing each phase by itself",
         "profile": "a trace of some steps",
     }.get(str(source))
     return f"<p class='hint'>Measured by {told}.</p>" if told else ""
-
-
-def _shares(shares: Mapping[str, Any]) -> str:
-    """The share of a step by stage as bars, the largest first."""
-    known = {stage: number(share) for stage, share in shares.items()}
-    known = {stage: share for stage, share in known.items() if not math.isnan(share)}
-    rows = "".join(
-        f'<tr><th scope="row">{_text(stage)}</th><td class="bar">'
-        f'<span style="width:{min(100.0, max(0.0, 100 * share)):.1f}%"></span></td>'
-        f"<td>{percent(share)}</td></tr>"
-        for stage, share in sorted(known.items(), key=lambda item: -item[1])
-    )
-    return f'<table class="bars"><tbody>{rows}</tbody></table>' if rows else ""
 
 
 def _configuration(report: Mapping[str, Any], config: Mapping[str, Any]) -> str:
@@ -240,14 +240,6 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
         else:
             found.append((f"{prefix}{key}", value))
     return found
-
-
-def _median(history: Sequence[Row], name: str) -> float:
-    """Of the epochs after the first, which carries the start-up; of that one if it is alone."""
-    values = column(history, name)
-    values = values[1:] if len(values) > 1 else values
-    values = values[np.isfinite(values)]
-    return float(np.median(values)) if len(values) else math.nan
 
 
 def _with_unit(text: str, unit: str) -> str:

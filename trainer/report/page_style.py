@@ -36,12 +36,6 @@ dl.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(128px,
 dt { color: var(--faint); font-size: 13px; }
 dd { margin: 0; font-size: 20px; font-weight: 600; font-variant-numeric: tabular-nums;
   overflow-wrap: anywhere; }
-table.bars { width: 100%; margin-bottom: 14px; }
-.bars th { width: 1%; white-space: nowrap; }
-.bars td { width: 1%; }
-.bars td.bar { width: 98%; }
-.bar span { display: block; height: 10px; border-radius: 5px; min-width: 2px;
-  background: var(--accent); }
 ul { margin: 0 0 12px; padding-left: 20px; }
 summary { cursor: pointer; color: var(--accent); }
 details table { margin-top: 12px; }

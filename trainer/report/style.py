@@ -45,6 +45,11 @@ def quiet(axes: Axes) -> None:
     axes.title.set_color(INK)
 
 
+def plain(text: str) -> str:
+    """Keeps matplotlib from reading a dollar sign in a name as mathematics."""
+    return text.replace("$", r"\$")
+
+
 def figure_png(figure: Figure) -> bytes:
     """The figure as the bytes of a PNG file; the same figure gives the same bytes."""
     buffer = io.BytesIO()

@@ -5,12 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from trainer.stages import (
+    COLLECTIVE,
+    DECODE,
+    HOST_MAP,
+    MODEL,
+    OVERHEAD,
+    PARSE,
+    PREPROCESS,
+    STORAGE,
+    TABLE,
+    TRANSFER,
+)
 from trainer.trace.explanation import CPU, Explanation, IteratorTime, OperationTime
 
-STORAGE, PARSE, DECODE, HOST_MAP, TABLE = "storage", "parse", "decode", "host_map", "table"
-TRANSFER, COLLECTIVE, OVERHEAD = "transfer", "collective", "host_overhead"
-PREPROCESS, MODEL = "device_preprocess", "model"
-INPUT_STAGES = (STORAGE, PARSE, DECODE, HOST_MAP, TABLE)
+# The names that the reader gives its iterators.
+NAMED_STAGES = (STORAGE, PARSE, DECODE, HOST_MAP, TABLE)
 
 # They hand on what others make: time in them is time waited for the others.
 _WAITING = ("Root", "Prefetch", "Generator", "Model", "MaxIntraOpParallelism", "PrivateThreadPool")
@@ -26,7 +36,7 @@ _ASYNCHRONOUS = ("Parallel", "MapAndBatch")  # what they ask runs on other threa
 _SINGLE = "SingleElementIterator"  # a dataset inside a function: our table of pictures
 # What tf.data's functions run, by type of operation.
 _INSIDE = ((DECODE, re.compile(r"Decode")), (PARSE, re.compile(r"Parse")))
-_INPUT_SCOPES = ("map", "while", *INPUT_STAGES)
+_INPUT_SCOPES = ("map", "while", *NAMED_STAGES)
 _INPUT_TYPES = re.compile(r"Decode|Parse|PyFunc|ReadFile|Dataset|Iterator|IDLE")
 _AUGMENTATION = "augmentation"  # name of the on-device layers
 _REPLICA = re.compile(r"^replica_\d+/")
@@ -69,12 +79,12 @@ def only_waits(each: IteratorTime) -> bool:
 
 
 def stage_of(each: IteratorTime, operations: Iterable[OperationTime]) -> str:
-    """One of INPUT_STAGES: by the name of the iterator, else by what kind it is.
+    """One of NAMED_STAGES: by the name of the iterator, else by what kind it is.
 
     Of a map without a name, or one that was fused from several, the operations in it tell; they
     are those of the whole trace, as a trace does not say which function an operation ran in.
     """
-    named = [stage for stage in INPUT_STAGES if re.search(rf"\b{stage}\b", each.name)]
+    named = [stage for stage in NAMED_STAGES if re.search(rf"\b{stage}\b", each.name)]
     if len(named) == 1:
         return named[0]
     if each.kind.startswith(_READING):
@@ -156,5 +166,5 @@ def stage_shares(explanation: Explanation) -> dict[str, float] | None:
 def step_stage(explanation: Explanation) -> str | None:
     """The largest stage of those that are not input; None where it is not known."""
     shares = stage_shares(explanation) or {}
-    found = {stage: share for stage, share in shares.items() if stage not in INPUT_STAGES}
+    found = {stage: share for stage, share in shares.items() if stage not in NAMED_STAGES}
     return max(found, key=lambda stage: found[stage]) if found else None

@@ -6,15 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from trainer import thresholds
+from trainer.stages import COLLECTIVE, OVERHEAD
 from trainer.trace import rules
 from trainer.trace.explanation import Explanation
-from trainer.trace.stages import (
-    COLLECTIVE,
-    OVERHEAD,
-    input_stage,
-    stage_shares,
-    step_stage,
-)
+from trainer.trace.stages import input_stage, stage_shares, step_stage
 
 PROFILE = "profile"
 NO_STEPS = (

@@ -1,0 +1,296 @@
+"""The server that takes traces on demand, and the command that asks it."""
+
+import concurrent.futures
+import contextlib
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+from absl import flags
+
+from tests.trainer import datasets
+from trainer.capture import HEADER, PATH, CaptureServer, capture_server
+from trainer.errors import ConfigError, RestartError, UnavailableError, UsageError
+from trainer.gang import free_ports
+
+ASKED = json.dumps({"calls": 10, "timeout": 30})
+HEADERS = {HEADER: "1"}
+DEADLINE = 30.0
+
+
+class Loop:
+    """Stands for the training loop: takes requests when told to."""
+
+    def __init__(self):
+        self._there = threading.Event()
+        self._request = None
+
+    @property
+    def request(self):
+        return self._request
+
+    @request.setter
+    def request(self, request):
+        self._request = request
+        if request:
+            self._there.set()
+
+    def take(self, trace="/run/trace", steps=(5, 14), problem=""):
+        """Answers the next request; returns how many calls it wants."""
+        assert self._there.wait(DEADLINE)
+        self._there.clear()
+        request, self._request = self._request, None
+        request.trace, request.steps, request.problem = trace, steps, problem
+        request.done.set()
+        return request.calls
+
+    def until_asked(self):
+        assert self._there.wait(DEADLINE)
+
+
+@pytest.fixture
+def loop():
+    return Loop()
+
+
+@pytest.fixture
+def port(loop):
+    (found,) = free_ports(1)
+    with CaptureServer("localhost", found, loop):
+        yield found
+
+
+@pytest.fixture
+def elsewhere():
+    """A thread for what waits for an answer."""
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        yield pool
+
+
+def send(port, body=ASKED, headers=HEADERS, method="POST", path=PATH):
+    """(status, answer) of one request."""
+    connection = http.client.HTTPConnection("localhost", port, timeout=DEADLINE)
+    with contextlib.closing(connection):
+        connection.request(method, path, body, headers)
+        response = connection.getresponse()
+        data = response.read()
+        return response.status, json.loads(data) if method == "POST" else data
+
+
+def test_a_capture_is_answered_when_the_trace_is_written(port, loop, elsewhere):
+    answer = elsewhere.submit(send, port)
+    assert loop.take() == 10
+    assert answer.result() == (200, {"trace": "/run/trace", "steps": [5, 14]})
+
+
+def test_one_capture_at_a_time(port, loop, elsewhere):
+    first = elsewhere.submit(send, port)
+    loop.until_asked()
+    status, answer = send(port)
+    assert status == 409 and "another capture" in answer["error"]
+    loop.take()
+    assert first.result()[0] == 200
+    second = elsewhere.submit(send, port)
+    loop.take()
+    assert second.result()[0] == 200
+
+
+def test_what_does_not_run_in_time_is_withdrawn(port, loop):
+    status, answer = send(port, json.dumps({"calls": 10, "timeout": 0.05}))
+    assert status == 504 and "within 0.05 s" in answer["error"]
+    assert loop.request is None
+
+
+def test_a_fault_of_the_profiler_is_told(port, loop, elsewhere):
+    answer = elsewhere.submit(send, port)
+    loop.take(problem="no trace was taken: busy")
+    assert answer.result() == (503, {"error": "no trace was taken: busy"})
+
+
+def test_the_end_of_the_run_is_told_and_takes_the_server_with_it(loop, elsewhere):
+    (port,) = free_ports(1)
+    with CaptureServer("localhost", port, loop):
+        answer = elsewhere.submit(send, port)
+        loop.until_asked()
+    assert answer.result() == (503, {"error": "the run has ended"})
+    with pytest.raises(ConnectionRefusedError):
+        send(port)
+
+
+@pytest.mark.parametrize(
+    ("status", "request_"),
+    [
+        (403, {"headers": {}}),
+        (403, {"headers": {"Content-Type": "application/json"}}),
+        (403, {"headers": {**HEADERS, "Origin": "http://localhost:16010"}}),
+        (404, {"path": "/"}),
+        (404, {"path": PATH + "/.."}),
+        (411, {"headers": {**HEADERS, "Content-Length": "-1"}}),
+        (413, {"headers": {**HEADERS, "Content-Length": "1001"}}),
+        (413, {"headers": {**HEADERS, "Content-Length": "9" * 5000}}),
+        (400, {"body": ""}),
+        (400, {"body": "[]"}),
+        (400, {"body": "{"}),
+        (400, {"body": "[" * 999}),
+        (400, {"body": b"\xff\xfe"}),
+        (400, {"body": '{"calls": 10}'}),
+        (400, {"body": '{"calls": 4, "timeout": 5}'}),
+        (400, {"body": '{"calls": 101, "timeout": 5}'}),
+        (400, {"body": '{"calls": true, "timeout": 5}'}),
+        (400, {"body": '{"calls": "10", "timeout": 5}'}),
+        (400, {"body": '{"calls": 10, "timeout": 0}'}),
+        (400, {"body": '{"calls": 10, "timeout": 601}'}),
+        (400, {"body": '{"calls": 10, "timeout": NaN}'}),
+    ],
+)
+def test_what_is_no_capture_is_refused_and_reaches_no_loop(port, loop, status, request_):
+    """A page in a browser cannot send the header to another site, and always sends Origin."""
+    found, answer = send(port, **request_)
+    assert found == status and answer["error"]
+    assert loop.request is None
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "PUT"])
+def test_there_is_only_post(port, method):
+    assert send(port, method=method)[0] == 501
+
+
+def test_it_listens_on_this_machine_alone_unless_told_otherwise(loop):
+    config = datasets.configuration(datasets.TRIPLET, profile__port=free_ports(1)[0])
+    said = []
+    server = capture_server(config, 0, loop, said.append)
+    with contextlib.closing(server.socket):
+        assert server.socket.getsockname()[0] == "127.0.0.1"
+    assert not [words for words in said if "warning" in words]
+
+
+def test_another_address_is_warned_of(loop):
+    config = datasets.configuration(
+        datasets.TRIPLET, profile__port=free_ports(1)[0], profile__host="0.0.0.0"
+    )
+    said = []
+    server = capture_server(config, 0, loop, said.append)
+    with contextlib.closing(server.socket):
+        assert "warning: profile.host=0.0.0.0" in said[0]
+
+
+def test_a_worker_listens_at_its_own_port(loop):
+    first, _ = free_ports(2)
+    config = datasets.configuration(datasets.TRIPLET, profile__port=first - 1)
+    server = capture_server(config, 1, loop, lambda _: None)
+    with contextlib.closing(server.socket):
+        assert server.socket.getsockname()[1] == first
+
+
+def test_no_port_no_server(loop):
+    assert capture_server(datasets.configuration(datasets.TRIPLET), 0, loop, print) is None
+
+
+def test_a_port_in_use_is_a_bad_configuration(port, loop):
+    with pytest.raises(ConfigError, match=f"port {port} of profile.host=localhost.*in use"):
+        CaptureServer("localhost", port, loop)
+
+
+@pytest.mark.parametrize(("host", "port"), [("no.such.host.invalid", 6010), ("localhost", 65_536)])
+def test_an_address_that_cannot_be_is_a_bad_configuration(loop, host, port):
+    with pytest.raises(ConfigError, match=r"profile\.port: cannot listen"):
+        CaptureServer(host, port, loop)
+
+
+@pytest.fixture
+def ask():
+    """`trainer capture ARGUMENTS` in this process."""
+    from trainer.commands import capture as command
+
+    def run(*arguments):
+        rest = flags.FLAGS(["capture", *arguments])[1:]
+        command.main(rest)
+
+    yield run
+    flags.FLAGS.unparse_flags()
+    for flag in flags.FLAGS.get_key_flags_for_module(command):
+        flag.unparse()
+    flags.FLAGS.mark_as_parsed()
+
+
+def test_the_command_prints_where_the_trace_is(port, loop, elsewhere, ask, capsys):
+    taken = elsewhere.submit(loop.take)
+    ask(f"localhost:{port}", "--calls=7")
+    assert taken.result() == 7
+    assert capsys.readouterr().out == "/run/trace: steps 5 to 14\n"
+    elsewhere.submit(loop.take)
+    ask(f"http://localhost:{port}/", "--json")
+    assert json.loads(capsys.readouterr().out) == {"trace": "/run/trace", "steps": [5, 14]}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("localhost",),
+        ("localhost:0",),
+        ("localhost:65536",),
+        ("localhost:port",),
+        ("ftp://localhost:6010",),
+        ("local host:6010",),
+        ("a:1", "b:2"),
+    ],
+)
+def test_a_malformed_address_is_bad_usage(ask, arguments):
+    with pytest.raises(UsageError, match="HOST:PORT"):
+        ask(*arguments)
+
+
+def test_an_address_that_does_not_answer_is_unavailable(ask):
+    (free,) = free_ports(1)
+    with pytest.raises(UnavailableError, match="does not answer") as caught:
+        ask(f"localhost:{free}")
+    assert caught.value.exit_code == os.EX_UNAVAILABLE == 69
+
+
+@pytest.mark.parametrize(
+    ("sent", "error"),
+    [
+        (b"", RestartError),  # it closed the connection: the process has ended
+        (b"220 mail.example.org ESMTP\r\n", UnavailableError),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhey!", UnavailableError),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", UnavailableError),
+    ],
+)
+def test_what_is_no_training_is_told_apart_from_one_that_ended(ask, elsewhere, sent, error):
+    with socket.create_server(("localhost", 0)) as server:
+
+        def serve():
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(10_000)
+                connection.sendall(sent)
+
+        elsewhere.submit(serve)
+        with pytest.raises(error):
+            ask(f"localhost:{server.getsockname()[1]}")
+
+
+def test_a_run_that_takes_no_trace_may_be_asked_again(port, loop, elsewhere, ask):
+    elsewhere.submit(loop.take, problem="the run has ended")
+    with pytest.raises(RestartError, match="the run has ended") as caught:
+        ask(f"localhost:{port}")
+    assert caught.value.exit_code == 75
+
+
+def test_the_command_starts_without_tensorflow():
+    """It may be typed while a GPU is full."""
+    code = "import sys, trainer.commands.capture; print('tensorflow' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=datasets.REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "False\n"

@@ -1,0 +1,196 @@
+"""Each piece of advice: when it is given, and what it predicts."""
+
+import dataclasses
+
+import pytest
+
+from preprocess.dataset_format import CLASSIFICATION, TRIPLET
+from tests.trainer.test_step_model import measured, timing
+from trainer.diagnosis import rules, words
+from trainer.diagnosis.rules import Facts, advise
+from trainer.diagnosis.step_model import fit
+
+FACTS = Facts(
+    task=CLASSIFICATION,
+    table="",
+    table_fits=False,
+    decoded_share=1.0,
+    raw=True,
+    stored_side=100,
+    used_side=100,
+    batch_bytes=0,
+    parallel_reads=2,
+    steps_per_execution=10,
+    batch_size=100,
+    steps_per_epoch=1,
+    augment=False,
+    deterministic=True,
+    service=False,
+    gpu_capability=0.0,
+    precision="float32",
+)
+
+
+def given(found, **changes):
+    """The advice by the rule's name, for FACTS under which no rule but the change's speaks."""
+    facts = dataclasses.replace(FACTS, **changes)
+    return {each.rule: each for each in advise(facts, fit(found), found)}
+
+
+def slow(stage, seconds=0.080, **changes):
+    """Input of one stage that a step of 20 ms and 100 pictures waits for."""
+    return measured([(stage, timing(seconds))], full=timing(seconds), **changes)
+
+
+def test_four_times_as_many_reads_wait_a_quarter_of_the_time():
+    """80 ms a step, nothing of it work: 20 ms with eight instead of two, 5,000 images/s."""
+    advice = given(slow("storage"))["MoreParallelReads"]
+    assert advice.images_per_second == pytest.approx(5_000)
+    assert advice.change == {"data.parallel_reads": "8"}
+    assert advice.same_training
+
+
+def test_reading_that_fills_the_cores_is_not_helped_by_more_of_it():
+    busy = measured([("storage", timing(0.080, cpu=0.320))], full=timing(0.080))
+    assert "MoreParallelReads" not in given(busy)
+    assert "MoreParallelReads" not in given(slow("storage"), parallel_reads=32)
+    assert "MoreParallelReads" not in given(slow("storage"), service=True)
+
+
+def test_a_decoded_table_is_advised_where_it_fits_and_pictures_come_again():
+    """80 ms of decoding a step become the 20 ms of the device; from an encoded table in which
+    each picture is used four times, 80 / 4 = 20 ms.
+    """
+    found = slow("decode")
+    fits = {"table_fits": True, "decoded_share": 0.0}
+    assert given(found, **fits)["DecodedTable"].images_per_second == pytest.approx(5_000)
+    encoded = {"table_fits": True, "decoded_share": 0.5, "table": "encoded", "task": TRIPLET}
+    advice = given(found, **encoded)["DecodedTable"]
+    assert advice.images_per_second == pytest.approx(2_500)
+    assert advice.change == {"data.image_table": "decoded"}
+    for no in ({"table_fits": False}, {"decoded_share": 1.0}, {"table": "decoded"}):
+        assert "DecodedTable" not in given(found, **{**fits, **no})
+
+
+@pytest.mark.parametrize(("side", "advised"), [(124, False), (125, True), (200, True)])
+def test_pictures_much_larger_than_what_is_used_are_to_be_stored_smaller(side, advised):
+    found = given(slow("decode"), stored_side=side, raw=True)
+    assert ("StoreSmaller" in found) == advised
+    if side == 200:  # a quarter of the pixels: 80 ms become 20
+        assert found["StoreSmaller"].images_per_second == pytest.approx(5_000)
+        assert "--image_size=100" in found["StoreSmaller"].text
+
+
+def test_pictures_of_several_sizes_are_to_be_stored_in_one():
+    assert "OneStoredSize" in given(slow("host_map"), stored_side=0)
+    assert "OneStoredSize" not in given(slow("host_map"))
+
+
+def test_raw_pixels_are_advised_where_decoding_binds():
+    assert given(slow("decode"), raw=False)["StoreRaw"].images_per_second == pytest.approx(5_000)
+    assert "StoreRaw" not in given(slow("storage"), raw=False)
+    assert "StoreRaw" not in given(slow("decode"))
+
+
+def test_a_service_has_the_workers_that_keep_up_with_the_step():
+    """80 ms of input against a step of 20: four machines like this one."""
+    advice = given(slow("decode"), deterministic=False)["DataService"]
+    assert "have 4 workers" in advice.text
+    assert not advice.change
+    assert "DataService" not in given(slow("decode"), deterministic=False, task=TRIPLET)
+
+
+def test_on_device_layers_can_go_into_the_stored_variants():
+    """10 of 20 ms: twice the speed. What is learned is no longer the same."""
+    found = measured(preprocess=timing(0.010), small_preprocess=timing(0.005))
+    advice = given(found, augment=True)["VariantsOffline"]
+    assert advice.images_per_second == pytest.approx(10_000)
+    assert not advice.same_training
+    assert "VariantsOffline" not in given(found)
+
+
+def test_python_has_its_turn_once_in_ten_steps():
+    """30 ms of Python beside a step of 20 become 3: 100 pictures in 23 ms."""
+    found = measured(resident=timing(0.050), full=timing(0.050))
+    several = {"steps_per_execution": 1, "steps_per_epoch": 100}
+    advice = given(found, **several)["StepsPerExecution"]
+    assert advice.images_per_second == pytest.approx(100 / 0.023)
+    assert advice.change == {"steps_per_execution": "10"}
+    assert "StepsPerExecution" not in given(found, steps_per_epoch=100)
+    assert "StepsPerExecution" not in given(found, steps_per_execution=1)
+
+
+def test_a_larger_batch_spreads_what_does_not_grow_with_it():
+    """16 of 20 ms do not grow: 400 pictures take 16 + 4 * 4 = 32 ms."""
+    found = measured(small_step=timing(0.018), preprocess=timing(0.0), small_preprocess=timing(0.0))
+    advice = given(found, steps_per_epoch=4)["LargerBatch"]
+    assert advice.images_per_second == pytest.approx(400 / 0.032)
+    assert advice.change == {"batch_size": "400"}
+    assert not advice.same_training
+    assert "LargerBatch" not in given(found, steps_per_epoch=3)
+
+
+@pytest.mark.parametrize(("capability", "advised"), [(7.5, False), (8.0, True), (9.0, True)])
+def test_bfloat16_is_advised_from_ampere_on_without_a_promise(capability, advised):
+    found = given(measured(), gpu_capability=capability)
+    assert ("MixedPrecision" in found) == advised
+    if advised:
+        assert found["MixedPrecision"].images_per_second is None
+        already = given(measured(), gpu_capability=capability, precision="mixed_bfloat16")
+        assert "MixedPrecision" not in already
+
+
+def test_a_slow_replica_is_named():
+    """Alone 18 ms against 8: 10 of a step of 20 ms are the other's wait."""
+    found = measured(replicas=2, each_replica=((0.008,), (0.018,)))
+    advice = given(found)["SlowReplica"]
+    assert "replica 0 of worker 1" in advice.text
+    assert "2.2 times" in advice.text
+    assert advice.images_per_second == pytest.approx(10_000)
+    assert "of worker 1" in words.verdict(fit(found), found)
+
+
+def test_where_the_model_is_the_limit_it_is_said_last():
+    assert "MoreReplicas" in given(measured())
+    assert "MoreReplicas" not in given(slow("decode"))
+    found = list(given(measured(preprocess=timing(0.004)), augment=True))
+    assert found == ["VariantsOffline", "MoreReplicas"]
+
+
+@pytest.mark.parametrize(("share", "advised"), [(0.05, True), (0.04, False)])
+def test_a_small_promise_is_none(share, advised):
+    """Without the layers a step takes 1 / (1 + share) of its time."""
+    layers = 0.020 * (1 - 1 / (1.0001 + share))
+    found = measured(preprocess=timing(layers), small_preprocess=timing(layers))
+    assert ("VariantsOffline" in given(found, augment=True)) == advised
+
+
+def test_the_rules_are_in_the_list_once():
+    kinds = [type(rule) for rule in rules.RULES]
+    assert len(set(kinds)) == len(kinds)
+    named = {value for value in vars(rules).values() if isinstance(value, type)}
+    assert set(kinds) == {
+        kind for kind in named if kind.__module__ == rules.__name__ and "__call__" in vars(kind)
+    } - {rules.Rule}
+
+
+def test_the_table_and_the_sentence_are_understood_at_once():
+    found = measured(
+        [("storage", timing(0.040)), ("parse", timing(0.041)), ("host_map", timing(0.050))],
+        full=timing(0.050),
+        transfer=timing(0.050),
+    )
+    model = fit(found)
+    lines = words.table(model, found)
+    assert lines[0].split() == ["phase", "images/s", "ms", "a", "step", "spread"]
+    assert lines[1].split() == ["storage", "2,500", "40.00", "0%"]
+    assert lines[3].split() == ["+", "host", "map", "2,000", "50.00", "0%"]
+    assert any(line.startswith("storage") and line.endswith("<- binds") for line in lines)
+    assert words.verdict(model, found) == (
+        "Input-bound: 48% of step time waits for reading; without it, 5,000 images/s instead "
+        "of 2,000."
+    )
+    bottleneck = words.bottleneck(model, found, [])
+    assert bottleneck["stage"] == "storage"
+    assert bottleneck["source"] == "phases"
+    assert bottleneck["input_tax"] == pytest.approx(0.6)

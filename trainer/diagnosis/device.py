@@ -1,0 +1,97 @@
+"""The parts of a training step as functions that can be called alone, on a resident batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from trainer.randomness import keyed
+from trainer.session import Session
+
+
+class DeviceParts:
+    """Functions (batch per replica) -> a number to wait for. Weights and optimizer do not change,
+    but for the statistics of batches, which each replica has of its own.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._strategy = session.strategy
+        self.nothing = self._everywhere(lambda batch: tf.reduce_sum(batch["weight"]))
+        self.preprocess = self._everywhere(self._preprocess)
+        self._one = tf.function(self._one_replica)
+
+    def all_reduce(self) -> Callable[[Any], Any]:
+        """Sums what the gradients would be over the replicas."""
+        shapes = [weight.shape for weight in self._session.model.trainable_variables]
+
+        def summed(batch: Any) -> Any:
+            context = tf.distribute.get_replica_context()
+            # Not constants, which would be folded away.
+            one = batch["weight"][0]
+            tensors = [tf.fill(shape, one) for shape in shapes]
+            found = context.all_reduce(tf.distribute.ReduceOp.SUM, tensors)
+            return tf.add_n([tf.reshape(each, [-1])[0] for each in found])
+
+        return self._everywhere(summed)
+
+    def one_replica(self, replica: int) -> Callable[[Any], Any]:
+        """Forward and backward pass of one replica, counted over all workers, on its share.
+
+        The other replicas of this process rest.
+        """
+        number = tf.constant(replica)
+        return lambda batch: self._one(batch, number)
+
+    def _everywhere(self, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        @tf.function
+        def run(batch: Any) -> Any:
+            return self._strategy.run(function, args=(batch,))
+
+        return run
+
+    def _preprocess(self, batch: Any) -> Any:
+        return tf.reduce_sum(self._pixels(batch))
+
+    def _pixels(self, batch: Any) -> Any:
+        session = self._session
+        images = tf.reshape(batch["image"], tf.concat([[-1], tf.shape(batch["image"])[-3:]], 0))
+        with keyed(session.config.seed, 0, batch["row"], session.config.batch_size):
+            return session.task.pixels(session.augmentation, images, augment=True)
+
+    def _one_replica(self, batch: Any, number: Any) -> Any:
+        def on_replica(batch: Any) -> Any:
+            mine = tf.distribute.get_replica_context().replica_id_in_sync_group
+            return tf.cond(tf.equal(mine, number), lambda: self._passes(batch), lambda: 0.0)
+
+        return self._strategy.run(on_replica, args=(batch,))
+
+    def _passes(self, batch: Any) -> Any:
+        session, model = self._session, self._session.model
+        with keyed(session.config.seed, 0, batch["row"], session.config.batch_size):
+            with tf.GradientTape() as tape:
+                outputs = session.task.outputs(
+                    model, session.augmentation, batch["image"], training=True, augment=True
+                )
+                loss = tf.reduce_sum(session.task.loss(outputs, batch) * batch["share"])
+            gradients = tape.gradient(loss, model.trainable_variables)
+        return loss + tf.add_n([tf.reshape(each, [-1])[0] for each in gradients])
+
+
+def resized(strategy: Any, batch: Any, fraction: float) -> Any:
+    """A batch with 1/2 or 2 times the rows of each replica."""
+
+    def rows(part: Any) -> Any:
+        if fraction == 2:
+            return tf.nest.map_structure(lambda value: tf.concat([value, value], 0), part)
+        return tf.nest.map_structure(lambda value: value[: value.shape[0] // 2], part)
+
+    return tf.function(lambda each: strategy.run(rows, args=(each,)))(batch)
+
+
+def wait(strategy: Any, result: Any) -> None:
+    """Returns when a result is there on all replicas of this process."""
+    for part in tf.nest.flatten(strategy.experimental_local_results(result)):
+        part.numpy()

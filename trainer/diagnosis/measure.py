@@ -1,0 +1,286 @@
+"""Runs the phases on the real configuration, in rounds, so that a slow minute of the machine does
+not meet one phase alone.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from tqdm import tqdm
+
+from trainer import devices
+from trainer.checkpoints import Checkpoints
+from trainer.crew import Crew
+from trainer.diagnosis.device import DeviceParts, resized, wait
+from trainer.diagnosis.measurements import InputTiming, Measurements, Timing
+from trainer.evaluation import read_error
+from trainer.loop import Loop
+from trainer.order import ReplicaSlice
+from trainer.reader import Reader
+from trainer.run_directory import RunDirectory
+from trainer.session import Session
+
+ROUNDS, SECONDS = 3, 1.2  # of a phase in a round
+WARMING = 0.35  # the share of it that does not count: buffers are filled, threads come up
+LONGEST = 20.0  # seconds of a phase in a round, where a step takes very long
+FEWEST = 3  # steps, or elements of a pipeline, that count
+ENDLESS = 1 << 30
+
+
+class _Watch:
+    """Seconds on the clock and of this process's cores, from the moment it is made."""
+
+    def __init__(self) -> None:
+        self._seconds, self._cpu = time.perf_counter(), time.process_time()
+
+    def read(self) -> tuple[float, float]:
+        return time.perf_counter() - self._seconds, time.process_time() - self._cpu
+
+
+class _Rounds:
+    """Figures by phase, a pair a round."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, list[tuple[float, float]]] = defaultdict(list)
+
+    def add(self, name: str, figures: tuple[float, float]) -> None:
+        self._found[name].append(figures)
+
+    def timing(self, name: str) -> Timing:
+        seconds, cpu = zip(*self._found[name], strict=True)
+        return Timing(seconds, cpu)
+
+
+def measure(
+    session: Session,
+    reader: Reader,
+    crew: Crew,
+    say: Callable[[str], None] = lambda _: None,
+    rounds: int = ROUNDS,
+    seconds: float = SECONDS,
+) -> Measurements:
+    """All phases of a configuration.
+
+    Args:
+      session: without optimizer yet. Its weights change: it is to be nobody's run.
+      reader: of the training split.
+      crew: the workers, each of which measures.
+      say: takes a line on what is being done.
+      rounds: how often each phase is measured.
+      seconds: how long, each time; longer where a step takes longer.
+
+    Raises:
+      DataError: a shard is damaged. ConfigError: out of memory.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="diagnose-") as folder:
+            return _Measuring(session, reader, crew, Path(folder), say, seconds).run(rounds)
+    except tf.errors.OpError as error:
+        raise read_error(reader, error) from error
+
+
+class _Measuring:
+    def __init__(
+        self,
+        session: Session,
+        reader: Reader,
+        crew: Crew,
+        folder: Path,
+        say: Callable[[str], None],
+        seconds: float,
+    ) -> None:
+        self._seconds = seconds
+        self._session, self._reader, self._crew, self._say = session, reader, crew, say
+        self._strategy = session.strategy
+        directory = RunDirectory(str(folder))
+        checkpoints = Checkpoints(directory.checkpoints, 1, crew)
+        self._loop = Loop(session, reader, {}, (), directory, checkpoints, say, crew)
+        self._config = session.config
+        replicas = self._strategy.num_replicas_in_sync
+        self._slice = ReplicaSlice(
+            crew.rank * replicas // crew.size, replicas // crew.size, replicas
+        )
+
+    def run(self, rounds: int) -> Measurements:
+        found = _Rounds()
+        self._say("reading a first batch")
+        batches = self._distributed()
+        batch = next(batches)
+        parts = DeviceParts(self._session)
+        rows = self._config.batch_size // self._strategy.num_replicas_in_sync
+        small = 0.5 if rows >= 2 else 2.0
+        other = resized(self._strategy, batch, small)
+        replicas = range(self._slice.first, self._slice.first + self._slice.count)
+        on_device: dict[str, Callable[[], Any]] = {
+            "nothing": lambda: parts.nothing(batch),
+            "preprocess": lambda: parts.preprocess(batch),
+            "small_preprocess": lambda: parts.preprocess(other),
+            "step": lambda: self._loop.train_one(batch)[0],
+            "small_step": lambda: self._loop.train_one(other)[0],
+        }
+        if self._strategy.num_replicas_in_sync > 1:
+            all_reduce = parts.all_reduce()
+            on_device["all_reduce"] = lambda: all_reduce(batch)
+            for replica in replicas:
+                alone = parts.one_replica(replica)
+                on_device[f"replica {replica}"] = lambda alone=alone: alone(batch)  # type: ignore[misc]
+        cuts = self._reader.cuts(self._slice)
+        self._say("tracing the step")
+        for call in on_device.values():
+            wait(self._strategy, call())
+        self._steps(self._resident(batch), 2 * self._config.steps_per_execution)
+        waits: list[float] = []
+        phases = len(cuts) + len(on_device) + 3
+        with tqdm(total=rounds * phases, unit="phase", disable=None, leave=False) as bar:
+
+            def phase(name: str) -> str:
+                bar.set_postfix_str(name)
+                bar.update()
+                return name
+
+            for _ in range(rounds):
+                for cut in cuts:
+                    # For a step's pictures; for all of a table that is filled once a run.
+                    pictures = cut.pictures_a_step or self._table_pictures()
+                    found.add(phase(f"input {cut.stage}"), self._pictures(cut.dataset(), pictures))
+                for name, call in on_device.items():
+                    found.add(phase(name), self._calls(call))
+                found.add(phase("resident"), self._looped(self._resident(batch)))
+                # With one iterator: a new one may have a table to make first.
+                found.add(phase("transfer"), self._elements(batches))
+                found.add(phase("full"), self._looped(batches))
+                waited = self._loop.clock.figures(1, 1)["input_wait_fraction"]
+                waits += [] if waited is None else [waited]
+        each = [found.timing(name).median for name in on_device if name.startswith("replica ")]
+        total = found.timing("transfer").median
+        return Measurements(
+            pictures_a_step=self._loop.pictures_a_step,
+            replicas=self._strategy.num_replicas_in_sync,
+            cores=len(os.sched_getaffinity(0)),
+            inputs=tuple(
+                InputTiming(cut.stage, found.timing(f"input {cut.stage}"), cut.once) for cut in cuts
+            ),
+            transfer=found.timing("transfer"),
+            nothing=found.timing("nothing"),
+            preprocess=found.timing("preprocess"),
+            step=found.timing("step"),
+            small_preprocess=found.timing("small_preprocess"),
+            small_step=found.timing("small_step"),
+            small=small,
+            all_reduce=found.timing("all_reduce" if "all_reduce" in on_device else "nothing"),
+            each_replica=tuple(map(tuple, self._crew.gather(each))) if each else (),
+            resident=found.timing("resident"),
+            full=found.timing("full"),
+            wait_fraction=sum(waits) / len(waits) if waits else None,
+            worker_inputs=tuple(row[0] for row in self._crew.gather([total])),
+        )
+
+    def _table_pictures(self) -> int:
+        return getattr(self._reader, "pictures_in_table", 0)
+
+    def _distributed(self) -> Iterator[Any]:
+        return iter(
+            devices.distribute(
+                self._strategy, lambda part: self._reader.dataset(0, part), endless=True
+            )
+        )
+
+    def _resident(self, batch: Any) -> Iterator[Any]:
+        """The same batch for ever, as the loop takes it."""
+        if self._config.steps_per_execution == 1:
+            return itertools.repeat(batch)
+        # Only a dataset's own iterator goes into a graph of several steps.
+        local = self._strategy.experimental_local_results(batch)
+
+        def dataset(part: ReplicaSlice) -> Any:
+            rows = [tf.data.Dataset.from_tensors(local[i]) for i in range(part.count)]
+            together = rows[0]
+            for each in rows[1:]:
+                together = together.concatenate(each)
+            return together.cache().repeat()
+
+        return iter(devices.distribute(self._strategy, dataset, endless=True))
+
+    def _steps(self, batches: Iterator[Any], steps: int) -> None:
+        self._loop.run_steps(batches, self._loop.step + steps, shown=False)
+        self._loop.catch_up()
+
+    def _looped(self, batches: Iterator[Any]) -> tuple[float, float]:
+        """Seconds of a step in the training loop."""
+        a_call = self._config.steps_per_execution
+        tried = _Watch()
+        self._steps(batches, FEWEST * a_call)
+        each = tried.read()[0] / (FEWEST * a_call)
+        calls = self._agreed(WARMING * self._seconds / each) // a_call
+        self._steps(batches, max(1, calls) * a_call)
+        calls = max(FEWEST, self._agreed(self._seconds / each) // a_call)
+        self._loop.clock.restart()
+        watch = _Watch()
+        self._steps(batches, calls * a_call)
+        seconds, cpu = watch.read()
+        return seconds / (calls * a_call), cpu / (calls * a_call)
+
+    def _calls(self, call: Callable[[], Any]) -> tuple[float, float]:
+        """Seconds of a call, one after another without waiting in between, as in training."""
+        tried = _Watch()
+        wait(self._strategy, call())
+        each = tried.read()[0]
+        for count in (WARMING, 1 - WARMING):
+            number = max(FEWEST, self._agreed(count * self._seconds / each))
+            watch = _Watch()
+            for _ in range(number):
+                result = call()
+            wait(self._strategy, result)
+        seconds, cpu = watch.read()
+        return seconds / number, cpu / number
+
+    def _agreed(self, number: float) -> int:
+        """The same number of calls on all workers: they wait for each other in each."""
+        return int(min(row[0] for row in self._crew.gather([min(number, ENDLESS)])))
+
+    def _pictures(self, dataset: Any, pictures: float) -> tuple[float, float]:
+        """Seconds for so many pictures, of a pipeline whose elements are counts of pictures."""
+        found = _rate(iter(dataset), lambda element: int(element.numpy()), self._seconds)
+        seconds, cpu, count = found
+        return seconds / count * pictures, cpu / count * pictures
+
+    def _elements(self, batches: Iterator[Any]) -> tuple[float, float]:
+        """Seconds of a batch."""
+
+        def arrived(batch: Any) -> int:
+            wait(self._strategy, batch["weight"])
+            return 1
+
+        seconds, cpu, count = _rate(batches, arrived, self._seconds)
+        return seconds / count, cpu / count
+
+
+def _rate(
+    elements: Iterator[Any], size: Callable[[Any], int], wanted: float
+) -> tuple[float, float, int]:
+    """(seconds, processor seconds, size) of elements from the moment one has come after the
+    warm-up, which also drains what was prepared before anyone asked for it.
+    """
+    begun = _Watch()
+    since, count, number = None, 0, 0
+    for element in elements:
+        some = size(element)
+        if since is None:
+            # A first element that takes long, such as a whole table, is all the warm-up there is.
+            if begun.read()[0] >= WARMING * wanted:
+                since = _Watch()
+            continue
+        count += some
+        number += 1
+        seconds, cpu = since.read()
+        if seconds > LONGEST or (seconds >= (1 - WARMING) * wanted and number >= FEWEST):
+            return seconds, cpu, count
+    raise AssertionError("a cut has no end")

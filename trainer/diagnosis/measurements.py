@@ -1,0 +1,115 @@
+"""What was measured: seconds of a training step, phase by phase. Plain numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Sequence
+
+
+@dataclasses.dataclass(frozen=True)
+class Timing:
+    """One phase, measured several times.
+
+    Attributes:
+      seconds: on the clock, for what one training step needs of the phase; one number a round.
+      cpu_seconds: of processor time, all threads of this process, likewise.
+    """
+
+    seconds: tuple[float, ...]
+    cpu_seconds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """Seconds on the clock."""
+        return statistics.median(self.seconds)
+
+    @property
+    def cpu(self) -> float:
+        """Median of the processor time in seconds."""
+        return statistics.median(self.cpu_seconds)
+
+    @property
+    def spread(self) -> float:
+        """Largest less smallest, over the median."""
+        return (max(self.seconds) - min(self.seconds)) / self.median if self.median else 0.0
+
+
+NOTHING = Timing((0.0,), (0.0,))
+
+
+@dataclasses.dataclass(frozen=True)
+class InputTiming:
+    """A reader's pipeline up to and including a stage.
+
+    Attributes:
+      stage: one of `trainer.stages.INPUT_STAGES`.
+      timing: of what a step needs; where `once`, of a whole table.
+      once: whether it is done at the start of a run only.
+    """
+
+    stage: str
+    timing: Timing
+    once: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurements:
+    """All phases of a diagnosis; a step is that of the global batch.
+
+    Attributes:
+      pictures_a_step: of all replicas and workers.
+      replicas: of all workers.
+      cores: processor cores this process may use.
+      inputs: the cuts of the reader in order. After "table" they start anew: what comes then
+        gathers from a table that is ready.
+      transfer: batches on their devices, by the whole input pipeline.
+      nothing: a call of a function that does nothing, on all replicas.
+      preprocess: the on-device layers on a resident batch.
+      step: the training step on a resident batch, by itself.
+      small_preprocess, small_step: the same two for `small` times the batch.
+      small: see above; 1 where no other size was to be had.
+      all_reduce: summing tensors of the gradients' shapes over the replicas.
+      each_replica: forward and backward pass of one replica's share, replica by replica, while
+        the others of its process rest. By worker.
+      resident: the training loop with all that is around a step, on a resident batch.
+      full: the same on what the input pipeline gives: training as it is.
+      wait_fraction: of `full`, waiting for a batch; None where several steps run in a call.
+      worker_inputs: seconds of a step's input, by worker; () for one.
+    """
+
+    pictures_a_step: int
+    replicas: int
+    cores: int
+    inputs: tuple[InputTiming, ...]
+    transfer: Timing
+    nothing: Timing
+    preprocess: Timing
+    step: Timing
+    small_preprocess: Timing
+    small_step: Timing
+    small: float
+    all_reduce: Timing
+    each_replica: tuple[tuple[float, ...], ...]
+    resident: Timing
+    full: Timing
+    wait_fraction: float | None
+    worker_inputs: tuple[float, ...] = ()
+
+    def images_per_second(self, seconds: float) -> float:
+        """The speed at so many seconds a step."""
+        return self.pictures_a_step / seconds if seconds else float("inf")
+
+
+def chains(inputs: Sequence[InputTiming]) -> list[list[InputTiming]]:
+    """The cuts that go on from one another: those up to a table, and those after it.
+
+    A table that is filled once a run is no part of a step.
+    """
+    found: list[list[InputTiming]] = [[]]
+    for each in inputs:
+        if not each.once:
+            found[-1].append(each)
+        if each.stage == "table":
+            found.append([])
+    return [chain for chain in found if chain]

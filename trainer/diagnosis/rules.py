@@ -1,0 +1,326 @@
+"""What to change: a rule a class, each with the gain that follows from the measurements.
+
+A rule looks at the model of a step and at the facts of a configuration, and gives an Advice or
+None. The model says what a step would take if a stage cost something else; what that is, is the
+rule's to know.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Protocol
+
+from preprocess.dataset_format import CLASSIFICATION
+from trainer.diagnosis.measurements import Measurements
+from trainer.diagnosis.step_model import Cost, StepModel, slowest
+from trainer.thresholds import SMALL_GAIN
+
+MOST_PARALLEL_READS = 32
+STEPS_A_CALL = 10
+LARGER_BATCH = 4
+LARGER_SIDE = 1.25  # stored pictures this much larger than what is used are worth storing smaller
+# A gather out of memory, one thread; of what machines of the last ten years do, the lower end.
+GATHERED_BYTES_A_SECOND = 2e9
+BFLOAT16_CAPABILITY = 8.0  # Ampere
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What of configuration, dataset and machine the rules look at.
+
+    Attributes:
+      task: of the dataset.
+      table: "decoded", "encoded", or "" where pictures are streamed.
+      table_fits: whether a decoded table of the pictures in use fits into memory.
+      decoded_share: with such a table, how many pictures are decoded for one that is used: 0 where
+        it serves the whole run, 1/9 where each picture is in nine rows of a pass.
+      raw: whether pictures are stored as pixels.
+      stored_side: the larger side of the stored pictures; 0 = of several sizes.
+      used_side: the side that enters the first on-device layer that makes it smaller.
+      batch_bytes: of the pixels of a step.
+      parallel_reads, steps_per_execution, batch_size: as configured.
+      steps_per_epoch: resolved.
+      augment: whether there are on-device layers.
+      deterministic: as configured.
+      service: whether a tf.data service prepares the batches.
+      gpu_capability: of the GPUs, the least; 0 = on the CPU.
+      precision: as configured.
+    """
+
+    task: str
+    table: str
+    table_fits: bool
+    decoded_share: float
+    raw: bool
+    stored_side: int
+    used_side: int
+    batch_bytes: int
+    parallel_reads: int
+    steps_per_execution: int
+    batch_size: int
+    steps_per_epoch: int
+    augment: bool
+    deterministic: bool
+    service: bool
+    gpu_capability: float
+    precision: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Advice:
+    """One thing to change.
+
+    Attributes:
+      rule: the name of the class that gave it.
+      text: what to do.
+      images_per_second: what training would reach; None = the measurements do not say.
+      change: configuration keys and their new values; {} = it is not a matter of them.
+      same_training: whether what is learned stays the same; --apply makes only such a change.
+    """
+
+    rule: str
+    text: str
+    images_per_second: float | None = None
+    change: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    same_training: bool = True
+
+
+class Rule(Protocol):
+    """What every rule has."""
+
+    def __call__(self, facts: Facts, model: StepModel, found: Measurements) -> Advice | None:
+        """What to do, or None where the rule has nothing to say."""
+
+
+class MoreParallelReads:
+    """Reads that wait for a disk or a network can wait beside each other."""
+
+    def __call__(self, facts: Facts, model: StepModel, found: Measurements) -> Advice | None:
+        storage = model.costs["storage"]
+        reads = min(MOST_PARALLEL_READS, 4 * facts.parallel_reads)
+        waiting = storage.seconds - storage.cpu / model.cores
+        if facts.service or waiting <= 0 or reads == facts.parallel_reads:
+            return None
+        changed = Cost(storage.seconds - waiting * (1 - facts.parallel_reads / reads), storage.cpu)
+        return Advice(
+            type(self).__name__,
+            f"read {reads} at a time instead of {facts.parallel_reads}",
+            model.speed({"storage": changed}),
+            {"data.parallel_reads": str(reads)},
+        )
+
+
+class DecodedTable:
+    """Pictures that are used more than once can be decoded once, where memory holds them."""
+
+    def __call__(self, facts: Facts, model: StepModel, found: Measurements) -> Advice | None:
+        if facts.table == "decoded" or not facts.table_fits or facts.service:
+            return None
+        if facts.decoded_share >= 1:
+            return None  # each picture, in the variant at hand, is used once
+        changed = {"decode": model.costs["decode"] * facts.decoded_share}
+        if not facts.table:
+            gather = facts.batch_bytes / GATHERED_BYTES_A_SECOND
+            changed |= {"storage": Cost(), "parse": Cost(), "host_map": Cost(gather, gather)}
+        return Advice(
+            type(self).__name__,
+            "keep the decoded pictures in memory",
+            model.speed(changed),
+            {"data.image_table": "decoded"},
+        )
+
+
+class StoreSmaller:
+    """Stored pictures larger than what is trained on are read and decoded for nothing."""
+
+    def __call__(self, facts: Facts, model: StepModel, found: Measurements) -> Advice | None:
+        if facts.stored_side < LARGER_SIDE * facts.used_side:
+            return None
+        share = (facts.used_side / facts.stored_side) ** 2
+        stages = ("storage", "decode", "table", "host_map", "transfer")
+        changed = {stage: model.costs[stage] * share for stage in stages}
+        return Advice(
+            type(self).__name__,
+            f"build the dataset with --image_size={facts.used_side}: the stored pictures have "
+            f"{facts.stored_side} pixels a side",
+            model.speed(changed),
+        )
+
+
+class OneStoredSize:
+    """Pictures of several sizes are brought to one in every pass."""
+
+    def __call__(self, facts: Facts, model: StepModel, found: Measurements) -> Advice | None:
+        if facts.stored_side:
+            return None
+        stages = ("decode", "host_map")
+        seconds = max(stages, key=lambda stage: model.costs[stage].seconds)
+        return Advice(
+            type(self).__name__,
+            f"build the dataset with --image_size={facts.used_side}: the pictures have several "
+            "sizes, and each pass resizes them",
+            model.speed({seconds: Cost()}),
+        )
+
+
+class StoreRaw:
+    """Pixels need no decoding, for more bytes."""
+
+    def __call__(self, facts: Facts, model: StepModel, found: Measurements) -> Advice | None:
+        if facts.raw or not facts.stored_side or model.binding != "decode":
+            return None
+        return Advice(
+            type(self).__name__,
+            "build the dataset with --encoding=raw, if there is room for some ten times the bytes",
+            model.speed({"decode": Cost()}),
+        )
+
+
+class DataService:
+    """Other machines can prepare the batches."""
+
+    def __call__(self, facts: Facts, model: StepModel, found: Measurements) -> Advice | None:
+        if facts.task != CLASSIFICATION or facts.service or facts.deterministic:
+            return None
+        stages = ("storage", "parse", "decode", "host_map")
+        seconds = sum(model.costs[stage].seconds for stage in stages)
+        workers = math.ceil(seconds / model.resident) if model.resident else 1
+        return Advice(
+            type(self).__name__,
+            f"have {workers} worker{'s' if workers > 1 else ''} of a tf.data service, on machines "
+            "like this one, prepare the batches (`trainer dataservice`, data.service)",
+            model.speed(dict.fromkeys(stages, Cost())),
+        )
+
+
+class VariantsOffline:
+    """What the on-device layers do can be in the stored variants."""
+
+    def __call__(self, facts: Facts, model: StepModel, found: Measurements) -> Advice | None:
+        if not facts.augment:
+            return None
+        return Advice(
+            type(self).__name__,
+            "move augmentation into the dataset: `preprocess build --variants=10`, "
+            "augment.enabled=false, data.variants=0",
+            model.speed({"device_preprocess": Cost()}),
+            {"augment.enabled": "false", "data.variants": "0"},
+            same_training=False,
+        )
+
+
+class StepsPerExecution:
+    """Python has its turn once in several steps."""
+
+    def __call__(self, facts: Facts, model: StepModel, found: Measurements) -> Advice | None:
+        steps = min(STEPS_A_CALL, facts.steps_per_epoch)
+        if facts.steps_per_execution > 1 or steps < 2:
+            return None
+        # Of a step: what the loop adds to it, and calling it at all.
+        calling = Cost(max(0.0, found.resident.median - found.step.median) + found.nothing.median)
+        kept = model.costs["host_overhead"] - calling * (1 - 1 / steps)
+        return Advice(
+            type(self).__name__,
+            f"run {steps} steps in one call",
+            model.speed({"host_overhead": kept}),
+            {"steps_per_execution": str(steps)},
+        )
+
+
+class LargerBatch:
+    """What a step costs whatever its size is spread over more pictures."""
+
+    def __call__(self, facts: Facts, model: StepModel, found: Measurements) -> Advice | None:
+        batch = LARGER_BATCH * facts.batch_size
+        if batch > facts.batch_size * facts.steps_per_epoch:
+            return None  # more than there is
+        fixed = ("host_overhead", "collective")
+        costs = {s: c if s in fixed else c * LARGER_BATCH for s, c in model.costs.items()}
+        return Advice(
+            type(self).__name__,
+            f"take a batch_size of {batch} instead of {facts.batch_size}, and a learning rate "
+            "that goes with it",
+            LARGER_BATCH * model.speed(costs),
+            {"batch_size": str(batch)},
+            same_training=False,
+        )
+
+
+class MixedPrecision:
+    """Tensor cores; how much faster, only a run on them tells."""
+
+    def __call__(self, facts: Facts, model: StepModel, found: Measurements) -> Advice | None:
+        if facts.gpu_capability < BFLOAT16_CAPABILITY or facts.precision != "float32":
+            return None
+        return Advice(
+            type(self).__name__,
+            "compute in bfloat16",
+            None,
+            {"precision": "mixed_bfloat16"},
+            same_training=False,
+        )
+
+
+class SlowReplica:
+    """One replica that all others wait for."""
+
+    def __call__(self, facts: Facts, model: StepModel, found: Measurements) -> Advice | None:
+        if found.replicas < 2 or not model.costs["collective"].seconds:
+            return None
+        worker, replica = slowest(found.each_replica)
+        everyone = sorted(s for seconds in found.each_replica for s in seconds)
+        others = everyone[: len(everyone) - 1]
+        ratio = everyone[-1] / others[len(others) // 2]
+        where = f"replica {replica}" + (
+            f" of worker {worker}" if len(found.each_replica) > 1 else ""
+        )
+        changed = model.costs["collective"] - Cost(everyone[-1] - others[len(others) // 2])
+        return Advice(
+            type(self).__name__,
+            f"look at {where}: alone it takes {ratio:.1f} times as long as the others, which wait "
+            "for it (another process on it, a lower clock, a slower machine?)",
+            model.speed({"collective": changed}),
+        )
+
+
+class MoreReplicas:
+    """Where the step itself is the limit, more devices are what helps."""
+
+    def __call__(self, facts: Facts, model: StepModel, found: Measurements) -> Advice | None:
+        if model.binding != "model":
+            return None
+        return Advice(
+            type(self).__name__,
+            "the step itself is the limit: take more or faster devices, a smaller model or a "
+            "smaller image_size",
+        )
+
+
+RULES: tuple[Rule, ...] = (
+    MoreParallelReads(),
+    DecodedTable(),
+    StoreSmaller(),
+    OneStoredSize(),
+    StoreRaw(),
+    DataService(),
+    VariantsOffline(),
+    StepsPerExecution(),
+    LargerBatch(),
+    MixedPrecision(),
+    SlowReplica(),
+    MoreReplicas(),
+)
+
+
+def advise(facts: Facts, model: StepModel, found: Measurements) -> list[Advice]:
+    """All that is worth its while, the largest gain first; what has no figure comes last."""
+    given = [advice for rule in RULES if (advice := rule(facts, model, found))]
+    now = model.pictures_a_step / model.full
+    worth = [
+        advice
+        for advice in given
+        if advice.images_per_second is None or advice.images_per_second >= (1 + SMALL_GAIN) * now
+    ]
+    return sorted(worth, key=lambda advice: -(advice.images_per_second or 0.0))

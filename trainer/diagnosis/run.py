@@ -1,0 +1,146 @@
+"""A diagnosis from its parts, and again after a change."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from preprocess.dataset_format import Manifest
+from trainer import devices, signals
+from trainer.barrier import wait_for_peers
+from trainer.cluster import cluster_of_environment
+from trainer.config import with_changes
+from trainer.crew import Crew
+from trainer.dataset import check_fits, load_manifest
+from trainer.diagnosis.measure import ROUNDS, SECONDS, measure
+from trainer.diagnosis.measurements import Measurements
+from trainer.diagnosis.rules import Advice, Facts, advise
+from trainer.diagnosis.step_model import StepModel, fit
+from trainer.memory import available_bytes
+from trainer.reader import Reader, open_reader
+from trainer.reader.table import MEMORY_SHARE, TABLES_AT_ONCE
+from trainer.session import session_for
+
+
+@dataclasses.dataclass(frozen=True)
+class Diagnosis:
+    """What was measured, and what follows from it."""
+
+    found: Measurements
+    model: StepModel
+    advice: list[Advice]
+
+    @property
+    def speed(self) -> float:
+        """Images per second of training as it is."""
+        return self.model.pictures_a_step / self.model.full
+
+
+@dataclasses.dataclass(frozen=True)
+class Applied:
+    """A change that was made, and the diagnosis after it."""
+
+    advice: Advice
+    after: Diagnosis
+
+
+class Diagnoser:
+    """Diagnoses configurations of one dataset, on the devices of the first of them.
+
+    Attributes:
+      chief: whether this process reports.
+    """
+
+    def __init__(
+        self,
+        config: Any,
+        data: str,
+        say: Callable[[str], None],
+        rounds: int = ROUNDS,
+        seconds: float = SECONDS,
+    ) -> None:
+        """Takes the first configuration, the dataset, and how measure() is to measure."""
+        self._data, self._say = data, say
+        self._rounds, self._seconds = rounds, seconds
+        self._manifest: Manifest = load_manifest(data)
+        check_fits(config, self._manifest, data)
+        cluster = cluster_of_environment()
+        if cluster:
+            wait_for_peers(cluster, config.watchdog.start_seconds, say)
+        self._strategy = devices.prepare(config, say, cluster)
+        if cluster:  # TensorFlow has just put a handler of its own there, which does nothing
+            signals.leave_on_sigterm(say)
+        devices.check_replicas(config, self._strategy.num_replicas_in_sync)
+        self._crew = Crew(cluster, self._strategy)
+        self.chief = self._crew.chief
+
+    def diagnose(self, config: Any) -> Diagnosis:
+        """Measures a configuration.
+
+        Raises:
+          UserError: of many kinds, as training would.
+        """
+        config = config.copy_and_resolve_references()
+        # What reports or saves is no part of a step; its time is in no epoch's figures either.
+        config.profile.steps = ()
+        config.checkpoint.every_steps = 0
+        tf.keras.backend.clear_session()
+        session = session_for(config, self._strategy, self._manifest, self._say, weights=False)
+        reader = open_reader(
+            self._data, self._manifest, config.data.train_split, config, training=True
+        )
+        found = measure(session, reader, self._crew, self._say, self._rounds, self._seconds)
+        model = fit(found)
+        return Diagnosis(found, model, advise(_facts(config, self._manifest, reader), model, found))
+
+    def apply(self, config: Any, before: Diagnosis) -> tuple[Any, Applied] | None:
+        """Makes the first change that leaves what is learned as it is.
+
+        Returns:
+          The changed configuration and what it brought; None where there is no such change.
+        """
+        for advice in before.advice:
+            if advice.change and advice.same_training:
+                changed = with_changes(config, advice.change)
+                return changed, Applied(advice, self.diagnose(changed))
+        return None
+
+    def leave(self) -> None:
+        """The end, for all workers."""
+        self._crew.leave()
+
+
+def _facts(config: Any, manifest: Manifest, reader: Reader) -> Facts:
+    height, width, channels = reader.picture_shape
+    split = manifest.split(config.data.train_split)
+    variants = min(config.data.variants or split.variants, split.variants)
+    pictures = sum(shard.records for shard in split.image_shards(0))
+    needed = pictures * height * width * channels * TABLES_AT_ONCE[variants > 1]
+    augment = config.augment
+    used = (augment.enabled and (augment.resize_to or augment.crop)) or config.image_size
+    gpus = tf.config.list_physical_devices("GPU")
+    details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+    capabilities = [each.get("compute_capability", (0, 0)) for each in details]
+    uses = reader.records * reader.pictures_a_record
+    return Facts(
+        task=manifest.task,
+        table=getattr(reader, "table", ""),
+        table_fits=needed <= available_bytes() * MEMORY_SHARE,
+        decoded_share=pictures / uses if variants > 1 else 0.0,
+        raw=manifest.image.encoding == "raw",
+        stored_side=max(manifest.image.height or 0, manifest.image.width or 0),
+        used_side=used,
+        batch_bytes=config.batch_size * reader.pictures_a_record * height * width * channels,
+        parallel_reads=config.data.parallel_reads,
+        steps_per_execution=config.steps_per_execution,
+        batch_size=config.batch_size,
+        steps_per_epoch=config.steps_per_epoch or reader.steps_per_pass,
+        augment=bool(augment.enabled),
+        deterministic=config.deterministic,
+        service=bool(config.data.service),
+        gpu_capability=min((float(f"{a}.{b}") for a, b in capabilities), default=0.0),
+        precision=config.precision,
+    )

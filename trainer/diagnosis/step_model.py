@@ -1,0 +1,203 @@
+"""A model of a training step, fitted to what was measured, that says what a change would bring.
+
+The host prepares batches while the device runs steps. So a step takes as long as the slower of
+the two, or as the work of both together where they share processor cores and fill them:
+
+    step = e * max(input, device, (input's + device's processor time) / cores)
+
+and e, what this leaves unexplained, is the measured step over the model's; below 1 it is noise.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Mapping
+
+from trainer.diagnosis.measurements import InputTiming, Measurements, Timing, chains
+from trainer.stages import INPUT_STAGES, STAGES, STEP_STAGES
+from trainer.thresholds import SLOW_REPLICA
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """Seconds of a step on the clock and of processor time."""
+
+    seconds: float = 0.0
+    cpu: float = 0.0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.seconds + other.seconds, self.cpu + other.cpu)
+
+    def __sub__(self, other: Cost) -> Cost:
+        """Nothing costs less than nothing: what is below is noise."""
+        return Cost(max(0.0, self.seconds - other.seconds), max(0.0, self.cpu - other.cpu))
+
+    def __mul__(self, factor: float) -> Cost:
+        return Cost(self.seconds * factor, self.cpu * factor)
+
+
+@dataclasses.dataclass(frozen=True)
+class StepModel:
+    """What each stage costs of a step.
+
+    Attributes:
+      costs: by stage of STAGES; 0 for those that a step does not have.
+      input_chains: the stages of each chain of the input that runs beside the others.
+      cores: processor cores.
+      full: seconds of a step as measured.
+      resident: the same on a resident batch.
+      pictures_a_step: of all replicas.
+    """
+
+    costs: Mapping[str, Cost]
+    input_chains: tuple[tuple[str, ...], ...]
+    cores: int
+    full: float
+    resident: float
+    pictures_a_step: int
+
+    def seconds(self, changed: Mapping[str, Cost] | None = None) -> float:
+        """Seconds of a step where some stages cost something else."""
+        costs = {**self.costs, **(changed or {})}
+        return self._unexplained * self._bound(costs)
+
+    def without(self, stage: str) -> float:
+        """Seconds of a step where a stage costs nothing."""
+        return self.seconds({stage: Cost()})
+
+    def speed(self, changed: Mapping[str, Cost]) -> float:
+        """Images per second likewise."""
+        return self.pictures_a_step / self.seconds(changed)
+
+    @property
+    def gains(self) -> dict[str, float]:
+        """By stage: how much faster training would be without it; 0.5 = half as fast again."""
+        return {stage: self.seconds() / self.without(stage) - 1 for stage in STAGES}
+
+    @property
+    def binding(self) -> str:
+        """The stage whose end would gain most; between equals, the one that costs most."""
+        gains = self.gains
+        return max(STAGES, key=lambda stage: (round(gains[stage], 3), self.costs[stage].seconds))
+
+    @property
+    def input_tax(self) -> float:
+        """1 - real speed / speed on a resident batch; not below 0."""
+        return max(0.0, 1 - self.resident / self.full)
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The share of a step by stage; their sum is 1.
+
+        What the step itself does has its own time. The rest of a step was spent on input, or on
+        sharing cores with it, and is divided among its stages as their costs are.
+        """
+        step = {stage: self.costs[stage].seconds for stage in STEP_STAGES}
+        shown = sum(step.values()) or 1.0
+        on_step = min(1.0, self.resident / self.full)
+        found = {stage: on_step * seconds / shown for stage, seconds in step.items()}
+        inputs = {stage: self.costs[stage].seconds for stage in INPUT_STAGES}
+        total = sum(inputs.values()) or 1.0
+        found.update({s: (1 - on_step) * seconds / total for s, seconds in inputs.items()})
+        rest = 1 - sum(found.values())  # no input was seen at all
+        found["host_overhead"] += rest
+        return {stage: found[stage] for stage in STAGES}
+
+    @property
+    def _unexplained(self) -> float:
+        bound = self._bound(self.costs)
+        return max(1.0, self.full / bound) if bound else 1.0
+
+    def _bound(self, costs: Mapping[str, Cost]) -> float:
+        chains = [sum(costs[s].seconds for s in chain) for chain in self.input_chains]
+        step = sum(costs[stage].seconds for stage in STEP_STAGES)
+        cpu = sum(cost.cpu for cost in costs.values()) / self.cores
+        return max([*chains, step, cpu])
+
+
+def fit(found: Measurements) -> StepModel:
+    """The model of what was measured."""
+    costs = dict.fromkeys(STAGES, Cost())
+    stages: list[tuple[str, ...]] = []
+    for chain in chains(found.inputs):
+        costs.update(_own(chain))
+        stages.append(tuple(each.stage for each in chain))
+    if stages:
+        # Of whole batches, which then go to their devices; other chains run beside.
+        reached = [_cost(chain[-1].timing) for chain in chains(found.inputs)]
+        before = Cost(max(c.seconds for c in reached), sum(c.cpu for c in reached))
+        costs["transfer"] = _cost(found.transfer) - before
+        stages[-1] = (*stages[-1], "transfer")
+    costs.update(_of_the_step(found))
+    return StepModel(
+        costs, tuple(stages), found.cores, found.full.median, found.resident.median,
+        found.pictures_a_step,
+    )  # fmt: skip
+
+
+def _own(chain: list[InputTiming]) -> dict[str, Cost]:
+    """What each cut adds to the one before it."""
+    costs, before = {}, Cost()
+    for each in chain:
+        cost = _cost(each.timing)
+        costs[each.stage] = cost - before
+        # Noise may make a cut cheaper than the one before; the next adds to what was reached.
+        before = Cost(max(cost.seconds, before.seconds), max(cost.cpu, before.cpu))
+    return costs
+
+
+def _of_the_step(found: Measurements) -> dict[str, Cost]:
+    """A step on a resident batch in its parts, which add up to the loop's time."""
+    step, resident = found.step.median, found.resident.median
+    preprocess = max(0.0, found.preprocess.median - found.nothing.median)
+    collective = imbalance(found.each_replica)
+    if found.replicas > 1:
+        collective += max(0.0, found.all_reduce.median - found.nothing.median)
+    fixed = _fixed(step, found.small_step.median, found.small)
+    fixed_before = _fixed(
+        preprocess,
+        max(0.0, found.small_preprocess.median - found.nothing.median),
+        found.small,
+    )
+    # Of what does not grow with the batch, that of the layers and of summing is theirs.
+    launching = max(0.0, fixed - fixed_before - collective)
+    parts = {"device_preprocess": preprocess, "collective": collective, "host_overhead": launching}
+    room = step / max(step, sum(parts.values()))  # noise may make them more than the whole
+    parts = {stage: seconds * room for stage, seconds in parts.items()}
+    parts["model"] = step - sum(parts.values())
+    parts["host_overhead"] += max(0.0, resident - step)
+    busy = found.resident.cpu / resident if resident else 0.0
+    return {stage: Cost(seconds, seconds * busy) for stage, seconds in parts.items()}
+
+
+def imbalance(each_replica: tuple[tuple[float, ...], ...]) -> float:
+    """Seconds that all replicas wait for the slowest; 0 where it is hardly slower.
+
+    Against the median of the others, of all workers.
+    """
+    everyone = sorted(seconds for worker in each_replica for seconds in worker)
+    if len(everyone) < 2:
+        return 0.0
+    others = statistics.median(everyone[:-1])
+    return everyone[-1] - others if everyone[-1] >= SLOW_REPLICA * others else 0.0
+
+
+def slowest(each_replica: tuple[tuple[float, ...], ...]) -> tuple[int, int]:
+    """(worker, its replica) that takes longest."""
+    places = [(w, r) for w, seconds in enumerate(each_replica) for r in range(len(seconds))]
+    return max(places, key=lambda place: each_replica[place[0]][place[1]])
+
+
+def _fixed(whole: float, small: float, fraction: float) -> float:
+    """Of seconds for a batch and for `fraction` of it, what does not depend on its size.
+
+    t(f) = a + f * (t(1) - a), so a = (t(f) - f * t(1)) / (1 - f); within 0 and t(1).
+    """
+    if fraction == 1:
+        return 0.0
+    return min(whole, max(0.0, (small - fraction * whole) / (1 - fraction)))
+
+
+def _cost(timing: Timing) -> Cost:
+    return Cost(timing.median, timing.cpu)

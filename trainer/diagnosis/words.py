@@ -1,0 +1,159 @@
+"""A diagnosis for people: the table of phases, the sentence, the advice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from trainer.diagnosis.measurements import Measurements, Timing, chains
+from trainer.diagnosis.rules import Advice
+from trainer.diagnosis.step_model import StepModel, slowest
+from trainer.stages import INPUT_STAGES
+
+_WHAT = {
+    "storage": "waits for reading",
+    "parse": "goes to parsing records",
+    "decode": "goes to decoding pictures",
+    "table": "goes to filling the image table",
+    "host_map": "goes to putting batches together on the host",
+    "transfer": "goes to bringing batches to the devices",
+    "device_preprocess": "goes to the on-device layers",
+    "model": "goes to the model",
+    "collective": "goes to waiting for other replicas",
+    "host_overhead": "goes to Python, launching and a small batch",
+}
+_NAMES = {"parse": "+ parse", "decode": "+ decode", "table": "+ table", "host_map": "+ host map"}
+_BAR = 28  # characters of a share of 100 %
+
+
+def bottleneck(model: StepModel, found: Measurements, advice: Sequence[Advice]) -> dict[str, Any]:
+    """`bottleneck` as report.json has it; the measured phases decide."""
+    return {
+        "stage": model.binding,
+        "verdict": verdict(model, found),
+        "source": "phases",
+        "input_tax": model.input_tax,
+        "shares": model.shares,
+        "advice": [_advised(each, model) for each in advice],
+    }
+
+
+def as_json(model: StepModel, found: Measurements, advice: Sequence[Advice]) -> dict[str, Any]:
+    """All of it, for --json: `bottleneck`, `images_per_second`, `phases` by name, `advice`."""
+    now = model.pictures_a_step / model.full
+    return {
+        "bottleneck": bottleneck(model, found, advice),
+        "images_per_second": now,
+        "phases": {
+            name.strip(): {
+                "images_per_second": found.images_per_second(timing.median),
+                "ms": 1000 * timing.median,
+                "cpu_ms": 1000 * timing.cpu,
+                "spread": timing.spread,
+            }
+            for name, timing in _phases(found)
+        },
+        "advice": [
+            {
+                "rule": each.rule,
+                "text": each.text,
+                "images_per_second": each.images_per_second,
+                "change": dict(each.change),
+            }
+            for each in advice
+        ],
+    }
+
+
+def verdict(model: StepModel, found: Measurements) -> str:
+    """One sentence: what binds, with its share, and what training would be without it."""
+    stage = model.binding
+    if stage in INPUT_STAGES:
+        kind = "Input-bound"
+    elif stage in ("collective", "host_overhead"):
+        kind = "Overhead-bound" if stage == "host_overhead" else "Bound by other replicas"
+    else:
+        kind = "Compute-bound"
+    who = ""
+    if stage == "collective" and model.costs[stage].seconds:
+        worker, replica = slowest(found.each_replica)
+        who = f" (replica {replica} is the slowest"
+        who += f", of worker {worker})" if len(found.each_replica) > 1 else ")"
+    elif stage in INPUT_STAGES and len(found.worker_inputs) > 1:
+        worst = max(range(len(found.worker_inputs)), key=lambda w: found.worker_inputs[w])
+        others = [s for w, s in enumerate(found.worker_inputs) if w != worst]
+        if found.worker_inputs[worst] > 2 * max(others):
+            who = f" (of worker {worst}, for which the others wait)"
+    without = model.pictures_a_step / model.without(stage)
+    return (
+        f"{kind}: {model.shares[stage]:.0%} of step time {_WHAT[stage]}{who}; "
+        f"without it, {without:,.0f} images/s instead of {model.pictures_a_step / model.full:,.0f}."
+    )
+
+
+def table(model: StepModel, found: Measurements) -> list[str]:
+    """The phases, a line each: images/s, ms a step, how far the rounds are apart."""
+    lines = [f"{'phase':38} {'images/s':>10} {'ms a step':>10} {'spread':>7}"]
+    for name, timing in _phases(found):
+        speed = found.images_per_second(timing.median)
+        shown = f"{speed:>10,.0f}" if timing.median else f"{'':>10}"
+        lines.append(f"{name:38} {shown} {1000 * timing.median:>10.2f} {timing.spread:>6.0%}")
+    for each in found.inputs:
+        if each.once and each.stage == "table":
+            lines.append(f"(the table is filled once: {each.timing.median:.1f} s)")
+    lines += ["", f"{'a step':18} {'share':>6}"]
+    for stage, share in model.shares.items():
+        if share >= 0.005:
+            mark = "  <- binds" if stage == model.binding else ""
+            lines.append(f"{stage:18} {share:>6.0%} {'#' * round(_BAR * share)}{mark}")
+    return lines
+
+
+def advised(advice: Sequence[Advice], model: StepModel) -> list[str]:
+    """The advice, numbered, with the gain."""
+    if not advice:
+        return ["Nothing that was measured promises a gain."]
+    return [f"{number}. {_advised(each, model)}" for number, each in enumerate(advice, 1)]
+
+
+def applied(advice: Advice, before: float, after: float) -> str:
+    """What a change brought, beside what was predicted; images per second."""
+    predicted = advice.images_per_second
+    words = f"{_keys(advice)}: {before:,.0f} images/s before, {after:,.0f} after"
+    if predicted is None:
+        return words
+    return f"{words}; predicted {predicted:,.0f} ({after / predicted - 1:+.0%})"
+
+
+def _advised(advice: Advice, model: StepModel) -> str:
+    now = model.pictures_a_step / model.full
+    words = advice.text
+    if advice.change:
+        words += f" (--config.{_keys(advice)})"
+    if advice.images_per_second is not None:
+        words += (
+            f": {advice.images_per_second:,.0f} images/s, {advice.images_per_second / now:.1f} x"
+        )
+    return words
+
+
+def _keys(advice: Advice) -> str:
+    return " --config.".join(f"{key}={value}" for key, value in advice.change.items())
+
+
+def _phases(found: Measurements) -> Iterator[tuple[str, Timing]]:
+    for chain in chains(found.inputs):
+        for at, each in enumerate(chain):
+            first = at == 0 and each.stage not in ("storage",)
+            name = _NAMES.get(each.stage, each.stage)
+            yield (name.removeprefix("+ ") + ", from the table" if first else name), each.timing
+    yield "+ transfer", found.transfer
+    yield "on-device preprocessing", found.preprocess
+    yield "step on a resident batch", found.step
+    if found.each_replica:
+        everyone = [seconds for worker in found.each_replica for seconds in worker]
+        for number, seconds in enumerate(everyone):
+            yield f"  replica {number} alone, its share", Timing((seconds,), (0.0,))
+        yield "  summing the gradients", found.all_reduce
+    yield "training loop on a resident batch", found.resident
+    yield "training as it is", found.full

@@ -1,0 +1,177 @@
+"""A reader's pipeline cut after each of its stages, so that each can be timed by itself.
+
+The cuts are made of the functions that the pipeline itself is made of. What a cut counts depends
+on the last thing it did, or TensorFlow would leave that out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import tensorflow as tf
+
+from preprocess.dataset_format import ImageKey
+from trainer.reader.decoding import Decoder, parse, parse_one
+
+if TYPE_CHECKING:
+    from trainer.reader.table import PictureTable
+
+PICTURES_AN_ELEMENT = 64  # of a table's records; one at a time, Python would be what is timed
+# Of pixels of a part of a large table, which costs the same per picture: built over and over, and
+# gathered from, where it should not fit into the processor's caches.
+BUILT_BYTES, GATHERED_BYTES = 64 << 20, 256 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Cut:
+    """A reader's pipeline up to and including one stage, to be iterated and timed.
+
+    Each does what the one before does and one thing more. After "table" this starts anew: what
+    comes then gathers out of a table that is ready.
+
+    Attributes:
+      stage: "storage", "parse", "decode", "table" or "host_map".
+      dataset: makes a tf.data.Dataset whose elements are int64 []: how many pictures the element
+        took through the stages. It has no end.
+      pictures_a_step: pictures that these stages handle in a training step, all replicas of this
+        process together, as a mean where they fill a table for each pass.
+      once: whether it is done only at the start of a run (a table that serves all passes);
+        pictures_a_step is then 0.
+    """
+
+    stage: str
+    dataset: Callable[[], Any]
+    pictures_a_step: float
+    once: bool = False
+
+
+def count(values: Any) -> Any:
+    """int64 []: how many values (texts, or numbers from 0 on), found by looking at each of them.
+
+    Their number alone is often known before they are, and they would not be computed for it.
+    """
+    sizes = tf.strings.length(values) if values.dtype == tf.string else values
+    return tf.reduce_sum(tf.cast(tf.cast(sizes, tf.int32) >= 0, tf.int64))
+
+
+def first_pixels(pictures: Any) -> Any:
+    """uint8 [...] of pictures uint8 [..., H, W, C]: what to count them by."""
+    return pictures[..., 0, 0, 0]
+
+
+def count_decoded(decoder: Decoder, features: dict[str, Any]) -> Any:
+    """int64 []: how many of b parsed records were decoded; their pixels are not put together."""
+    return count(
+        tf.map_fn(
+            lambda one: first_pixels(decoder.decode(one)),
+            features,
+            fn_output_signature=tf.TensorSpec([], tf.uint8),
+        )
+    )
+
+
+def batch_cut(stage: str, batches: Callable[[], Any], pictures_a_step: float) -> Cut:
+    """The cut of whole batches."""
+    return Cut(
+        stage,
+        lambda: batches().map(lambda batch: count(first_pixels(batch["image"]))),
+        pictures_a_step,
+    )
+
+
+def stream_cuts(
+    decoder: Decoder, streamed: Callable[[Callable[..., Any]], Any], pictures_a_step: float
+) -> list[Cut]:
+    """The cuts of streaming up to "decode".
+
+    Args:
+      decoder: how a record becomes pixels.
+      streamed: what a function makes of each batch as it is read, with its `payload` string[b].
+      pictures_a_step: see `Cut`.
+    """
+    stages: dict[str, Callable[[Any], Any]] = {
+        "storage": lambda batch: count(batch["payload"]),
+        "parse": lambda batch: count(parse(batch["payload"])[ImageKey.ENCODED]),
+        "decode": lambda batch: count_decoded(decoder, parse(batch["payload"])),
+    }
+    return [
+        Cut(stage, functools.partial(streamed, make), pictures_a_step)
+        for stage, make in stages.items()
+    ]
+
+
+def table_cuts(table: PictureTable, steps_per_pass: int) -> list[Cut]:
+    """The cuts of filling a table, the last one being "table".
+
+    Only that one builds any, and of a large table a part.
+    """
+    once = not table.one_a_pass
+    a_step = 0.0 if once else table.pictures / steps_per_pass
+    part = _pictures_of(BUILT_BYTES, table)
+    stages: dict[str, Callable[[Any], Any]] = {
+        "parse": lambda payload: count(parse_one(payload)[ImageKey.ENCODED]),
+        "decode": lambda payload: count(first_pixels(table.decoder.decode(parse_one(payload)))),
+    }
+    if table.kind == "encoded":  # decoded when they are gathered
+        del stages["decode"]
+
+    def read() -> Any:
+        return (
+            table.passes()
+            .flat_map(lambda p: table.records(p).batch(PICTURES_AN_ELEMENT))
+            .map(count)
+        )
+
+    def each(one: Callable[[Any], Any]) -> Any:
+        counts = table.passes().flat_map(
+            lambda p: table.each(table.records(p), one).batch(PICTURES_AN_ELEMENT)
+        )
+        return counts.map(tf.reduce_sum)
+
+    def built(number: Any) -> Any:
+        position, rows = table.build(number, part)
+        kept = rows["image"] if "image" in rows else rows[ImageKey.ENCODED]
+        return count(tf.gather(first_pixels(kept) if "image" in rows else kept, position[:part]))
+
+    cuts = [Cut(stage, functools.partial(each, one), a_step, once) for stage, one in stages.items()]
+    return [
+        Cut("storage", read, a_step, once),
+        *cuts,
+        Cut("table", lambda: table.passes().map(built), a_step, once),
+    ]
+
+
+def gather_cuts(
+    table: PictureTable,
+    gathered: Callable[[Callable[..., Any], int], Any],
+    batch: Callable[..., Any],
+    pictures_a_step: float,
+) -> list[Cut]:
+    """The cuts of gathering batches out of a table that is ready, the last one being "host_map".
+
+    Args:
+      table: it.
+      gathered: batches made by a function of a table's rows and the bookkeeping, out of one
+        table of so many pictures.
+      batch: that function for whole batches.
+      pictures_a_step: see `Cut`.
+    """
+    part = _pictures_of(GATHERED_BYTES, table)
+    whole = batch_cut("host_map", lambda: gathered(batch, part), pictures_a_step)
+    if table.kind == "decoded":
+        return [whole]
+    decoded = Cut(
+        "decode",
+        lambda: gathered(lambda rows, _: count_decoded(table.decoder, rows), part),
+        pictures_a_step,
+    )
+    return [decoded, whole]
+
+
+def _pictures_of(size: int, table: PictureTable) -> int:
+    """How many pictures of a table have so many bytes of pixels; at most all of them."""
+    height, width, channels = table.decoder.shape
+    return min(table.pictures, max(1, size // (height * width * channels)))

@@ -1,0 +1,25 @@
+"""The bookkeeping of a batch, made in Python and handed to the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+
+def row_specs(size: int) -> dict[str, Any]:
+    """What goes with the pictures of every batch of `size` rows; see the package's docstring."""
+    kinds = {"record": tf.int64, "weight": tf.float32, "share": tf.float32, "row": tf.int32}
+    return {name: tf.TensorSpec([size], kind) for name, kind in kinds.items()}
+
+
+def from_python(
+    function: Callable[[int], tuple[Any, ...]], element: Any, specs: dict[str, Any]
+) -> dict[str, Any]:
+    """Tensors of the arrays that `function` gives for a number, named and shaped by `specs`."""
+    kinds = [spec.dtype for spec in specs.values()]
+    parts = tf.numpy_function(lambda number: function(int(number)), [element], kinds)
+    for part, spec in zip(parts, specs.values(), strict=True):
+        part.set_shape(spec.shape)
+    return dict(zip(specs, parts, strict=True))

@@ -1,0 +1,227 @@
+"""The pictures of a pass in memory: each is read once a pass, and a batch is one gather.
+
+The next pass's table is made while this one is in use.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from preprocess.dataset_format import ImageKey, Shard, variant_of
+from trainer.errors import ConfigError
+from trainer.memory import available_bytes
+from trainer.order import ReplicaSlice
+from trainer.reader import storage
+from trainer.reader.decoding import Decoder, parse_one
+
+# Peak of a table that is built while another is in use, in tables (measured for the design:
+# 2.4 to 2.6), and of a single one.
+TABLES_AT_ONCE = {True: 2.6, False: 1.3}
+CALLS_A_CORE = 2  # decoding at a time while a table is built
+MEMORY_SHARE = 0.7  # of what is free; the model and the rest need some too
+
+# What an encoded table keeps of a record; a label goes with it in either kind.
+_ENCODED = (ImageKey.ENCODED, ImageKey.HEIGHT, ImageKey.WIDTH, ImageKey.CHANNELS)
+
+Table = tuple[Any, dict[str, Any]]  # (position of each rank among the rows, the rows)
+
+
+class PictureTable:
+    """Tables of the pictures of a split, one for each pass where it has several variants.
+
+    A picture's *rank* is the place of its key among the sorted keys, which is its number in
+    stored order: shards in order hold ascending keys.
+
+    Attributes:
+      kind: "decoded" or "encoded", what is kept in memory.
+      pictures: in a table.
+      bytes: of memory that tables take at the peak.
+      one_a_pass: whether each pass has a table of its own.
+      decoder: how a record becomes pixels.
+    """
+
+    def __init__(
+        self,
+        dataset: str,
+        shards: Sequence[Sequence[Shard]],
+        decoder: Decoder,
+        *,
+        split: str,
+        training: bool,
+        wanted: str,
+        parallel_reads: int,
+        reserved_bytes: int,
+        remedy: str,
+    ) -> None:
+        """Args:
+          dataset: the dataset directory, or its address.
+          shards: of each variant.
+          decoder: how a record becomes pixels.
+          split: the name of the split.
+          training: whether there will be one iterator, or several over the same table.
+          wanted: "decoded", "encoded", or "auto" for decoded where it fits.
+          parallel_reads: files read at a time.
+          reserved_bytes: memory that is given away already.
+        remedy: what to do where none fits, in words.
+
+        Raises:
+          ConfigError: the table does not fit into memory.
+        """
+        self.decoder = decoder
+        self.one_a_pass = len(shards) > 1
+        self.pictures = sum(shard.records for shard in shards[0])
+        self._directory, self._training, self._reads = dataset, training, parallel_reads
+        self._files = [[os.path.join(dataset, s.file) for s in variant] for variant in shards]
+        at_once = TABLES_AT_ONCE[self.one_a_pass]
+        stored_bytes = max(sum(shard.bytes for shard in variant) for variant in shards)
+        height, width, channels = decoder.shape
+        needed = {
+            "decoded": int(self.pictures * height * width * channels * at_once),
+            "encoded": int(stored_bytes * at_once),
+        }
+        free = int(available_bytes() * MEMORY_SHARE) - reserved_bytes
+        self.kind = _choose(wanted, needed, free, split, remedy)
+        self.bytes = needed[self.kind]
+        self._kept: Table | None = None
+
+    def batches(
+        self,
+        first_step: int,
+        replicas: ReplicaSlice,
+        steps_per_pass: int,
+        batch: Callable[[Any, Table], dict[str, Any]],
+        *,
+        part: int | None = None,
+    ) -> Any:
+        """Batches from a step of the run on, one after another for each replica, without end.
+
+        Args:
+          first_step: counted over passes.
+          replicas: the replicas to feed.
+          steps_per_pass: of the global batch.
+          batch: makes one out of its number, counted over passes and replicas, and a table.
+          part: gather all passes from one table, of so many pictures that stand in for the others.
+        """
+        first, a_pass = first_step * replicas.count, steps_per_pass * replicas.count
+
+        def one_pass(pass_number: Any, table: Table) -> Any:
+            start = tf.maximum(pass_number * a_pass, first)
+            numbers = tf.data.Dataset.range(start, (pass_number + 1) * a_pass)
+            return numbers.map(
+                lambda number: batch(number, table),
+                num_parallel_calls=2,
+                deterministic=True,
+                name="host_map",
+            )
+
+        passes = self.passes(first_step // steps_per_pass)
+        if self.one_a_pass and part is None:
+            # prefetch(1): the next pass's table is made while this one is in use.
+            tables = passes.map(lambda p: (p, self.build(p)), name="table").prefetch(1)
+            batches = tables.flat_map(one_pass)
+        elif self._training or part is not None:
+            # Built once, by the one iterator that training has, and never copied.
+            only = passes.take(1).map(lambda p: self.build(p, part), name="table")
+            batches = only.flat_map(lambda *table: passes.flat_map(lambda p: one_pass(p, table)))
+        else:
+            kept = self._only()
+            batches = passes.flat_map(lambda p: one_pass(p, kept))
+        return batches.prefetch(4)
+
+    def passes(self, first: int = 0) -> Any:
+        """The numbers of the passes from one of them on, int64 []."""
+        return tf.data.Dataset.range(first, np.iinfo(np.int64).max)
+
+    def build(self, pass_number: Any, part: int | None = None) -> Table:
+        """The table of a pass: rows as they were read, and the position in them of each rank,
+        int32 [pictures]. Of `part` pictures, each stands in for several.
+
+        Made inside a dataset's function, where map and batch are fused and the decoder writes
+        straight into the table: 1.06 tables of memory at the peak; eager code would take two.
+        """
+
+        def row(payload: Any) -> tuple[Any, dict[str, Any]]:
+            features = parse_one(payload)
+            if self.kind == "encoded":
+                kept = {name: features[name] for name in _ENCODED}
+            else:
+                kept = {"image": self.decoder(features)}
+            return features[ImageKey.KEY], {ImageKey.LABEL: features[ImageKey.LABEL], **kept}
+
+        count = min(part or self.pictures, self.pictures)
+        records = self.records(pass_number)
+        if count < self.pictures:
+            records = records.take(count)
+        everything = self.each(records, row).batch(count, drop_remainder=True)
+        keys, rows = everything.get_single_element()
+        # Rows lie as they were read; a place in the sorted keys leads to the row.
+        position = tf.argsort(keys)
+        if count < self.pictures:
+            position = tf.gather(position, tf.range(self.pictures) % count)
+        return position, rows
+
+    def records(self, pass_number: Any) -> Any:
+        """The serialised records of a pass, in no certain order."""
+        variants, shards = len(self._files), len(self._files[0])
+        numbers = tf.range(shards, dtype=tf.int64)
+        chosen = variant_of(pass_number, numbers, variants)
+        files = tf.gather_nd(tf.constant(self._files), tf.stack([chosen, numbers], 1))
+        buffer = storage.stream_bytes(self._directory)
+        return tf.data.Dataset.from_tensor_slices(files).interleave(
+            lambda file: tf.data.TFRecordDataset(file, buffer_size=buffer, name="storage"),
+            cycle_length=2 * self._reads,
+            block_length=16,
+            num_parallel_calls=self._reads,
+            deterministic=False,
+            name="storage",
+        )
+
+    def each(self, records: Any, function: Callable[[Any], Any]) -> Any:
+        """`function` of serialised records, in no certain order."""
+        # A number, not AUTOTUNE: that would start with one call and the table is soon built.
+        calls = CALLS_A_CORE * len(os.sched_getaffinity(0))
+        return records.map(function, num_parallel_calls=calls, deterministic=False, name="decode")
+
+    def gather(self, table: Table, ranks: Any) -> dict[str, Any]:
+        """The rows of pictures int32|int64 [b]: `image` uint8 [b,H,W,C] of a decoded table, the
+        features of the records of an encoded one.
+        """
+        position, rows = table
+        places = tf.gather(position, ranks)
+        return {name: tf.gather(values, places) for name, values in rows.items()}
+
+    def pixels(self, rows: dict[str, Any]) -> Any:
+        """uint8 [b,H,W,C] of rows that were gathered."""
+        return rows["image"] if "image" in rows else self.decoder.batch(rows)
+
+    def _only(self) -> Table:
+        """The table of variant 0, built once and kept.
+
+        In variables: a tensor would be copied into the dataset's graph by every iterator, which
+        takes as long as building it.
+        """
+        if self._kept is None:
+            with tf.init_scope(), tf.device("CPU:0"):
+                table = next(iter(self.passes().take(1).map(self.build, name="table")))
+                self._kept = tf.nest.map_structure(
+                    lambda part: tf.Variable(part, trainable=False), table
+                )
+        return self._kept
+
+
+def _choose(wanted: str, needed: dict[str, int], free: int, split: str, remedy: str) -> str:
+    """The kind of the table; raises ConfigError where none fits."""
+    for kind in needed if wanted == "auto" else (wanted,):
+        if needed[kind] <= free:
+            return kind
+    if kind == "decoded" and needed["encoded"] <= free:
+        remedy = "set data.image_table=encoded"
+    raise ConfigError(
+        f"data.image_table={kind} needs {needed[kind]:,} bytes of memory for split '{split}', "
+        f"{max(free, 0):,} are to be had; {remedy}"
+    )
