@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from trainer.profiling import StepProfiler
+from trainer.profiling import StepProfiler, Window
 
 WARM_UP = 10  # steps that use up what was made ready while the first one was traced
 PICOSECONDS = 10**9  # a millisecond
@@ -43,19 +43,21 @@ def trace(folder: Path, dataset: Any, steps: int = 10, *, marked: bool = True) -
         return tf.reduce_sum(value) + tf.reduce_sum(tf.cast(batch, tf.float32))
 
     batches = iter(dataset)
-    for _ in range(WARM_UP):
-        step(next(batches)).numpy()
-    if marked:
-        with StepProfiler((1, steps), folder) as profiler:
-            for number in range(steps):
-                profiler.before(number)
-                step(next(batches)).numpy()
-                profiler.after(number + 1)
-    else:
+    if not marked:
         tf.profiler.experimental.start(str(folder))
         for _ in range(steps):
             step(next(batches)).numpy()
         tf.profiler.experimental.stop()
+    else:
+        profiler = StepProfiler(folder)
+        profiler.plan([Window(WARM_UP, steps)], 1)
+        end = WARM_UP + steps
+        with profiler:
+            for number in range(end):
+                profiler.before(number, end - number, number == 0, True)
+                step(next(batches)).numpy()
+                profiler.after(number + 1)
+            profiler.finish()
     [file] = folder.rglob("*.xplane.pb")
     return file
 
