@@ -63,7 +63,7 @@ ifdef MNIST
 endif
 
 tensorboard: env
-	$(VENV)/bin/tensorboard --logdir=$(RUN)/tensorboard --host=localhost
+	$(PY) -m launch tensorboard $(RUN) $(if $(PORT),--port=$(PORT))
 
 clean:
 	rm -rf $(DEMO) $(BENCH)

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.trainer.test_loop import rows, state, triplet
+from trainer.callbacks import Callbacks
 from trainer.checkpoints import BEST, LAST, Checkpoints
 from trainer.loop import Diverged, Loop
 
@@ -97,3 +99,16 @@ def test_the_learning_rate_is_cut_on_a_plateau_and_stays_cut_after_a_restart(
     train_here(triplet(epochs=3, **config), triplet_data, tmp_path / "run")
     rates = [row["learning_rate"] for row in rows(tmp_path / "run")]
     assert rates == pytest.approx([1e-3, 1e-3, 5e-4])
+
+
+def test_the_metric_that_is_watched_decides_what_is_better():
+    """For an accuracy more is better, for a loss less."""
+    model = tf.keras.Sequential([tf.keras.layers.Dense(1)])
+    by_loss = Callbacks(triplet(), model, "triplet_accuracy")
+    by_hits = Callbacks(
+        triplet(checkpoint__best_metric="val_triplet_accuracy"), model, "triplet_accuracy"
+    )
+    assert (by_loss.metric, by_loss.greater) == ("val_loss", False)
+    assert by_loss.better(0.1, 0.2) and not by_loss.better(0.2, 0.2)
+    assert by_hits.better(0.2, 0.1) and not by_hits.better(0.1, 0.1)
+    assert by_hits.better(0.0, None)

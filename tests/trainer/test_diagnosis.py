@@ -53,7 +53,9 @@ def test_what_binds_is_named_and_the_change_for_it_brings_what_was_predicted(nam
     assert before.model.binding == bottleneck.stage, shown
     if not bottleneck.fixed:
         return
-    config, done = one.apply(config, before)
+    applied = one.apply(config, before)
+    assert applied, shown
+    config, done = applied
     assert tuple(done.advice.change) == bottleneck.fixed, shown
     assert done.after.speed > before.speed
     said = words.applied(done.advice, before.speed, done.after.speed)

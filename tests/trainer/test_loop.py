@@ -11,7 +11,6 @@ import tensorflow as tf
 
 import trainer.layers  # noqa: F401  a saved model needs them registered
 from tests.trainer import datasets
-from trainer.callbacks import Callbacks
 from trainer.checkpoints import LAST, Checkpoints
 from trainer.errors import ConfigError, UsageError
 from trainer.loop import Loop
@@ -354,19 +353,6 @@ def test_a_trace_holds_the_steps_it_should_and_a_restart_takes_no_other(
 def test_a_trace_that_was_asked_for_and_did_not_come_is_said(triplet_data, tmp_path, train_here):
     report = train_here(triplet(epochs=1, profile__steps=(30, 40)), triplet_data, tmp_path / "run")
     assert any("no trace: " in words for words in report["said"])
-
-
-def test_the_metric_that_is_watched_decides_what_is_better():
-    """For an accuracy more is better, for a loss less."""
-    model = tf.keras.Sequential([tf.keras.layers.Dense(1)])
-    by_loss = Callbacks(triplet(), model, "triplet_accuracy")
-    by_hits = Callbacks(
-        triplet(checkpoint__best_metric="val_triplet_accuracy"), model, "triplet_accuracy"
-    )
-    assert (by_loss.metric, by_loss.greater) == ("val_loss", False)
-    assert by_loss.better(0.1, 0.2) and not by_loss.better(0.2, 0.2)
-    assert by_hits.better(0.2, 0.1) and not by_hits.better(0.1, 0.1)
-    assert by_hits.better(0.0, None)
 
 
 def test_a_kill_between_the_row_and_the_state_leaves_no_gap(
