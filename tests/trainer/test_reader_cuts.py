@@ -179,4 +179,4 @@ def test_four_times_as_many_reads_at_a_time_are_four_times_as_fast(class_data, m
         for _ in range(32):
             next(batches)
         seconds[reads] = time.perf_counter() - begun
-    assert 2.5 < seconds[2] / seconds[8] < 6
+    assert seconds[2] / seconds[8] > 2.5
