@@ -14,6 +14,8 @@ from trainer.errors import DataError
 from trainer.run_directory import RunDirectory
 from trainer.timing import verdict
 from trainer.trace import joined
+from trainer.trace.events import marked_steps
+from trainer.trace.explanation import Split
 
 
 def numbers(*maps, names=()):
@@ -122,6 +124,42 @@ def test_a_gpu_that_is_fed_too_slowly_is_told_so(tmp_path):
     assert found["stage"] == "host_overhead"
     assert found["verdict"].startswith("Overhead-bound")
     assert "launching kernels" in found["advice"][0]
+
+
+@pytest.mark.parametrize(("pause", "bound"), [(0.0, "Compute"), (0.03, "Input")])
+def test_calls_of_several_steps_are_explained_too(tmp_path, pause, bound):
+    """Where TensorFlow's own analysis sees no step. Two calls at a time sleep 30 ms: 15 a batch."""
+    slow = traces.sleeping(pause) if pause else add
+    traces.trace(tmp_path, numbers(slow, names=["storage"]), steps=6, steps_a_call=4)
+    explained = trace.explain(tmp_path)
+    found = trace.bottleneck(explained)
+    assert explained.steps == 6
+    assert found["verdict"].startswith(f"{bound}-bound")
+    assert found["stage"] == ("storage" if pause else "model")
+
+
+def test_a_gpu_that_runs_several_steps_a_call_is_explained(tmp_path):
+    """Synthetic, with the marks alone: 12 ms of kernels, of which 2 at once, and of the other 10
+    of a call of 20 ms 4 of waiting for a batch.
+    """
+    from tensorflow.tsl.profiler.protobuf import xplane_pb2
+
+    space = xplane_pb2.XSpace()
+    host, gpu = traces.Plane(space, "/host:CPU"), traces.Plane(space, "/device:GPU:0")
+    python, ahead = host.line("python"), host.line("tf_data_multi_device_iterator_resource/1")
+    for call in range(5):
+        start = 20 * call
+        host.event(python, "train", start, 20, step_num=call)
+        host.event(python, "train", start + 1, 5)  # of the same name, and no mark
+        host.event(python, "Iterator::Root", start, 4)
+        host.event(ahead, "Iterator::Root", start, 20)
+        gpu.event(gpu.line("Stream #1"), "kernel", start + 5, 7)
+        gpu.event(gpu.line("Stream #2"), "kernel", start + 10, 5)
+    times, split = marked_steps(space.planes)
+    assert times == [20.0] * 5
+    assert split == Split(
+        input=pytest.approx(0.2), device_compute=pytest.approx(0.5), others=pytest.approx(0.3)
+    )
 
 
 def test_steps_that_were_not_marked_are_not_guessed(tmp_path):

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from trainer import thresholds
 from trainer.timing import verdict
 from trainer.trace import bottleneck, joined, lines, rules
+from trainer.trace.events import covered, own_times
 from trainer.trace.explanation import Explanation, IteratorTime, OperationTime, Split
-from trainer.trace.read import own_times
 from trainer.trace.stages import NAMED_STAGES, culprit, stage_of, stage_shares, work_of
 
 PARTS = [field.name for field in dataclasses.fields(Split)]
@@ -162,9 +162,9 @@ def test_a_step_is_divided_as_its_operations_are():
         operations=(
             MODEL,
             operation("augmentation/resize/ResizeBilinear", "ResizeBilinear", 90.0),
-            operation("replica_1/augmentation/flip/ReverseV2", "ReverseV2", 60.0),
+            operation("while/body/_1/while/replica_1/augmentation/flip", "ReverseV2", 60.0),
             operation("CollectiveReduceV2_1", "CollectiveReduceV2", 150.0),
-            operation("map/while/Resize", "ResizeBilinear", 1000.0),
+            operation("map/while/body/_1/map/while/Resize", "ResizeBilinear", 1000.0),
             operation("DecodeJpeg", "DecodeJpeg", 1000.0),
             operation("decode/Cast", "Cast", 1000.0),
             operation("GatherV2", "GatherV2", 1000.0),
@@ -213,7 +213,18 @@ def test_a_dataset_inside_a_function_is_below_the_stage_that_calls_it():
 def test_what_only_hands_on_is_nobodys_bottleneck():
     assert culprit([]) is None
     assert culprit([iterator("Iterator::Root::Prefetch::Generator", 500.0)]) is None
-    assert stage_shares(dataclasses.replace(explanation(input=0.5), iterators=())) is None
+
+
+def test_waiting_that_no_stage_explains_has_none():
+    """5 s of waiting, 1.6 s of which, less than a third, one stage may have caused."""
+    quick = dataclasses.replace(DECODING, self_ms=1600.0)
+    asked = iterator("Iterator::Root", 0.0, total_ms=5000.0, awaited=True)
+    for iterators in ((), (quick, asked)):
+        much = dataclasses.replace(explanation(input=0.5), iterators=iterators)
+        assert bottleneck(much)["stage"] is None and bottleneck(much)["shares"] is None
+        assert "no stage of its pipeline explains it" in rules.InputWait().advice(much)
+    little = dataclasses.replace(explanation(input=0.1), iterators=(quick, asked))
+    assert bottleneck(little)["shares"]["host_map"] == 0.1
 
 
 DECODERS = (operation("DecodeJpeg", "DecodeJpeg", 60.0),)
@@ -259,6 +270,12 @@ def test_own_times_of_nested_spans_add_up_to_the_outermost(cuts):
     assert sum(own_times([(100 - end, 2 * end + 1) for end in ends])) == (
         2 * ends[0] + 1 if ends else 0
     )
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20)), max_size=12))
+def test_what_spans_cover_together_is_counted_once(spans):
+    moments = {at for start, duration in spans for at in range(start, start + duration)}
+    assert covered(spans) == len(moments)
 
 
 def row(wait):

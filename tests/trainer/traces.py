@@ -29,8 +29,18 @@ def sleeping(seconds: float) -> Callable[[Any], Any]:
     return function
 
 
-def trace(folder: Path, dataset: Any, steps: int = 10, *, marked: bool = True) -> Path:
-    """Traces a loop of some milliseconds a step over a dataset of numbers; returns the file."""
+def trace(
+    folder: Path, dataset: Any, steps: int = 10, *, steps_a_call: int = 0, marked: bool = True
+) -> Path:
+    """Traces a loop of some milliseconds a step over a dataset of numbers; returns the file.
+
+    Args:
+      folder: where to.
+      dataset: of numbers.
+      steps: how many calls.
+      steps_a_call: with 1 or more, so many steps are a loop in the graph.
+      marked: whether the calls are marked as steps.
+    """
     import tensorflow as tf
 
     weights = tf.random.normal((400, 400))
@@ -42,11 +52,22 @@ def trace(folder: Path, dataset: Any, steps: int = 10, *, marked: bool = True) -
             value = tf.tanh(value @ weights)
         return tf.reduce_sum(value) + tf.reduce_sum(tf.cast(batch, tf.float32))
 
+    @tf.function
+    def several(batches: Any) -> Any:
+        total = tf.zeros([])
+        for _ in tf.range(steps_a_call):
+            total += step(next(batches))
+        return total
+
     batches = iter(dataset)
+
+    def call() -> None:
+        (several(batches) if steps_a_call else step(next(batches))).numpy()
+
     if not marked:
         tf.profiler.experimental.start(str(folder))
         for _ in range(steps):
-            step(next(batches)).numpy()
+            call()
         tf.profiler.experimental.stop()
     else:
         profiler = StepProfiler(folder)
@@ -55,7 +76,7 @@ def trace(folder: Path, dataset: Any, steps: int = 10, *, marked: bool = True) -
         with profiler:
             for number in range(end):
                 profiler.before(number, end - number, number == 0, True)
-                step(next(batches)).numpy()
+                call()
                 profiler.after(number + 1)
             profiler.finish()
     [file] = folder.rglob("*.xplane.pb")

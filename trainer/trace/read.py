@@ -1,27 +1,20 @@
 """From the files of a profile to an `Explanation`.
 
 Two sources. The step times and the operations come from TensorFlow's own analysis, the one behind
-TensorBoard's profile page. The tf.data stages come from the events themselves: TensorFlow's
-analysis leaves out their `name=` and the datasets inside functions, and loses the link to a stage
-whose number needs all 64 bits, which is every second one.
+TensorBoard's profile page; the tf.data stages, and what that analysis leaves out, from the events
+themselves (`events.py`).
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from trainer.errors import DataError
-from trainer.trace.explanation import Explanation, IteratorTime, OperationTime, Split
+from trainer.trace.events import iterators, marked_steps
+from trainer.trace.explanation import Explanation, OperationTime, Split
 
 SUFFIX = ".xplane.pb"
-_PICOSECONDS = 1e9  # a millisecond
-_ITERATOR = re.compile(r"^(Iterator|SingleElementIterator)::")
-_NUMBER = re.compile(r"\[\d+\]")  # of the element that a FlatMap or Interleave is at
-_NO_NAME = re.compile(r"\w+:\d+|fused\(\?(,\?)*\)")  # what tf.data calls a stage without one
-_AHEAD = "tf_data_"  # threads that work ahead of the step
 
 
 def explain(path: str | Path) -> Explanation:
@@ -66,15 +59,17 @@ def trace_files(path: Path) -> list[Path]:
 def _explain_file(path: Path) -> Explanation:
     # First: over a file that it cannot parse TensorFlow writes errors of its own.
     planes = _planes(path)
-    steps = _input_analysis(path)
-    times, split = _steps(steps)
+    analysis = _input_analysis(path)
+    times, split = _steps(analysis)
+    if not times:
+        times, split = marked_steps(planes)
     return Explanation(
         host=path.name.removesuffix(SUFFIX),
-        hardware=steps.hardware_type,
+        hardware=analysis.hardware_type,
         steps=len(times),
         step_ms=sum(times) / len(times) if times else None,
         split=split,
-        iterators=_iterators(planes),
+        iterators=iterators(planes),
         operations=_operations(path),
     )
 
@@ -159,59 +154,3 @@ def _operations(path: Path) -> tuple[OperationTime, ...]:
             for row in there
         ]
     return tuple(sorted(found, key=lambda op: (not op.on_device, -op.self_ms)))
-
-
-def _iterators(planes: Iterable[Any]) -> tuple[IteratorTime, ...]:
-    """Every stage of tf.data, elements of a FlatMap taken together."""
-    calls: dict[tuple[tuple[str, ...], str, bool], list[tuple[int, int]]] = {}
-    for plane in planes:
-        paths = {
-            number: tuple(_NUMBER.sub("", metadata.name).split("::"))
-            for number, metadata in plane.event_metadata.items()
-            if _ITERATOR.match(metadata.name)
-        }
-        texts = {number: metadata.name for number, metadata in plane.stat_metadata.items()}
-        for line in plane.lines:
-            events = [event for event in line.events if event.metadata_id in paths]
-            spans = [(event.offset_ps, event.duration_ps) for event in events]
-            for event, own in zip(events, own_times(spans), strict=True):
-                path = paths[event.metadata_id]
-                root = path[-1] == "Root" and not line.name.startswith(_AHEAD)
-                key = path, _name(event, texts), root
-                calls.setdefault(key, []).append((event.duration_ps, own))
-    found = [
-        IteratorTime(
-            path=path,
-            name=name,
-            calls=len(each),
-            total_ms=sum(duration for duration, _ in each) / _PICOSECONDS,
-            self_ms=sum(own for _, own in each) / _PICOSECONDS,
-            longest_ms=max(duration for duration, _ in each) / _PICOSECONDS,
-            awaited=root,
-        )
-        for (path, name, root), each in calls.items()
-    ]
-    return tuple(sorted(found, key=lambda each: -each.self_ms))
-
-
-def own_times(spans: Sequence[tuple[int, int]]) -> list[int]:
-    """Duration of each (start, duration) of a thread, without those that lie inside of it."""
-    own = [duration for _, duration in spans]
-    open_spans: list[int] = []
-    for at in sorted(range(len(spans)), key=lambda at: (spans[at][0], -spans[at][1])):
-        start, duration = spans[at]
-        while open_spans and sum(spans[open_spans[-1]]) <= start:
-            open_spans.pop()
-        if open_spans:
-            own[open_spans[-1]] -= duration
-        open_spans.append(at)
-    return own
-
-
-def _name(event: Any, texts: dict[int, str]) -> str:
-    """The `name=` that a stage was given; "" where it has none."""
-    for stat in event.stats:
-        if texts[stat.metadata_id] == "name":
-            name = texts[stat.ref_value] if stat.ref_value else stat.str_value
-            return "" if _NO_NAME.fullmatch(name) else str(name)
-    return ""

@@ -79,7 +79,7 @@ class InputWait(_Part):
         """Names the stage that the pipeline waits for, and what is to be done about it."""
         found, stage = culprit(explanation.iterators), input_stage(explanation)
         if found is None or stage is None:
-            return f"{super().advice(explanation)}: no stage of its pipeline was seen in the trace"
+            return f"{super().advice(explanation)}: no stage of its pipeline explains it"
         each = found.total_ms / found.calls
         name = f"{found.kind} '{found.name}'" if found.name else found.kind
         return (

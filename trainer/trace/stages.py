@@ -17,6 +17,7 @@ from trainer.stages import (
     TABLE,
     TRANSFER,
 )
+from trainer.thresholds import INPUT_HIGH
 from trainer.trace.explanation import CPU, Explanation, IteratorTime, OperationTime
 
 # The names that the reader gives its iterators.
@@ -32,14 +33,16 @@ _READING = (
     "ParallelInterleave",
     "Interleave",
 )
+_ENOUGH = 1 / 3  # of the time waited, to be what is waited for
 _ASYNCHRONOUS = ("Parallel", "MapAndBatch")  # what they ask runs on other threads
 _SINGLE = "SingleElementIterator"  # a dataset inside a function: our table of pictures
 # What tf.data's functions run, by type of operation.
 _INSIDE = ((DECODE, re.compile(r"Decode")), (PARSE, re.compile(r"Parse")))
-_INPUT_SCOPES = ("map", "while", *NAMED_STAGES)
+_INPUT_SCOPES = ("map", *NAMED_STAGES)
 _INPUT_TYPES = re.compile(r"Decode|Parse|PyFunc|ReadFile|Dataset|Iterator|IDLE")
 _AUGMENTATION = "augmentation"  # name of the on-device layers
-_REPLICA = re.compile(r"^replica_\d+/")
+# What loops, such as that of several steps a call, and replicas add to the names of operations.
+_WHERE = re.compile(r"\b(while(/body/_\d+)?|replica_\d+)/")
 
 
 def culprit(iterators: Sequence[IteratorTime]) -> IteratorTime | None:
@@ -47,7 +50,8 @@ def culprit(iterators: Sequence[IteratorTime]) -> IteratorTime | None:
 
     A slow stage shows as own time of all that wait for it, each on a thread of its own, up to the
     root; what lies below it is ready when it is asked and shows little. So it is the lowest in the
-    chain: from the one with the most own time down, as long as that is waiting.
+    chain: from the one with the most own time down, as long as that is waiting. None where that
+    does not explain what the step has waited.
     """
     able = [each for each in iterators if not only_waits(each) and each.self_ms > 0]
     found = max(able, key=lambda each: each.self_ms, default=None)
@@ -56,16 +60,17 @@ def culprit(iterators: Sequence[IteratorTime]) -> IteratorTime | None:
         if not below:
             break
         found = max(below, key=lambda each: each.self_ms)
-    return found
+    waited = sum(each.total_ms for each in iterators if each.awaited)
+    return found if found and found.self_ms >= _ENOUGH * waited else None
 
 
 def _waits_for(above: IteratorTime, below: IteratorTime) -> bool:
     """Whether the own time of one can be waiting for the other.
 
-    By at least a third of it: of calls that began before the trace or end after it, nothing is
-    known, and there are but a few.
+    Of calls that began before the trace or end after it nothing is known, so that a part of the
+    one must do.
     """
-    if below.self_ms < above.self_ms / 3:
+    if below.self_ms < _ENOUGH * above.self_ms:
         return False
     if below.path[0] == _SINGLE and above.path[0] != _SINGLE:
         return True  # a dataset that runs inside a function of the other
@@ -108,13 +113,13 @@ def work_of(operations: Sequence[OperationTime]) -> dict[str, float]:
     """Milliseconds of the step's own operations for MODEL, PREPROCESS and COLLECTIVE.
 
     On a CPU those of the input pipeline run on the same threads. They do not count, and are told
-    apart by name: layers have a scope, what tf.data's functions run has none, or that of a loop,
+    apart by name: layers have a scope, what tf.data's functions run has none, or that of its map,
     or is known by its type.
     """
     device = [op for op in operations if op.on_device]
     spent = dict.fromkeys((MODEL, PREPROCESS, COLLECTIVE), 0.0)
     for op in device or operations:
-        scope, _, rest = _REPLICA.sub("", op.name).partition("/")
+        scope, _, rest = _WHERE.sub("", op.name).partition("/")
         if "Collective" in op.type or "Nccl" in op.type:
             spent[COLLECTIVE] += op.self_ms
         elif _INPUT_TYPES.search(op.type) or not (rest or device) or scope in _INPUT_SCOPES:
@@ -127,7 +132,7 @@ def work_of(operations: Sequence[OperationTime]) -> dict[str, float]:
 
 
 def input_stage(explanation: Explanation) -> str | None:
-    """The stage that the input pipeline waits for; None where no pipeline was seen."""
+    """The stage that the input pipeline waits for; None where none explains the waiting."""
     found = culprit(explanation.iterators)
     return stage_of(found, explanation.operations) if found else None
 
@@ -156,10 +161,10 @@ def stage_shares(explanation: Explanation) -> dict[str, float] | None:
     shares[TRANSFER] = split.transfer + split.output
     shares[OVERHEAD] = overhead
     waited = input_stage(explanation)
-    if waited:
-        shares[waited] = split.input
-    elif split.input:
+    if not waited and split.input >= INPUT_HIGH:
         return None
+    # A little waiting without a cause is for threads that hand on what is ready.
+    shares[waited or HOST_MAP] = split.input
     return {stage: share for stage, share in shares.items() if share}
 
 

@@ -1,0 +1,128 @@
+"""What is read from the events of a trace themselves: tf.data's stages, and the marked steps.
+
+TensorFlow's analysis leaves out the `name=` of stages and the datasets inside functions, and loses
+the link to a stage whose number needs all 64 bits, which is every second one. Where a call holds
+several steps, in a loop of the graph, it takes the loop's iterations for what matters and sees no
+step at all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from trainer.trace.explanation import IteratorTime, Split
+
+_PICOSECONDS = 1e9  # a millisecond
+_ITERATOR = re.compile(r"^(Iterator|SingleElementIterator)::")
+_NUMBER = re.compile(r"\[\d+\]")  # of the element that a FlatMap or Interleave is at
+_NO_NAME = re.compile(r"\w+:\d+|fused\(\?(,\?)*\)")  # what tf.data calls a stage without one
+_AHEAD = "tf_data_multi_device"  # a thread that asks for batches ahead of the replicas
+_ROOT = "Iterator::Root"
+_MARK, _STEP_NUMBER = "train", "step_num"  # by trainer.profiling
+_DEVICE = "/device:"
+
+Span = tuple[int, int]  # start and duration, picoseconds
+
+
+def iterators(planes: Iterable[Any]) -> tuple[IteratorTime, ...]:
+    """Every stage of tf.data, elements of a FlatMap taken together."""
+    calls: dict[tuple[tuple[str, ...], str, bool], list[tuple[int, int]]] = {}
+    for plane in planes:
+        paths = {
+            number: tuple(_NUMBER.sub("", metadata.name).split("::"))
+            for number, metadata in plane.event_metadata.items()
+            if _ITERATOR.match(metadata.name)
+        }
+        texts = {number: metadata.name for number, metadata in plane.stat_metadata.items()}
+        for line in plane.lines:
+            events = [event for event in line.events if event.metadata_id in paths]
+            spans = [(event.offset_ps, event.duration_ps) for event in events]
+            for event, own in zip(events, own_times(spans), strict=True):
+                path = paths[event.metadata_id]
+                root = path[-1] == "Root" and not line.name.startswith(_AHEAD)
+                key = path, _name(event, texts), root
+                calls.setdefault(key, []).append((event.duration_ps, own))
+    found = [
+        IteratorTime(
+            path=path,
+            name=name,
+            calls=len(each),
+            total_ms=sum(duration for duration, _ in each) / _PICOSECONDS,
+            self_ms=sum(own for _, own in each) / _PICOSECONDS,
+            longest_ms=max(duration for duration, _ in each) / _PICOSECONDS,
+            awaited=root,
+        )
+        for (path, name, root), each in calls.items()
+    ]
+    return tuple(sorted(found, key=lambda each: -each.self_ms))
+
+
+def own_times(spans: Sequence[tuple[int, int]]) -> list[int]:
+    """Duration of each (start, duration) of a thread, without those that lie inside of it."""
+    own = [duration for _, duration in spans]
+    open_spans: list[int] = []
+    for at in sorted(range(len(spans)), key=lambda at: (spans[at][0], -spans[at][1])):
+        start, duration = spans[at]
+        while open_spans and sum(spans[open_spans[-1]]) <= start:
+            open_spans.pop()
+        if open_spans:
+            own[open_spans[-1]] -= duration
+        open_spans.append(at)
+    return own
+
+
+def _name(event: Any, texts: dict[int, str]) -> str:
+    """The `name=` that a stage was given; "" where it has none."""
+    for stat in event.stats:
+        if texts[stat.metadata_id] == "name":
+            name = texts[stat.ref_value] if stat.ref_value else stat.str_value
+            return "" if _NO_NAME.fullmatch(name) else str(name)
+    return ""
+
+
+def marked_steps(planes: Sequence[Any]) -> tuple[list[float], Split | None]:
+    """(milliseconds of each marked call, what all of them together went to).
+
+    Coarser than TensorFlow's: waiting for input, the device at work, and the rest, which on a CPU
+    is its work. Input that was waited for while the device was busy has held up nothing.
+    """
+    marks: list[Span] = []
+    waits: list[Span] = []
+    busy: list[Span] = []
+    for plane in planes:
+        names = {number: metadata.name for number, metadata in plane.event_metadata.items()}
+        texts = {number: metadata.name for number, metadata in plane.stat_metadata.items()}
+        for line in plane.lines:
+            for event in line.events:
+                # Lines begin when they like; events are relative to them.
+                span = line.timestamp_ns * 1000 + event.offset_ps, event.duration_ps
+                name = names[event.metadata_id]
+                if plane.name.startswith(_DEVICE):
+                    busy.append(span)
+                elif name == _ROOT and not line.name.startswith(_AHEAD):
+                    waits.append(span)
+                elif name == _MARK and any(
+                    texts[stat.metadata_id] == _STEP_NUMBER for stat in event.stats
+                ):
+                    marks.append(span)
+    total = sum(duration for _, duration in marks)
+    if not total:
+        return [], None
+    times = [duration / _PICOSECONDS for _, duration in marks]
+    waited, worked = min(1.0, covered(waits) / total), min(1.0, covered(busy) / total)
+    if not busy:
+        return times, Split(input=waited, host_compute=1 - waited)
+    waited = min(waited, 1 - worked)
+    return times, Split(input=waited, device_compute=worked, others=1 - worked - waited)
+
+
+def covered(spans: Iterable[Span]) -> int:
+    """How long at least one of the spans lasted."""
+    length, until = 0, None
+    for start, duration in sorted(spans):
+        begin = start if until is None else max(start, until)
+        length += max(0, start + duration - begin)
+        until = max(begin, start + duration)
+    return length
