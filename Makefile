@@ -13,7 +13,7 @@ BENCH  ?= bench-output
 help:
 	@echo "make demo         made-up faces -> dataset -> training on two replicas -> report (CPU, minutes)"
 	@echo "make test         the test suite          make test-quick   without the end-to-end tests"
-	@echo "make test-integration   what needs more of the system: Flink, Slurm, Bazel; says what it skips"
+	@echo "make test-integration   what needs more of the system: Flink, Slurm, Bazel, Chromium"
 	@echo "make lint         ruff and mypy           make bench        the benchmark tables"
 	@echo "make tensorboard RUN=DIR [PORT=6006]      curves, histograms, graph and traces of a run"
 
