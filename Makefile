@@ -15,7 +15,7 @@ help:
 	@echo "make test         the test suite          make test-quick   without the end-to-end tests"
 	@echo "make test-integration   what needs more of the system: Flink, Slurm, Bazel; says what it skips"
 	@echo "make lint         ruff and mypy           make bench        the benchmark tables"
-	@echo "make tensorboard RUN=DIR                  curves, histograms, graph and traces of a run"
+	@echo "make tensorboard RUN=DIR [PORT=6006]      curves, histograms, graph and traces of a run"
 
 # The stamp is newer than the requirements exactly when they are installed.
 $(VENV)/.installed: requirements.txt requirements-dev.txt
@@ -57,13 +57,14 @@ bench: env
 	$(PY) -m tests.benchmarks.bench_step
 	$(PY) -m tests.benchmarks.bench_hooks
 	$(PY) -m tests.benchmarks.bench_kills
+	$(PY) -m tests.benchmarks.bench_diagnose
 ifdef MNIST
 	$(PY) -m preprocess build --source=idx --images=$(MNIST) --output=$(BENCH)/mnist --variants=1
 	$(PY) -m tests.benchmarks.bench_mnist --data=$(BENCH)/mnist
 endif
 
 tensorboard: env
-	$(VENV)/bin/tensorboard --logdir=$(RUN)/tensorboard --host=localhost
+	$(PY) -m launch tensorboard $(RUN) $(if $(PORT),--port=$(PORT))
 
 clean:
 	rm -rf $(DEMO) $(BENCH)

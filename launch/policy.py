@@ -40,11 +40,7 @@ class JobPolicy:
     def ended(self, index: int, code: int, disrupted: bool = False) -> Decision:
         """A pod ended with an exit code as a shell gives it."""
         if code == 0:
-            self._succeeded.add(index)
-            wanted = _indexes(self._spec)
-            if wanted <= self._succeeded:
-                return Decision(SUCCEED, False, f"index {_join(wanted)} succeeded")
-            return Decision(WAIT, False, f"index {index} is complete")
+            return _complete(self._spec, self._succeeded, index)
         number, rule = first_rule(self._spec, code, disrupted)
         action = rule.get("action", "Count")
         why = f"exit code {code}" + (f" matches {action} at rule {number}" if rule else "")
@@ -74,11 +70,7 @@ class JobSetPolicy:
     def ended(self, index: int, code: int, disrupted: bool = False) -> Decision:
         """A pod ended with an exit code as a shell gives it."""
         if code == 0:
-            self._succeeded.add(index)
-            wanted = _indexes(self._spec)
-            if wanted <= self._succeeded:
-                return Decision(SUCCEED, False, f"index {_join(wanted)} succeeded")
-            return Decision(WAIT, False, f"index {index} is complete")
+            return _complete(self._spec, self._succeeded, index)
         reason, message = self._job_failure(index, code, disrupted)
         self._succeeded.clear()
         policy = self._set["failurePolicy"]
@@ -120,6 +112,15 @@ def first_rule(job: dict[str, Any], code: int, disrupted: bool) -> tuple[int, di
         if codes and (code in codes["values"]) == (codes["operator"] == "In"):
             return number, rule
     return -1, {}
+
+
+def _complete(job: dict[str, Any], succeeded: set[int], index: int) -> Decision:
+    """One index more is complete; all that had to may be with that."""
+    succeeded.add(index)
+    wanted = _indexes(job)
+    if wanted <= succeeded:
+        return Decision(SUCCEED, False, f"index {_join(wanted)} succeeded")
+    return Decision(WAIT, False, f"index {index} is complete")
 
 
 def _indexes(job: dict[str, Any]) -> set[int]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import operator
 from collections.abc import Callable, Iterable, Sequence
 
 from preprocess.dataset_format import image_key, shard_of
@@ -85,11 +86,11 @@ class ShardPlan:
 
     def to_text(self) -> str:
         """The plan file: a header line, then a line an input."""
-        return self._text("split", "kind", "shard", "shards", "variants", "inputs")
+        header = self._header("split", "kind", "shard", "shards", "variants", "inputs")
+        return "\n".join((header, *self.lines)) + "\n"
 
-    def _text(self, *header: str) -> str:
-        values = {name: getattr(self, name) for name in header}
-        return "\n".join((json.dumps(values, sort_keys=True), *self.lines)) + "\n"
+    def _header(self, *names: str) -> str:
+        return json.dumps({name: getattr(self, name) for name in names}, sort_keys=True)
 
     @classmethod
     def from_text(cls, text: str) -> ShardPlan:
@@ -99,7 +100,11 @@ class ShardPlan:
 
     def fingerprint(self, options: Options) -> str:
         """Hash of all that decides the bytes of variant 0, but for pictures refused later."""
-        return _sha256(options.original + "\n" + self._text("split", "kind", "shard", "shards"))
+        hashed = hashlib.sha256(f"{options.original}\n".encode())
+        # Line by line: a second text of a whole shard would be the peak of a build's memory.
+        for line in (self._header("split", "kind", "shard", "shards"), *self.lines):
+            hashed.update(f"{line}\n".encode())
+        return hashed.hexdigest()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,17 +174,15 @@ def make_plan(source: Source, options: Options) -> Plan:
             f"refused, splits: {', '.join(splits) or 'none'}"
         )
     _check_keys(source.pictures)
+    refused = _refused_keys(source)
     shards: list[ShardPlan] = []
     for split in splits:
-        pictures = _entries([p for p in source.pictures if p.split == split], source.stat)
+        pictures = [p for p in source.pictures if p.split == split]
         variants = options.variants if split == "train" else 1
-        shards.extend(_image_shards(split, pictures, variants, options))
+        shards.extend(_image_shards(split, pictures, source.stat, variants, options))
         triplets = [t for t in source.triplets if t.split == split]
         if triplets:
             shards.extend(_triplet_shards(split, triplets))
-    planned = {p.id for p in source.pictures}
-    named = {image_id for t in source.triplets for image_id in t.ids}
-    refused = frozenset(image_key(image_id) for image_id in named - planned)
     tables = tuple(sorted(source.tables.items()))
     return Plan(options, tuple(source.classes), tuple(shards), refused, tables)
 
@@ -203,46 +206,62 @@ def _check_keys(pictures: Iterable[Picture]) -> None:
             raise DataError(f"the ids '{other}' and '{picture.id}' share a key: rename one")
 
 
-def _entries(pictures: Sequence[Picture], stat: Callable[[str], Info]) -> list[PictureEntry]:
-    entries = []
-    for picture in pictures:
-        try:
-            info = stat(picture.path)
-        except OSError as error:
-            raise DataError(
-                f"'{picture.path}' went away while the input was read: {error.strerror}"
-            ) from None
-        entries.append(
-            PictureEntry(
-                picture.id,
-                image_key(picture.id),
-                picture.label,
-                picture.path,
-                picture.item,
-                picture.line,
-                info.size,
-                info.version,
-            )
-        )
-    return sorted(entries, key=lambda entry: entry.key)
+def _refused_keys(source: Source) -> frozenset[int]:
+    """Keys of pictures that triplets name and that are not there."""
+    planned = {p.id for p in source.pictures}
+    missing = {name for t in source.triplets for name in t.ids if name not in planned}
+    return frozenset(map(image_key, missing))
 
 
 def _image_shards(
-    split: str, entries: list[PictureEntry], variants: int, options: Options
+    split: str,
+    pictures: Sequence[Picture],
+    stat: Callable[[str], Info],
+    variants: int,
+    options: Options,
 ) -> Iterable[ShardPlan]:
-    count = options.shards or shard_count(len(entries), _estimated_bytes(entries, options))
+    # Of a million pictures, lines are what must be kept, so no entry outlives its own.
+    keyed: list[tuple[int, str]] = []
+    of_files = 0
+    for picture in pictures:
+        entry = _entry(picture, stat)
+        keyed.append((entry.key, _line(entry)))
+        of_files += entry.bytes if entry.item is None else 0
+    keyed.sort(key=operator.itemgetter(0))
+    count = options.shards or shard_count(
+        len(keyed), _estimated_bytes(len(keyed), of_files, options)
+    )
     lines: list[list[str]] = [[] for _ in range(count)]
-    for entry in entries:
-        lines[shard_of(entry.key, count)].append(_line(entry))
+    for key, line in keyed:
+        lines[shard_of(key, count)].append(line)
     for shard in range(count):
         inputs = len(lines[shard])
         yield ShardPlan(split, "images", shard, count, variants, tuple(lines[shard]), inputs)
 
 
-def _estimated_bytes(entries: list[PictureEntry], options: Options) -> float:
+def _entry(picture: Picture, stat: Callable[[str], Info]) -> PictureEntry:
+    try:
+        info = stat(picture.path)
+    except OSError as error:
+        raise DataError(
+            f"'{picture.path}' went away while the input was read: {error.strerror}"
+        ) from None
+    return PictureEntry(
+        picture.id,
+        image_key(picture.id),
+        picture.label,
+        picture.path,
+        picture.item,
+        picture.line,
+        info.size,
+        info.version,
+    )
+
+
+def _estimated_bytes(pictures: int, of_files: int, options: Options) -> float:
     if options.image_size:
-        return len(entries) * options.image_size**2 * BYTES_PER_PIXEL[options.encoding]
-    return sum(entry.bytes for entry in entries if entry.item is None)
+        return pictures * options.image_size**2 * BYTES_PER_PIXEL[options.encoding]
+    return of_files
 
 
 def _triplet_shards(split: str, triplets: list[Triplet]) -> Iterable[ShardPlan]:

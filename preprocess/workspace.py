@@ -25,7 +25,6 @@ from preprocess.plan import Options, Plan, ShardPlan
 from preprocess.refusals import Rejection
 
 FOLDER = ".build"
-PLANS_AT_A_TIME = 16  # of a large set, all their texts would take as much memory as the plan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,9 +95,7 @@ class Workspace:
         """Replaces the plan files; what they say decides which markers still hold."""
         for folder in ("plan", "progress"):
             storage.remove_tree(os.path.join(self.root, folder))
-        for first in range(0, len(plan.shards), PLANS_AT_A_TIME):
-            some = plan.shards[first : first + PLANS_AT_A_TIME]
-            storage.write_unsynced({self._plan_file(s.name): s.to_text() for s in some})
+        storage.write_unsynced({self._plan_file(s.name): s.to_text for s in plan.shards})
         refused = json.dumps(sorted(plan.refused_keys))
         storage.write_text(os.path.join(self.root, "refused.json"), refused)
         storage.write_text(os.path.join(self.root, "options.json"), plan.options.to_json())
@@ -170,7 +167,7 @@ class Workspace:
         Nothing depends on it, so it is not synced.
         """
         if not storage.is_remote(self.dataset):
-            storage.write_unsynced({self._note_file(name): text})
+            storage.write_unsynced({self._note_file(name): lambda: text})
 
     def noted(self, name: str) -> str:
         """What was last noted of a shard; empty where there is no word."""

@@ -125,7 +125,8 @@ def distribute(strategy: Any, make: Callable[[ReplicaSlice], Any], *, endless: b
     """A distributed dataset of what `make` gives for the replicas of each input pipeline.
 
     `endless` says that the datasets are: otherwise several workers ask each other before every
-    batch whether all have one, so that each waits for the slowest reader in there.
+    batch whether all have one, so that each waits for the slowest reader in there, and for ever
+    where one takes more batches than another.
 
     Divided by hand: AutoShard would silently give workers different passes. One CPU replica has
     it plain, with nothing to divide or to copy to: that saves 0.3 ms a step.

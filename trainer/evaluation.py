@@ -112,7 +112,7 @@ def read_error(reader: Reader, error: Any) -> Exception:
     ):
         # "{{function_node ...}} corrupted record at 0 [[{{node ...}}]] [Op:IteratorGetNext]"
         first = re.sub(r"\{\{.*?\}\}|\[.*", "", (message.splitlines() or [""])[0]).strip()
-        return DataError(
+        return reader.damage() or DataError(
             f"a shard of '{reader.directory}' is damaged ({first}); "
             "run `python -m preprocess verify`"
         )

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from preprocess.dataset_format import TRIPLET
+from trainer.cli import say
 from trainer.evaluation import (
     Outputs,
     figures,
@@ -38,6 +39,7 @@ from trainer.run_directory import RunDirectory, write_text
 from trainer.session import Session
 from trainer.tensorboard import TensorBoardLog
 from trainer.timing import verdict
+from trainer.trace import Explanation, explain_run, joined
 
 if TYPE_CHECKING:
     from trainer.loop import Loop
@@ -70,7 +72,7 @@ def write_report(
         "images_per_second": speed if math.isfinite(speed) else None,
         "metrics": {"last": last, "best": _best_row(loop)},
         "weights_digest": session.weights_digest(),
-        "bottleneck": verdict(loop.history),
+        "bottleneck": joined(verdict(loop.history), _trace(directory)),
     }
     first = next(iter(validation), VALIDATION)
     images = {"history": figure_png(history_figure(loop.history, directory.path.name, first))}
@@ -116,6 +118,15 @@ def start_log(log: TensorBoardLog, session: Session, reader: Reader, step: int) 
         log.graph(tf.function(lambda x: session.model(x, training=False)), pictures)
     if step == 0 and wanted.pictures:
         log.picture("augmented", _augmented(session, reader), step)
+
+
+def _trace(directory: RunDirectory) -> Explanation | None:
+    """What the run's trace says; a report is written without one too."""
+    try:
+        return explain_run(directory.path)
+    except Exception as error:  # most of the reading is TensorFlow's, of files it may not know
+        say(f"warning: the trace of this run cannot be explained: {error}")
+        return None
 
 
 def _best_row(loop: Loop) -> dict[str, Any]:

@@ -13,7 +13,6 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from types import TracebackType
 
 EXIT_RESTART = os.EX_TEMPFAIL  # 75: the same command goes on
 EXIT_CODES = {signal.SIGTERM: EXIT_RESTART, signal.SIGINT: 128 + signal.SIGINT}
@@ -51,12 +50,7 @@ class StopSignals:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._wakeup)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from trainer.stages import OVERHEAD
 from trainer.thresholds import HOST_HIGH, INPUT_HIGH, INPUT_MODERATE, WORKER_WAITS_MORE
 
 # What the time of a call goes to: waiting for its batch; the call itself and, from time to time,
@@ -122,7 +123,7 @@ def verdict(rows: list[dict[str, Any]]) -> dict[str, Any]:
         else:
             sentence = f"Compute-bound: {sentence}; the step itself is the limit."
     if host is not None and host >= HOST_HIGH and host > (wait or 0):
-        stage = "host_overhead"
+        stage = OVERHEAD
         sentence = f"Overhead-bound: {host:.1%} of step time was spent in Python between the steps."
         advice = ["set steps_per_execution=10, so that Python has its turn once in ten steps"]
     slow = _slow_input(rows)

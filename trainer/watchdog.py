@@ -12,7 +12,6 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
 
 from trainer.deadline import Deadline
 from trainer.signals import EXIT_RESTART
@@ -66,12 +65,7 @@ class Watchdog:
             self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._done.set()
         if self._deadline:
             self._deadline.close()

@@ -10,6 +10,7 @@ its port is forwarded. Ctrl-C ends it.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -32,12 +33,16 @@ def main(arguments: list[str]) -> None:
         raise UsageError("launch tensorboard RUN: one name or run directory")
     command = viewer(arguments[0], _PORT.value)
     say(f"http://localhost:{_PORT.value} (Ctrl-C ends it)")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        code = subprocess.run(command, check=False).returncode
+        with subprocess.Popen(command, env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ}) as program:
+            try:
+                code = program.wait()
+            except KeyboardInterrupt:
+                program.terminate()  # after SIGTERM it would go on, and keep the port
+                return
     except FileNotFoundError:
         raise UsageError(f"{command[0]} is not installed on this machine") from None
-    except KeyboardInterrupt:
-        return
     if code:
         raise UsageError(f"{command[0]} ended with {code}; is port {_PORT.value} free?")
 

@@ -35,19 +35,10 @@ def network_policy(spec: Spec) -> dict[str, Any]:
     """Of the workers: only pods of the same run get in, as TensorFlow's gRPC servers
     have no authentication.
 
-    Out: names, the run itself, a tf.data service, HTTPS (storage) and the metadata server that
-    hands out Workload Identity's tokens (169.254.169.254:80, and 988 with GKE's own network).
+    Out: the run itself, a tf.data service, names and storage.
     """
     to_flink = spec.backend == "flink"
     same_run = {"podSelector": {"matchLabels": selector(spec)}}
-
-    def tcp(*numbers: int) -> list[dict[str, Any]]:
-        return [{"protocol": "TCP", "port": number} for number in numbers]
-
-    metadata_server = [
-        {"ipBlock": {"cidr": "169.254.169.254/32"}},
-        {"ipBlock": {"cidr": "169.254.169.252/32"}},
-    ]
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -58,14 +49,31 @@ def network_policy(spec: Spec) -> dict[str, Any]:
             "ingress": [{"from": [same_run]}],
             "egress": [
                 {"to": [same_run]},
-                {"to": [_ANY_RUN], "ports": tcp(ports.DATA_SERVICE)},
-                *([{"to": [_FLINK], "ports": tcp(ports.FLINK_REST)}] if to_flink else []),
-                {"ports": [{"protocol": "UDP", "port": 53}, *tcp(53)]},
-                {"ports": tcp(443)},
-                {"to": metadata_server, "ports": tcp(80, 988)},
+                {"to": [_ANY_RUN], "ports": _tcp(ports.DATA_SERVICE)},
+                *([{"to": [_FLINK], "ports": _tcp(ports.FLINK_REST)}] if to_flink else []),
+                *to_names_and_storage(),
             ],
         },
     }
+
+
+def to_names_and_storage() -> list[dict[str, Any]]:
+    """The ways out that every pod needs: names, HTTPS (storage) and the metadata server that hands
+    out Workload Identity's tokens (169.254.169.254:80, and 988 with GKE's own network).
+    """
+    metadata_server = [
+        {"ipBlock": {"cidr": "169.254.169.254/32"}},
+        {"ipBlock": {"cidr": "169.254.169.252/32"}},
+    ]
+    return [
+        {"ports": [{"protocol": "UDP", "port": 53}, *_tcp(53)]},
+        {"ports": _tcp(443)},
+        {"to": metadata_server, "ports": _tcp(80, 988)},
+    ]
+
+
+def _tcp(*numbers: int) -> list[dict[str, Any]]:
+    return [{"protocol": "TCP", "port": number} for number in numbers]
 
 
 def _metadata(spec: Spec) -> dict[str, Any]:

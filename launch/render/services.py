@@ -10,6 +10,7 @@ from typing import Any
 
 from launch import ports
 from launch.render.labels import EXCEPTIONS, NAME, labels, selector
+from launch.render.network import to_names_and_storage
 from launch.render.pod import SCRATCH, container_security, pod_security
 from launch.spec import Spec
 
@@ -211,13 +212,6 @@ def _clients_only(spec: Spec, clients: dict[str, str]) -> dict[str, Any]:
 
 
 def _policy(spec: Spec, component: str, ingress: list[dict[str, Any]]) -> dict[str, Any]:
-    def tcp(*numbers: int) -> list[dict[str, Any]]:
-        return [{"protocol": "TCP", "port": number} for number in numbers]
-
-    metadata_server = [
-        {"ipBlock": {"cidr": "169.254.169.254/32"}},
-        {"ipBlock": {"cidr": "169.254.169.252/32"}},
-    ]
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -226,11 +220,7 @@ def _policy(spec: Spec, component: str, ingress: list[dict[str, Any]]) -> dict[s
             "podSelector": {"matchLabels": selector(spec, component)},
             "policyTypes": ["Ingress", "Egress"],
             "ingress": ingress,
-            "egress": [
-                {"ports": [{"protocol": "UDP", "port": 53}, *tcp(53)]},
-                {"ports": tcp(443)},
-                {"to": metadata_server, "ports": tcp(80, 988)},
-            ],
+            "egress": to_names_and_storage(),
         },
     }
 

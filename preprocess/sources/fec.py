@@ -6,11 +6,12 @@ lie at IMAGES/{id}.jpg (or another picture suffix).
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from preprocess.dataset_format import TRIPLET
 from preprocess.errors import UsageError
@@ -39,42 +40,42 @@ def read(request: Request) -> Source:
         optional=("triplet_type", "subset"),
         columns=request.columns,
     )
-    triplets = _triplets(table, request.limit)
     source = Source(TRIPLET, pictures=[], rejections=table.rejections, stat=root.stat)
-    triplets = _divided(triplets, request, source)
-    source.pictures = list(_pictures(triplets, root, source))
-    source.triplets = triplets
+    source.triplets = list(_divided(_triplets(table, request.limit), request, source))
+    source.pictures = list(_pictures(source.triplets, root, source))
     source.tables = {table.name: table.sha256}
     source.counted += table.counted
     return source
 
 
-def _triplets(table: Table, limit: int) -> list[Triplet]:
-    triplets: list[Triplet] = []
+def _triplets(table: Table, limit: int) -> Iterator[Triplet]:
     # A face stands in about nine triplets: its name is looked at, and its id kept, once.
     known: dict[str, str] = {}
+    taken = 0
     for row in table.rows():
-        if limit and len(triplets) >= limit:
+        if limit and taken >= limit:
             break
         try:
-            triplets.append(_triplet(row, known))
+            triplet = _triplet(row, known)
         except Refused as refused:
             table.refuse(row.line, refused)
-    return triplets
+            continue
+        taken += 1
+        yield triplet
 
 
 def _triplet(row: Row, known: dict[str, str]) -> Triplet:
     cells = row.cells
     for name in FACES:
         if cells[name] not in known:
-            known[cells[name]] = sys.intern(_face(cells[name], name))
+            known[cells[name]] = _face(cells[name], name)
     first, second, third = (known[cells[name]] for name in FACES)
     if first in (second, third) or second == third:
         raise Refused(Reason.SAME_FACE_TWICE, f"{first}, {second}, {third}"[:200])
     return Triplet(
         split=named_split(cells["subset"]) if cells.get("subset") else "",
         ids=(first, second, third),
-        votes=_votes([cells[name] for name in VOTES]),
+        votes=_votes(*(cells[name] for name in VOTES)),
         type=sys.intern(check_name(cells.get("triplet_type") or "unknown", "triplet_type")),
         line=row.line,
     )
@@ -88,7 +89,8 @@ def _face(cell: str, column: str) -> str:
     return stem if suffix.lower() in PICTURE_SUFFIXES else cell
 
 
-def _votes(cells: list[str]) -> tuple[float, float, float]:
+@functools.lru_cache(maxsize=1024)  # six to twelve annotators vote in 399 ways: rows share them
+def _votes(*cells: str) -> tuple[float, float, float]:
     try:
         first, second, third = (float(cell) for cell in cells)
     except ValueError:
@@ -104,52 +106,57 @@ def _votes(cells: list[str]) -> tuple[float, float, float]:
     return first / total, second / total, third / total
 
 
-def _divided(triplets: list[Triplet], request: Request, source: Source) -> list[Triplet]:
+def _divided(triplets: Iterable[Triplet], request: Request, source: Source) -> Iterator[Triplet]:
     """Splits by face, so that no face is in two splits that were drawn. A triplet whose faces
     fell into different splits belongs to none and is left out.
     """
-    kept = []
+    counts: Counter[str] = Counter()
+    dropped = 0
     for triplet in triplets:
         splits = {request.split(face, triplet.split) for face in triplet.ids}
-        if len(splits) == 1:
-            kept.append(triplet._replace(split=splits.pop()))
-    if dropped := len(triplets) - len(kept):
-        counts = Counter(triplet.split for triplet in kept)
+        if len(splits) > 1:
+            dropped += 1
+            continue
+        (split,) = splits
+        counts[split] += 1
+        yield triplet._replace(split=split)
+    if dropped:
         remain = ", ".join(f"{count} {split}" for split, count in sorted(counts.items()))
         source.warnings.append(
             f"{dropped} triplets have faces in different splits and were left out; "
             f"there remain {remain or 'none'}"
         )
-    return kept
 
 
 def _pictures(triplets: list[Triplet], root: Folder, source: Source) -> Iterator[Picture]:
     names = _names_by_id(root)
-    splits_of: dict[str, set[str]] = {}
+    seen: dict[str, set[str]] = {triplet.split: set() for triplet in triplets}
+    leaking: set[str] = set()
     for triplet in triplets:
         for face in triplet.ids:
-            splits = splits_of.setdefault(face, set())
-            if triplet.split in splits:
+            if face in seen[triplet.split]:
                 continue
-            splits.add(triplet.split)
-            if len(splits) == 1:
+            another = any(face in faces for faces in seen.values())
+            seen[triplet.split].add(face)
+            if another:
+                leaking.add(face)
+            else:
                 source.counted += 1
             try:
                 if face not in names:
                     raise Refused(Reason.MISSING_PICTURE, f"no {face[:80]}.jpg")
                 path = root.inside(names[face])
             except Refused as refused:
-                if len(splits) == 1:
+                if not another:
                     source.rejections.append(
                         Rejection(face, triplet.line, "picture", refused.reason, refused.detail)
                     )
                 continue
             yield Picture(face, triplet.split, None, path, None, triplet.line)
-    leaking = sorted(face for face, splits in splits_of.items() if len(splits) > 1)
     if leaking:
         source.warnings.append(
             f"{len(leaking)} faces are in more than one subset, so a test figure would flatter; "
-            f"the first: {', '.join(leaking[:3])}"
+            f"the first: {', '.join(sorted(leaking)[:3])}"
         )
 
 
@@ -158,12 +165,14 @@ def _names_by_id(root: Folder) -> dict[str, str]:
     suffixes, the first of PICTURE_SUFFIXES is taken.
     """
     names: dict[str, str] = {}
-    ranks: dict[str, int] = {}
     for name in root.files():
         stem, suffix = os.path.splitext(name)
         if suffix.lower() not in PICTURE_SUFFIXES:
             continue
-        rank = PICTURE_SUFFIXES.index(suffix.lower())
-        if rank < ranks.get(stem, len(PICTURE_SUFFIXES)):
-            names[stem], ranks[stem] = name, rank
+        if stem not in names or _rank(name) < _rank(names[stem]):
+            names[stem] = name
     return names
+
+
+def _rank(name: str) -> int:
+    return PICTURE_SUFFIXES.index(os.path.splitext(name)[1].lower())

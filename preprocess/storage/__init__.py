@@ -22,7 +22,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from io import BufferedIOBase
 from types import ModuleType
@@ -143,9 +143,10 @@ def sync_folders(folders: Collection[str]) -> None:
         _backend(next(iter(folders))).sync_folders(folders)
 
 
-def write_unsynced(files: Mapping[str, str]) -> None:
-    """Writes many small texts by path, side by side on an object store. After a power cut some
-    of them may be missing: for what the next run writes anew anyway.
+def write_unsynced(files: Mapping[str, Callable[[], str]]) -> None:
+    """Writes many small texts by path, side by side on an object store; each is asked for when its
+    turn comes, so that they are never in memory together. After a power cut some of them may be
+    missing: for what the next run writes anew anyway.
     """
     if files:
         _backend(next(iter(files))).write_unsynced(files)

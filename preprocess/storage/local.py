@@ -7,7 +7,7 @@ import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from io import BufferedIOBase
 
 from preprocess.storage.contract import Info, LockHeld
@@ -97,12 +97,12 @@ def sync_folders(folders: Iterable[str]) -> None:
             os.close(handle)
 
 
-def write_unsynced(files: Mapping[str, str]) -> None:
+def write_unsynced(files: Mapping[str, Callable[[], str]]) -> None:
     """Writes texts as they are, without waiting for the disk."""
     for path, text in files.items():
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+            file.write(text())
 
 
 def remove(path: str) -> None:

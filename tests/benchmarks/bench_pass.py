@@ -18,19 +18,16 @@ and by processor time, which says more on a machine that others use.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import json
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 # First: it sets what TensorFlow reads when it is imported.
-from tests.benchmarks.bench_reader import BATCH, USES, make_dataset, plain_pipeline
+from tests.benchmarks.bench_reader import BATCH, make_dataset, plain_pipeline, run
 
 import numpy as np  # isort: skip
 import tensorflow as tf  # isort: skip
@@ -119,18 +116,8 @@ def measure(folder: Path, pictures: int, rounds: int) -> dict[str, Any]:
     return report
 
 
-def main() -> None:
-    """Measure and print: a table, or one JSON object with --json."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--pictures", type=int, default=6_000, help=f"each is used {USES} times")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each side")
-    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        report = measure(Path(folder), arguments.pictures, arguments.rounds)
-    if arguments.json:
-        print(json.dumps(report))
-        return
+def show(report: dict[str, Any]) -> None:
+    """Prints seconds of a pass of each side, and their ratios."""
     print(f"training pass over {report['triplets']} triplets in steps of {BATCH}, {SIDE}x{SIDE}")
     print(
         f"  decoded table, its building included   {report['table']:6.1f} s"
@@ -144,4 +131,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, 6_000, measure, show)

@@ -23,6 +23,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -186,10 +187,23 @@ def measure(folder: Path, pictures: int, rounds: int) -> dict[str, Any]:
     return report
 
 
-def main() -> None:
-    """Measure and print: a table, or one JSON object with --json."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--pictures", type=int, default=12_000, help="each is used nine times")
+def run(
+    doc: str | None,
+    pictures: int,
+    measure: Callable[[Path, int, int], dict[str, Any]],
+    show: Callable[[dict[str, Any]], None],
+) -> None:
+    """The command of a benchmark over faces: measures, and shows a table or prints JSON.
+
+    Args:
+      doc: of the benchmark, for --help.
+      pictures: how many by default.
+      measure: takes a folder to work in, the number of pictures and that of rounds.
+      show: prints what was measured for a person.
+    """
+    parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
+    help_ = f"each is used {USES} times"
+    parser.add_argument("--pictures", type=int, default=pictures, help=help_)
     parser.add_argument("--rounds", type=int, default=3, help="turns of each side")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     arguments = parser.parse_args()
@@ -197,7 +211,12 @@ def main() -> None:
         report = measure(Path(folder), arguments.pictures, arguments.rounds)
     if arguments.json:
         print(json.dumps(report))
-        return
+    else:
+        show(report)
+
+
+def show(report: dict[str, Any]) -> None:
+    """Prints images a second of each side, and their ratios."""
     print(f"{report['pictures']} pictures, {report['triplets']} triplets, batches of {BATCH}")
     print(f"                                    images/s   ours is   gather is   bar {BAR:g} x")
     print(f"  table and gather, one pass       {report['ours']:9.0f}")
@@ -215,4 +234,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, 12_000, measure, show)

@@ -17,11 +17,11 @@ from tests.preprocess.cloud import Cloud
 @pytest.fixture(scope="session")
 def cloud() -> Iterator[Cloud]:
     """Google Cloud Storage for as long as the tests run; every command and subprocess sees it."""
-    from preprocess.storage import gcs  # only tests of it pay for its imports
+    from preprocess.storage import gcs_connection  # only tests of it pay for its imports
 
     started = Cloud()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gcs, "RETRY", gcs.RETRY.with_delay(initial=0.05))
+        patch.setattr(gcs_connection, "RETRY", gcs_connection.RETRY.with_delay(initial=0.05))
         patch.setenv("STORAGE_EMULATOR_HOST", started.url)
         yield started
     started.stop()

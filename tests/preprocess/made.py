@@ -40,10 +40,8 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
-def built(kind: str, output: Path, **changes: Any) -> dict[str, Any]:
-    """A build in this process, which saves the second that importing Beam takes; what it says
-    is under "said".
-    """
+def request(kind: str, output: Path, **changes: Any) -> BuildRequest:
+    """What a build is asked for, by the flags that are not left at their defaults."""
     of_source = {f: changes.pop(f) for f in list(changes) if f in Request.__dataclass_fields__}
     values: dict[str, Any] = {
         "kind": kind,
@@ -61,9 +59,16 @@ def built(kind: str, output: Path, **changes: Any) -> dict[str, Any]:
         "workers": 1,
         "overwrite": False,
     }
+    return BuildRequest(**{**values, **changes})
+
+
+def built(kind: str, output: Path, **changes: Any) -> dict[str, Any]:
+    """A build in this process, which saves the second that importing Beam takes; what it says
+    is under "said".
+    """
     said = io.StringIO()
     with contextlib.redirect_stderr(said):
-        summary = build(BuildRequest(**{**values, **changes}))
+        summary = build(request(kind, output, **changes))
     return {**summary, "said": said.getvalue()}
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from preprocess import dataset_format as df
 from preprocess import reading
+from preprocess.build import plan_build
 from preprocess.decode import decode
 from preprocess.encode import resize
 from preprocess.errors import ConfigError, UsageError
@@ -58,6 +59,14 @@ def test_the_digest_is_that_of_its_definition(faces_dataset):
     pairs = sorted((s.file, s.sha256) for split in manifest.splits.values() for s in split.shards)
     text = "".join(f"{file} {sha256}\n" for file, sha256 in pairs)
     assert manifest.digest == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_the_fingerprint_is_that_of_the_whole_plan(faces, faces_dataset):
+    """A build lets the plan's lines go before it writes the manifest."""
+    same = {**faces, "variants": 3, "shards": 4, "encoding": "png"}
+    _, plan = plan_build(made.request("fec", faces_dataset, **same))
+    assert sum(shard.inputs for shard in plan.shards) == 24 + 6 + 22 + 4
+    assert made.manifest(faces_dataset).fingerprint == plan.fingerprint()
 
 
 def test_files_have_the_names_of_the_contract(faces_dataset):

@@ -36,6 +36,7 @@ def test_three_become_five_and_the_three_are_not_touched(dataset, rebuild, five)
     before = made.shard_states(dataset)
     summary = rebuild(variants=5)
     assert "adding variants 3 to 4" in summary["said"]
+    assert "building 4 of 10 shards: 24 pictures, 48 variants" in summary["said"]
     assert (summary["shards_written"], summary["shards_reused"]) == (8, 18)
     assert stayed(dataset, before)
     assert made.files(dataset) == made.files(five)

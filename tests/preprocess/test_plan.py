@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 
 import pytest
@@ -146,5 +147,37 @@ def test_a_small_set_still_gives_work_to_all():
 
 @given(st.lists(st.text().map(json.dumps), max_size=4))
 def test_a_plan_file_reads_back(lines):
-    shard = ShardPlan("train", "images", 1, 2, 3, tuple(lines))
+    shard = ShardPlan("train", "images", 1, 2, 3, tuple(lines), len(lines))
     assert ShardPlan.from_text(shard.to_text()) == shard
+
+
+@given(st.lists(st.text().map(json.dumps), max_size=4))
+def test_a_shards_fingerprint_is_the_hash_of_its_options_and_lines(lines):
+    """Markers on disks hold it: sha256 of the options, a header and the lines, each with a line
+    feed.
+    """
+    shard = ShardPlan("train", "images", 1, 2, 3, tuple(lines), len(lines))
+    header = '{"kind": "images", "shard": 1, "shards": 2, "split": "train"}'
+    text = "".join(f"{line}\n" for line in (OPTIONS.original, header, *lines))
+    assert shard.fingerprint(OPTIONS) == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_an_outline_is_the_plan_without_its_lines(tmp_path):
+    """20 pictures and 18 triplets over 4 + 1 shards."""
+    names = [f"p{n}" for n in range(20)]
+    rows = source(tmp_path, names)
+    triplet = Triplet("train", ("p0", "p1", "gone"), (0.1, 0.2, 0.7), "x", 2)
+    rows.triplets = [triplet] * 18
+    plan = make_plan(rows, OPTIONS)
+    outline = plan.outline()
+    assert outline.fingerprint() == plan.fingerprint()
+    assert outline.outline() == outline
+    assert [shard.inputs for shard in outline.shards] == [len(s.lines) for s in plan.shards]
+    assert sum(s.inputs for s in outline.shards if s.kind == "images") == 20
+    assert sum(s.inputs for s in outline.shards if s.kind == "triplets") == 18
+    assert not any(shard.lines for shard in outline.shards)
+    whole = {shard.name: shard for shard in plan.shards}
+    for shard in outline.shards:
+        assert dataclasses.replace(shard, lines=whole[shard.name].lines) == whole[shard.name]
+    beside = dataclasses.replace(outline, shards=plan.shards, known_fingerprint="")
+    assert beside == plan

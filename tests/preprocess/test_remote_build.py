@@ -18,7 +18,7 @@ from preprocess.refusals import Refused
 from preprocess.sources import read_source
 from preprocess.sources.folder import open_folder
 from preprocess.sources.rows import Request
-from preprocess.storage import gcs, lease
+from preprocess.storage import gcs_connection, lease
 from preprocess.verify import verify
 from preprocess.workspace import Workspace
 from tests.preprocess import made
@@ -217,7 +217,7 @@ def test_an_outage_ends_the_build_with_words_and_refuses_no_picture(
 ):
     """The storage goes away when a worker reads its fifth picture."""
     out, pictures = f"{bucket}/out", []
-    monkeypatch.setattr(gcs, "RETRY_SECONDS", 0.3)
+    monkeypatch.setattr(gcs_connection, "RETRY_SECONDS", 0.3)
 
     def fault(_: str, path: str) -> tuple[int, str] | None:
         pictures.extend([path] if "alt=media" in path and ".jpg" in path else [])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from preprocess import shards
+from preprocess import reading, shards
 from preprocess.errors import ConfigError, OutputError, UsageError
 from preprocess.workspace import Workspace
 from tests.benchmarks import bench_build
@@ -82,6 +82,8 @@ def test_only_the_harmed_shard_is_built_again(dataset, faces_dataset, rebuild, h
     before = made.times(dataset)
     harm(dataset)
     summary = rebuild()
+    pictures = len(reading.read_index(str(dataset), SHARD))
+    assert f"1 of 10 shards: {pictures} pictures, {3 * pictures} variants" in summary["said"]
     assert (summary["shards_written"], summary["shards_reused"]) == (3, ALL - 3)
     assert touched(dataset, before) == variants(2)
     assert made.files(dataset) == made.files(faces_dataset)
@@ -289,7 +291,8 @@ def test_killed_again_and_again_it_comes_to_the_same_end(tmp_path):
 @pytest.mark.slow
 def test_after_ctrl_c_it_goes_on(tmp_path):
     """Ctrl-C ends with 130 and a line; Beam's native threads must not make it an abort."""
-    flags = made.triplet_set(tmp_path, train=150, test=6)
+    # Seconds of work, also where this process is given no time for one or two of them.
+    flags = made.triplet_set(tmp_path, train=400, test=6)
     out = tmp_path / "out"
     arguments = ["build", "--source=fec", f"--output={out}", "--variants=20", "--shards=24"]
     arguments += [f"--{name}={path}" for name, path in flags.items()]

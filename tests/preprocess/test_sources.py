@@ -170,6 +170,21 @@ def test_a_missing_picture_is_refused_once_however_many_triplets_name_it(tmp_pat
     assert source.counted == 2 + 4
 
 
+def test_a_missing_picture_of_two_subsets_is_refused_once(tmp_path):
+    source = fec(tmp_path, ["a,b,gone,0.1,0.2,0.7,T,train", "c,d,gone,0.1,0.2,0.7,T,test"])
+    assert reasons(source) == [(2, "picture", "missing_picture")]
+    assert source.counted == 2 + 5
+
+
+def test_rows_with_the_same_votes_share_them_and_bad_ones_are_refused_each(tmp_path):
+    row = "a,b,c,{},T,train"
+    votes = ["0.1,0.2,0.7", "0.1,0.2,0.9", "0.1,0.2,0.7", "0.1,0.2,0.9"]
+    source = fec(tmp_path, [row.format(vote) for vote in votes])
+    first, second = source.triplets
+    assert first.votes is second.votes == (0.1, 0.2, 0.7)
+    assert reasons(source) == [(3, "table", "bad_votes"), (5, "table", "bad_votes")]
+
+
 def test_a_face_in_both_subsets_is_warned_about(tmp_path):
     source = fec(tmp_path, ["a,b,c,0.1,0.2,0.7,T,train", "a,b,d,0.1,0.2,0.7,T,test"])
     assert "2 faces are in more than one subset" in source.warnings[0]

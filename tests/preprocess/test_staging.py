@@ -14,7 +14,7 @@ import pytest
 from preprocess import storage
 from preprocess.errors import ConfigError, DataError, StorageError, UsageError
 from preprocess.staging import fetch, push
-from preprocess.storage import gcs
+from preprocess.storage import gcs_connection
 from preprocess.tfds_metadata import FILES
 from preprocess.verify import verify
 from tests.preprocess import made
@@ -70,7 +70,7 @@ def test_what_is_damaged_or_gone_is_copied_again(cloud, pushed, faces_dataset, t
 
 def test_a_fetch_that_stopped_goes_on(cloud, pushed, faces_dataset, tmp_path, monkeypatch):
     """The storage is gone after ten files; then it is back."""
-    monkeypatch.setattr(gcs, "RETRY_SECONDS", 0.3)
+    monkeypatch.setattr(gcs_connection, "RETRY_SECONDS", 0.3)
     copy = tmp_path / "copy"
     seen: list[str] = []
 

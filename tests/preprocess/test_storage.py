@@ -13,7 +13,7 @@ import pytest
 
 from preprocess import storage
 from preprocess.errors import ConfigError, StorageError, UsageError
-from preprocess.storage import gcs
+from preprocess.storage import gcs, gcs_connection
 from tests.preprocess import made
 from tests.preprocess.cloud import Cutter, cutting
 
@@ -26,6 +26,10 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "local":
         return str(tmp_path)
     return str(request.getfixturevalue("bucket"))
+
+
+def write_many(texts: dict[str, str]) -> None:
+    storage.write_unsynced({path: text.__str__ for path, text in texts.items()})
 
 
 # --- the same on both sides
@@ -67,7 +71,7 @@ def test_what_is_not_there(place):
 def test_listings(place):
     """More names than the stand-in gives a page."""
     files = {f"{place}/x/{n:03d}/f": "a" * n for n in range(60)}
-    storage.write_unsynced({**files, f"{place}/x/top": "t", f"{place}/xy": "other"})
+    write_many({**files, f"{place}/x/top": "t", f"{place}/xy": "other"})
     assert sorted(storage.names(f"{place}/x")) == [*(f"{n:03d}" for n in range(60)), "top"]
     tree = storage.tree(f"{place}/x")
     assert {name: info.size for name, info in tree.items()} == {
@@ -103,10 +107,22 @@ def test_nothing_is_seen_before_it_is_published(place):
 
 def test_many_files_come_in_their_order_with_the_errors_of_their_own(place):
     paths = [f"{place}/{n}" for n in range(100)]
-    storage.write_unsynced({path: str(n) for n, path in enumerate(paths) if n != 70})
+    write_many({path: str(n) for n, path in enumerate(paths) if n != 70})
     contents = list(storage.read_many(paths))
     assert isinstance(contents.pop(70), FileNotFoundError)
     assert contents == [str(n).encode() for n in range(100) if n != 70]
+
+
+def test_a_text_is_made_when_the_one_before_it_is_on_the_disk(tmp_path):
+    """So that no two of a large set's are in memory: each of them says how many files there are."""
+
+    def text() -> str:
+        return str(len(list(tmp_path.iterdir())))
+
+    storage.write_unsynced({f"{tmp_path}/{name}": text for name in "abc"})
+    # A file is there as soon as it is opened, so it counts itself or not.
+    counts = [int((tmp_path / name).read_text()) for name in "abc"]
+    assert counts in ([0, 1, 2], [1, 2, 3])
 
 
 def test_only_one_holds_a_lock(place):
@@ -212,7 +228,7 @@ def test_a_missing_bucket_is_named(cloud):
 def test_a_storage_that_is_not_there_is_said_soon(cloud, monkeypatch):
     """Port 9 of this machine: nobody listens."""
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
-    monkeypatch.setattr(gcs, "FIRST_RETRY_SECONDS", 1.0)
+    monkeypatch.setattr(gcs_connection, "FIRST_RETRY_SECONDS", 1.0)
     with pytest.raises(StorageError, match="'gs://bucket' cannot be reached"):
         storage.names("gs://bucket")
 
@@ -220,7 +236,7 @@ def test_a_storage_that_is_not_there_is_said_soon(cloud, monkeypatch):
 def test_an_outage_is_not_a_picture_that_cannot_be_read(cloud, bucket, monkeypatch):
     storage.write_text(f"{bucket}/a", "x")
     monkeypatch.setattr(cloud, "fault", lambda *_: (503, "down"))
-    monkeypatch.setattr(gcs, "RETRY_SECONDS", 0.5)
+    monkeypatch.setattr(gcs_connection, "RETRY_SECONDS", 0.5)
     with pytest.raises(StorageError, match="down"):
         next(storage.read_many([f"{bucket}/a"]))
 

@@ -1,7 +1,8 @@
 """Bottlenecks put into training on purpose, each with the stage that a diagnosis must name.
 
 Each is a configuration, the replicas it needs, and a patch: a function of a pytest.MonkeyPatch.
-Costs of a known size are sleeps, which take the same on a busy machine; the others are real work.
+Costs of a known size are sleeps, which take the same on a busy machine, and so long that what a
+busy machine adds elsewhere hardly counts; the others are real work.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from PIL import Image
 from preprocess.dataset_format import ImageKey
 from tests.trainer import datasets
 
-READ_SECONDS = 0.012  # of a picture
-MAP_SECONDS = 0.012
-DECODE_SECONDS = 0.012
-STEP_SECONDS = 0.015  # of a step, so that what remains after a change is known too
-PYTHON_SECONDS = 0.040
-REPLICA_SECONDS = 0.040
+READ_SECONDS = 0.05  # of a picture
+MAP_SECONDS = 0.08
+DECODE_SECONDS = 0.08
+STEP_SECONDS = 0.04  # of a step, so that what remains after a change is known too
+PYTHON_SECONDS = 0.06
+REPLICA_SECONDS = 0.06
 SMALL = {"model__backbone": "mlp", "data__validation_splits": ("test",), "data__variants": 1}
 
 

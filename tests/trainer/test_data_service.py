@@ -109,6 +109,13 @@ def test_the_batches_are_those_of_a_reader_without_a_service(running, class_data
 
 
 @pytest.mark.slow
+def test_what_a_service_sends_is_one_cut(running, class_data):
+    (cut,) = reader_of(class_data, running[0].address).cuts(ReplicaSlice(0, 2, 2))
+    assert (cut.stage, cut.pictures_a_step, cut.once) == ("storage", 8, False)
+    assert [int(count) for count in itertools.islice(cut.dataset(), 5)] == [4] * 5
+
+
+@pytest.mark.slow
 def test_pictures_of_several_sizes_are_stretched_by_the_workers(running, tmp_path):
     data = datasets.class_folders(tmp_path, "--encoding=png", "--shards=2", mixed=True)
     part = ReplicaSlice()
@@ -229,6 +236,11 @@ def test_measuring_does_not_ask_the_service(class_data):
             "CLASSIFICATION",
             {"data__service": "grpc://host:5050", "deterministic": True},
             "deterministic",
+        ),
+        (
+            "CLASSIFICATION",
+            {"data__service": "grpc://host:5050", "data__image_table": "decoded"},
+            "leave out one of the two",
         ),
     ],
 )

@@ -6,7 +6,7 @@ from tests.trainer import bottlenecks
 from tests.trainer.bottlenecks import BOTTLENECKS
 from tests.trainer.conftest import strategy
 from trainer import devices
-from trainer.diagnosis import measure, words
+from trainer.diagnosis import words
 from trainer.diagnosis.run import Diagnoser
 
 
@@ -26,7 +26,6 @@ def data(tmp_path_factory, triplet_data, class_data):
 @pytest.fixture
 def diagnoser(monkeypatch, data):
     """(bottleneck) -> (Diagnoser, its configuration), on the replicas of this process, quickly."""
-    monkeypatch.setattr(measure, "SECONDS", 0.4)
 
     def make(bottleneck):
         import tensorflow as tf
@@ -38,7 +37,7 @@ def diagnoser(monkeypatch, data):
         monkeypatch.setattr(devices, "prepare", prepare)
         bottleneck.inject(monkeypatch)
         config = bottlenecks.configuration(bottleneck)
-        return Diagnoser(config, data(bottleneck.data), lambda _: None), config
+        return Diagnoser(config, data(bottleneck.data), lambda _: None, 2, 0.3), config
 
     return make
 
@@ -54,7 +53,9 @@ def test_what_binds_is_named_and_the_change_for_it_brings_what_was_predicted(nam
     assert before.model.binding == bottleneck.stage, shown
     if not bottleneck.fixed:
         return
-    config, done = one.apply(config, before)
+    applied = one.apply(config, before)
+    assert applied, shown
+    config, done = applied
     assert tuple(done.advice.change) == bottleneck.fixed, shown
     assert done.after.speed > before.speed
     said = words.applied(done.advice, before.speed, done.after.speed)

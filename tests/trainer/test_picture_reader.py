@@ -11,10 +11,10 @@ import tensorflow as tf
 from preprocess import reading
 from preprocess.dataset_format import ImageKey, Manifest, index_file
 from tests.trainer import datasets
-from trainer.errors import DataError
+from trainer.errors import ConfigError, DataError
 from trainer.evaluation import read_error
 from trainer.order import ReplicaSlice
-from trainer.reader import open_reader
+from trainer.reader import open_reader, table
 
 ONE = ReplicaSlice()
 
@@ -107,6 +107,73 @@ def test_pictures_are_the_originals_by_number(class_data):
         np.testing.assert_array_equal(pixels, expected[number][0])
 
 
+def assert_same(found, expected):
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        assert one.keys() == other.keys()
+        for name, values in other.items():
+            np.testing.assert_array_equal(one[name], values)
+
+
+@pytest.mark.parametrize("variants", [0, 1])
+@pytest.mark.parametrize("kind", ["decoded", "encoded"])
+def test_a_table_gives_the_batches_of_a_stream(class_data, kind, variants):
+    """Through four passes of 3 steps, in all three variants or the first."""
+    changes = {"data__variants": variants}
+    expected = batches(reader_of(class_data, **changes), steps=12)
+    reader = reader_of(class_data, data__image_table=kind, **changes)
+    assert (reader.table, reader.pictures_in_table) == (kind, 21)
+    assert_same(batches(reader, steps=12), expected)
+
+
+@pytest.mark.parametrize("part", [ReplicaSlice(1, 1, 2), ReplicaSlice(0, 2, 2)])
+@pytest.mark.parametrize("first", [2, 3, 4])
+def test_a_table_starts_anywhere_for_any_replicas_as_a_stream_does(class_data, part, first):
+    """At the end of the first pass, at the start of the second, and inside it."""
+    expected = batches(reader_of(class_data), first, part, steps=4)
+    found = reader_of(class_data, data__image_table="decoded")
+    assert_same(batches(found, first, part, steps=4), expected)
+
+
+def test_a_test_split_is_kept_for_every_time_it_is_gone_through(class_data, monkeypatch):
+    expected = batches(reader_of(class_data, "test", training=False))
+    reader = reader_of(class_data, "test", training=False, data__image_table="decoded")
+    built = []
+    build = reader._table.build
+    monkeypatch.setattr(reader._table, "build", lambda p, *part: built.append(p) or build(p, *part))
+    for _ in range(2):
+        assert_same(batches(reader), expected)
+    assert len(built) == 1  # traced once, and the result is kept
+
+
+def test_classes_are_streamed_unless_a_table_is_asked_for(class_data):
+    reader = reader_of(class_data)
+    assert (reader.table, reader.table_bytes, reader.pictures_in_table) == ("", 0, 0)
+
+
+def test_a_table_of_classes_that_does_not_fit_is_refused_with_the_ways_out(class_data, monkeypatch):
+    """21 pictures of 24x24x3 at 2.6 tables are 94,348 bytes; encoded, noise is larger still."""
+    stored = max(
+        sum(shard.bytes for shard in Manifest.load(class_data).split("train").image_shards(v))
+        for v in range(3)
+    )
+    assert int(stored * 2.6) > 94_348
+    free = [0]
+    monkeypatch.setattr(table, "available_bytes", lambda: int(free[0] / table.MEMORY_SHARE) + 2)
+    with pytest.raises(ConfigError, match=r"94,348 bytes.*'train'.*data\.image_table=auto"):
+        reader_of(class_data, data__image_table="decoded")
+    free[0] = 94_348
+    assert reader_of(class_data, data__image_table="decoded").table_bytes == 94_348
+
+
+@pytest.mark.parametrize("kind", ["auto", "decoded"])
+@pytest.mark.parametrize("reads", [1, 8])
+def test_how_many_reads_go_on_at_a_time_changes_no_batch(class_data, kind, reads):
+    expected = batches(reader_of(class_data), steps=7)
+    found = reader_of(class_data, data__image_table=kind, data__parallel_reads=reads)
+    assert_same(batches(found, steps=7), expected)
+
+
 @pytest.fixture(scope="module")
 def mixed_data(tmp_path_factory):
     return datasets.class_folders(tmp_path_factory.mktemp("mixed"), mixed=True)
@@ -123,6 +190,12 @@ def test_pictures_of_mixed_sizes_are_stretched_to_the_size_of_the_model(mixed_da
             means[label].append(image.mean())
     assert np.mean(means[0]) == pytest.approx(127, abs=5)
     assert np.mean(means[1]) == pytest.approx(63.5, abs=5)
+
+
+@pytest.mark.parametrize("kind", ["decoded", "encoded"])
+def test_a_table_of_mixed_sizes_has_the_stretched_pictures(mixed_data, kind):
+    expected = batches(reader_of(mixed_data), steps=4)
+    assert_same(batches(reader_of(mixed_data, data__image_table=kind), steps=4), expected)
 
 
 def test_mixed_sizes_are_stretched_to_what_the_crop_is_taken_from(mixed_data):
@@ -188,9 +261,10 @@ def test_a_damaged_index_is_refused_by_name(class_data, tmp_path):
         reader.pictures([0])
 
 
-def test_a_flipped_bit_ends_the_pass_with_the_name_of_the_shard(class_data, tmp_path):
+@pytest.mark.parametrize("kind", ["auto", "decoded", "encoded"])
+def test_a_flipped_bit_ends_the_pass_with_the_name_of_the_shard(class_data, tmp_path, kind):
     copy, file = damaged(class_data, tmp_path, "flipped")
-    reader = reader_of(copy, data__variants=1)
+    reader = reader_of(copy, data__variants=1, data__image_table=kind)
     with pytest.raises(tf.errors.OpError) as caught:
         batches(reader)
     error = read_error(reader, caught.value)

@@ -6,15 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.diagnosis.measurements import (
-    INPUT_STAGES,
-    NOTHING,
-    STAGES,
-    InputTiming,
-    Measurements,
-    Timing,
-)
+from trainer.diagnosis.measurements import NOTHING, InputTiming, Measurements, Timing
 from trainer.diagnosis.step_model import fit, imbalance
+from trainer.stages import STAGES
 
 
 def timing(seconds, cpu=0.0):
@@ -200,4 +194,3 @@ def test_shares_add_up_and_no_change_is_a_loss(cuts, step, small, layers, reside
     assert min(model.gains.values()) >= -1e-9
     assert 0 <= model.input_tax < 1
     assert model.binding in STAGES
-    assert all(stage in STAGES for stage in INPUT_STAGES)

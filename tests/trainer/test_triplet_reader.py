@@ -210,13 +210,13 @@ def test_a_flipped_bit_among_the_triplets_is_refused_at_once(triplet_data, tmp_p
 
 @pytest.mark.parametrize("variants", [0, 1])
 def test_a_flipped_bit_among_the_pictures_ends_with_words_of_ours(triplet_data, tmp_path, variants):
-    copy, _ = damaged(triplet_data, tmp_path, "flipped")
+    copy, file = damaged(triplet_data, tmp_path, "flipped")
     reader = reader_of(copy, data__variants=variants)
     with pytest.raises(tf.errors.OpError) as caught:
         batches(reader)
     error = read_error(reader, caught.value)
     assert isinstance(error, DataError)
-    assert copy in str(error) and "verify" in str(error)
+    assert file in str(error) and "verify" in str(error)
     assert "\n" not in str(error) and "{{" not in str(error)
 
 

@@ -56,14 +56,14 @@ def end(process):
     return process.returncode, out, said
 
 
-def start_two(words):
+def start_two(words, program=("-m", "trainer")):
     """Two workers without a gang around them."""
     addresses = [f"localhost:{port}" for port in free_ports(2)]
     configs = [
         {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": rank}}
         for rank in range(2)
     ]
-    return [start(words, TF_CONFIG=json.dumps(config)) for config in configs]
+    return [start(words, program, TF_CONFIG=json.dumps(config)) for config in configs]
 
 
 def saved(run):
@@ -214,3 +214,19 @@ def test_a_worker_that_is_lost_while_joining_ends_the_other_with_75(triplet_data
     assert code == EXIT_RESTART, said
     assert time.monotonic() - met < 60
     assert "in prepare" in (run / "logs" / "worker-0.log").read_text()
+
+
+def test_a_diagnosis_by_both_workers_names_the_slow_one(class_data, tmp_path):
+    """40 ms of worker 1's own in each step, by the clock and not by its processor."""
+    config = datasets.write_config(
+        tmp_path / "config.py", datasets.CLASSIFICATION, model__backbone="mlp"
+    )
+    words = ["diagnose", f"--config={config}", f"--data={class_data}", "--json"]
+    words += ["--rounds=1", "--seconds=0.3"]
+    processes = start_two(words, ("-m", "tests.trainer.slowed", "slow_step", "1"))
+    ends = [end(process) for process in processes]
+    assert [code for code, _, _ in ends] == [0, 0], ends
+    found = json.loads(ends[0][1])
+    assert found["bottleneck"]["stage"] == "collective", found
+    assert "of worker 1" in found["bottleneck"]["verdict"]
+    assert not ends[1][1]

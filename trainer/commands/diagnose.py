@@ -37,6 +37,8 @@ _APPLY = flags.DEFINE_integer("apply", 0, "How many changes to make, one after a
 _LOCAL_WORKERS = flags.DEFINE_integer(
     "local_workers", 0, "Workers to start as processes of this machine; 0 = measure this one.", 0
 )
+_ROUNDS = flags.DEFINE_integer("rounds", 3, "How often each phase is measured.", 1)
+_SECONDS = flags.DEFINE_float("seconds", 1.2, "How long, each time; more on a noisy machine.", 0.1)
 _PICTURE = flags.DEFINE_string("picture", "", "PNG file to draw a step in.")
 _TRACE = flags.DEFINE_string("trace", "", "A RUN, or the file or folder of a trace, to explain.")
 _JSON = flags.DEFINE_bool("json", False, "Print one JSON object.")
@@ -79,7 +81,7 @@ def _diagnose(config: Any) -> None:
     quiet.silence()
     from trainer.diagnosis.run import Diagnoser
 
-    diagnoser = Diagnoser(config, _DATA.value, say)
+    diagnoser = Diagnoser(config, _DATA.value, say, _ROUNDS.value, _SECONDS.value)
     first = last = diagnoser.diagnose(config)
     changes = []
     for _ in range(_APPLY.value):

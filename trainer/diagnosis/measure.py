@@ -28,10 +28,9 @@ from trainer.reader import Reader
 from trainer.run_directory import RunDirectory
 from trainer.session import Session
 
-ROUNDS = 3
-# Of a phase in a round. The first part does not count: buffers are filled, threads come up.
-SECONDS, WARMING = 1.2, 0.35
-LONGEST = 20.0  # of a phase in a round, where a step takes very long
+ROUNDS, SECONDS = 3, 1.2  # of a phase in a round
+WARMING = 0.35  # the share of it that does not count: buffers are filled, threads come up
+LONGEST = 20.0  # seconds of a phase in a round, where a step takes very long
 FEWEST = 3  # steps, or elements of a pipeline, that count
 ENDLESS = 1 << 30
 
@@ -66,6 +65,7 @@ def measure(
     crew: Crew,
     say: Callable[[str], None] = lambda _: None,
     rounds: int = ROUNDS,
+    seconds: float = SECONDS,
 ) -> Measurements:
     """All phases of a configuration.
 
@@ -75,13 +75,14 @@ def measure(
       crew: the workers, each of which measures.
       say: takes a line on what is being done.
       rounds: how often each phase is measured.
+      seconds: how long, each time; longer where a step takes longer.
 
     Raises:
       DataError: a shard is damaged. ConfigError: out of memory.
     """
     try:
         with tempfile.TemporaryDirectory(prefix="diagnose-") as folder:
-            return _Measuring(session, reader, crew, Path(folder), say).run(rounds)
+            return _Measuring(session, reader, crew, Path(folder), say, seconds).run(rounds)
     except tf.errors.OpError as error:
         raise read_error(reader, error) from error
 
@@ -94,7 +95,9 @@ class _Measuring:
         crew: Crew,
         folder: Path,
         say: Callable[[str], None],
+        seconds: float,
     ) -> None:
+        self._seconds = seconds
         self._session, self._reader, self._crew, self._say = session, reader, crew, say
         self._strategy = session.strategy
         directory = RunDirectory(str(folder))
@@ -147,12 +150,12 @@ class _Measuring:
                 for cut in cuts:
                     # For a step's pictures; for all of a table that is filled once a run.
                     pictures = cut.pictures_a_step or self._table_pictures()
-                    found.add(phase(f"input {cut.stage}"), _pictures(cut.dataset(), pictures))
+                    found.add(phase(f"input {cut.stage}"), self._pictures(cut.dataset(), pictures))
                 for name, call in on_device.items():
                     found.add(phase(name), self._calls(call))
                 found.add(phase("resident"), self._looped(self._resident(batch)))
                 # With one iterator: a new one may have a table to make first.
-                found.add(phase("transfer"), _elements(batches, self._strategy))
+                found.add(phase("transfer"), self._elements(batches))
                 found.add(phase("full"), self._looped(batches))
                 waited = self._loop.clock.figures(1, 1)["input_wait_fraction"]
                 waits += [] if waited is None else [waited]
@@ -184,7 +187,11 @@ class _Measuring:
         return getattr(self._reader, "pictures_in_table", 0)
 
     def _distributed(self) -> Iterator[Any]:
-        return iter(devices.distribute(self._strategy, lambda part: self._reader.dataset(0, part)))
+        return iter(
+            devices.distribute(
+                self._strategy, lambda part: self._reader.dataset(0, part), endless=True
+            )
+        )
 
     def _resident(self, batch: Any) -> Iterator[Any]:
         """The same batch for ever, as the loop takes it."""
@@ -200,7 +207,7 @@ class _Measuring:
                 together = together.concatenate(each)
             return together.cache().repeat()
 
-        return iter(devices.distribute(self._strategy, dataset))
+        return iter(devices.distribute(self._strategy, dataset, endless=True))
 
     def _steps(self, batches: Iterator[Any], steps: int) -> None:
         self._loop.run_steps(batches, self._loop.step + steps, shown=False)
@@ -212,9 +219,9 @@ class _Measuring:
         tried = _Watch()
         self._steps(batches, FEWEST * a_call)
         each = tried.read()[0] / (FEWEST * a_call)
-        calls = self._agreed(WARMING * SECONDS / each) // a_call
+        calls = self._agreed(WARMING * self._seconds / each) // a_call
         self._steps(batches, max(1, calls) * a_call)
-        calls = max(FEWEST, self._agreed(SECONDS / each) // a_call)
+        calls = max(FEWEST, self._agreed(self._seconds / each) // a_call)
         self._loop.clock.restart()
         watch = _Watch()
         self._steps(batches, calls * a_call)
@@ -227,7 +234,7 @@ class _Measuring:
         wait(self._strategy, call())
         each = tried.read()[0]
         for count in (WARMING, 1 - WARMING):
-            number = max(FEWEST, self._agreed(count * SECONDS / each))
+            number = max(FEWEST, self._agreed(count * self._seconds / each))
             watch = _Watch()
             for _ in range(number):
                 result = call()
@@ -239,26 +246,26 @@ class _Measuring:
         """The same number of calls on all workers: they wait for each other in each."""
         return int(min(row[0] for row in self._crew.gather([min(number, ENDLESS)])))
 
+    def _pictures(self, dataset: Any, pictures: float) -> tuple[float, float]:
+        """Seconds for so many pictures, of a pipeline whose elements are counts of pictures."""
+        found = _rate(iter(dataset), lambda element: int(element.numpy()), self._seconds)
+        seconds, cpu, count = found
+        return seconds / count * pictures, cpu / count * pictures
 
-def _pictures(dataset: Any, pictures: float) -> tuple[float, float]:
-    """Seconds for so many pictures, of a pipeline whose elements are counts of pictures."""
-    seconds, cpu, count = _rate(iter(dataset), lambda element: int(element.numpy()))
-    return seconds / count * pictures, cpu / count * pictures
+    def _elements(self, batches: Iterator[Any]) -> tuple[float, float]:
+        """Seconds of a batch."""
 
+        def arrived(batch: Any) -> int:
+            wait(self._strategy, batch["weight"])
+            return 1
 
-def _elements(batches: Iterator[Any], strategy: Any) -> tuple[float, float]:
-    """Seconds of an element."""
-
-    def arrived(batch: Any) -> int:
-        for part in strategy.experimental_local_results(batch["weight"]):
-            part.numpy()
-        return 1
-
-    seconds, cpu, count = _rate(batches, arrived)
-    return seconds / count, cpu / count
+        seconds, cpu, count = _rate(batches, arrived, self._seconds)
+        return seconds / count, cpu / count
 
 
-def _rate(elements: Iterator[Any], size: Callable[[Any], int]) -> tuple[float, float, int]:
+def _rate(
+    elements: Iterator[Any], size: Callable[[Any], int], wanted: float
+) -> tuple[float, float, int]:
     """(seconds, processor seconds, size) of elements from the moment one has come after the
     warm-up, which also drains what was prepared before anyone asked for it.
     """
@@ -266,16 +273,14 @@ def _rate(elements: Iterator[Any], size: Callable[[Any], int]) -> tuple[float, f
     since, count, number = None, 0, 0
     for element in elements:
         some = size(element)
-        elapsed = begun.read()[0]
         if since is None:
             # A first element that takes long, such as a whole table, is all the warm-up there is.
-            if elapsed >= WARMING * SECONDS:
+            if begun.read()[0] >= WARMING * wanted:
                 since = _Watch()
             continue
         count += some
         number += 1
         seconds, cpu = since.read()
-        enough = seconds >= (1 - WARMING) * SECONDS and number >= FEWEST
-        if enough or seconds > LONGEST:
+        if seconds > LONGEST or (seconds >= (1 - WARMING) * wanted and number >= FEWEST):
             return seconds, cpu, count
     raise AssertionError("a cut has no end")

@@ -6,11 +6,6 @@ import dataclasses
 import statistics
 from collections.abc import Sequence
 
-# A step's time is divided among these. The first ones run on the host, beside the step.
-INPUT_STAGES = ("storage", "parse", "decode", "table", "host_map", "transfer")
-STEP_STAGES = ("device_preprocess", "model", "collective", "host_overhead")
-STAGES = (*INPUT_STAGES, *STEP_STAGES)
-
 
 @dataclasses.dataclass(frozen=True)
 class Timing:
@@ -48,7 +43,7 @@ class InputTiming:
     """A reader's pipeline up to and including a stage.
 
     Attributes:
-      stage: one of INPUT_STAGES.
+      stage: one of `trainer.stages.INPUT_STAGES`.
       timing: of what a step needs; where `once`, of a whole table.
       once: whether it is done at the start of a run only.
     """

@@ -15,7 +15,7 @@ from trainer.cluster import cluster_of_environment
 from trainer.config import with_changes
 from trainer.crew import Crew
 from trainer.dataset import check_fits, load_manifest
-from trainer.diagnosis.measure import measure
+from trainer.diagnosis.measure import ROUNDS, SECONDS, measure
 from trainer.diagnosis.measurements import Measurements
 from trainer.diagnosis.rules import Advice, Facts, advise
 from trainer.diagnosis.step_model import StepModel, fit
@@ -54,8 +54,17 @@ class Diagnoser:
       chief: whether this process reports.
     """
 
-    def __init__(self, config: Any, data: str, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        config: Any,
+        data: str,
+        say: Callable[[str], None],
+        rounds: int = ROUNDS,
+        seconds: float = SECONDS,
+    ) -> None:
+        """Takes the first configuration, the dataset, and how measure() is to measure."""
         self._data, self._say = data, say
+        self._rounds, self._seconds = rounds, seconds
         self._manifest: Manifest = load_manifest(data)
         check_fits(config, self._manifest, data)
         cluster = cluster_of_environment()
@@ -83,7 +92,7 @@ class Diagnoser:
         reader = open_reader(
             self._data, self._manifest, config.data.train_split, config, training=True
         )
-        found = measure(session, reader, self._crew, self._say)
+        found = measure(session, reader, self._crew, self._say, self._rounds, self._seconds)
         model = fit(found)
         return Diagnosis(found, model, advise(_facts(config, self._manifest, reader), model, found))
 

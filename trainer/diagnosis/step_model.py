@@ -14,15 +14,8 @@ import dataclasses
 import statistics
 from collections.abc import Mapping
 
-from trainer.diagnosis.measurements import (
-    INPUT_STAGES,
-    STAGES,
-    STEP_STAGES,
-    InputTiming,
-    Measurements,
-    Timing,
-    chains,
-)
+from trainer.diagnosis.measurements import InputTiming, Measurements, Timing, chains
+from trainer.stages import INPUT_STAGES, STAGES, STEP_STAGES
 from trainer.thresholds import SLOW_REPLICA
 
 

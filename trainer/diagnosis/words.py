@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from trainer.diagnosis.measurements import INPUT_STAGES, Measurements, Timing, chains
+from trainer.diagnosis.measurements import Measurements, Timing, chains
 from trainer.diagnosis.rules import Advice
 from trainer.diagnosis.step_model import StepModel, slowest
+from trainer.stages import INPUT_STAGES
 
 _WHAT = {
     "storage": "waits for reading",

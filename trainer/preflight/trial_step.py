@@ -102,7 +102,9 @@ def pixel_range(session: Session, batch: dict[str, Any]) -> tuple[str, Any, tupl
 
 
 def _batches(session: Session, reader: Reader) -> Iterator[Any]:
-    return iter(devices.distribute(session.strategy, lambda part: reader.dataset(0, part)))
+    return iter(
+        devices.distribute(session.strategy, lambda part: reader.dataset(0, part), endless=True)
+    )
 
 
 def _loss(result: Any) -> float:

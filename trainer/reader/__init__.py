@@ -10,9 +10,9 @@ A batch is a dict of tensors; b rows a replica:
     row     int32 [b]                  in the global batch: keys the random numbers
     record  int64 [b]                  which record of the split it is, in stored order
 
-`pictures.py` streams records for classifiers, `service.py` has other machines do so,
-`triplets.py` gathers from an in-memory table of the pass's pictures; `records.py`, `storage.py`
-and `decoding.py` are shared.
+`pictures.py` is for classifiers and streams records, or has other machines do so (`service.py`);
+`triplets.py` gathers from an in-memory table of the pass's pictures (`table.py`), which classifiers
+may do too; `cuts.py` cuts either after each stage, to be timed; the others are shared.
 """
 
 from __future__ import annotations

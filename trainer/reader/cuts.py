@@ -7,20 +7,22 @@ on the last thing it did, or TensorFlow would leave that out.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
 from preprocess.dataset_format import ImageKey
+from trainer.reader.decoding import Decoder, parse, parse_one
 
 if TYPE_CHECKING:
-    from trainer.reader.decoding import Decoder
     from trainer.reader.table import PictureTable
 
 PICTURES_AN_ELEMENT = 64  # of a table's records; one at a time, Python would be what is timed
-# Of a table that is built to be timed: a small part of a large one costs the same per picture.
-PART_BYTES = 64 << 20
+# Of pixels of a part of a large table, which costs the same per picture: built over and over, and
+# gathered from, where it should not fit into the processor's caches.
+BUILT_BYTES, GATHERED_BYTES = 64 << 20, 256 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +82,27 @@ def batch_cut(stage: str, batches: Callable[[], Any], pictures_a_step: float) ->
     )
 
 
+def stream_cuts(
+    decoder: Decoder, streamed: Callable[[Callable[..., Any]], Any], pictures_a_step: float
+) -> list[Cut]:
+    """The cuts of streaming up to "decode".
+
+    Args:
+      decoder: how a record becomes pixels.
+      streamed: what a function makes of each batch as it is read, with its `payload` string[b].
+      pictures_a_step: see `Cut`.
+    """
+    stages: dict[str, Callable[[Any], Any]] = {
+        "storage": lambda batch: count(batch["payload"]),
+        "parse": lambda batch: count(parse(batch["payload"])[ImageKey.ENCODED]),
+        "decode": lambda batch: count_decoded(decoder, parse(batch["payload"])),
+    }
+    return [
+        Cut(stage, functools.partial(streamed, make), pictures_a_step)
+        for stage, make in stages.items()
+    ]
+
+
 def table_cuts(table: PictureTable, steps_per_pass: int) -> list[Cut]:
     """The cuts of filling a table, the last one being "table".
 
@@ -87,37 +110,43 @@ def table_cuts(table: PictureTable, steps_per_pass: int) -> list[Cut]:
     """
     once = not table.one_a_pass
     a_step = 0.0 if once else table.pictures / steps_per_pass
-    height, width, channels = table.decoder.shape
-    part = min(table.pictures, max(1, PART_BYTES // (height * width * channels)))
+    part = _pictures_of(BUILT_BYTES, table)
     stages: dict[str, Callable[[Any], Any]] = {
-        "storage": count,
-        "parse": lambda payload: count(table.parse(payload)[ImageKey.ENCODED]),
-        "decode": lambda payload: count(first_pixels(table.decoder.decode(table.parse(payload)))),
+        "parse": lambda payload: count(parse_one(payload)[ImageKey.ENCODED]),
+        "decode": lambda payload: count(first_pixels(table.decoder.decode(parse_one(payload)))),
     }
     if table.kind == "encoded":  # decoded when they are gathered
         del stages["decode"]
 
-    def of_records(one: Callable[[Any], Any]) -> Any:
-        def a_pass(number: Any) -> Any:
-            return table.each(number, one).batch(PICTURES_AN_ELEMENT).map(tf.reduce_sum)
+    def read() -> Any:
+        return (
+            table.passes()
+            .flat_map(lambda p: table.records(p).batch(PICTURES_AN_ELEMENT))
+            .map(count)
+        )
 
-        return table.passes().flat_map(a_pass)
+    def each(one: Callable[[Any], Any]) -> Any:
+        counts = table.passes().flat_map(
+            lambda p: table.each(table.records(p), one).batch(PICTURES_AN_ELEMENT)
+        )
+        return counts.map(tf.reduce_sum)
 
     def built(number: Any) -> Any:
         position, rows = table.build(number, part)
         kept = rows["image"] if "image" in rows else rows[ImageKey.ENCODED]
-        return count(tf.gather(first_pixels(kept) if "image" in rows else kept, position))
+        return count(tf.gather(first_pixels(kept) if "image" in rows else kept, position[:part]))
 
-    cuts = [
-        Cut(stage, lambda one=one: of_records(one), a_step, once)  # type: ignore[misc]
-        for stage, one in stages.items()
+    cuts = [Cut(stage, functools.partial(each, one), a_step, once) for stage, one in stages.items()]
+    return [
+        Cut("storage", read, a_step, once),
+        *cuts,
+        Cut("table", lambda: table.passes().map(built), a_step, once),
     ]
-    return [*cuts, Cut("table", lambda: table.passes().map(built), a_step, once)]
 
 
 def gather_cuts(
     table: PictureTable,
-    gathered: Callable[[Callable[..., Any]], Any],
+    gathered: Callable[[Callable[..., Any], int], Any],
     batch: Callable[..., Any],
     pictures_a_step: float,
 ) -> list[Cut]:
@@ -125,16 +154,24 @@ def gather_cuts(
 
     Args:
       table: it.
-      gathered: batches over one table, made by a function of its rows and the bookkeeping.
+      gathered: batches made by a function of a table's rows and the bookkeeping, out of one
+        table of so many pictures.
       batch: that function for whole batches.
       pictures_a_step: see `Cut`.
     """
-    whole = batch_cut("host_map", lambda: gathered(batch), pictures_a_step)
+    part = _pictures_of(GATHERED_BYTES, table)
+    whole = batch_cut("host_map", lambda: gathered(batch, part), pictures_a_step)
     if table.kind == "decoded":
         return [whole]
     decoded = Cut(
         "decode",
-        lambda: gathered(lambda rows, _: count_decoded(table.decoder, rows)),
+        lambda: gathered(lambda rows, _: count_decoded(table.decoder, rows), part),
         pictures_a_step,
     )
     return [decoded, whole]
+
+
+def _pictures_of(size: int, table: PictureTable) -> int:
+    """How many pictures of a table have so many bytes of pixels; at most all of them."""
+    height, width, channels = table.decoder.shape
+    return min(table.pictures, max(1, size // (height * width * channels)))

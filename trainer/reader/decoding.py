@@ -23,6 +23,18 @@ FEATURES = {
 }
 
 
+def parse(payloads: Any) -> dict[str, Any]:
+    """The features, [b] each, of serialised records string[b]."""
+    found: dict[str, Any] = tf.io.parse_example(payloads, FEATURES)
+    return found
+
+
+def parse_one(payload: Any) -> dict[str, Any]:
+    """The features, [] each, of one serialised record."""
+    found: dict[str, Any] = tf.io.parse_single_example(payload, FEATURES)
+    return found
+
+
 def decode(features: dict[str, Any], image: ImageFormat, channels: int) -> Any:
     """uint8 [H, W, channels] of one parsed record; grey and colour are turned into each other.
 
@@ -81,7 +93,7 @@ class Decoder:
 
     def payload(self, payload: bytes) -> Any:
         """uint8 [H, W, C], as an array, of a serialised record."""
-        return self(tf.io.parse_single_example(payload, FEATURES)).numpy()
+        return self(parse_one(payload)).numpy()
 
 
 def decode_file(encoded: Any, channels: int) -> Any:

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from preprocess.dataset_format import ImageKey, Manifest, variant_of
-from trainer.errors import DataError, UserError
-from trainer.order import PictureOrder, ReplicaSlice, element_rows, steps_per_pass
-from trainer.reader.cuts import Cut, batch_cut, count, count_decoded, gather_cuts, table_cuts
-from trainer.reader.decoding import FEATURES, Decoder
+from preprocess.dataset_format import ImageKey, Manifest
+from trainer.errors import DataError
+from trainer.order import PictureOrder, ReplicaSlice, steps_per_pass
+from trainer.reader.cuts import Cut, batch_cut, gather_cuts, stream_cuts, table_cuts
+from trainer.reader.decoding import Decoder, parse
+from trainer.reader.payloads import Payloads
 from trainer.reader.records import StoredPictures, check_shards
 from trainer.reader.rows import from_python, row_specs
-from trainer.reader.service import Plan, ServiceBatches
+from trainer.reader.service import ServiceBatches
 from trainer.reader.shaping import side_of_mixed
 from trainer.reader.table import PictureTable
 
@@ -38,7 +40,6 @@ class PictureReader:
       table_bytes: memory that its tables take at the peak.
       pictures_in_table: 0 where there is none.
       directory: the dataset directory.
-      error: what a read failed with, where TensorFlow would only say that it did.
     """
 
     pictures_a_record = 1
@@ -57,30 +58,35 @@ class PictureReader:
         self._service = config.data.service if training else ""
         self._parallel_reads = config.data.parallel_reads
         variants = config.data.variants or split.variants
-        self._variants = min(variants, split.variants) if training else 1
-        shards = [split.image_shards(variant) for variant in range(self._variants)]
+        variants = min(variants, split.variants) if training else 1
+        shards = [split.image_shards(variant) for variant in range(variants)]
         if not split.images:
             raise DataError(f"split '{name}' of '{dataset}' has no pictures")
         check_shards(dataset, itertools.chain(*shards))
-        self._stored = StoredPictures(dataset, shards)
+        self._stored = StoredPictures(dataset, shards, self._parallel_reads)
         first = shards[0]
-        self._order = PictureOrder(
+        order = PictureOrder(
             [shard.records for shard in first],
             [shard.bytes for shard in first],
             seed=config.seed,
             group_bytes=config.data.shuffle_megabytes << 20,
             shuffle=training,
         )
+        self._payloads = Payloads(
+            self._stored,
+            order,
+            variants=variants,
+            batch_size=config.batch_size,
+            parallel_reads=self._parallel_reads,
+        )
         mixed = manifest.image.height is None or manifest.image.width is None
         # Pictures of different sizes cannot share a batch: they are brought to one here.
         side = side_of_mixed(config) if mixed else 0
         self._decoder = Decoder(manifest.image, config.model.channels, side)
         self.batch_size = config.batch_size
-        self.records = self._order.records
+        self.records = order.records
         self.steps_per_pass = steps_per_pass(self.records, self.batch_size)
         self.directory = dataset
-        self.error: Exception | None = None
-        self._entered: tuple[tuple[int, int], ...] = ()
         self._table: PictureTable | None = None
         self.table, self.table_bytes, self.pictures_in_table = "", 0, 0
         if config.data.image_table != "auto":
@@ -93,9 +99,15 @@ class PictureReader:
                 wanted=config.data.image_table,
                 parallel_reads=self._parallel_reads,
                 reserved_bytes=reserved_bytes,
+                remedy="stream them with data.image_table=auto",
             )
             self.table, self.table_bytes = self._table.kind, self._table.bytes
             self.pictures_in_table = self._table.pictures
+
+    @property
+    def error(self) -> Exception | None:
+        """What a read failed with, where TensorFlow would only say that it did."""
+        return self._payloads.error
 
     @property
     def picture_shape(self) -> tuple[int, int, int]:
@@ -131,7 +143,7 @@ class PictureReader:
                 *table_cuts(self._table, self.steps_per_pass),
                 *gather_cuts(
                     self._table,
-                    lambda make: self._gathered(0, replicas, make, one_table=True),
+                    lambda make, part: self._gathered(0, replicas, make, part),
                     self._of_rows,
                     a_step,
                 ),
@@ -139,20 +151,10 @@ class PictureReader:
         if self._service:
             return (batch_cut("storage", lambda: self.dataset(0, replicas), a_step),)
 
-        def streamed(make: Callable[[dict[str, Any]], Any]) -> Callable[[], Any]:
-            numbers = tf.data.Dataset.range(np.iinfo(np.int64).max)
-            return lambda: self._streamed(numbers, replicas, make)
-
-        def parsed(batch: dict[str, Any]) -> dict[str, Any]:
-            return self._parse(batch["payload"])
-
+        numbers = tf.data.Dataset.range(np.iinfo(np.int64).max)
         return (
-            Cut("storage", streamed(lambda batch: count(batch["payload"])), a_step),
-            Cut("parse", streamed(lambda batch: count(parsed(batch)[ImageKey.ENCODED])), a_step),
-            Cut(
-                "decode",
-                streamed(lambda batch: count_decoded(self._decoder, parsed(batch))),
-                a_step,
+            *stream_cuts(
+                self._decoder, lambda make: self._streamed(numbers, replicas, make), a_step
             ),
             batch_cut("host_map", lambda: self.dataset(0, replicas), a_step),
         )
@@ -165,9 +167,14 @@ class PictureReader:
         specs = {"payload": tf.TensorSpec([size], tf.string), **row_specs(size)}
         options = tf.data.Options()
         options.autotune.ram_budget = 1 << 30
+        # Of its own: a read that waits holds a thread, of which TensorFlow has one a core.
+        cores = len(os.sched_getaffinity(0))
+        options.threading.private_threadpool_size = cores + self._parallel_reads
         return (
             numbers.map(
-                lambda number: from_python(lambda n: self._read(n, replicas), number, specs),
+                lambda number: from_python(
+                    lambda n: self._payloads.read(n, replicas), number, specs
+                ),
                 num_parallel_calls=self._parallel_reads,
                 deterministic=True,
                 name="storage",
@@ -186,8 +193,7 @@ class PictureReader:
         first_step: int,
         replicas: ReplicaSlice,
         make: Callable[[dict[str, Any], dict[str, Any]], Any],
-        *,
-        one_table: bool = False,
+        part: int | None = None,
     ) -> Any:
         """`make` of each batch's rows of the table and its bookkeeping."""
         table = self._table
@@ -195,10 +201,10 @@ class PictureReader:
         specs = row_specs(self.batch_size // replicas.total)
 
         def batch(number: Any, pictures: Any) -> Any:
-            rows = from_python(lambda n: self._numbers(n, replicas), number, specs)
+            rows = from_python(lambda n: self._payloads.rows(n, replicas), number, specs)
             return make(table.gather(pictures, rows["record"]), rows)
 
-        return table.batches(first_step, replicas, self.steps_per_pass, batch, one_table=one_table)
+        return table.batches(first_step, replicas, self.steps_per_pass, batch, part=part)
 
     def _of_rows(self, found: dict[str, Any], rows: dict[str, Any]) -> dict[str, Any]:
         assert self._table
@@ -210,13 +216,13 @@ class PictureReader:
         decode = tf.function(self._decode)
 
         def here(element: int) -> tuple[Any, ...]:
-            payloads, *rest = self._read(element, replicas)
+            payloads, *rest = self._payloads.read(element, replicas)
             return (*decode(tf.constant(payloads)), *rest)
 
         batches = ServiceBatches(
             self._service,
             size,
-            lambda element: self._plan(element, replicas),
+            lambda element: self._payloads.plan(element, replicas),
             self._decode,
             here,
             batch_bytes=size * math.prod(self.picture_shape),
@@ -232,6 +238,10 @@ class PictureReader:
             lambda number: from_python(batches.batch, number, specs), name="storage"
         ).prefetch(2)
 
+    def damage(self) -> DataError | None:
+        """What is wrong with the first damaged picture record; None where all are whole."""
+        return self._stored.damage()
+
     def pictures(self, records: list[int]) -> list[Any]:
         """uint8[H,W,C] of records in stored order, variant 0."""
         places = [self._stored.place(record) for record in records]
@@ -239,67 +249,10 @@ class PictureReader:
 
     def first_pictures(self, rows: int) -> Any:
         """uint8[rows,H,W,C]: the first rows of the first pass, in the variants it reads."""
-        payloads, _ = self._payloads(0, np.arange(min(rows, self.records)))
+        payloads, _ = self._payloads.at(0, np.arange(min(rows, self.records)))
         return np.stack([self._decoder.payload(payload) for payload in payloads])
-
-    def _parse(self, payloads: Any) -> dict[str, Any]:
-        found: dict[str, Any] = tf.io.parse_example(payloads, FEATURES)
-        return found
 
     def _decode(self, payloads: Any) -> tuple[Any, Any]:
         """(uint8[b,H,W,C], int64[b] labels) of string[b]."""
-        features = self._parse(payloads)
+        features = parse(payloads)
         return self._decoder.batch(features), features[ImageKey.LABEL]
-
-    def _numbers(self, element: int, replicas: ReplicaSlice) -> tuple[Any, ...]:
-        """The bookkeeping of a batch by itself."""
-        pass_number, rows = element_rows(element, replicas, self.records, self.batch_size)
-        number = self._stored.number(*self._order.places(pass_number, rows.positions))
-        return number, rows.weight, rows.share, rows.rows
-
-    def _plan(self, element: int, replicas: ReplicaSlice) -> Plan:
-        pass_number, rows = element_rows(element, replicas, self.records, self.batch_size)
-        shards, records = self._order.places(pass_number, rows.positions)
-        files, spans = [], []
-        for shard, record in zip(shards.tolist(), records.tolist(), strict=True):
-            variant = variant_of(pass_number, shard, self._variants)
-            file, index = self._stored.location(variant, shard)
-            files.append(file)
-            spans.append(index[record, 1:])
-        number = self._stored.number(shards, records)
-        return Plan(files, np.stack(spans), number, rows.weight, rows.share, rows.rows)
-
-    def _read(self, element: int, replicas: ReplicaSlice) -> tuple[Any, ...]:
-        pass_number, rows = element_rows(element, replicas, self.records, self.batch_size)
-        try:
-            self._expect(pass_number, int(rows.positions[0]))
-            payloads, record = self._payloads(pass_number, rows.positions)
-        except UserError as error:
-            self.error = error
-            raise
-        return np.array(payloads, object), record, rows.weight, rows.share, rows.rows
-
-    def _expect(self, pass_number: int, position: int) -> None:
-        """Tells the storage which shards come next, once a group of them.
-
-        Several batches are read at a time, so at a border groups before are asked for once more.
-        """
-        group = (pass_number, self._order.group_at(pass_number, position))
-        if group in self._entered:
-            return
-        self._entered = (group, *self._entered)[: self._parallel_reads]
-        self._stored.expect(
-            [
-                (variant_of(its_pass, shard, self._variants), shard)
-                for its_pass, shards in self._order.groups_around(*group)
-                for shard in shards
-            ]
-        )
-
-    def _payloads(self, pass_number: int, positions: Any) -> tuple[list[bytes], Any]:
-        shards, records = self._order.places(pass_number, positions)
-        payloads = []
-        for shard, record in zip(shards.tolist(), records.tolist(), strict=True):
-            variant = variant_of(pass_number, shard, self._variants)
-            payloads.append(self._stored.payload(variant, shard, record))
-        return payloads, self._stored.number(shards, records)

@@ -1,16 +1,17 @@
 """Records of a shard by number, through the index beside it.
 
-A local shard is mapped into memory. At an address (`gs://...`) a request costs the same for one
-record as for megabytes, so there a shard that is streamed from is fetched whole, ahead of its
-turn, and only a single picture is read by its range.
+Of a local shard each record is read by itself. At an address (`gs://...`) a request costs the
+same for one record as for megabytes, so there a shard that is streamed from is fetched whole,
+ahead of its turn, and only a single picture is read by its range.
 """
 
 from __future__ import annotations
 
 import functools
-import mmap
+import itertools
 import os
 import threading
+import weakref
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -23,8 +24,7 @@ from trainer.errors import DataError
 from trainer.reader import storage
 
 _HEADER_BYTES, _FOOTER_BYTES = 12, 4
-FETCHES_AT_ONCE = 4  # of whole shards at an address
-OPEN_SHARDS = 128  # mapped at a time; a group of shards in one variant each needs far fewer
+OPEN_SHARDS = 128  # at a time; a group of shards in one variant each needs far fewer
 
 
 def read_index(dataset: str, shard: Shard) -> NDArray[np.int64]:
@@ -68,9 +68,27 @@ class _Range:
         return storage.read_range(self._path, part.start, part.stop)
 
 
+class _File:
+    """A local file as something to take slices of; the system caches them, we do not.
+
+    Read and not mapped: while a read waits for a slow disk or mount other threads go on, but
+    a mapped page that is waited for stops all of Python.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path, self._file = path, os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._file)
+
+    def __getitem__(self, part: slice) -> bytes:
+        try:
+            return os.pread(self._file, part.stop - part.start, part.start)
+        except OSError as error:
+            raise storage.problem(self._path, error) from None
+
+
 class ShardRecords:
-    """One shard: mapped into memory, where what is read is cached by the system and not by us;
-    at an address held as a whole, or read by ranges.
+    """One shard: a local one is read record by record, one at an address is held as a whole, or
+    read by ranges.
 
     Attributes:
       index: what read_index() gives.
@@ -80,21 +98,19 @@ class ShardRecords:
         self._file = shard.file
         self.index = read_index(dataset, shard)
         path = os.path.join(dataset, shard.file)
-        self._bytes: mmap.mmap | bytes | _Range
+        self._bytes: bytes | _Range | _File
         if storage.is_address(path):
             self._bytes = storage.read_bytes(path) if whole else _Range(path)
             return
         try:
-            check_shards(dataset, [shard])  # a mapping that is too short would end the process
-            with open(path, "rb") as file:
-                self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            self._bytes = _File(path)
         except OSError as error:
-            raise DataError(f"cannot read '{path}': {error.strerror}") from None
+            raise storage.problem(path, error) from None
 
     def payload(self, record: int) -> bytes:
         """The serialised example of a record; raises DataError where its checksum is wrong."""
-        _, offset, length = self.index[record]
-        framed = self._bytes[int(offset + _HEADER_BYTES) : int(offset + length)]
+        _, offset, length = self.index[record].tolist()
+        framed = self._bytes[offset + _HEADER_BYTES : offset + length]
         payload, footer = framed[:-_FOOTER_BYTES], framed[-_FOOTER_BYTES:]
         if footer != masked_crc(payload):
             raise DataError(
@@ -106,19 +122,36 @@ class ShardRecords:
 class StoredPictures:
     """The image records of a split, by shard and number, in every variant that is used."""
 
-    def __init__(self, dataset: str, shards: Sequence[Sequence[Shard]]) -> None:
-        """Takes the shards of each variant; every variant has the records in the same order."""
+    def __init__(
+        self, dataset: str, shards: Sequence[Sequence[Shard]], parallel_reads: int = 2
+    ) -> None:
+        """Args:
+        dataset: the dataset directory, or its address.
+        shards: of each variant; every variant has the records in the same order.
+        parallel_reads: batches read at a time; half as many as shards fetched ahead at a time.
+        """
         self._dataset = dataset
         self._shards = shards
         counts = [shard.records for shard in shards[0]]
         self._starts = np.cumsum([0, *counts[:-1]], dtype=np.int64)
         # The cache belongs to this object and goes with it.
         self._open = functools.lru_cache(maxsize=OPEN_SHARDS)(self._open_shard)
-        self._ahead = _Ahead(dataset, shards)
+        self._ahead = _Ahead(dataset, shards, 2 * parallel_reads)
 
     def payload(self, variant: int, shard: int, record: int) -> bytes:
         """A serialised example; raises DataError where it is damaged."""
         return (self._ahead.get(variant, shard) or self._open(variant, shard)).payload(record)
+
+    def damage(self) -> DataError | None:
+        """What is wrong with the first damaged record; None where all of them are whole."""
+        try:
+            for shard in itertools.chain(*self._shards):
+                records = ShardRecords(self._dataset, shard)
+                for record in range(shard.records):
+                    records.payload(record)
+        except DataError as error:
+            return error
+        return None
 
     def expect(self, wanted: Sequence[tuple[int, int]]) -> None:
         """Says which (variant, shard) are streamed from now and next, the most urgent first.
@@ -155,8 +188,8 @@ class _Ahead:
       fetched: shards fetched so far.
     """
 
-    def __init__(self, dataset: str, shards: Sequence[Sequence[Shard]]) -> None:
-        self._dataset, self._shards = dataset, shards
+    def __init__(self, dataset: str, shards: Sequence[Sequence[Shard]], at_once: int) -> None:
+        self._dataset, self._shards, self._at_once = dataset, shards, at_once
         self._held: dict[tuple[int, int], Future[ShardRecords]] = {}
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
@@ -170,7 +203,7 @@ class _Ahead:
     def expect(self, wanted: Sequence[tuple[int, int]]) -> None:
         with self._lock:
             if self._pool is None:
-                self._pool = ThreadPoolExecutor(FETCHES_AT_ONCE, thread_name_prefix="shards")
+                self._pool = ThreadPoolExecutor(self._at_once, thread_name_prefix="shards")
             for place in wanted:
                 if place not in self._held:
                     self._held[place] = self._pool.submit(self._fetch, *place)

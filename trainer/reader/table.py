@@ -17,7 +17,7 @@ from trainer.errors import ConfigError
 from trainer.memory import available_bytes
 from trainer.order import ReplicaSlice
 from trainer.reader import storage
-from trainer.reader.decoding import FEATURES, Decoder
+from trainer.reader.decoding import Decoder, parse_one
 
 # Peak of a table that is built while another is in use, in tables (measured for the design:
 # 2.4 to 2.6), and of a single one.
@@ -56,6 +56,7 @@ class PictureTable:
         wanted: str,
         parallel_reads: int,
         reserved_bytes: int,
+        remedy: str,
     ) -> None:
         """Args:
           dataset: the dataset directory, or its address.
@@ -66,6 +67,7 @@ class PictureTable:
           wanted: "decoded", "encoded", or "auto" for decoded where it fits.
           parallel_reads: files read at a time.
           reserved_bytes: memory that is given away already.
+        remedy: what to do where none fits, in words.
 
         Raises:
           ConfigError: the table does not fit into memory.
@@ -83,7 +85,7 @@ class PictureTable:
             "encoded": int(stored_bytes * at_once),
         }
         free = int(available_bytes() * MEMORY_SHARE) - reserved_bytes
-        self.kind = _choose(wanted, needed, free, split)
+        self.kind = _choose(wanted, needed, free, split, remedy)
         self.bytes = needed[self.kind]
         self._kept: Table | None = None
 
@@ -94,7 +96,7 @@ class PictureTable:
         steps_per_pass: int,
         batch: Callable[[Any, Table], dict[str, Any]],
         *,
-        one_table: bool = False,
+        part: int | None = None,
     ) -> Any:
         """Batches from a step of the run on, one after another for each replica, without end.
 
@@ -103,7 +105,7 @@ class PictureTable:
           replicas: the replicas to feed.
           steps_per_pass: of the global batch.
           batch: makes one out of its number, counted over passes and replicas, and a table.
-          one_table: gather all passes from the table of the first one.
+          part: gather all passes from one table, of so many pictures that stand in for the others.
         """
         first, a_pass = first_step * replicas.count, steps_per_pass * replicas.count
 
@@ -118,13 +120,13 @@ class PictureTable:
             )
 
         passes = self.passes(first_step // steps_per_pass)
-        if self.one_a_pass and not one_table:
+        if self.one_a_pass and part is None:
             # prefetch(1): the next pass's table is made while this one is in use.
             tables = passes.map(lambda p: (p, self.build(p)), name="table").prefetch(1)
             batches = tables.flat_map(one_pass)
-        elif self._training:
+        elif self._training or part is not None:
             # Built once, by the one iterator that training has, and never copied.
-            only = passes.take(1).map(self.build, name="table")
+            only = passes.take(1).map(lambda p: self.build(p, part), name="table")
             batches = only.flat_map(lambda *table: passes.flat_map(lambda p: one_pass(p, table)))
         else:
             kept = self._only()
@@ -135,39 +137,42 @@ class PictureTable:
         """The numbers of the passes from one of them on, int64 []."""
         return tf.data.Dataset.range(first, np.iinfo(np.int64).max)
 
-    def build(self, pass_number: Any, pictures: int | None = None) -> Table:
-        """The table of a pass, or of `pictures` of it: rows as they were read, and the position
-        in them of each rank, int32 [pictures].
+    def build(self, pass_number: Any, part: int | None = None) -> Table:
+        """The table of a pass: rows as they were read, and the position in them of each rank,
+        int32 [pictures]. Of `part` pictures, each stands in for several.
 
         Made inside a dataset's function, where map and batch are fused and the decoder writes
         straight into the table: 1.06 tables of memory at the peak; eager code would take two.
         """
 
         def row(payload: Any) -> tuple[Any, dict[str, Any]]:
-            features = self.parse(payload)
+            features = parse_one(payload)
             if self.kind == "encoded":
                 kept = {name: features[name] for name in _ENCODED}
             else:
                 kept = {"image": self.decoder(features)}
             return features[ImageKey.KEY], {ImageKey.LABEL: features[ImageKey.LABEL], **kept}
 
-        everything = self.each(pass_number, row, pictures).batch(
-            pictures or self.pictures, drop_remainder=True
-        )
+        count = min(part or self.pictures, self.pictures)
+        records = self.records(pass_number)
+        if count < self.pictures:
+            records = records.take(count)
+        everything = self.each(records, row).batch(count, drop_remainder=True)
         keys, rows = everything.get_single_element()
         # Rows lie as they were read; a place in the sorted keys leads to the row.
-        return tf.argsort(keys), rows
+        position = tf.argsort(keys)
+        if count < self.pictures:
+            position = tf.gather(position, tf.range(self.pictures) % count)
+        return position, rows
 
-    def each(
-        self, pass_number: Any, function: Callable[[Any], Any], pictures: int | None = None
-    ) -> Any:
-        """`function` of the serialised records of a pass, or of some, in no particular order."""
+    def records(self, pass_number: Any) -> Any:
+        """The serialised records of a pass, in no certain order."""
         variants, shards = len(self._files), len(self._files[0])
         numbers = tf.range(shards, dtype=tf.int64)
         chosen = variant_of(pass_number, numbers, variants)
         files = tf.gather_nd(tf.constant(self._files), tf.stack([chosen, numbers], 1))
         buffer = storage.stream_bytes(self._directory)
-        records = tf.data.Dataset.from_tensor_slices(files).interleave(
+        return tf.data.Dataset.from_tensor_slices(files).interleave(
             lambda file: tf.data.TFRecordDataset(file, buffer_size=buffer, name="storage"),
             cycle_length=2 * self._reads,
             block_length=16,
@@ -175,16 +180,12 @@ class PictureTable:
             deterministic=False,
             name="storage",
         )
-        if pictures is not None and pictures < self.pictures:
-            records = records.take(pictures)
+
+    def each(self, records: Any, function: Callable[[Any], Any]) -> Any:
+        """`function` of serialised records, in no certain order."""
         # A number, not AUTOTUNE: that would start with one call and the table is soon built.
         calls = CALLS_A_CORE * len(os.sched_getaffinity(0))
         return records.map(function, num_parallel_calls=calls, deterministic=False, name="decode")
-
-    def parse(self, payload: Any) -> dict[str, Any]:
-        """The features of a serialised record."""
-        found: dict[str, Any] = tf.io.parse_single_example(payload, FEATURES)
-        return found
 
     def gather(self, table: Table, ranks: Any) -> dict[str, Any]:
         """The rows of pictures int32|int64 [b]: `image` uint8 [b,H,W,C] of a decoded table, the
@@ -213,15 +214,13 @@ class PictureTable:
         return self._kept
 
 
-def _choose(wanted: str, needed: dict[str, int], free: int, split: str) -> str:
+def _choose(wanted: str, needed: dict[str, int], free: int, split: str, remedy: str) -> str:
     """The kind of the table; raises ConfigError where none fits."""
     for kind in needed if wanted == "auto" else (wanted,):
         if needed[kind] <= free:
             return kind
     if kind == "decoded" and needed["encoded"] <= free:
         remedy = "set data.image_table=encoded"
-    else:
-        remedy = "take more memory, or build the dataset with a smaller --image_size"
     raise ConfigError(
         f"data.image_table={kind} needs {needed[kind]:,} bytes of memory for split '{split}', "
         f"{max(free, 0):,} are to be had; {remedy}"

@@ -49,6 +49,7 @@ class TripletReader:
     """
 
     pictures_a_record = 3
+    error: Exception | None = None
 
     def __init__(
         self,
@@ -84,7 +85,6 @@ class TripletReader:
         self.records = len(self.votes)
         self.steps_per_pass = steps_per_pass(self.records, self.batch_size)
         self.directory = dataset
-        self.error: Exception | None = None
         self._decoder = Decoder(manifest.image, config.model.channels)
         self._table = PictureTable(
             dataset,
@@ -95,6 +95,7 @@ class TripletReader:
             wanted=config.data.image_table,
             parallel_reads=config.data.parallel_reads,
             reserved_bytes=reserved_bytes,
+            remedy="take more memory, or build the dataset with a smaller --image_size",
         )
         self.table, self.table_bytes = self._table.kind, self._table.bytes
         self.pictures_in_table = self._table.pictures
@@ -124,7 +125,7 @@ class TripletReader:
             *table_cuts(self._table, self.steps_per_pass),
             *gather_cuts(
                 self._table,
-                lambda make: self._gathered(0, replicas, make, one_table=True),
+                lambda make, part: self._gathered(0, replicas, make, part),
                 self._of_rows,
                 a_step,
             ),
@@ -135,8 +136,7 @@ class TripletReader:
         first_step: int,
         replicas: ReplicaSlice,
         make: Callable[[dict[str, Any], dict[str, Any]], Any],
-        *,
-        one_table: bool = False,
+        part: int | None = None,
     ) -> Any:
         """`make` of each batch's rows of the table, three a triplet, and its bookkeeping."""
         triplets, votes = tf.constant(self._triplets), tf.constant(self.votes)
@@ -148,13 +148,15 @@ class TripletReader:
             rows["votes"] = tf.gather(votes, rows["record"])
             return make(self._table.gather(table, ranks), rows)
 
-        return self._table.batches(
-            first_step, replicas, self.steps_per_pass, batch, one_table=one_table
-        )
+        return self._table.batches(first_step, replicas, self.steps_per_pass, batch, part=part)
 
     def _of_rows(self, found: dict[str, Any], rows: dict[str, Any]) -> dict[str, Any]:
         image = tf.reshape(self._table.pixels(found), [-1, 3, *self.picture_shape])
         return {**rows, "image": image}
+
+    def damage(self) -> DataError | None:
+        """What is wrong with the first damaged picture record; None where all are whole."""
+        return self._stored.damage()
 
     def pictures(self, records: list[int]) -> list[Any]:
         """uint8[3,H,W,C] of triplets in stored order, variant 0."""

@@ -1,0 +1,147 @@
+"""Whether `trainer diagnose` names a bottleneck that was put in on purpose, time after time.
+
+    python -m tests.benchmarks.bench_diagnose [NAME ...] [--times=5] [--folder=DIR] [--json]
+
+For each bottleneck of tests/trainer/bottlenecks.py, in processes of their own: how often it was
+named, and where there is a change for it (--apply=1), the speed before and after and how far that
+is from what was predicted. `worker`: one slow worker of two. Some twenty minutes for all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.trainer import bottlenecks, datasets
+from tests.trainer.bottlenecks import BOTTLENECKS
+from trainer.gang import free_ports
+
+WORKER = "worker"
+WITHIN = 0.30  # of the prediction, where the cost is known
+
+
+def diagnosed(name: str, data: str) -> dict[str, Any]:
+    """One diagnosis, in this process."""
+    from trainer import quiet
+    from trainer.diagnosis.run import Diagnoser
+
+    quiet.silence()
+    bottleneck = BOTTLENECKS[name]
+    bottleneck.inject(pytest.MonkeyPatch())
+    config = bottlenecks.configuration(bottleneck)
+    config.virtual_replicas = bottleneck.replicas if bottleneck.replicas > 1 else 0
+    diagnoser = Diagnoser(config, data, lambda _: None)
+    before = diagnoser.diagnose(config)
+    answer: dict[str, Any] = {
+        "stage": before.model.binding,
+        "shares": before.model.shares,
+        "right": before.model.binding == bottleneck.stage,
+    }
+    done = diagnoser.apply(config, before)[1] if bottleneck.fixed else None  # type: ignore[index]
+    if done:
+        answer |= {
+            "change": dict(done.advice.change),
+            "before": before.speed,
+            "after": done.after.speed,
+            "off": done.after.speed / (done.advice.images_per_second or 0) - 1,
+        }
+    return answer
+
+
+def in_a_process(name: str, data: str) -> dict[str, Any]:
+    """The same in one of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", __spec__.name, name, f"--data={data}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def by_two_workers(folder: Path, data: str) -> dict[str, Any]:
+    """The second one has a slow step of its own."""
+    changes = BOTTLENECKS["replica"].changes
+    config = datasets.write_config(folder / "config.py", datasets.CLASSIFICATION, **changes)
+    command = [sys.executable, "-m", "tests.trainer.slowed", "slow_step", "1"]
+    command += ["diagnose", f"--config={config}", f"--data={data}", "--json"]
+    workers = [f"localhost:{port}" for port in free_ports(2)]
+    processes = []
+    for rank in range(2):
+        task = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": rank}}
+        environment = {**os.environ, "TF_CONFIG": json.dumps(task)}
+        processes.append(
+            subprocess.Popen(
+                command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+        )
+    outs = [process.communicate() for process in processes]
+    if any(process.returncode for process in processes):
+        raise SystemExit(outs[0][1] + outs[1][1])
+    found = json.loads(outs[0][0])["bottleneck"]
+    right = found["stage"] == "collective" and "of worker 1" in found["verdict"]
+    return {"stage": found["stage"], "shares": found["shares"], "right": right}
+
+
+def line(name: str, rows: list[dict[str, Any]]) -> str:
+    """A bottleneck in one line."""
+    right = sum(row["right"] for row in rows)
+    words = f"{name:16} named right {right} of {len(rows)}"
+    if right < len(rows):
+        words += " (else " + ", ".join(row["stage"] for row in rows if not row["right"]) + ")"
+    if "after" in rows[0]:
+        gains = [row["after"] / row["before"] for row in rows]
+        offs = [row["off"] for row in rows]
+        (change,) = {json.dumps(row["change"]) for row in rows}
+        words += f"; {change}: {min(gains):.1f} to {max(gains):.1f} x, "
+        words += f"{min(offs):+.0%} to {max(offs):+.0%} off its prediction"
+        if name in BOTTLENECKS and BOTTLENECKS[name].known:
+            words += f" (bar {WITHIN:.0%}: {'ok' if max(map(abs, offs)) <= WITHIN else 'MISSED'})"
+    return words
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--times", type=int, default=5)
+    parser.add_argument("--folder", default="")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--data", default="", help=argparse.SUPPRESS)
+    flags = parser.parse_args()
+    if flags.data:
+        print(json.dumps(diagnosed(flags.names[0], flags.data)))
+        return
+    report = {}
+    with tempfile.TemporaryDirectory(dir=flags.folder or None) as folder:
+        made: dict[str, str] = {}
+        for name in flags.names or [*BOTTLENECKS, WORKER]:
+            data = BOTTLENECKS[name].data if name in BOTTLENECKS else "classes"
+            if data not in made:
+                own = Path(folder) / data
+                own.mkdir()
+                made[data] = bottlenecks.make_data(own, data)
+            report[name] = [
+                by_two_workers(Path(folder), made[data])
+                if name == WORKER
+                else in_a_process(name, made[data])
+                for _ in range(flags.times)
+            ]
+            if not flags.json:
+                print(line(name, report[name]), flush=True)
+    if flags.json:
+        print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""Traces read from files: real ones of a CPU, synthetic ones of a GPU, damaged ones."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+import tensorflow as tf
+
+from tests.trainer import datasets, traces
+from trainer import reporting, trace
+from trainer.errors import DataError
+from trainer.run_directory import RunDirectory
+from trainer.timing import verdict
+from trainer.trace import joined
+
+
+def numbers(*maps, names=()):
+    """A stream of batches; each map has a name where one is given."""
+    dataset = tf.data.Dataset.range(10_000)
+    for function, name in zip(maps, [*names, *[None] * len(maps)], strict=False):
+        dataset = dataset.map(function, num_parallel_calls=2, name=name)
+    return dataset.batch(1).prefetch(2)
+
+
+def add(element):
+    return element + 1
+
+
+@pytest.fixture(scope="module")
+def fast(tmp_path_factory):
+    return traces.trace(tmp_path_factory.mktemp("fast"), numbers(add, add))
+
+
+@pytest.mark.parametrize("slow", ["storage", "decode"])
+def test_a_slow_stage_is_named(tmp_path, slow):
+    """Two calls at a time that sleep 80 ms: a batch each 40 ms, to a step of some 10."""
+    pause = traces.sleeping(0.08)
+    maps = {name: pause if name == slow else add for name in ("storage", "decode", "host_map")}
+    traces.trace(tmp_path, numbers(*maps.values(), names=list(maps)))
+    explained = trace.explain(tmp_path)
+    found = trace.bottleneck(explained)
+    assert found["stage"] == slow
+    assert found["verdict"].startswith("Input-bound")
+    assert any(f"the slowest is {slow} (" in line for line in found["advice"])
+
+
+def test_an_unnamed_stage_is_known_by_what_it_runs(tmp_path):
+    noise = tf.random.uniform((1500, 1500, 3), maxval=256, dtype=tf.int32)
+    picture = tf.io.encode_jpeg(tf.cast(noise, tf.uint8))
+
+    def decode(element):
+        return element + tf.cast(tf.io.decode_jpeg(picture)[0, 0, 0], tf.int64)
+
+    traces.trace(tmp_path, numbers(decode))
+    found = trace.bottleneck(trace.explain(tmp_path))
+    assert (found["stage"], found["source"]) == ("decode", "profile")
+
+
+def test_a_fast_input_is_not_blamed(fast):
+    explained = trace.explain(fast)
+    found = trace.bottleneck(explained)
+    assert explained.steps == 10
+    assert explained.split.input < 0.2
+    assert found["stage"] not in ("storage", "parse", "decode", "host_map", "table")
+    assert not any("waiting for input" in line for line in found["advice"])
+
+
+def test_the_split_of_a_real_trace_is_whole(fast):
+    explained = trace.explain(fast)
+    shares = vars(explained.split).values()
+    assert sum(shares) == pytest.approx(1, abs=0.02)
+    assert explained.device_idle is None
+    assert any(op.type.endswith("MatMul") for op in explained.operations[:4])
+    roots = [each for each in explained.iterators if each.awaited]
+    assert sum(each.calls for each in roots) == explained.steps
+    assert explained.get_next_us < 1000 * explained.step_ms
+
+
+def test_a_gpu_is_explained(tmp_path):
+    """Synthetic: each step of 20 ms has 2 of launches, then 8 of the model, 2 of layers, 4 of
+    collectives, and 4 of nothing, which is Python.
+    """
+    traces.gpu_trace(
+        tmp_path,
+        step_ms=20.0,
+        launch_ms=2 / 3,
+        kernels={
+            "sgemm": ("model/dense/MatMul:MatMul", 8.0),
+            "resize": ("augmentation/resize/ResizeBilinear:ResizeBilinear", 2.0),
+            "ncclKernel_AllReduce": ("CollectiveReduceV2:CollectiveReduceV2", 4.0),
+        },
+    )
+    explained = trace.explain(tmp_path)
+    split, found = explained.split, trace.bottleneck(explained)
+    assert (explained.hardware, explained.steps, explained.host) == ("GPU", 10, "gpu")
+    assert split.device_compute == pytest.approx(0.5, abs=0.01)
+    assert split.collectives == pytest.approx(0.2, abs=0.01)
+    assert split.kernel_launch == pytest.approx(0.1, abs=0.01)
+    assert split.others == pytest.approx(0.2, abs=0.01)
+    assert explained.device_idle == pytest.approx(0.3, abs=0.01)
+    assert found["shares"] == {
+        "model": pytest.approx(0.4, abs=0.01),
+        "device_preprocess": pytest.approx(0.1, abs=0.01),
+        "collective": pytest.approx(0.2, abs=0.01),
+        "host_overhead": pytest.approx(0.3, abs=0.01),
+    }
+    assert found["stage"] == "model"
+    assert [op.name for op in explained.operations[:3]] == [
+        "model/dense/MatMul",
+        "CollectiveReduceV2",
+        "augmentation/resize/ResizeBilinear",
+    ]
+
+
+def test_a_gpu_that_is_fed_too_slowly_is_told_so(tmp_path):
+    """Synthetic: ten launches of 1 ms for kernels of 0.2 ms."""
+    kernels = {f"kernel{n}": (f"model/layer{n}/Mul:Mul", 0.2) for n in range(10)}
+    traces.gpu_trace(tmp_path, step_ms=12.0, launch_ms=1.0, kernels=kernels)
+    found = trace.bottleneck(trace.explain(tmp_path))
+    assert found["stage"] == "host_overhead"
+    assert found["verdict"].startswith("Overhead-bound")
+    assert "launching kernels" in found["advice"][0]
+
+
+def test_steps_that_were_not_marked_are_not_guessed(tmp_path):
+    explained = trace.explain(traces.trace(tmp_path, numbers(add), steps=3, marked=False))
+    assert (explained.steps, explained.step_ms, explained.split) == (0, None, None)
+    assert trace.bottleneck(explained)["stage"] is None
+    assert trace.lines(explained)[0].startswith("No step was marked")
+
+
+def test_of_several_machines_the_one_that_waits_most_is_explained(tmp_path, fast):
+    folder = tmp_path / "plugins" / "profile" / "2026_01_01_00_00_00"
+    folder.mkdir(parents=True)
+    shutil.copy(fast, folder / "quick.xplane.pb")
+    slow = traces.trace(tmp_path / "slow", numbers(traces.sleeping(0.04)))
+    shutil.copy(slow, folder / "waiting.xplane.pb")
+    assert trace.explain(folder).host == "waiting"
+
+
+def test_the_newest_trace_of_a_run_is_explained(tmp_path, fast):
+    profiles = tmp_path / "tensorboard" / "plugins" / "profile"
+    assert trace.explain_run(tmp_path) is None
+    for age, name in ((100, "first"), (0, "second")):
+        (profiles / name).mkdir(parents=True)
+        file = profiles / name / f"{name}.xplane.pb"
+        shutil.copy(fast, file)
+        os.utime(file, (1e9 - age, 1e9 - age))
+    explained = trace.explain_run(tmp_path)
+    assert explained is not None and explained.host == "second"
+    assert explained == trace.explain(tmp_path)  # a RUN will do, too
+
+
+def damaged(fast):
+    whole = fast.read_bytes()
+    return {
+        "half of it is there": whole[: len(whole) // 2],
+        "it is something else": b"no trace at all, this",
+        "it is empty": b"",
+    }
+
+
+def test_a_damaged_trace_is_a_sentence(tmp_path, fast):
+    for number, (name, content) in enumerate(damaged(fast).items()):
+        file = tmp_path / f"{number}.xplane.pb"
+        file.write_bytes(content)
+        with pytest.raises(DataError, match=r"the trace '.*' (cannot be read|is empty)") as error:
+            trace.explain(file)
+        assert "\n" not in str(error.value), name
+
+
+def test_a_path_without_a_trace_is_a_sentence(tmp_path):
+    for path in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(DataError, match="no trace at"):
+            trace.explain(path)
+
+
+def test_a_run_ends_with_what_its_trace_adds(train_here, class_data, tmp_path):
+    config = datasets.configuration(
+        datasets.CLASSIFICATION,
+        epochs=1,
+        steps_per_epoch=9,
+        profile__steps=(3, 9),
+        augment__enabled=True,
+        augment__flip=True,
+    )
+    report = train_here(config, class_data, tmp_path)
+    explained = trace.explain_run(tmp_path)
+    assert explained is not None and explained.steps == 7
+    own = joined(verdict(RunDirectory(str(tmp_path)).rows()), explained)
+    assert report["bottleneck"] == own
+    assert {"model", "device_preprocess"} <= set(trace.bottleneck(explained)["shares"])
+
+
+def test_a_report_does_without_a_trace_that_cannot_be_read(tmp_path, capsys):
+    profile = tmp_path / "tensorboard" / "plugins" / "profile" / "session"
+    profile.mkdir(parents=True)
+    (profile / "host.xplane.pb").write_bytes(b"no trace at all, this")
+    assert reporting._trace(RunDirectory(str(tmp_path))) is None
+    assert "warning: the trace of this run cannot be explained" in capsys.readouterr().err

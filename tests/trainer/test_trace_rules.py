@@ -1,0 +1,326 @@
+"""Rules, stages, words and verdicts of traces that are made up."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainer import thresholds
+from trainer.timing import verdict
+from trainer.trace import bottleneck, joined, lines, rules
+from trainer.trace.explanation import Explanation, IteratorTime, OperationTime, Split
+from trainer.trace.read import own_times
+from trainer.trace.stages import NAMED_STAGES, culprit, stage_of, stage_shares, work_of
+
+PARTS = [field.name for field in dataclasses.fields(Split)]
+
+
+def iterator(path, self_ms, name="", calls=10, total_ms=None, awaited=False):
+    total = self_ms if total_ms is None else total_ms
+    return IteratorTime(tuple(path.split("::")), name, calls, total, self_ms, total / 2, awaited)
+
+
+def operation(name, kind, ms, on_device=False):
+    return OperationTime(name, kind, on_device, 10, ms, 0.5)
+
+
+def waited(us):
+    """A root that ten batches were asked of, each there after so many microseconds."""
+    return iterator("Iterator::Root", 0.0, total_ms=10 * us / 1000, awaited=True)
+
+
+DECODING = iterator("Iterator::Root::Prefetch::ParallelMapV2", 900.0, "decode")
+MODEL = operation("model/conv/Conv2D", "Conv2D", 300.0)
+
+
+def explanation(hardware="CPU_ONLY", steps=10, latency_us=5000.0, **parts):
+    """Parts of the split as given, the rest operations; the input waits for decoding."""
+    rest = "host_compute" if hardware == "CPU_ONLY" else "device_compute"
+    shares = {rest: 1 - sum(parts.values()), **parts}
+    return Explanation(
+        host="made-up",
+        hardware=hardware,
+        steps=steps,
+        step_ms=50.0,
+        split=Split(**shares),
+        iterators=(DECODING, waited(latency_us)),
+        operations=(MODEL,),
+    )
+
+
+@pytest.mark.parametrize(
+    ("rule", "part", "limit"),
+    [
+        (rules.InputWait(), "input", 0.05),
+        (rules.Transfer(), "transfer", 0.05),
+        (rules.Output(), "output", 0.05),
+        (rules.KernelLaunch(), "kernel_launch", 0.03),
+        (rules.Collectives(), "collectives", 0.03),
+        (rules.Python(), "others", 0.03),
+    ],
+)
+def test_a_rule_applies_from_its_threshold_on(rule, part, limit):
+    above, below = math.nextafter(limit, 1), math.nextafter(limit, 0)
+    said = [rule.applies(explanation("GPU", **{part: share})) for share in (below, limit, above)]
+    assert said == [False, True, True]
+    assert rule.advice(explanation("GPU", **{part: limit})).startswith(f"{limit:.1%} of step time")
+
+
+def test_every_part_of_a_step_that_is_no_work_has_a_rule():
+    covered = {part for rule in rules.RULES for part in rule.parts}
+    assert set(PARTS) - covered == {"host_compute", "device_compute", "compile"}
+
+
+def test_a_batch_that_is_there_at_once_was_not_waited_for():
+    """50 us is "at once", and a step so short that this is half of it is not input-bound."""
+    limit = thresholds.GET_NEXT_MICROSECONDS
+    said = [
+        rules.InputWait().applies(explanation(latency_us=us, input=0.5))
+        for us in (limit * 0.999, limit, limit * 1.001)
+    ]
+    assert said == [False, False, True]
+
+
+def test_advice_begins_with_what_takes_most():
+    found = rules.advice(explanation("GPU", kernel_launch=0.1, collectives=0.3, input=0.2))
+    assert [each.split(" is ")[0] for each in found] == [
+        "30.0% of step time",
+        "20.0% of step time",
+        "10.0% of step time",
+    ]
+    assert rules.advice(explanation(input=0.01)) == []
+
+
+@pytest.mark.parametrize("stage", NAMED_STAGES)
+def test_the_advice_on_input_names_the_stage_and_its_latency(stage):
+    """900 ms in 10 calls are 90 ms a call."""
+    slow = dataclasses.replace(DECODING, name=stage)
+    found = dataclasses.replace(explanation(input=0.4), iterators=(slow, waited(9000)))
+    [advice] = rules.advice(found)
+    assert f"the slowest is {stage} (ParallelMapV2 '{stage}', 90.0 ms a call)" in advice
+    assert advice.endswith(rules.REMEDIES[stage])
+
+
+@pytest.mark.parametrize(
+    ("input", "prefix", "stage"),
+    [
+        (0.049, "Compute-bound", "model"),
+        (0.05, "Slightly input-bound", "model"),
+        (0.199, "Slightly input-bound", "model"),
+        (0.2, "Input-bound", "decode"),
+    ],
+)
+def test_the_verdict_on_input(input, prefix, stage):
+    found = bottleneck(explanation(input=input))
+    assert found["verdict"].startswith(f"{prefix}: {input:.1%} of step time was spent waiting")
+    assert (found["stage"], found["source"], found["input_tax"]) == (stage, "profile", None)
+    assert found["shares"]["decode"] == input
+
+
+@pytest.mark.parametrize(
+    ("part", "stage", "prefix"),
+    [
+        ("others", "host_overhead", "Overhead-bound"),
+        ("kernel_launch", "host_overhead", "Overhead-bound"),
+        ("collectives", "collective", "Communication-bound"),
+    ],
+)
+def test_the_verdict_on_the_rest_of_a_step(part, stage, prefix):
+    """On a GPU whose operations take 30 % of a step, of another 60 %."""
+    found = bottleneck(explanation("GPU", input=0.04, transfer=0.06, **{part: 0.6}))
+    assert found["stage"] == stage
+    assert found["verdict"].startswith(f"{prefix}: 60.0% of step time")
+
+
+@given(st.lists(st.floats(0.001, 1), min_size=len(PARTS), max_size=len(PARTS)), st.booleans())
+def test_shares_by_stage_add_up_to_a_step(numbers, cpu):
+    split = Split(*(number / sum(numbers) for number in numbers))
+    found = dataclasses.replace(
+        explanation("CPU_ONLY" if cpu else "GPU"),
+        split=split,
+        operations=(
+            MODEL,
+            operation("augmentation/crop/Slice", "Slice", 100.0),
+            operation("CollectiveReduceV2", "CollectiveReduceV2", 50.0),
+        ),
+    )
+    shares = stage_shares(found)
+    assert shares is not None
+    assert math.isclose(sum(shares.values()), 1, rel_tol=1e-9)
+    assert json.loads(json.dumps(bottleneck(found)))["shares"] == shares
+
+
+def test_a_step_is_divided_as_its_operations_are():
+    """Model 300 ms, layers on the device 90 + 60, collectives 150: of 60 % half, and a quarter."""
+    found = dataclasses.replace(
+        explanation(input=0.4),
+        operations=(
+            MODEL,
+            operation("augmentation/resize/ResizeBilinear", "ResizeBilinear", 90.0),
+            operation("replica_1/augmentation/flip/ReverseV2", "ReverseV2", 60.0),
+            operation("CollectiveReduceV2_1", "CollectiveReduceV2", 150.0),
+            operation("map/while/Resize", "ResizeBilinear", 1000.0),
+            operation("DecodeJpeg", "DecodeJpeg", 1000.0),
+            operation("decode/Cast", "Cast", 1000.0),
+            operation("GatherV2", "GatherV2", 1000.0),
+        ),
+    )
+    assert work_of(found.operations) == {
+        "model": 300.0,
+        "device_preprocess": 150.0,
+        "collective": 150.0,
+    }
+    assert stage_shares(found) == {
+        "model": pytest.approx(0.3),
+        "device_preprocess": pytest.approx(0.15),
+        "collective": pytest.approx(0.15),
+        "decode": 0.4,
+    }
+
+
+def test_a_slow_stage_is_found_below_all_that_wait_for_it():
+    """Each waits on a thread of its own for the next one; reading and parsing are ready."""
+    chain = ["Iterator::Root", "Prefetch", "MapAndBatch", "ParallelMapV2", "Map", "Range"]
+    own = [900.0, 880.0, 870.0, 860.0, 90.0, 1.0]
+    found = [iterator("::".join(chain[: at + 1]), ms) for at, ms in enumerate(own)]
+    slowest = culprit(found)
+    assert slowest is not None and slowest.kind == "ParallelMapV2"
+
+
+def test_work_is_not_taken_for_waiting():
+    """A map on the thread of its reader: both times are their own."""
+    reader = iterator("Iterator::Root::Prefetch::Map::TFRecord", 60.0)
+    mapped = iterator("Iterator::Root::Prefetch::Map", 90.0)
+    assert culprit([reader, mapped]) == mapped
+
+
+def test_a_dataset_inside_a_function_is_below_the_stage_that_calls_it():
+    found = culprit(
+        [
+            iterator("Iterator::Root::Prefetch::FlatMap::Prefetch::Map", 180.0),
+            iterator("SingleElementIterator::MapAndBatch", 161.0),
+            iterator("SingleElementIterator::MapAndBatch::ParallelInterleaveV4::TFRecord", 43.0),
+        ]
+    )
+    assert found is not None and stage_of(found, ()) == "table"
+
+
+def test_what_only_hands_on_is_nobodys_bottleneck():
+    assert culprit([]) is None
+    assert culprit([iterator("Iterator::Root::Prefetch::Generator", 500.0)]) is None
+    assert stage_shares(dataclasses.replace(explanation(input=0.5), iterators=())) is None
+
+
+DECODERS = (operation("DecodeJpeg", "DecodeJpeg", 60.0),)
+PARSERS = (operation("ParseExample/ParseExampleV2", "ParseExampleV2", 60.0),)
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "operations", "stage"),
+    [
+        ("Iterator::Root::ParallelMapV2", "storage", DECODERS, "storage"),
+        ("Iterator::Root::MapAndBatch", "fused(host_map,batching)", DECODERS, "host_map"),
+        ("Iterator::Root::MapAndBatch", "fused(fused(parse,decode),?)", DECODERS, "decode"),
+        ("Iterator::Root::MapAndBatch", "fused(fused(parse,decode),?)", PARSERS, "parse"),
+        ("Iterator::Root::MapAndBatch", "fused(storage,decode)", (), "storage"),
+        ("Iterator::Root::ParallelInterleaveV4::FlatMap::TFRecord", "", DECODERS, "storage"),
+        ("Iterator::Root::ParallelMapV2", "", DECODERS, "decode"),
+        ("Iterator::Root::ParallelMapV2", "", PARSERS, "parse"),
+        ("Iterator::Root::ParallelMapV2", "", (), "host_map"),
+        ("Iterator::Root::Shuffle", "", (), "host_map"),
+        ("SingleElementIterator::MapAndBatch", "", DECODERS, "table"),
+        ("SingleElementIterator::MapAndBatch", "decode", (), "decode"),
+    ],
+)
+def test_the_stage_of_an_iterator(path, name, operations, stage):
+    """By its name where that says one stage, else by its kind, else by what ran: 60 ms of 100."""
+    assert stage_of(iterator(path, 100.0, name), operations) == stage
+
+
+def test_operations_that_take_a_part_of_the_wait_do_not_explain_it():
+    """60 ms of 100 do, 60 of 121 do not."""
+    assert stage_of(iterator("Iterator::Root::Map", 121.0), DECODERS) == "host_map"
+
+
+def test_own_time_is_without_what_ran_inside():
+    """On a thread: 100 with 30 and 20 in it, of which 30 has 10; then 5 right at its end."""
+    spans = [(100, 5), (50, 20), (15, 10), (10, 30), (0, 100)]
+    assert own_times(spans) == [5, 20, 10, 20, 50]
+
+
+@given(st.lists(st.integers(0, 50), max_size=20))
+def test_own_times_of_nested_spans_add_up_to_the_outermost(cuts):
+    ends = sorted(set(cuts), reverse=True)
+    assert sum(own_times([(100 - end, 2 * end + 1) for end in ends])) == (
+        2 * ends[0] + 1 if ends else 0
+    )
+
+
+def row(wait):
+    return {"input_wait_fraction": wait, "host_fraction": 0.01}
+
+
+def test_a_trace_adds_the_stage_to_what_the_loop_measured():
+    loop = verdict([row(0.4)])
+    found = joined(loop, explanation(input=0.5))
+    assert (found["stage"], found["source"]) == ("decode", "profile")
+    assert found["verdict"] == f"{loop['verdict']} In its trace the input waits for decode."
+    assert found["advice"] == [*rules.advice(explanation(input=0.5)), *loop["advice"]]
+    assert set(found) == set(loop)
+    found = joined(verdict([row(0.01)]), explanation(input=0.02))
+    assert (found["stage"], found["source"]) == ("model", "profile")
+    assert found["verdict"].startswith("Compute-bound: 1.0%")
+    assert found["verdict"].endswith("in its trace is model, 98.0%.")
+
+
+@pytest.mark.parametrize(
+    ("rows", "traced"),
+    [
+        ([row(0.4)], explanation(input=0.02)),
+        ([row(0.02)], explanation(input=0.4)),
+        ([{"input_wait_fraction": 0.0, "host_fraction": 0.5}], explanation(input=0.02)),
+        ([row(0.4)], None),
+        ([row(0.4)], dataclasses.replace(explanation(), steps=0, split=None, step_ms=None)),
+    ],
+)
+def test_the_loops_verdict_stands_where_the_trace_has_nothing_to_add(rows, traced):
+    """It saw another time, or nothing, or the loop itself knows the stage."""
+    assert joined(verdict(rows), traced) == verdict(rows)
+
+
+def test_what_the_loop_could_not_measure_the_trace_says():
+    loop = verdict([{"input_wait_fraction": None}])
+    traced = explanation(input=0.4)
+    assert joined(loop, traced) == bottleneck(traced)
+
+
+def test_a_trace_without_a_step_says_so():
+    found = dataclasses.replace(explanation(), steps=0, split=None, step_ms=None)
+    assert bottleneck(found)["stage"] is None and bottleneck(found)["shares"] is None
+    said = lines(found)
+    assert said[0].startswith("No step was marked")
+    assert not any("calls of" in line for line in said)
+    assert any("ParallelMapV2 'decode' (decode)" in line for line in said)
+
+
+@pytest.mark.parametrize(("steps", "few"), [(4, True), (5, False), (6, False)])
+def test_few_steps_say_little(steps, few):
+    said = lines(explanation(steps=steps))
+    assert any("say little" in line for line in said) == few
+
+
+def test_lines_hold_split_stages_operations_and_advice():
+    said = lines(explanation("GPU", input=0.4, others=0.1))
+    assert said[0].startswith("Input-bound: 40.0%")
+    assert "made-up: 10 calls of 50.0 ms" in said
+    assert "   40.0%     20.00 ms  waiting for input" in said
+    assert "   50.0%  of the time the device did nothing" in said
+    assert not any("kernels" in line for line in said)
+    assert any(line.endswith("Conv2D  model/conv/Conv2D") for line in said)
+    assert [line[:10] for line in said[-2:]] == ["-> 40.0% o", "-> 10.0% o"]
+    assert not any("did nothing" in line for line in lines(explanation(input=0.4)))

@@ -1,0 +1,102 @@
+"""Which records the batches of a classifier have, and their bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from preprocess.dataset_format import variant_of
+from trainer.errors import UserError
+from trainer.order import PictureOrder, ReplicaSlice, element_rows
+from trainer.reader.records import StoredPictures
+from trainer.reader.service import Plan
+
+
+class Payloads:
+    """Records by the number of a batch, counted over passes and over the replicas fed in turn.
+
+    Attributes:
+      error: what a read failed with, where TensorFlow would only say that it did.
+    """
+
+    def __init__(
+        self,
+        stored: StoredPictures,
+        order: PictureOrder,
+        *,
+        variants: int,
+        batch_size: int,
+        parallel_reads: int,
+    ) -> None:
+        """Args:
+        stored: the records.
+        order: of a pass.
+        variants: that are in use.
+        batch_size: of the global batch.
+        parallel_reads: batches that are asked for at a time.
+        """
+        self._stored, self._order, self._variants = stored, order, variants
+        self._batch_size, self._parallel_reads = batch_size, parallel_reads
+        self._entered: tuple[tuple[int, int], ...] = ()
+        self.error: Exception | None = None
+
+    def rows(self, element: int, replicas: ReplicaSlice) -> tuple[Any, ...]:
+        """(record, weight, share, row) of a batch of b, [b] each; see the package's docstring."""
+        pass_number, rows = element_rows(element, replicas, self._order.records, self._batch_size)
+        number = self._stored.number(*self._order.places(pass_number, rows.positions))
+        return number, rows.weight, rows.share, rows.rows
+
+    def read(self, element: int, replicas: ReplicaSlice) -> tuple[Any, ...]:
+        """(serialised records, record, weight, share, row) of a batch of b, [b] each.
+
+        Raises:
+          DataError: a record is damaged.
+        """
+        pass_number, rows = element_rows(element, replicas, self._order.records, self._batch_size)
+        try:
+            self._expect(pass_number, int(rows.positions[0]))
+            payloads, record = self.at(pass_number, rows.positions)
+        except UserError as error:
+            self.error = error
+            raise
+        return np.array(payloads, object), record, rows.weight, rows.share, rows.rows
+
+    def at(self, pass_number: int, positions: Any) -> tuple[list[bytes], Any]:
+        """(serialised records, their numbers in stored order) at positions int64[n] of a pass."""
+        shards, records = self._order.places(pass_number, positions)
+        payloads = []
+        for shard, record in zip(shards.tolist(), records.tolist(), strict=True):
+            variant = variant_of(pass_number, shard, self._variants)
+            payloads.append(self._stored.payload(variant, shard, record))
+        return payloads, self._stored.number(shards, records)
+
+    def plan(self, element: int, replicas: ReplicaSlice) -> Plan:
+        """Where the records of a batch are, for another machine to read them."""
+        pass_number, rows = element_rows(element, replicas, self._order.records, self._batch_size)
+        shards, records = self._order.places(pass_number, rows.positions)
+        files, spans = [], []
+        for shard, record in zip(shards.tolist(), records.tolist(), strict=True):
+            variant = variant_of(pass_number, shard, self._variants)
+            file, index = self._stored.location(variant, shard)
+            files.append(file)
+            spans.append(index[record, 1:])
+        number = self._stored.number(shards, records)
+        return Plan(files, np.stack(spans), number, rows.weight, rows.share, rows.rows)
+
+    def _expect(self, pass_number: int, position: int) -> None:
+        """Tells the storage which shards come next, once a group of them.
+
+        Several batches are read at a time, so at a border groups before are asked for once more.
+        """
+        group = (pass_number, self._order.group_at(pass_number, position))
+        if group in self._entered:
+            return
+        self._entered = (group, *self._entered)[: self._parallel_reads]
+        self._stored.expect(
+            [
+                (variant_of(its_pass, shard, self._variants), shard)
+                for its_pass, shards in self._order.groups_around(*group)
+                for shard in shards
+            ]
+        )

@@ -1,0 +1,113 @@
+"""What a trace says, as plain data."""
+
+from __future__ import annotations
+
+import dataclasses
+
+CPU = "CPU_ONLY"  # the profiler's word for a machine whose steps run on its processor
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Shares of the marked steps' time; they add up to 1.
+
+    Attributes:
+      input: waiting for the next batch.
+      transfer: copying it to the device.
+      output: copying results back.
+      kernel_launch: the host preparing kernels (GPU).
+      compile: the host compiling.
+      host_compute: operations on the host; on a CPU the step itself.
+      device_compute: operations on the device, copies between devices among them.
+      collectives: the device exchanging with other replicas, and waiting for them.
+      others: none of these, which is Python.
+    """
+
+    input: float = 0.0
+    transfer: float = 0.0
+    output: float = 0.0
+    kernel_launch: float = 0.0
+    compile: float = 0.0
+    host_compute: float = 0.0
+    device_compute: float = 0.0
+    collectives: float = 0.0
+    others: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class IteratorTime:
+    """A stage of a tf.data pipeline.
+
+    Attributes:
+      path: its place, outermost first, such as ("Iterator", "Root", "Prefetch", "ParallelMapV2").
+      name: the `name=` it was given; "" where it has none. Stages that tf.data fused into one
+        carry the names of all, as in "fused(decode,host_map)".
+      calls: how often an element was asked for.
+      total_ms: in these calls.
+      self_ms: of it, not in the stages it asked in turn on its own thread: work, or waiting for
+        work on other threads.
+      longest_ms: the longest call.
+      awaited: whether the step itself asked, and not a thread that works ahead.
+    """
+
+    path: tuple[str, ...]
+    name: str
+    calls: int
+    total_ms: float
+    self_ms: float
+    longest_ms: float
+    awaited: bool
+
+    @property
+    def kind(self) -> str:
+        """The last of its path, such as "ParallelMapV2"."""
+        return self.path[-1]
+
+
+@dataclasses.dataclass(frozen=True)
+class OperationTime:
+    """An operation's own time over the trace, and its share of all on the same place."""
+
+    name: str
+    type: str
+    on_device: bool
+    calls: int
+    self_ms: float
+    share: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Explanation:
+    """What a trace of one machine says.
+
+    Attributes:
+      host: the machine.
+      hardware: in the profiler's words, such as "CPU_ONLY" or "GPU".
+      steps: calls that were marked as steps; one holds `steps_per_execution` training steps.
+      step_ms: mean time of one; None without steps.
+      split: what it went to; None without steps.
+      iterators: stages of the input pipelines, the most self time first.
+      operations: the most time first.
+    """
+
+    host: str
+    hardware: str
+    steps: int
+    step_ms: float | None
+    split: Split | None
+    iterators: tuple[IteratorTime, ...]
+    operations: tuple[OperationTime, ...]
+
+    @property
+    def device_idle(self) -> float | None:
+        """Share of step time in which the device did nothing; None on a CPU, which is both."""
+        if self.split is None or self.hardware == CPU:
+            return None
+        return max(0.0, 1 - self.split.device_compute - self.split.collectives)
+
+    @property
+    def get_next_us(self) -> float | None:
+        """Mean microseconds from asking for a batch to having it; None where nobody asked."""
+        asked = [each for each in self.iterators if each.awaited]
+        calls = sum(each.calls for each in asked)
+        return 1000 * sum(each.total_ms for each in asked) / calls if calls else None

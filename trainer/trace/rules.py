@@ -1,0 +1,157 @@
+"""What a trace advises: a rule a class, which says whether it applies and what to do."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Protocol
+
+from trainer import thresholds
+from trainer.trace.explanation import Explanation, Split
+from trainer.trace.stages import (
+    DECODE,
+    HOST_MAP,
+    PARSE,
+    STORAGE,
+    TABLE,
+    culprit,
+    input_stage,
+)
+
+REMEDIES = {
+    STORAGE: "read more at a time (data.parallel_reads), or keep the dataset on a local disk",
+    PARSE: "give the input more cores, or data.service more workers",
+    DECODE: "build the dataset with --image_size, so that less is decoded, or decode once a pass "
+    "(data.image_table=decoded)",
+    HOST_MAP: "do that work ahead of time (preprocess build --variants, --image_size), or on more "
+    "machines (data.service)",
+    TABLE: "build the dataset with a smaller --image_size, or data.variants=1, whose table is "
+    "built once",
+}
+
+
+class Rule(Protocol):
+    """One thing that a trace can show."""
+
+    def share(self, explanation: Explanation) -> float:
+        """Of step time; 0 where it is not known."""
+        ...
+
+    def applies(self, explanation: Explanation) -> bool:
+        """Whether it is worth saying."""
+        ...
+
+    def advice(self, explanation: Explanation) -> str:
+        """The share, and what to do."""
+        ...
+
+
+class _Part:
+    """A rule on parts of the split: from `moderate` on."""
+
+    parts: ClassVar[tuple[str, ...]]
+    moderate: ClassVar[float]
+    text: ClassVar[str]
+
+    def share(self, explanation: Explanation) -> float:
+        split = explanation.split or Split()
+        return sum(getattr(split, part) for part in self.parts)
+
+    def applies(self, explanation: Explanation) -> bool:
+        return self.share(explanation) >= self.moderate
+
+    def advice(self, explanation: Explanation) -> str:
+        return f"{self.share(explanation):.1%} of step time is {self.text}"
+
+
+class InputWait(_Part):
+    """The step waits for batches that are not there when it asks for them."""
+
+    parts = ("input",)
+    moderate = thresholds.INPUT_MODERATE
+    text = "waiting for input"
+
+    def applies(self, explanation: Explanation) -> bool:
+        """Not where a batch is there at once: then its handing over is what takes time."""
+        latency = explanation.get_next_us
+        ready = latency is not None and latency <= thresholds.GET_NEXT_MICROSECONDS
+        return super().applies(explanation) and not ready
+
+    def advice(self, explanation: Explanation) -> str:
+        """Names the stage that the pipeline waits for, and what is to be done about it."""
+        found, stage = culprit(explanation.iterators), input_stage(explanation)
+        if found is None or stage is None:
+            return f"{super().advice(explanation)}: no stage of its pipeline was seen in the trace"
+        each = found.total_ms / found.calls
+        name = f"{found.kind} '{found.name}'" if found.name else found.kind
+        return (
+            f"{super().advice(explanation)}, of its stages the slowest is {stage} ({name}, "
+            f"{each:.1f} ms a call): {REMEDIES[stage]}"
+        )
+
+
+class Transfer(_Part):
+    """Batches on their way to the device."""
+
+    parts = ("transfer",)
+    moderate = thresholds.INPUT_MODERATE
+    text = (
+        "copying batches to the device: store smaller pictures (--image_size); "
+        "uint8 is what is sent already"
+    )
+
+
+class Output(_Part):
+    """Results on their way back."""
+
+    parts = ("output",)
+    moderate = thresholds.OUTPUT_MODERATE
+    text = "reading results back: let several steps run in a call (steps_per_execution=10)"
+
+
+class KernelLaunch(_Part):
+    """The host prepares kernels more slowly than the GPU runs them."""
+
+    parts = ("kernel_launch",)
+    moderate = thresholds.LAUNCH_MODERATE
+    text = (
+        "launching kernels: take a larger batch, set TF_GPU_THREAD_MODE=gpu_private, "
+        "or with one replica jit_compile=true"
+    )
+
+
+class Collectives(_Part):
+    """Replicas wait for each other's gradients."""
+
+    parts = ("collectives",)
+    moderate = thresholds.COLLECTIVE_MODERATE
+    text = (
+        "exchanging gradients: take a larger batch a replica, another distribute.all_reduce, or "
+        "look for the replica that the others wait for"
+    )
+
+
+class Python(_Part):
+    """Neither input nor device: the host between the steps."""
+
+    parts = ("others",)
+    moderate = thresholds.HOST_MODERATE
+    text = (
+        "neither input nor computing, which is Python: let several steps run in a call "
+        "(steps_per_execution=10), or take a larger batch"
+    )
+
+
+RULES: tuple[Rule, ...] = (
+    InputWait(),
+    Transfer(),
+    Output(),
+    KernelLaunch(),
+    Collectives(),
+    Python(),
+)
+
+
+def advice(explanation: Explanation) -> list[str]:
+    """What the rules that apply say, the largest share first."""
+    found = [rule for rule in RULES if rule.applies(explanation)]
+    found.sort(key=lambda rule: -rule.share(explanation))
+    return [rule.advice(explanation) for rule in found]

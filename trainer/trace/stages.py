@@ -1,0 +1,170 @@
+"""From the iterators and operations of a trace to the stages of a run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from trainer.stages import (
+    COLLECTIVE,
+    DECODE,
+    HOST_MAP,
+    MODEL,
+    OVERHEAD,
+    PARSE,
+    PREPROCESS,
+    STORAGE,
+    TABLE,
+    TRANSFER,
+)
+from trainer.trace.explanation import CPU, Explanation, IteratorTime, OperationTime
+
+# The names that the reader gives its iterators.
+NAMED_STAGES = (STORAGE, PARSE, DECODE, HOST_MAP, TABLE)
+
+# They hand on what others make: time in them is time waited for the others.
+_WAITING = ("Root", "Prefetch", "Generator", "Model", "MaxIntraOpParallelism", "PrivateThreadPool")
+_READING = (
+    "TFRecord",
+    "FixedLengthRecord",
+    "TextLine",
+    "Cache",
+    "ParallelInterleave",
+    "Interleave",
+)
+_ASYNCHRONOUS = ("Parallel", "MapAndBatch")  # what they ask runs on other threads
+_SINGLE = "SingleElementIterator"  # a dataset inside a function: our table of pictures
+# What tf.data's functions run, by type of operation.
+_INSIDE = ((DECODE, re.compile(r"Decode")), (PARSE, re.compile(r"Parse")))
+_INPUT_SCOPES = ("map", "while", *NAMED_STAGES)
+_INPUT_TYPES = re.compile(r"Decode|Parse|PyFunc|ReadFile|Dataset|Iterator|IDLE")
+_AUGMENTATION = "augmentation"  # name of the on-device layers
+_REPLICA = re.compile(r"^replica_\d+/")
+
+
+def culprit(iterators: Sequence[IteratorTime]) -> IteratorTime | None:
+    """The stage of the input pipelines that the others wait for.
+
+    A slow stage shows as own time of all that wait for it, each on a thread of its own, up to the
+    root; what lies below it is ready when it is asked and shows little. So it is the lowest in the
+    chain: from the one with the most own time down, as long as that is waiting.
+    """
+    able = [each for each in iterators if not only_waits(each) and each.self_ms > 0]
+    found = max(able, key=lambda each: each.self_ms, default=None)
+    while found is not None:
+        below = [each for each in able if _waits_for(found, each)]
+        if not below:
+            break
+        found = max(below, key=lambda each: each.self_ms)
+    return found
+
+
+def _waits_for(above: IteratorTime, below: IteratorTime) -> bool:
+    """Whether the own time of one can be waiting for the other.
+
+    By at least a third of it: of calls that began before the trace or end after it, nothing is
+    known, and there are but a few.
+    """
+    if below.self_ms < above.self_ms / 3:
+        return False
+    if below.path[0] == _SINGLE and above.path[0] != _SINGLE:
+        return True  # a dataset that runs inside a function of the other
+    under = len(below.path) > len(above.path) and below.path[: len(above.path)] == above.path
+    return under and above.kind.startswith(_ASYNCHRONOUS)
+
+
+def only_waits(each: IteratorTime) -> bool:
+    """Whether it hands on what other stages make."""
+    return each.kind in _WAITING
+
+
+def stage_of(each: IteratorTime, operations: Iterable[OperationTime]) -> str:
+    """One of NAMED_STAGES: by the name of the iterator, else by what kind it is.
+
+    Of a map without a name, or one that was fused from several, the operations in it tell; they
+    are those of the whole trace, as a trace does not say which function an operation ran in.
+    """
+    named = [stage for stage in NAMED_STAGES if re.search(rf"\b{stage}\b", each.name)]
+    if len(named) == 1:
+        return named[0]
+    if each.kind.startswith(_READING):
+        return STORAGE
+    if not named and each.path[0] == _SINGLE:
+        return TABLE
+    spent = {
+        stage: sum(op.self_ms for op in operations if pattern.search(op.type))
+        for stage, pattern in _INSIDE
+        if not named or stage in named
+    }
+    most = max(spent, key=lambda stage: spent[stage], default=HOST_MAP)
+    # Less than half of what was waited for: something else is in there.
+    if spent and spent[most] >= each.self_ms / 2:
+        return most
+    others = [stage for stage in named if stage not in spent]
+    return others[0] if others else HOST_MAP
+
+
+def work_of(operations: Sequence[OperationTime]) -> dict[str, float]:
+    """Milliseconds of the step's own operations for MODEL, PREPROCESS and COLLECTIVE.
+
+    On a CPU those of the input pipeline run on the same threads. They do not count, and are told
+    apart by name: layers have a scope, what tf.data's functions run has none, or that of a loop,
+    or is known by its type.
+    """
+    device = [op for op in operations if op.on_device]
+    spent = dict.fromkeys((MODEL, PREPROCESS, COLLECTIVE), 0.0)
+    for op in device or operations:
+        scope, _, rest = _REPLICA.sub("", op.name).partition("/")
+        if "Collective" in op.type or "Nccl" in op.type:
+            spent[COLLECTIVE] += op.self_ms
+        elif _INPUT_TYPES.search(op.type) or not (rest or device) or scope in _INPUT_SCOPES:
+            continue
+        elif scope == _AUGMENTATION:
+            spent[PREPROCESS] += op.self_ms
+        else:
+            spent[MODEL] += op.self_ms
+    return spent
+
+
+def input_stage(explanation: Explanation) -> str | None:
+    """The stage that the input pipeline waits for; None where no pipeline was seen."""
+    found = culprit(explanation.iterators)
+    return stage_of(found, explanation.operations) if found else None
+
+
+def stage_shares(explanation: Explanation) -> dict[str, float] | None:
+    """Share of step time by stage, adding up to 1; None where it is not known.
+
+    All waiting for input counts for the one stage that the pipeline waits for. A trace splits the
+    step's own time by replica and thread; it is divided as the time of the operations is.
+    """
+    split, work = explanation.split, work_of(explanation.operations)
+    if split is None:
+        return None
+    cpu = explanation.hardware == CPU
+    # On a GPU, operations on the host are what hinders it.
+    step = split.device_compute + (split.host_compute if cpu else 0.0)
+    overhead = split.others + split.kernel_launch + split.compile
+    overhead += 0.0 if cpu else split.host_compute
+    if not cpu:
+        work[COLLECTIVE] = 0.0  # on a GPU the split itself has them
+    total = sum(work.values())
+    shares = {part: step * spent / total if total else 0.0 for part, spent in work.items()}
+    if not total:
+        shares[MODEL] = step
+    shares[COLLECTIVE] += split.collectives
+    shares[TRANSFER] = split.transfer + split.output
+    shares[OVERHEAD] = overhead
+    waited = input_stage(explanation)
+    if waited:
+        shares[waited] = split.input
+    elif split.input:
+        return None
+    return {stage: share for stage, share in shares.items() if share}
+
+
+def step_stage(explanation: Explanation) -> str | None:
+    """The largest stage of those that are not input; None where it is not known."""
+    shares = stage_shares(explanation) or {}
+    found = {stage: share for stage, share in shares.items() if stage not in NAMED_STAGES}
+    return max(found, key=lambda stage: found[stage]) if found else None

@@ -1,0 +1,74 @@
+"""A trace in lines of text."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+from trainer import thresholds
+from trainer.trace.explanation import Explanation
+from trainer.trace.rules import advice
+from trainer.trace.stages import only_waits, stage_of
+from trainer.trace.verdict import bottleneck
+
+SHOWN = 5  # stages of the pipeline, and operations
+_PARTS = {
+    "input": "waiting for input",
+    "transfer": "copying to the device",
+    "output": "copying results back",
+    "kernel_launch": "launching kernels",
+    "compile": "compiling",
+    "host_compute": "operations on the host",
+    "device_compute": "operations on the device",
+    "collectives": "exchange between replicas",
+    "others": "Python and the rest",
+}
+
+
+def lines(explanation: Explanation) -> list[str]:
+    """What a person reads of it: verdict, split of a step, slowest stages, operations, advice."""
+    return [
+        bottleneck(explanation)["verdict"],
+        *_steps(explanation),
+        *_iterators(explanation),
+        *_operations(explanation),
+        *(f"-> {each}" for each in advice(explanation)),
+    ]
+
+
+def _steps(explanation: Explanation) -> Iterator[str]:
+    if explanation.split is None or explanation.step_ms is None:
+        return
+    yield ""
+    yield f"{explanation.host}: {explanation.steps} calls of {explanation.step_ms:.1f} ms"
+    if explanation.steps < thresholds.TRACED_STEPS:
+        yield f"(fewer than {thresholds.TRACED_STEPS} calls say little: trace ten)"
+    for part, share in dataclasses.asdict(explanation.split).items():
+        if share >= 0.0005:  # 0.1 % when rounded
+            yield f"  {share:6.1%}  {share * explanation.step_ms:8.2f} ms  {_PARTS[part]}"
+    if explanation.device_idle is not None:
+        yield f"  {explanation.device_idle:6.1%}  of the time the device did nothing"
+
+
+def _iterators(explanation: Explanation) -> Iterator[str]:
+    if not explanation.iterators:
+        return
+    yield ""
+    yield "tf.data, by own time; a stage that waits for another one has time too"
+    for each in explanation.iterators[:SHOWN]:
+        stage = "waits" if only_waits(each) else stage_of(each, explanation.operations)
+        name = f" '{each.name}'" if each.name else ""
+        yield (
+            f"  {each.self_ms:8.1f} ms  {each.calls} calls, mean {each.total_ms / each.calls:.2f} "
+            f"ms, longest {each.longest_ms:.2f} ms  {'::'.join(each.path[1:])}{name} ({stage})"
+        )
+
+
+def _operations(explanation: Explanation) -> Iterator[str]:
+    if not explanation.operations:
+        return
+    yield ""
+    yield "operations, by own time on all threads"
+    for op in explanation.operations[:SHOWN]:
+        place = "device" if op.on_device else "host"
+        yield f"  {op.self_ms:8.1f} ms  {op.share:5.1%} of the {place}'s  {op.type}  {op.name}"
