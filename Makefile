@@ -55,6 +55,7 @@ bench: env
 	$(PY) -m tests.benchmarks.bench_build --folder=$(BENCH)
 	$(PY) -m tests.benchmarks.bench_pass
 	$(PY) -m tests.benchmarks.bench_step
+	$(PY) -m tests.benchmarks.bench_hooks
 	$(PY) -m tests.benchmarks.bench_kills
 	$(PY) -m tests.benchmarks.bench_diagnose
 ifdef MNIST

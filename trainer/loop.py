@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from trainer import devices
 from trainer.callbacks import Callbacks
@@ -27,7 +26,7 @@ from trainer.evaluation import Evaluator, NotFiniteError, figures, read_error
 from trainer.gpu_monitor import GpuMonitor
 from trainer.order import ReplicaSlice
 from trainer.profiling import StepProfiler, planned, was_asked_for
-from trainer.progress import ProgressFile
+from trainer.progress import ProgressFile, epoch_bar
 from trainer.reader import Reader
 from trainer.record_log import RecordLog
 from trainer.resuming import other_replicas, restore_newest
@@ -167,14 +166,8 @@ class Loop:
         """
         config, clock, profiler = self._session.config, self.clock, self._profiler
         first = self.epochs * self._steps_per_epoch
-        bar = tqdm(
-            total=self._steps_per_epoch,
-            initial=self.step - first,
-            unit="step",
-            disable=None if shown else True,
-            desc=f"epoch {self.epochs + 1}/{config.epochs}",
-            leave=False,
-        )
+        done = self.step - first
+        bar = epoch_bar(self.epochs + 1, config.epochs, done, self._steps_per_epoch, shown)
         with bar, profiler:
             calls = 0
             self._gpus.restart()

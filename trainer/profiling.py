@@ -86,6 +86,8 @@ class StepProfiler:
 
     def plan(self, windows: Sequence[Window], steps_a_call: int) -> None:
         """Sets what to trace, without what a life of the run before has traced already."""
+        if self._logdir is None:
+            return
         traced = traced_steps(self._logdir)
         for window in windows:
             first, last = window.step + 1, window.step + window.calls * steps_a_call
@@ -207,9 +209,9 @@ class StepProfiler:
         request.done.set()
 
 
-def traced_steps(logdir: Path | None) -> list[tuple[int, int]]:
+def traced_steps(logdir: Path) -> list[tuple[int, int]]:
     """First and last step of each trace that was written, counted from 1."""
-    if logdir is None or not (logdir / TRACES).exists():
+    if not (logdir / TRACES).exists():
         return []
     found = []
     for line in (logdir / TRACES).read_text(encoding="utf-8").splitlines():

@@ -1,4 +1,4 @@
-"""RUN/progress.json: how far a run is, for whoever looks at it while it goes on.
+"""How far a run is, for whoever looks at it while it goes on: RUN/progress.json, and the bar.
 
 An epoch may take hours and metrics.jsonl has a line an epoch; this file is at most a second old.
 """
@@ -9,6 +9,8 @@ import contextlib
 import os
 import time
 from pathlib import Path
+
+from tqdm import tqdm
 
 from trainer.json_text import json_text
 
@@ -51,3 +53,15 @@ class ProgressFile:
         with contextlib.suppress(OSError):  # a run does not end for what is only looked at
             temporary.write_text(json_text(fields) + "\n", encoding="utf-8")
             os.replace(temporary, self._path)
+
+
+def epoch_bar(epoch: int, epochs: int, done: int, steps: int, shown: bool) -> tqdm:
+    """The bar of an epoch (from 1) of which `done` steps are done; on a terminal, where `shown`."""
+    return tqdm(
+        total=steps,
+        initial=done,
+        unit="step",
+        disable=None if shown else True,
+        desc=f"epoch {epoch}/{epochs}",
+        leave=False,
+    )

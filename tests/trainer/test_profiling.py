@@ -230,3 +230,12 @@ def test_on_start_in_a_short_run_leaves_a_trace(recorder, tmp_path):
     found = planned(config(profile__on_start=True), 0, 8)
     run(profiler_for(tmp_path, *found), 1, 8)
     assert recorder.marked == [[2, 3, 4, 5, 6, 7, 8]]
+
+
+def test_where_there_is_no_folder_nothing_is_traced(recorder):
+    """A loop outside a run, such as that of a measurement."""
+    profiler = StepProfiler()
+    profiler.plan([Window(2, 5)], 1)
+    run(profiler, 1, 10)
+    assert recorder.marked == []
+    assert not profiler.waits
