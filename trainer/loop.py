@@ -21,7 +21,7 @@ from trainer import devices
 from trainer.callbacks import Callbacks
 from trainer.checkpoints import BEST, LAST, Checkpoints
 from trainer.crew import Crew
-from trainer.epoch_row import row_in_words, speed_in_words, training_row, worker_waits
+from trainer.epoch_row import bar_in_words, row_in_words, training_row, worker_waits
 from trainer.evaluation import Evaluator, NotFiniteError, figures, read_error
 from trainer.gpu_monitor import GpuMonitor
 from trainer.order import ReplicaSlice
@@ -181,20 +181,25 @@ class Loop:
                 profiler.after(self.step)
                 calls += 1
                 bar.update(steps)
-                if calls % LOOK_AT_LOSS_EVERY == 0 or profiler.is_over:
+                every = config.checkpoint.every_steps
+                saves = bool(every) and self.step % every == 0
+                drains = saves or profiler.is_over or self.step >= end
+                if calls % LOOK_AT_LOSS_EVERY == 0 or drains:
                     clock.lap(HOST)
                     self.catch_up()
-                    clock.lap(STEP)  # this is where the device catches up
-                    bar.set_postfix_str(self._postfix(), refresh=False)
-                every = config.checkpoint.every_steps
+                    clock.caught_up()
+                    if not bar.disable:
+                        bar.set_postfix_str(self._postfix(), refresh=False)
+                clock.lap(HOST)
                 stop = self._crew.anyone_soon(self._signals.received is not None)
+                clock.lap(STEP)  # with others it waits for the collectives of the step
                 self.seconds += clock.end(steps)
                 self._progress.update(self.step, self.epochs + 1, self.seconds)
                 if profiler.is_over:
                     self._watchdog.alive("writing a trace", long=True)
                     profiler.finish()
                     clock.start()
-                if stop or (every and self.step % every == 0):
+                if stop or saves:
                     self._save()
                     clock.start()
 
@@ -207,6 +212,7 @@ class Loop:
             self.clock.lap(WAIT)
             sums, records = self.train_one(batch)
         else:
+            self.clock.lap(WAIT)  # what there is of it lies in the call
             sums, records = self._train_several(batches, tf.constant(steps))
         self.clock.lap(STEP)
         self._signals.idle = False
@@ -216,10 +222,9 @@ class Loop:
         self.step += steps
 
     def _postfix(self) -> str:
-        """What the progress bar says after the count."""
-        found = self.clock.figures(self.pictures_a_step, self._replicas)
-        speed = speed_in_words({**found, **self._gpus.figures()})
-        return ", ".join([f"loss {self._mean_loss():.4f}", *speed])
+        return bar_in_words(
+            self._mean_loss(), self.clock, self.pictures_a_step, self._replicas, self._gpus
+        )
 
     def _until_save(self) -> int:
         every = self._session.config.checkpoint.every_steps

@@ -13,6 +13,10 @@ COLLECTIVE_MODERATE = 0.03
 COLLECTIVE_HIGH = 0.15
 HOST_MODERATE = 0.03
 HOST_HIGH = 0.15
+# The time a device takes to catch up, of a window of calls, from which on what the host waited
+# may have been hidden behind it: ours. A processor has nothing to catch up with, which takes some
+# microseconds a call; a GPU that has less of twenty calls is idle for more than half of them.
+CATCH_UP = 0.02
 # One replica's own step over the median of the others', below which all are taken for equal: ours,
 # twice the noise of a shared machine.
 SLOW_REPLICA = 1.3

@@ -9,21 +9,28 @@ from typing import Any
 import numpy as np
 
 from trainer.stages import OVERHEAD
-from trainer.thresholds import HOST_HIGH, INPUT_HIGH, INPUT_MODERATE, WORKER_WAITS_MORE
+from trainer.thresholds import (
+    CATCH_UP,
+    HOST_HIGH,
+    INPUT_HIGH,
+    INPUT_MODERATE,
+    WORKER_WAITS_MORE,
+)
 
 # What the time of a call goes to: waiting for its batch; the call itself and, from time to time,
 # waiting for what the device still had to do; Python in between.
 WAIT, STEP, HOST = "wait", "step", "host"
 PERCENTILES = (50, 90, 99)
 # What a row of metrics.jsonl says of speed.
-FIGURES = (
+MEANS = (
     "images_per_second",
     "images_per_second_per_replica",
     "step_ms",
-    *(f"step_ms_p{at}" for at in PERCENTILES),
     "input_wait_fraction",
     "host_fraction",
 )
+SPREAD = tuple(f"step_ms_p{at}" for at in PERCENTILES)
+FIGURES = (*MEANS, *SPREAD)
 
 # The fraction of a step that each worker waits for its input, by rank; where there are several.
 WORKER_WAITS = "worker_input_wait_fractions"
@@ -33,7 +40,9 @@ class StepClock:
     """Laps through the training loop, the first call of a process apart: it traces and compiles.
 
     A device works on after a call has returned, so that single calls are shorter than their steps
-    and the one that looks at the loss is longer; over an epoch it adds up.
+    and the one that looks at the loss is longer; over an epoch it adds up. What the host waits
+    meanwhile holds nothing up: from time to time it lets the device catch up, and caught_up()
+    takes that out again.
 
     Args:
       measures_waiting: False where several steps run in one call.
@@ -51,16 +60,50 @@ class StepClock:
         self._steps = 0
         self._seconds = dict.fromkeys(self._laps, 0.0)
         self._step_seconds = array("d")  # one number a call, and they last
+        self._open_window()
 
     def start(self) -> None:
         """Time counts from now on: what was before, such as saving, is nobody's."""
         self._since = time.perf_counter()
+        self._open_window()
 
     def lap(self, part: str) -> None:
         """What passed since the last lap was WAIT, STEP or HOST."""
         now = time.perf_counter()
         self._laps[part] += now - self._since
+        self._window[part] += now - self._since
         self._since = now
+        if part == WAIT:
+            self._called.append(now)
+
+    def caught_up(self) -> None:
+        """A lap of STEP in which the device has caught up: ends the window since the last one.
+
+        The host's waits and Python in a window count only as far as the device was idle: what of
+        them it spent on steps that were called before is STEP. With N calls in a window of W
+        seconds, the call j = 1..N made t_j after its beginning, and steps of D each, the device
+        ends at W = max over j of t_j + (N - j + 1) D. So D = min over j of (W - t_j) / (N - j + 1),
+        and it was idle for W - N D.
+        """
+        before = self._since
+        self.lap(STEP)
+        passed = self._since - self._opened
+        others = self._window[WAIT] + self._window[HOST]
+        if self._called and others and self._since - before >= CATCH_UP * passed:
+            left = range(len(self._called), 0, -1)
+            step = min((self._since - at) / n for at, n in zip(self._called, left, strict=True))
+            idle = max(0.0, passed - len(self._called) * step)
+            hidden = max(0.0, 1 - idle / others)
+            for part in (WAIT, HOST):
+                # Of the calls before as well: over an epoch it adds up.
+                self._laps[part] -= hidden * self._window[part]
+                self._laps[STEP] += hidden * self._window[part]
+        self._open_window()
+
+    def _open_window(self) -> None:
+        self._opened = self._since
+        self._window = dict.fromkeys(self._laps, 0.0)
+        self._called: list[float] = []  # when, each call of the window
 
     def end(self, steps: int) -> float:
         """Ends a call of so many steps; returns its seconds. The next one begins here."""
@@ -71,35 +114,39 @@ class StepClock:
             self._step_seconds.append(seconds / steps)
             for part, spent in self._laps.items():
                 self._seconds[part] += spent
+        else:
+            self._open_window()
         self._warm = True
         self._laps = dict.fromkeys(self._laps, 0.0)
         return seconds
 
-    @property
-    def step_seconds(self) -> list[float]:
-        """Seconds a step of each call of the epoch so far."""
-        return list(self._step_seconds)
+    def means(self, pictures_a_step: int, replicas: int) -> dict[str, float | None]:
+        """FIGURES but the percentiles, at a cost that does not grow with the epoch.
 
-    def figures(self, pictures_a_step: int, replicas: int) -> dict[str, float | None]:
-        """FIGURES of an epoch; None where nothing was timed.
-
-        Percentiles are of calls, over their steps. The fractions are of a step's time: waiting
-        for its batch, and Python between the calls.
+        None where nothing was timed. The fractions are of a step's time: waiting for its batch,
+        and Python between the calls.
         """
         total = sum(self._seconds.values())
         if not self._steps or not total:
-            return dict.fromkeys(FIGURES)
+            return dict.fromkeys(MEANS)
         speed = self._steps * pictures_a_step / total
-        percentiles = 1000 * np.percentile(self._step_seconds, PERCENTILES)
+        # An epoch may end before the waits do that a window has taken out.
+        wait, host = (max(0.0, self._seconds[part]) / total for part in (WAIT, HOST))
         found = [
             speed,
             speed / replicas,
             1000 * total / self._steps,
-            *percentiles.tolist(),
-            self._seconds[WAIT] / total if self._measures_waiting else None,
-            self._seconds[HOST] / total,
+            wait if self._measures_waiting else None,
+            host,
         ]
-        return dict(zip(FIGURES, found, strict=True))
+        return dict(zip(MEANS, found, strict=True))
+
+    def figures(self, pictures_a_step: int, replicas: int) -> dict[str, float | None]:
+        """FIGURES of an epoch: means(), and percentiles of calls, over their steps."""
+        found: list[float | None] = [None] * len(PERCENTILES)
+        if self._step_seconds:
+            found = (1000 * np.percentile(self._step_seconds, PERCENTILES)).tolist()
+        return self.means(pictures_a_step, replicas) | dict(zip(SPREAD, found, strict=True))
 
 
 def verdict(rows: list[dict[str, Any]]) -> dict[str, Any]:

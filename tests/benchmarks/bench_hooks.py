@@ -6,8 +6,9 @@ What `trainer train` does around each call from Python, besides the call: laps o
 progress file and bar, the watchdog, the look whether a trace is wanted; on GPUs, what the NVML
 thread uses, with a made-up NVML (this was not run on a GPU) that answers at once, so that it is our
 own share. Each hook runs in a loop of its own; a figure is the least of the rounds, since whatever
-else the machine does only adds to it. What happens by the clock (the file is written once a second,
-the bar drawn every 0.1 s, GPUs sampled once a second) or once in 20 calls counts by its share.
+else the machine does only adds to it. The bar gets its words late in a long epoch. What happens by
+the clock (the file is written once a second, the bar drawn every 0.1 s, GPUs sampled once a second)
+or once in 20 calls counts by its share.
 
 The bar: together at most 1 % of a step of 50 ms, 500 microseconds.
 """
@@ -30,7 +31,7 @@ from unittest import mock
 from tqdm import tqdm
 
 from trainer import gpu_monitor
-from trainer.epoch_row import speed_in_words
+from trainer.epoch_row import bar_in_words
 from trainer.gpu_monitor import GpuMonitor
 from trainer.loop import LOOK_AT_LOSS_EVERY
 from trainer.profiling import StepProfiler, Window
@@ -41,6 +42,7 @@ from trainer.watchdog import Watchdog
 STEP_SECONDS = 0.050
 BAR_SECONDS = 0.01 * STEP_SECONDS
 GPUS = 8
+CALLS_BEFORE = 1_000_000  # of the epoch, when the bar gets its words
 
 Hook = Callable[[int], Any]
 Hooks = dict[str, tuple[Hook, float]]  # by name; how often a step
@@ -56,8 +58,8 @@ def hooks(folder: Path) -> Iterator[Hooks]:
     profiler.plan([Window(10**9, 10)], 1)
     progress = ProgressFile(folder / "progress.json", 10**9)
     warm.start()
-    for _ in range(1000):
-        warm.lap(WAIT)
+    for _ in range(CALLS_BEFORE):
+        warm.lap(STEP)
         warm.end(1)
     with (
         Watchdog(600, print, leave=lambda _: None) as watchdog,
@@ -69,6 +71,11 @@ def hooks(folder: Path) -> Iterator[Hooks]:
             clock.lap(HOST)
             clock.lap(WAIT)
             clock.lap(STEP)
+            if call % LOOK_AT_LOSS_EVERY == 0:
+                clock.lap(HOST)
+                clock.caught_up()
+            clock.lap(HOST)
+            clock.lap(STEP)
             clock.end(1)
 
         def traces(call: int) -> None:
@@ -77,8 +84,7 @@ def hooks(folder: Path) -> Iterator[Hooks]:
             _ = profiler.is_over or profiler.is_over
 
         def words(call: int) -> None:
-            row = {**warm.figures(64, 2), **gpus.figures()}
-            bar.set_postfix_str(", ".join(speed_in_words(row)), refresh=False)
+            bar.set_postfix_str(bar_in_words(0.5, warm, 64, 2, gpus), refresh=False)
 
         def sample(call: int) -> None:
             gpus.restart()

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,10 @@ import tensorflow as tf
 import trainer.layers  # noqa: F401  a saved model needs them registered
 from tests.trainer import datasets
 from trainer.checkpoints import LAST, Checkpoints
+from trainer.crew import Crew
 from trainer.errors import ConfigError, UsageError
 from trainer.loop import Loop
-from trainer.timing import FIGURES
+from trainer.timing import FIGURES, StepClock
 
 ROW_KEYS = {
     "epoch",
@@ -307,6 +309,31 @@ def test_a_run_without_validation_watches_its_own_loss(triplet_data, tmp_path, t
     report = train_here(config, triplet_data, tmp_path / "run")
     assert report["metrics"]["best"]["epoch"] == 1
     assert "val_loss" not in rows(tmp_path / "run")[0]
+
+
+def test_a_workers_wait_for_the_others_is_no_python_and_a_device_is_let_catch_up(
+    triplet_data, tmp_path, train_here, monkeypatch
+):
+    """The question to the others takes 50 ms a step, most of it. The device catches up before each
+    save, here after two and four steps, and at the end of the epoch, that is what five steps took.
+    """
+
+    def slowly(crew, flag):
+        time.sleep(0.05)
+        return flag
+
+    monkeypatch.setattr(Crew, "anyone_soon", slowly)
+    caught_up, plain, ended, end = [], StepClock.caught_up, [], StepClock.end
+    monkeypatch.setattr(
+        StepClock, "caught_up", lambda clock: (caught_up.append(len(ended)), plain(clock))
+    )
+    monkeypatch.setattr(StepClock, "end", lambda clock, steps: ended.append(0) or end(clock, steps))
+    config = triplet(epochs=1, steps_per_epoch=5, checkpoint__every_steps=2)
+    train_here(config, triplet_data, tmp_path / "run")
+    (row,) = rows(tmp_path / "run")
+    assert row["step_ms"] > 50
+    assert row["host_fraction"] < 0.5
+    assert caught_up == [1, 3, 4]  # calls that had ended before
 
 
 def step_marks(trace):
