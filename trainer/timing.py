@@ -32,6 +32,10 @@ MEANS = (
 SPREAD = tuple(f"step_ms_p{at}" for at in PERCENTILES)
 FIGURES = (*MEANS, *SPREAD)
 
+_DIAGNOSE = "`python -m trainer diagnose` tells which stage it is, and what to change"
+
+ONE_WORKER = "Input-bound on one worker"  # a verdict that begins so
+
 # The fraction of a step that each worker waits for its input, by rank; where there are several.
 WORKER_WAITS = "worker_input_wait_fractions"
 
@@ -157,14 +161,15 @@ def verdict(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """
     wait, host = _mean(rows, "input_wait_fraction"), _mean(rows, "host_fraction")
     stage: str | None = None
-    advice: list[str] = []
-    if wait is None:
+    advice = [_DIAGNOSE]
+    if wait is None and host is None:
+        sentence = "The time of a step was not measured: no call came after the first, cold one."
+    elif wait is None:
         sentence = "The input wait was not measured: several steps ran in one call."
     else:
         sentence = f"{wait:.1%} of step time was spent waiting for input"
         if wait >= INPUT_HIGH:
             sentence = f"Input-bound: {sentence}."
-            advice = ["`python -m trainer diagnose` tells which stage of it, and what to change"]
         elif wait >= INPUT_MODERATE:
             sentence = f"Slightly input-bound: {sentence}."
         else:
@@ -178,7 +183,7 @@ def verdict(rows: list[dict[str, Any]]) -> dict[str, Any]:
         worker, own, others = slow
         stage = None
         sentence = (
-            f"Input-bound on one worker: worker {worker} waits {own:.0%} of its time for input, "
+            f"{ONE_WORKER}: worker {worker} waits {own:.0%} of its time for input, "
             f"the others at most {others:.0%}: all wait for it."
         )
         advice = [f"compare worker {worker}'s storage, processors and memory with the others'"]

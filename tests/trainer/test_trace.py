@@ -16,6 +16,7 @@ from trainer.timing import verdict
 from trainer.trace import joined
 from trainer.trace.events import marked_steps
 from trainer.trace.explanation import Split
+from trainer.trace.read import trace_files
 
 
 def numbers(*maps, names=()):
@@ -176,6 +177,34 @@ def test_of_several_machines_the_one_that_waits_most_is_explained(tmp_path, fast
     slow = traces.trace(tmp_path / "slow", numbers(traces.sleeping(0.04)))
     shutil.copy(slow, folder / "waiting.xplane.pb")
     assert trace.explain(folder).host == "waiting"
+
+
+def test_of_several_workers_the_one_that_waits_most_is_explained_and_of_a_run_the_first(
+    tmp_path, fast
+):
+    """Worker 2's newest trace waits; an older one of its own, and another run, do not count."""
+    waiting = traces.trace(tmp_path / "slow", numbers(traces.sleeping(0.04)))
+    runs = tmp_path / "runs"
+    for at, (folder, file) in enumerate(
+        [
+            ("other/tensorboard/worker-1/plugins/profile/1/other", waiting),
+            ("run/tensorboard/worker-1/plugins/profile/1/before", waiting),
+            ("run/tensorboard/worker-1/plugins/profile/2/one", fast),
+            ("run/tensorboard/worker-2/plugins/profile/1/two", waiting),
+            ("run/tensorboard/plugins/profile/1/first", fast),
+            ("run/tensorboard/worker-3/plugins/profile/1/three", fast),
+        ]
+    ):
+        place = runs / f"{folder}.xplane.pb"
+        place.parent.mkdir(parents=True)
+        shutil.copy(file, place)
+        os.utime(place, (1e9 + at, 1e9 + at))
+    names = ["first", "one", "two", "three"]
+    for path in (runs, runs / "run"):
+        assert [file.name.split(".")[0] for file in trace_files(path)] == names
+    assert trace.explain(runs / "run").host == "two"
+    found = trace.explain_run(runs / "run")
+    assert found is not None and found.host == "first"
 
 
 def test_the_newest_trace_of_a_run_is_explained(tmp_path, fast):

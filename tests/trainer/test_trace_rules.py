@@ -86,6 +86,24 @@ def test_a_batch_that_is_there_at_once_was_not_waited_for():
     assert said == [False, False, True]
 
 
+@pytest.mark.parametrize("share", [0.1, 0.2, 0.6])
+@pytest.mark.parametrize(("factor", "ready"), [(0.999, True), (1.0, True), (1.001, False)])
+def test_a_verdict_blames_no_input_that_is_there_at_once(share, factor, ready):
+    """The limit of the rule is the verdict's: handing a batch over is overhead, the largest part of
+    a step or not.
+    """
+    found = explanation(latency_us=thresholds.GET_NEXT_MICROSECONDS * factor, input=share)
+    verdict = bottleneck(found)
+    assert ("nput-bound" in verdict["verdict"]) == (not ready)
+    assert any("waiting for input" in each for each in verdict["advice"]) == (not ready)
+    if ready:
+        kind = "Overhead-bound" if share > 0.5 else "Compute-bound"
+        assert verdict["verdict"].startswith(kind)
+        assert "waiting for input" not in verdict["verdict"]
+        assert verdict["shares"] == pytest.approx({"model": 1 - share, "host_overhead": share})
+        assert f"{share:.1%} of step time is neither input nor computing" in verdict["advice"][0]
+
+
 def test_advice_begins_with_what_takes_most():
     found = rules.advice(explanation("GPU", kernel_launch=0.1, collectives=0.3, input=0.2))
     assert [each.split(" is ")[0] for each in found] == [
@@ -313,7 +331,26 @@ def test_the_loops_verdict_stands_where_the_trace_has_nothing_to_add(rows, trace
 def test_what_the_loop_could_not_measure_the_trace_says():
     loop = verdict([{"input_wait_fraction": None}])
     traced = explanation(input=0.4)
-    assert joined(loop, traced) == bottleneck(traced)
+    own = bottleneck(traced)
+    assert joined(loop, traced) == {**own, "advice": own["advice"] + loop["advice"]}
+
+
+@pytest.mark.parametrize("waits", [(0.4, 0.02), (0.1, 0.4), (0.02, 0.4)])
+@pytest.mark.parametrize("hardware", ["CPU_ONLY", "GPU"])
+def test_of_a_gpu_the_trace_knows_better(hardware, waits):
+    """(what the loop measured, what the trace says): on a CPU the loop, which saw all steps."""
+    loop, traced = verdict([row(waits[0])]), explanation(hardware, input=waits[1])
+    found, own = joined(loop, traced), bottleneck(traced)
+    if hardware == "CPU_ONLY":
+        assert found == loop
+    else:
+        assert found == {**own, "advice": own["advice"] + loop["advice"]}
+
+
+def test_what_the_loop_knows_of_another_worker_a_trace_of_the_first_does_not_deny():
+    loop = verdict([{**row(0.02), "worker_input_wait_fractions": [0.02, 0.7]}])
+    assert "worker 1 waits 70%" in loop["verdict"]
+    assert joined(loop, explanation("GPU", input=0.02)) == loop
 
 
 def test_a_trace_without_a_step_says_so():

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-CPU = "CPU_ONLY"  # the profiler's word for a machine whose steps run on its processor
+from trainer.thresholds import GET_NEXT_MICROSECONDS
+
+# The profiler's words for a machine whose steps run on its processor, and on GPUs.
+CPU, GPU = "CPU_ONLY", "GPU"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,3 +114,12 @@ class Explanation:
         asked = [each for each in self.iterators if each.awaited]
         calls = sum(each.calls for each in asked)
         return 1000 * sum(each.total_ms for each in asked) / calls if calls else None
+
+    @property
+    def input_is_ready(self) -> bool:
+        """Whether batches are there when they are asked for.
+
+        Then what the split has for the input is the time of handing them over, which is overhead.
+        """
+        latency = self.get_next_us
+        return latency is not None and latency <= GET_NEXT_MICROSECONDS

@@ -7,6 +7,7 @@ themselves (`events.py`).
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ SUFFIX = ".xplane.pb"
 def explain(path: str | Path) -> Explanation:
     """Explains an `*.xplane.pb` file, or the newest trace below a directory.
 
-    Of a trace with files of several machines, the one that waits longest for its input: in
-    synchronous training all others wait for it too.
+    Of a run of several workers, or a trace with files of several machines, the one that waits
+    longest for its input: in synchronous training all others wait for it too.
 
     Raises:
       DataError: there is no trace, or it is damaged or empty.
@@ -36,24 +37,38 @@ def explain(path: str | Path) -> Explanation:
 
 
 def explain_run(run_directory: str | Path) -> Explanation | None:
-    """Explains the newest trace of a run; None where it has none.
+    """Explains the newest trace of a run's first worker, whose figures it adds to; None: no trace.
 
     Raises:
       DataError: the trace is damaged or empty.
     """
-    logs = Path(run_directory) / "tensorboard"
+    logs = Path(run_directory) / "tensorboard" / "plugins"
     return explain(logs) if trace_files(logs) else None
 
 
 def trace_files(path: Path) -> list[Path]:
-    """The files of the newest trace at or below a path, one a machine; none: []."""
+    """The files of the newest trace at or below a path, one a machine; none: [].
+
+    Where that is of a run of several workers, of the newest one of each.
+    """
     if path.is_file():
         return [path]
-    files = sorted(path.rglob(f"*{SUFFIX}"))
-    if not files:
-        return []
-    newest = max(files, key=lambda file: file.stat().st_mtime_ns).parent
-    return [file for file in files if file.parent == newest]
+    files = sorted(path.rglob(f"*{SUFFIX}"), key=lambda file: file.stat().st_mtime_ns)
+    # By the worker's folder: files are in the order of their times, so that the last one stays.
+    newest = {_logdir(file): file.parent for file in files}
+    kept = {newest[logdir] for logdir in newest if _run(logdir) == _run(_logdir(files[-1]))}
+    return sorted(file for file in files if file.parent in kept)
+
+
+def _logdir(file: Path) -> Path:
+    """TensorBoard's folder of a trace at LOGDIR/plugins/profile/TIME/; one for all others."""
+    place = file.absolute().parents
+    return place[3] if (place[2].name, place[1].name) == ("plugins", "profile") else Path()
+
+
+def _run(logdir: Path) -> Path:
+    """What the folders of a run's workers have in common: its own, and worker-N in it."""
+    return logdir.parent if re.fullmatch(r"worker-\d+", logdir.name) else logdir
 
 
 def _explain_file(path: Path) -> Explanation:

@@ -71,9 +71,7 @@ class InputWait(_Part):
 
     def applies(self, explanation: Explanation) -> bool:
         """Not where a batch is there at once: then its handing over is what takes time."""
-        latency = explanation.get_next_us
-        ready = latency is not None and latency <= thresholds.GET_NEXT_MICROSECONDS
-        return super().applies(explanation) and not ready
+        return super().applies(explanation) and not explanation.input_is_ready
 
     def advice(self, explanation: Explanation) -> str:
         """Names the stage that the pipeline waits for, and what is to be done about it."""
@@ -138,6 +136,11 @@ class Python(_Part):
         "neither input nor computing, which is Python: let several steps run in a call "
         "(steps_per_execution=10), or take a larger batch"
     )
+
+    def share(self, explanation: Explanation) -> float:
+        """With the handing over of batches that are there."""
+        split = explanation.split or Split()
+        return super().share(explanation) + (split.input if explanation.input_is_ready else 0.0)
 
 
 RULES: tuple[Rule, ...] = (

@@ -160,6 +160,9 @@ def stage_shares(explanation: Explanation) -> dict[str, float] | None:
     shares[COLLECTIVE] += split.collectives
     shares[TRANSFER] = split.transfer + split.output
     shares[OVERHEAD] = overhead
+    if explanation.input_is_ready:
+        shares[OVERHEAD] += split.input
+        return {stage: share for stage, share in shares.items() if share}
     waited = input_stage(explanation)
     if not waited and split.input >= INPUT_HIGH:
         return None

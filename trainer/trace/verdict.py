@@ -7,8 +7,9 @@ from typing import Any
 
 from trainer import thresholds
 from trainer.stages import COLLECTIVE, OVERHEAD
+from trainer.timing import ONE_WORKER
 from trainer.trace import rules
-from trainer.trace.explanation import Explanation
+from trainer.trace.explanation import GPU, Explanation
 from trainer.trace.stages import input_stage, stage_shares, step_stage
 
 PROFILE = "profile"
@@ -37,13 +38,15 @@ def joined(loop: Mapping[str, Any], explanation: Explanation | None) -> dict[str
 
     The loop saw all steps and the trace ten of them: where they do not agree on whether the input
     is waited for, or the loop knows the stage itself, the loop's stands as it is. Where the loop
-    could not measure, the trace's does.
+    could not measure, the trace's does; so it does where they do not agree on a GPU, of which the
+    trace has the times and the loop knows only when it looked. What the loop knows of another
+    worker stands.
     """
     if explanation is None or explanation.split is None or loop["stage"] is not None:
         return dict(loop)
     traced = bottleneck(explanation)
     sentence = loop["verdict"]
-    by_input = explanation.split.input >= thresholds.INPUT_HIGH
+    by_input = _waits(explanation, thresholds.INPUT_HIGH)
     if sentence.startswith("Input-bound") and by_input:
         stage = input_stage(explanation)
         sentence += f" In its trace the input waits for {stage}." if stage else ""
@@ -52,12 +55,20 @@ def joined(loop: Mapping[str, Any], explanation: Explanation | None) -> dict[str
         if stage:
             share = traced["shares"][stage]
             sentence += f" The largest part of a step in its trace is {stage}, {share:.1%}."
-    elif "not measured" in sentence:
+    elif "not measured" in sentence or (
+        explanation.hardware == GPU and not sentence.startswith(ONE_WORKER)
+    ):
         stage, sentence = traced["stage"], traced["verdict"]
     else:
         return dict(loop)
     advice = traced["advice"] + [each for each in loop["advice"] if each not in traced["advice"]]
     return {**loop, **traced, "verdict": sentence, "stage": stage, "advice": advice}
+
+
+def _waits(explanation: Explanation, limit: float) -> bool:
+    """Whether waiting for input takes a step's time from a limit on."""
+    split = explanation.split
+    return split is not None and split.input >= limit and not explanation.input_is_ready
 
 
 def _verdict(
@@ -68,7 +79,9 @@ def _verdict(
     if split is None:
         return None, NO_STEPS
     waited = f"{split.input:.1%} of step time was spent waiting for input"
-    if split.input >= thresholds.INPUT_HIGH:
+    if explanation.input_is_ready:
+        waited = "batches were there when they were asked for"
+    if _waits(explanation, thresholds.INPUT_HIGH):
         stage = input_stage(explanation)
         return stage, f"Input-bound: {waited}{f', and that waits for {stage}' if stage else ''}."
     stage, found = step_stage(explanation), shares or {}
@@ -77,7 +90,7 @@ def _verdict(
         return stage, f"Overhead-bound: {share:.1%} of step time was neither input nor computing."
     if stage == COLLECTIVE and share >= thresholds.COLLECTIVE_HIGH:
         return stage, f"Communication-bound: {share:.1%} of step time went between replicas."
-    if split.input >= thresholds.INPUT_MODERATE:
+    if _waits(explanation, thresholds.INPUT_MODERATE):
         return stage, f"Slightly input-bound: {waited}."
     rest = f"; the largest part is {stage}, {share:.1%}" if stage else ""
     return stage, f"Compute-bound: {waited}{rest}."
