@@ -6,9 +6,10 @@ from html.parser import HTMLParser
 
 import pytest
 
+from trainer import timing
 from trainer.config import load_config, to_dict
 from trainer.report.page import render_page
-from trainer.report.words import duration, figure, interval, percent, verdict
+from trainer.report.words import duration, figure, interval, percent, verdict, what_to_do
 
 EVIL = '"><script>alert(1)</script><img src=https://example.org/x>'
 LAST = {
@@ -256,3 +257,14 @@ def test_the_report_card_has_its_words_its_picture_and_a_table_of_escaped_names(
     assert "36.5 %" in tags.text and "145" in tags.text
     assert page.count(base64.b64encode(b"png").decode()) == 1
     assert "Report card" not in Tags(render_page(REPORT, HISTORY, {}, {}, "run")).text
+
+
+@pytest.mark.parametrize("wait", [None, 0.0, 0.1, 0.9])
+def test_a_run_ends_with_the_next_thing_to_do(wait):
+    """Whatever the loop has found; of several advices the first."""
+    found = timing.verdict([{"input_wait_fraction": wait, "host_fraction": 0.0}])
+    said, advice = what_to_do(found)
+    assert said == found["verdict"]
+    assert "python -m trainer diagnose" in advice
+    assert what_to_do({**found, "advice": ["one", "two"]}) == [said, "-> one"]
+    assert what_to_do({**found, "advice": []}) == [said]

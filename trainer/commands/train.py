@@ -98,5 +98,7 @@ def _train(config: Any, chief: bool) -> None:
     if _JSON.value:
         print_json(report)
         return
-    print(report["bottleneck"]["verdict"])
+    from trainer.report.words import what_to_do
+
+    print("\n".join(what_to_do(report["bottleneck"])))
     print(f"{_WORKDIR.value}/report.html")

@@ -104,3 +104,8 @@ def _bounds(value: Any) -> tuple[float, float] | None:
         return None
     low, high = number(value[0]), number(value[1])
     return None if math.isnan(low) or math.isnan(high) else (low, high)
+
+
+def what_to_do(bottleneck: Mapping[str, Any]) -> list[str]:
+    """Lines for a terminal: the verdict of report.json's `bottleneck`, and the first advice."""
+    return [bottleneck["verdict"], *(f"-> {advice}" for advice in bottleneck["advice"][:1])]
