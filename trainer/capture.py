@@ -7,13 +7,16 @@ POST of a few bytes with a header that no web page can send. No TensorFlow here.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import http.server
 import ipaddress
 import json
 import socket
 import socketserver
+import sys
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Protocol
@@ -24,7 +27,7 @@ PATH, HEADER = "/capture", "X-Shardline-Capture"
 LEAST_CALLS, MOST_CALLS = 5, 100  # fewer give no verdict; more make traces that no page opens
 MOST_SECONDS = 600.0
 _MOST_BYTES = 1000  # of a request
-_READ_SECONDS = 10.0  # for all of a request to come in
+_READ_SECONDS = 10.0  # for all of a request to come in, and for each part of it
 _POLL_SECONDS = 0.1  # until the server sees that it should end
 
 
@@ -72,6 +75,7 @@ class CaptureServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         self._one_at_a_time = threading.Lock()
         self._current: Request | None = None
         self._ended = False
+        self._open: dict[socket.socket, float] = {}  # until when all of a request must be in
         self._thread = threading.Thread(target=self.serve_forever, args=(_POLL_SECONDS,))
         try:
             self.address_family, address = _resolve(host, port)
@@ -110,6 +114,32 @@ class CaptureServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         finally:
             self._one_at_a_time.release()
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Begins to read a request, in a thread of its own."""
+        self._open[request] = time.monotonic() + _READ_SECONDS
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Closes a connection."""
+        self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Reads late requests no further; called every _POLL_SECONDS."""
+        now = time.monotonic()
+        self._read_no_more([each for each, until in [*self._open.items()] if until < now])
+
+    def _read_no_more(self, connections: list[socket.socket]) -> None:
+        for connection in connections:
+            with contextlib.suppress(OSError):  # it is closed by now
+                # Whoever reads a request finds its end here; answers are sent as before.
+                connection.shutdown(socket.SHUT_RD)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that does not wait for its answer is no fault of the run."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
     def __enter__(self) -> CaptureServer:
         self._thread.start()
         return self
@@ -126,6 +156,7 @@ class CaptureServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
             self._current.done.set()
         self.shutdown()
         self._thread.join()
+        self._read_no_more([*self._open])
         self.server_close()  # waits for the last answer
 
 
@@ -152,7 +183,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if not length.isascii() or not length.isdigit():
             return 411, {"error": "Content-Length is missing"}
-        if int(length[:9]) > _MOST_BYTES:
+        # Its digits are counted first: leading zeros may be any number of them.
+        if len(length) > len(str(_MOST_BYTES)) or int(length) > _MOST_BYTES:
             return 413, {"error": f"more than {_MOST_BYTES} bytes"}
         try:
             asked = json.loads(self.rfile.read(int(length)))

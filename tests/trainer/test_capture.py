@@ -6,14 +6,17 @@ import http.client
 import json
 import os
 import socket
+import struct
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 from absl import flags
 
 from tests.trainer import datasets
+from trainer import capture
 from trainer.capture import HEADER, PATH, CaptureServer, capture_server
 from trainer.errors import ConfigError, RestartError, UnavailableError, UsageError
 from trainer.gang import free_ports
@@ -133,6 +136,8 @@ def test_the_end_of_the_run_is_told_and_takes_the_server_with_it(loop, elsewhere
         (411, {"headers": {**HEADERS, "Content-Length": "-1"}}),
         (413, {"headers": {**HEADERS, "Content-Length": "1001"}}),
         (413, {"headers": {**HEADERS, "Content-Length": "9" * 5000}}),
+        (413, {"headers": {**HEADERS, "Content-Length": "0000000000005000000"}}),
+        (413, {"headers": {**HEADERS, "Content-Length": "00019"}}),
         (400, {"body": ""}),
         (400, {"body": "[]"}),
         (400, {"body": "{"}),
@@ -153,6 +158,108 @@ def test_what_is_no_capture_is_refused_and_reaches_no_loop(port, loop, status, r
     found, answer = send(port, **request_)
     assert found == status and answer["error"]
     assert loop.request is None
+
+
+HEAD = f"POST {PATH} HTTP/1.0\r\n{HEADER}: 1\r\n"
+
+
+@contextlib.contextmanager
+def dripping(port, begun, byte):
+    """A client that has sent the beginning of a request, and goes on with a byte at a time.
+
+    Yields its connection when a thread of the server reads it. Whatever is wrong, it ends.
+    """
+    over = threading.Event()
+
+    def drip():
+        with contextlib.suppress(OSError):
+            until = time.monotonic() + DEADLINE
+            while not over.wait(0.02) and time.monotonic() < until:
+                connection.sendall(byte)
+
+    with socket.create_connection(("localhost", port), timeout=DEADLINE) as connection:
+        connection.sendall(begun.encode())
+        thread = threading.Thread(target=drip)
+        thread.start()
+        try:
+            until = time.monotonic() + DEADLINE
+            while not any("process_request" in each.name for each in threading.enumerate()):
+                assert time.monotonic() < until
+                over.wait(0.01)
+            yield connection
+        finally:
+            over.set()
+            thread.join()
+
+
+DRIPS = pytest.mark.parametrize(
+    ("begun", "byte"),
+    [
+        ("PO", b"S"),
+        (f"{HEAD}X-Drip: ", b"a"),
+        (f"{HEAD}Content-Length: 1000\r\n\r\n", b" "),
+        ("", b""),  # nothing at all
+    ],
+    ids=["request", "headers", "body", "silence"],
+)
+
+
+@DRIPS
+def test_a_client_that_drips_does_not_hold_up_the_end_of_a_run(loop, capfd, begun, byte):
+    """A byte comes often enough for any one reading, and silence is waited for 10 s."""
+    (port,) = free_ports(1)
+    server = CaptureServer("localhost", port, loop)
+    with contextlib.ExitStack() as clients:
+        with server:
+            clients.enter_context(dripping(port, begun, byte))
+            leaving = time.monotonic()
+        assert time.monotonic() - leaving < 5
+    assert loop.request is None
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@DRIPS
+def test_a_request_has_a_deadline_in_all(loop, monkeypatch, begun, byte):
+    """0.3 s instead of 10, of which a single reading still may take all."""
+    monkeypatch.setattr(capture, "_READ_SECONDS", 0.3)
+    (port,) = free_ports(1)
+    with (
+        CaptureServer("localhost", port, loop),
+        dripping(port, begun, byte) as connection,
+        contextlib.suppress(ConnectionError),
+    ):
+        began = time.monotonic()
+        while connection.recv(4096):
+            pass
+    assert time.monotonic() - began < 5
+    assert loop.request is None
+
+
+def test_a_client_that_is_gone_when_its_answer_comes_is_no_news(loop, capfd):
+    """Its end has reset the connection, so that sending fails."""
+    (port,) = free_ports(1)
+    with CaptureServer("localhost", port, loop):
+        with socket.create_connection(("localhost", port), timeout=DEADLINE) as connection:
+            reset = struct.pack("ii", 1, 0)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+            head = f"{HEAD}Content-Length: {len(ASKED)}\r\n\r\n{ASKED}"
+            connection.sendall(head.encode())
+            loop.until_asked()
+        loop.take()
+    assert capfd.readouterr().err == ""
+
+
+def test_a_client_that_waits_for_its_trace_has_all_the_time_it_asked_for(
+    port, loop, elsewhere, monkeypatch
+):
+    """Only the reading of a request is limited, here to 0.2 s."""
+    monkeypatch.setattr(capture, "_READ_SECONDS", 0.2)
+    answer = elsewhere.submit(send, port)
+    loop.until_asked()
+    with pytest.raises(concurrent.futures.TimeoutError):
+        answer.result(timeout=0.6)
+    loop.take()
+    assert answer.result()[0] == 200
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "PUT"])
