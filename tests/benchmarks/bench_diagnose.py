@@ -26,6 +26,7 @@ from tests.trainer.bottlenecks import BOTTLENECKS
 from trainer.gang import free_ports
 
 WORKERS = {"worker": ("slow_step", "collective"), "worker input": ("slow_storage", "storage")}
+ROUNDS, SECONDS = 2, 0.5  # of a phase: less than half of what `diagnose` takes by default
 WITHIN = 0.30  # of the prediction, where the cost is known
 
 
@@ -39,7 +40,7 @@ def diagnosed(name: str, data: str) -> dict[str, Any]:
     bottleneck.inject(pytest.MonkeyPatch())
     config = bottlenecks.configuration(bottleneck)
     config.virtual_replicas = bottleneck.replicas if bottleneck.replicas > 1 else 0
-    diagnoser = Diagnoser(config, data, lambda _: None)
+    diagnoser = Diagnoser(config, data, lambda _: None, ROUNDS, SECONDS)
     before = diagnoser.diagnose(config)
     answer: dict[str, Any] = {
         "stage": before.model.binding,
@@ -78,6 +79,7 @@ def by_two_workers(name: str, folder: Path, data: str) -> dict[str, Any]:
     config = datasets.write_config(folder / "config.py", datasets.CLASSIFICATION, **changes)
     command = [sys.executable, "-m", "tests.trainer.slowed", cause, "1"]
     command += ["diagnose", f"--config={config}", f"--data={data}", "--json"]
+    command += [f"--rounds={ROUNDS}", f"--seconds={SECONDS}"]
     workers = [f"localhost:{port}" for port in free_ports(2)]
     processes = []
     for rank in range(2):
