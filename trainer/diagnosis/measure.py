@@ -33,7 +33,8 @@ from trainer.session import Session
 ROUNDS, SECONDS = 3, 1.2  # of a phase in a round
 WARMING = 0.35  # the share of it that does not count: buffers are filled, threads come up
 LONGEST = 20.0  # seconds of a phase in a round, where a step takes very long
-FEWEST = 3  # steps, or elements of a pipeline, that count
+FEWEST = 3  # steps that count
+ELEMENTS = 8  # of a pipeline, at least: reads that run side by side also end side by side
 ENDLESS = 1 << 30
 
 
@@ -155,7 +156,7 @@ class _Measuring:
             "resident": lambda: self._looped(self._resident(batch)),
             # With one iterator: a new one may have a table to make first.
             "transfer": lambda: self._elements(batches),
-            "full": lambda: self._looped(batches),
+            "full": lambda: self._looped(batches, ELEMENTS),
         }
         with tqdm(total=rounds * len(timed), unit="phase", disable=None, leave=False) as bar:
             for _, (name, phase) in itertools.product(range(rounds), timed.items()):
@@ -227,7 +228,7 @@ class _Measuring:
         self._loop.run_steps(batches, self._loop.step + steps, shown=False)
         self._loop.catch_up()
 
-    def _looped(self, batches: Iterator[Any]) -> tuple[float, float]:
+    def _looped(self, batches: Iterator[Any], fewest: int = FEWEST) -> tuple[float, float]:
         """Seconds of a step in the training loop."""
         a_call = self._config.steps_per_execution
         tried = _Watch()
@@ -235,7 +236,7 @@ class _Measuring:
         each = tried.read()[0] / (FEWEST * a_call)
         calls = self._agreed(WARMING * self._seconds / each) // a_call
         self._steps(batches, max(1, calls) * a_call)
-        calls = max(FEWEST, self._agreed(self._seconds / each) // a_call)
+        calls = max(fewest, self._agreed(self._seconds / each) // a_call)
         self._loop.clock.restart()
         watch = _Watch()
         self._steps(batches, calls * a_call)
@@ -295,6 +296,6 @@ def _rate(
         count += some
         number += 1
         seconds, cpu = since.read()
-        if seconds > LONGEST or (seconds >= (1 - WARMING) * wanted and number >= FEWEST):
+        if seconds > LONGEST or (seconds >= (1 - WARMING) * wanted and number >= ELEMENTS):
             return seconds, cpu, count
     raise AssertionError("a cut has no end")
