@@ -18,6 +18,7 @@ from trainer.errors import RestartError
 
 LEAVE_SECONDS = 30.0  # that rank 0 stays for the others at the end
 _PAUSE_SECONDS = 0.1
+TEXT_BYTES = 256  # of a text that goes to all
 
 # What TensorFlow raises where a peer is gone, too late, or has given up itself.
 _LOST = (
@@ -85,6 +86,11 @@ class Crew:
         rows[self.rank] = np.asarray(values, np.float64) / local
         found: list[list[float]] = self._sum(rows).numpy().tolist()
         return found
+
+    def of_chief(self, text: str) -> str:
+        """Worker 0's text, of at most TEXT_BYTES."""
+        codes = text.encode("utf-8").ljust(TEXT_BYTES, b"\0")
+        return bytes(map(round, self.gather(codes)[0])).rstrip(b"\0").decode("utf-8")
 
     def meet(self) -> None:
         """Returns when every worker has come here."""

@@ -22,8 +22,10 @@ class _Files(NamedTuple):
     dropped_first: str  # a key of memory.stat
 
 
-_VERSION_2 = _Files("memory.max", "memory.current", "inactive_file")
-_VERSION_1 = _Files("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+_FILES = {
+    2: _Files("memory.max", "memory.current", "inactive_file"),
+    1: _Files("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+}
 
 
 def available_bytes() -> int:
@@ -35,7 +37,8 @@ def available_bytes() -> int:
     available = 1 << 62
     with contextlib.suppress(OSError, ValueError):
         available = _entry(MACHINE, "MemAvailable:") << 10
-    for group, files in _groups():
+    for group, version in groups("memory"):
+        files = _FILES[version]
         # "max" = no limit, which int() refuses.
         with contextlib.suppress(OSError, ValueError):
             limit = int((group / files.limit).read_text(encoding="ascii"))
@@ -46,9 +49,10 @@ def available_bytes() -> int:
     return available
 
 
-def _groups() -> Iterator[tuple[Path, _Files]]:
-    """The control groups this process is in, from its own up to the root of the container: a
-    limit may be set on any of them (Slurm sets it on a job and on a step of it).
+def groups(controller: str) -> Iterator[tuple[Path, int]]:
+    """The control groups this process is in for a controller, each with its version, 1 or 2, from
+    its own up to the root of the container: a limit may be set on any of them (Slurm sets it on a
+    job and on a step of it).
     """
     lines = []
     with contextlib.suppress(OSError):
@@ -56,14 +60,14 @@ def _groups() -> Iterator[tuple[Path, _Files]]:
     for line in lines:
         _, controllers, path = line.split(":", 2)
         if not controllers:
-            root, files = CGROUPS, _VERSION_2
-        elif "memory" in controllers.split(","):
-            root, files = CGROUPS / "memory", _VERSION_1
+            root, version = CGROUPS, 2
+        elif controller in controllers.split(","):
+            root, version = CGROUPS / controller, 1
         else:
             continue
         # A container without a namespace of its own is told a path that it does not see.
         for part in (Path(path), *Path(path).parents):
-            yield root / part.relative_to("/"), files
+            yield root / part.relative_to("/"), version
 
 
 def _entry(file: Path, name: str) -> int:

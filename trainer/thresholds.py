@@ -20,6 +20,8 @@ CATCH_UP = 0.02
 # One replica's own step over the median of the others', below which all are taken for equal: ours,
 # twice the noise of a shared machine.
 SLOW_REPLICA = 1.3
+# One worker's input over that of the next slower, from which on it is named: ours.
+WORKER_INPUT = 2.0
 # A worker's wait for input less the median of the others', as a share of step time: ours, that of
 # a run that is input-bound.
 WORKER_WAITS_MORE = 0.20

@@ -4,7 +4,8 @@
 
 For each bottleneck of tests/trainer/bottlenecks.py, in processes of their own: how often it was
 named, and where there is a change for it (--apply=1), the speed before and after and how far that
-is from what was predicted. `worker`: one slow worker of two. Some twenty minutes for all.
+is from what was predicted. `worker` and `worker input`: one of two workers is slow, or reads
+slowly. Some twenty minutes for all.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from tests.trainer import bottlenecks, datasets
 from tests.trainer.bottlenecks import BOTTLENECKS
 from trainer.gang import free_ports
 
-WORKER = "worker"
+WORKERS = {"worker": ("slow_step", "collective"), "worker input": ("slow_storage", "storage")}
+ROUNDS, SECONDS = 2, 0.5  # of a phase: less than half of what `diagnose` takes by default
 WITHIN = 0.30  # of the prediction, where the cost is known
 
 
@@ -38,7 +40,7 @@ def diagnosed(name: str, data: str) -> dict[str, Any]:
     bottleneck.inject(pytest.MonkeyPatch())
     config = bottlenecks.configuration(bottleneck)
     config.virtual_replicas = bottleneck.replicas if bottleneck.replicas > 1 else 0
-    diagnoser = Diagnoser(config, data, lambda _: None)
+    diagnoser = Diagnoser(config, data, lambda _: None, ROUNDS, SECONDS)
     before = diagnoser.diagnose(config)
     answer: dict[str, Any] = {
         "stage": before.model.binding,
@@ -70,12 +72,14 @@ def in_a_process(name: str, data: str) -> dict[str, Any]:
     return found
 
 
-def by_two_workers(folder: Path, data: str) -> dict[str, Any]:
-    """The second one has a slow step of its own."""
+def by_two_workers(name: str, folder: Path, data: str) -> dict[str, Any]:
+    """The second one is slow."""
+    cause, stage = WORKERS[name]
     changes = BOTTLENECKS["replica"].changes
     config = datasets.write_config(folder / "config.py", datasets.CLASSIFICATION, **changes)
-    command = [sys.executable, "-m", "tests.trainer.slowed", "slow_step", "1"]
+    command = [sys.executable, "-m", "tests.trainer.slowed", cause, "1"]
     command += ["diagnose", f"--config={config}", f"--data={data}", "--json"]
+    command += [f"--rounds={ROUNDS}", f"--seconds={SECONDS}"]
     workers = [f"localhost:{port}" for port in free_ports(2)]
     processes = []
     for rank in range(2):
@@ -90,7 +94,7 @@ def by_two_workers(folder: Path, data: str) -> dict[str, Any]:
     if any(process.returncode for process in processes):
         raise SystemExit(outs[0][1] + outs[1][1])
     found = json.loads(outs[0][0])["bottleneck"]
-    right = found["stage"] == "collective" and "of worker 1" in found["verdict"]
+    right = found["stage"] == stage and "of worker 1" in found["verdict"]
     return {"stage": found["stage"], "shares": found["shares"], "right": right}
 
 
@@ -125,15 +129,15 @@ def main() -> None:
     report = {}
     with tempfile.TemporaryDirectory(dir=flags.folder or None) as folder:
         made: dict[str, str] = {}
-        for name in flags.names or [*BOTTLENECKS, WORKER]:
+        for name in flags.names or [*BOTTLENECKS, *WORKERS]:
             data = BOTTLENECKS[name].data if name in BOTTLENECKS else "classes"
             if data not in made:
                 own = Path(folder) / data
                 own.mkdir()
                 made[data] = bottlenecks.make_data(own, data)
             report[name] = [
-                by_two_workers(Path(folder), made[data])
-                if name == WORKER
+                by_two_workers(name, Path(folder), made[data])
+                if name in WORKERS
                 else in_a_process(name, made[data])
                 for _ in range(flags.times)
             ]

@@ -13,8 +13,8 @@ def groups(tmp_path, monkeypatch):
 
     def make(version, own, limits):
         controllers, root, files = {
-            2: ("", tmp_path, memory._VERSION_2),
-            1: ("cpu,memory", tmp_path / "memory", memory._VERSION_1),
+            2: ("", tmp_path, memory._FILES[2]),
+            1: ("cpu,memory", tmp_path / "memory", memory._FILES[1]),
         }[version]
         for path, (limit, used, cached) in limits.items():
             folder = root / path.strip("/")

@@ -120,7 +120,7 @@ def test_a_killed_worker_restarts_all_to_the_same_weights(triplet_data, tmp_path
         image_size=32,
         augment__crop=28,
         deterministic=True,
-        epochs=12,
+        epochs=6,
         checkpoint__every_steps=3,
     )
     command = [*words, "--local_workers=2"]
@@ -138,7 +138,7 @@ def test_a_killed_worker_restarts_all_to_the_same_weights(triplet_data, tmp_path
     assert "start again (1 of 3): worker 1: ended by SIGKILL, worker 0: exit code 75" in said
     assert "going on from step" in said
     disturbed = json.loads(out)
-    assert disturbed["steps"] == undisturbed["steps"] == 60
+    assert disturbed["steps"] == undisturbed["steps"] == 30
     assert disturbed["weights_digest"] == undisturbed["weights_digest"]
 
 

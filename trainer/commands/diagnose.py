@@ -52,6 +52,8 @@ def main(arguments: list[str]) -> None:
         return
     if not _CONFIG.value or not _DATA.value:
         raise UsageError("give --config and --data to measure, or --trace to explain a trace")
+    if _PICTURE.value and not Path(_PICTURE.value).absolute().parent.is_dir():
+        raise UsageError(f"--picture='{_PICTURE.value}': there is no such folder")
     from trainer.config import load_config
 
     config = load_config(_CONFIG.value, [pair.partition("=")[::2] for pair in _OVERRIDES.value])
@@ -79,43 +81,49 @@ def _diagnose(config: Any) -> None:
     from trainer import quiet
 
     quiet.silence()
+    from trainer.diagnosis import words
     from trainer.diagnosis.run import Diagnoser
+    from trainer.loop import EXIT_DIVERGED, Diverged
 
     diagnoser = Diagnoser(config, _DATA.value, say, _ROUNDS.value, _SECONDS.value)
-    first = last = diagnoser.diagnose(config)
-    changes = []
-    for _ in range(_APPLY.value):
-        done = diagnoser.apply(config, last)
-        if done is None:
-            break
-        config, change = done
-        changes.append(change)
-        last = change.after
+    shown = print if diagnoser.chief and not _JSON.value else lambda *_: None
+    changes: list[Applied] = []
+    try:
+        first = last = diagnoser.diagnose(config)
+        shown(_text(first))
+        for _ in range(_APPLY.value):
+            done = diagnoser.apply(config, last)
+            if done is None:
+                shown("\n--apply: there is no further change that leaves what is learned as it is")
+                break
+            config, change = done
+            changes.append(change)
+            shown(f"\n{words.applied(change.advice, last.speed, change.after.speed)}\n")
+            last = change.after
+            shown(_text(last))
+    except Diverged as error:
+        rate = config.optimizer.learning_rate
+        say(f"trainer diagnose: diverged: {error}; lower optimizer.learning_rate={rate:g}")
+        sys.exit(EXIT_DIVERGED)
     diagnoser.leave()
     if not diagnoser.chief:
         return
-    if _PICTURE.value:
-        _draw(last)
     if _JSON.value:
         print_json(_as_json(first, changes))
-    else:
-        _print(first, changes)
+    if _PICTURE.value:
+        _draw(last)
 
 
-def _print(first: Diagnosis, changes: list[Applied]) -> None:
+def _text(diagnosis: Diagnosis) -> str:
     from trainer.diagnosis import words
 
-    shown = first
-    for number in range(len(changes) + 1):
-        print("\n".join(words.table(shown.model, shown.found)))
-        print(f"\n{words.verdict(shown.model, shown.found)}\n")
-        print("\n".join(words.advised(shown.advice, shown.model)))
-        if number < len(changes):
-            change, before = changes[number], shown
-            shown = change.after
-            print(f"\n{words.applied(change.advice, before.speed, shown.speed)}\n")
-    if _APPLY.value > len(changes):
-        print("\n--apply: there is no further change that leaves what is learned as it is")
+    model, found = diagnosis.model, diagnosis.found
+    parts = (
+        words.table(model, found),
+        [words.verdict(model, found)],
+        words.advised(diagnosis.advice, model),
+    )
+    return "\n\n".join("\n".join(lines) for lines in parts)
 
 
 def _as_json(first: Diagnosis, changes: list[Applied]) -> dict[str, Any]:

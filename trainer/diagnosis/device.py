@@ -80,15 +80,15 @@ class DeviceParts:
         return loss + tf.add_n([tf.reshape(each, [-1])[0] for each in gradients])
 
 
-def resized(strategy: Any, batch: Any, fraction: float) -> Any:
-    """A batch with 1/2 or 2 times the rows of each replica."""
+def resized(strategy: Any, batch: Any, rows: int, wanted: int) -> Any:
+    """A batch of `wanted` rows a replica, up to twice as many as the `rows` it has."""
 
-    def rows(part: Any) -> Any:
-        if fraction == 2:
-            return tf.nest.map_structure(lambda value: tf.concat([value, value], 0), part)
-        return tf.nest.map_structure(lambda value: value[: value.shape[0] // 2], part)
+    def of(part: Any) -> Any:
+        if wanted > rows:
+            part = tf.nest.map_structure(lambda value: tf.concat([value, value], 0), part)
+        return tf.nest.map_structure(lambda value: value[:wanted], part)
 
-    return tf.function(lambda each: strategy.run(rows, args=(each,)))(batch)
+    return tf.function(lambda each: strategy.run(of, args=(each,)))(batch)
 
 
 def wait(strategy: Any, result: Any) -> None:

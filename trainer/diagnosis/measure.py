@@ -4,12 +4,12 @@ not meet one phase alone.
 
 from __future__ import annotations
 
+import functools
 import itertools
-import os
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +18,23 @@ from tqdm import tqdm
 
 from trainer import devices
 from trainer.checkpoints import Checkpoints
-from trainer.crew import Crew
+from trainer.cores import available_cores
+from trainer.crew import Crew, lost_peer
 from trainer.diagnosis.device import DeviceParts, resized, wait
 from trainer.diagnosis.measurements import InputTiming, Measurements, Timing
 from trainer.evaluation import read_error
 from trainer.loop import Loop
 from trainer.order import ReplicaSlice
 from trainer.reader import Reader
+from trainer.reader.cuts import Cut
 from trainer.run_directory import RunDirectory
 from trainer.session import Session
 
 ROUNDS, SECONDS = 3, 1.2  # of a phase in a round
 WARMING = 0.35  # the share of it that does not count: buffers are filled, threads come up
 LONGEST = 20.0  # seconds of a phase in a round, where a step takes very long
-FEWEST = 3  # steps, or elements of a pipeline, that count
+FEWEST = 3  # steps that count
+ELEMENTS = 8  # of a pipeline, at least: reads that run side by side also end side by side
 ENDLESS = 1 << 30
 
 
@@ -79,12 +82,15 @@ def measure(
 
     Raises:
       DataError: a shard is damaged. ConfigError: out of memory.
+      RestartError: another worker is lost.
+      Diverged: the loss is no longer finite.
     """
     try:
         with tempfile.TemporaryDirectory(prefix="diagnose-") as folder:
             return _Measuring(session, reader, crew, Path(folder), say, seconds).run(rounds)
     except tf.errors.OpError as error:
-        raise read_error(reader, error) from error
+        lost = lost_peer(error) if crew.size > 1 else None
+        raise lost or read_error(reader, error) from error
 
 
 class _Measuring:
@@ -111,13 +117,22 @@ class _Measuring:
 
     def run(self, rounds: int) -> Measurements:
         found = _Rounds()
+        cuts = self._reader.cuts(self._slice)
+        # Before training's own pipeline is opened, which goes on preparing what comes next.
+        with tqdm(total=rounds * len(cuts), unit="phase", disable=None, leave=False) as bar:
+            for _, cut in itertools.product(range(rounds), cuts):
+                bar.set_postfix_str(cut.stage)
+                # For a step's pictures; for all of a table that is filled once a run.
+                pictures = cut.pictures_a_step or self._reader.pictures_in_table
+                found.add(f"input {cut.stage}", self._pictures(cut.dataset(), pictures))
+                bar.update()
         self._say("reading a first batch")
         batches = self._distributed()
         batch = next(batches)
         parts = DeviceParts(self._session)
         rows = self._config.batch_size // self._strategy.num_replicas_in_sync
-        small = 0.5 if rows >= 2 else 2.0
-        other = resized(self._strategy, batch, small)
+        small = rows // 2 or 2 * rows
+        other = resized(self._strategy, batch, rows, small)
         replicas = range(self._slice.first, self._slice.first + self._slice.count)
         on_device: dict[str, Callable[[], Any]] = {
             "nothing": lambda: parts.nothing(batch),
@@ -132,59 +147,59 @@ class _Measuring:
             for replica in replicas:
                 alone = parts.one_replica(replica)
                 on_device[f"replica {replica}"] = lambda alone=alone: alone(batch)  # type: ignore[misc]
-        cuts = self._reader.cuts(self._slice)
         self._say("tracing the step")
         for call in on_device.values():
             wait(self._strategy, call())
         self._steps(self._resident(batch), 2 * self._config.steps_per_execution)
-        waits: list[float] = []
-        phases = len(cuts) + len(on_device) + 3
-        with tqdm(total=rounds * phases, unit="phase", disable=None, leave=False) as bar:
-
-            def phase(name: str) -> str:
+        timed: dict[str, Callable[[], tuple[float, float]]] = {
+            **{name: functools.partial(self._calls, call) for name, call in on_device.items()},
+            "resident": lambda: self._looped(self._resident(batch)),
+            # With one iterator: a new one may have a table to make first.
+            "transfer": lambda: self._elements(batches),
+            "full": lambda: self._looped(batches, ELEMENTS),
+        }
+        with tqdm(total=rounds * len(timed), unit="phase", disable=None, leave=False) as bar:
+            for _, (name, phase) in itertools.product(range(rounds), timed.items()):
                 bar.set_postfix_str(name)
+                found.add(name, phase())
                 bar.update()
-                return name
-
-            for _ in range(rounds):
-                for cut in cuts:
-                    # For a step's pictures; for all of a table that is filled once a run.
-                    pictures = cut.pictures_a_step or self._table_pictures()
-                    found.add(phase(f"input {cut.stage}"), self._pictures(cut.dataset(), pictures))
-                for name, call in on_device.items():
-                    found.add(phase(name), self._calls(call))
-                found.add(phase("resident"), self._looped(self._resident(batch)))
-                # With one iterator: a new one may have a table to make first.
-                found.add(phase("transfer"), self._elements(batches))
-                found.add(phase("full"), self._looped(batches))
-                waited = self._loop.clock.figures(1, 1)["input_wait_fraction"]
-                waits += [] if waited is None else [waited]
         each = [found.timing(name).median for name in on_device if name.startswith("replica ")]
-        total = found.timing("transfer").median
+        workers = self._inputs_of_workers(cuts, found)
+        slowest = max(workers, key=lambda inputs: inputs[-1].median)
         return Measurements(
             pictures_a_step=self._loop.pictures_a_step,
             replicas=self._strategy.num_replicas_in_sync,
-            cores=len(os.sched_getaffinity(0)),
+            cores=available_cores(),
             inputs=tuple(
-                InputTiming(cut.stage, found.timing(f"input {cut.stage}"), cut.once) for cut in cuts
+                InputTiming(cut.stage, timing, cut.once)
+                for cut, timing in zip(cuts, slowest, strict=False)
             ),
-            transfer=found.timing("transfer"),
+            transfer=slowest[-1],
             nothing=found.timing("nothing"),
             preprocess=found.timing("preprocess"),
             step=found.timing("step"),
             small_preprocess=found.timing("small_preprocess"),
             small_step=found.timing("small_step"),
-            small=small,
+            small=small / rows,
             all_reduce=found.timing("all_reduce" if "all_reduce" in on_device else "nothing"),
             each_replica=tuple(map(tuple, self._crew.gather(each))) if each else (),
             resident=found.timing("resident"),
             full=found.timing("full"),
-            wait_fraction=sum(waits) / len(waits) if waits else None,
-            worker_inputs=tuple(row[0] for row in self._crew.gather([total])),
+            worker_inputs=tuple(inputs[-1].median for inputs in workers),
         )
 
-    def _table_pictures(self) -> int:
-        return getattr(self._reader, "pictures_in_table", 0)
+    def _inputs_of_workers(self, cuts: Sequence[Cut], found: _Rounds) -> list[list[Timing]]:
+        """The timings of the cuts and of `transfer`, the whole pipeline, by worker."""
+        own = [found.timing(f"input {cut.stage}") for cut in cuts] + [found.timing("transfer")]
+        rounds = len(own[0].seconds)
+        numbers = [number for timing in own for number in (*timing.seconds, *timing.cpu_seconds)]
+        return [
+            [
+                Timing(tuple(row[at : at + rounds]), tuple(row[at + rounds : at + 2 * rounds]))
+                for at in range(0, len(row), 2 * rounds)
+            ]
+            for row in self._crew.gather(numbers)
+        ]
 
     def _distributed(self) -> Iterator[Any]:
         return iter(
@@ -213,7 +228,7 @@ class _Measuring:
         self._loop.run_steps(batches, self._loop.step + steps, shown=False)
         self._loop.catch_up()
 
-    def _looped(self, batches: Iterator[Any]) -> tuple[float, float]:
+    def _looped(self, batches: Iterator[Any], fewest: int = FEWEST) -> tuple[float, float]:
         """Seconds of a step in the training loop."""
         a_call = self._config.steps_per_execution
         tried = _Watch()
@@ -221,7 +236,7 @@ class _Measuring:
         each = tried.read()[0] / (FEWEST * a_call)
         calls = self._agreed(WARMING * self._seconds / each) // a_call
         self._steps(batches, max(1, calls) * a_call)
-        calls = max(FEWEST, self._agreed(self._seconds / each) // a_call)
+        calls = max(fewest, self._agreed(self._seconds / each) // a_call)
         self._loop.clock.restart()
         watch = _Watch()
         self._steps(batches, calls * a_call)
@@ -281,6 +296,6 @@ def _rate(
         count += some
         number += 1
         seconds, cpu = since.read()
-        if seconds > LONGEST or (seconds >= (1 - WARMING) * wanted and number >= FEWEST):
+        if seconds > LONGEST or (seconds >= (1 - WARMING) * wanted and number >= ELEMENTS):
             return seconds, cpu, count
     raise AssertionError("a cut has no end")

@@ -61,26 +61,25 @@ class Measurements:
       pictures_a_step: of all replicas and workers.
       replicas: of all workers.
       cores: processor cores this process may use.
-      inputs: the cuts of the reader in order. After "table" they start anew: what comes then
-        gathers from a table that is ready.
+      inputs: the cuts of the reader in order, of the worker with the slowest, for which all others
+        wait. After "table" they start anew: what comes then gathers from a table that is ready.
       transfer: batches on their devices, by the whole input pipeline.
       nothing: a call of a function that does nothing, on all replicas.
       preprocess: the on-device layers on a resident batch.
       step: the training step on a resident batch, by itself.
       small_preprocess, small_step: the same two for `small` times the batch.
-      small: see above; 1 where no other size was to be had.
+      small: see above; not 1.
       all_reduce: summing tensors of the gradients' shapes over the replicas.
       each_replica: forward and backward pass of one replica's share, replica by replica, while
         the others of its process rest. By worker.
       resident: the training loop with all that is around a step, on a resident batch.
       full: the same on what the input pipeline gives: training as it is.
-      wait_fraction: of `full`, waiting for a batch; None where several steps run in a call.
-      worker_inputs: seconds of a step's input, by worker; () for one.
+      worker_inputs: seconds of a step's input, by worker; () = not known.
     """
 
     pictures_a_step: int
     replicas: int
-    cores: int
+    cores: float
     inputs: tuple[InputTiming, ...]
     transfer: Timing
     nothing: Timing
@@ -93,7 +92,6 @@ class Measurements:
     each_replica: tuple[tuple[float, ...], ...]
     resident: Timing
     full: Timing
-    wait_fraction: float | None
     worker_inputs: tuple[float, ...] = ()
 
     def images_per_second(self, seconds: float) -> float:

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from preprocess.dataset_format import CLASSIFICATION
 from trainer.diagnosis.measurements import Measurements
-from trainer.diagnosis.step_model import Cost, StepModel, slowest
+from trainer.diagnosis.step_model import Cost, StepModel, imbalance, slowest
 from trainer.thresholds import SMALL_GAIN
 
 MOST_PARALLEL_READS = 32
@@ -40,6 +40,7 @@ class Facts:
       stored_side: the larger side of the stored pictures; 0 = of several sizes.
       used_side: the side that enters the first on-device layer that makes it smaller.
       batch_bytes: of the pixels of a step.
+      shards: files of one variant of the split.
       parallel_reads, steps_per_execution, batch_size: as configured.
       steps_per_epoch: resolved.
       augment: whether there are on-device layers.
@@ -57,6 +58,7 @@ class Facts:
     stored_side: int
     used_side: int
     batch_bytes: int
+    shards: int
     parallel_reads: int
     steps_per_execution: int
     batch_size: int
@@ -100,8 +102,13 @@ class MoreParallelReads:
     def __call__(self, facts: Facts, model: StepModel, found: Measurements) -> Advice | None:
         storage = model.costs["storage"]
         reads = min(MOST_PARALLEL_READS, 4 * facts.parallel_reads)
-        waiting = storage.seconds - storage.cpu / model.cores
-        if facts.service or waiting <= 0 or reads == facts.parallel_reads:
+        # A table reads files side by side; where pictures are streamed Python reads, and its own
+        # work is done by one thread at a time.
+        working = storage.cpu / model.cores if facts.table else storage.cpu
+        if facts.table:
+            reads = min(reads, facts.shards)
+        waiting = storage.seconds - working
+        if facts.service or waiting <= 0 or reads <= facts.parallel_reads:
             return None
         changed = Cost(storage.seconds - waiting * (1 - facts.parallel_reads / reads), storage.cpu)
         return Advice(
@@ -109,6 +116,24 @@ class MoreParallelReads:
             f"read {reads} at a time instead of {facts.parallel_reads}",
             model.speed({"storage": changed}),
             {"data.parallel_reads": str(reads)},
+        )
+
+
+class MoreShards:
+    """A table cannot read more files side by side than there are."""
+
+    def __call__(self, facts: Facts, model: StepModel, found: Measurements) -> Advice | None:
+        storage = model.costs["storage"]
+        waiting = storage.seconds - storage.cpu / model.cores
+        shards = 4 * facts.parallel_reads
+        if not facts.table or waiting <= 0 or facts.shards > facts.parallel_reads:
+            return None
+        changed = Cost(storage.seconds - waiting * (1 - facts.shards / shards), storage.cpu)
+        return Advice(
+            type(self).__name__,
+            f"build the dataset with --shards={shards} instead of {facts.shards}, and read as many "
+            f"at a time (data.parallel_reads={shards})",
+            model.speed({"storage": changed}),
         )
 
 
@@ -155,13 +180,11 @@ class OneStoredSize:
     def __call__(self, facts: Facts, model: StepModel, found: Measurements) -> Advice | None:
         if facts.stored_side:
             return None
-        stages = ("decode", "host_map")
-        seconds = max(stages, key=lambda stage: model.costs[stage].seconds)
         return Advice(
             type(self).__name__,
             f"build the dataset with --image_size={facts.used_side}: the pictures have several "
             "sizes, and each pass resizes them",
-            model.speed({seconds: Cost()}),
+            model.speed({"host_map": Cost()}),
         )
 
 
@@ -190,7 +213,8 @@ class DataService:
         return Advice(
             type(self).__name__,
             f"have {workers} worker{'s' if workers > 1 else ''} of a tf.data service, on machines "
-            "like this one, prepare the batches (`trainer dataservice`, data.service)",
+            "like this one, prepare the batches (`trainer dataservice`, data.service, "
+            "data.image_table=auto)",
             model.speed(dict.fromkeys(stages, Cost())),
         )
 
@@ -238,6 +262,9 @@ class LargerBatch:
             return None  # more than there is
         fixed = ("host_overhead", "collective")
         costs = {s: c if s in fixed else c * LARGER_BATCH for s, c in model.costs.items()}
+        # Summing gradients takes the same, a slow replica's share of a batch does not.
+        waiting = imbalance(found.each_replica) * (LARGER_BATCH - 1)
+        costs["collective"] += Cost(waiting)
         return Advice(
             type(self).__name__,
             f"take a batch_size of {batch} instead of {facts.batch_size}, and a learning rate "
@@ -267,21 +294,20 @@ class SlowReplica:
     """One replica that all others wait for."""
 
     def __call__(self, facts: Facts, model: StepModel, found: Measurements) -> Advice | None:
-        if found.replicas < 2 or not model.costs["collective"].seconds:
+        waiting = imbalance(found.each_replica)
+        if not waiting:
             return None
         worker, replica = slowest(found.each_replica)
-        everyone = sorted(s for seconds in found.each_replica for s in seconds)
-        others = everyone[: len(everyone) - 1]
-        ratio = everyone[-1] / others[len(others) // 2]
+        seconds = found.each_replica[worker][replica]
         where = f"replica {replica}" + (
             f" of worker {worker}" if len(found.each_replica) > 1 else ""
         )
-        changed = model.costs["collective"] - Cost(everyone[-1] - others[len(others) // 2])
         return Advice(
             type(self).__name__,
-            f"look at {where}: alone it takes {ratio:.1f} times as long as the others, which wait "
-            "for it (another process on it, a lower clock, a slower machine?)",
-            model.speed({"collective": changed}),
+            f"look at {where}: alone it takes {seconds / (seconds - waiting):.1f} times as long as "
+            "the others, which wait for it (another process on it, a lower clock, a slower "
+            "machine?)",
+            model.speed({"collective": model.costs["collective"] - Cost(waiting)}),
         )
 
 
@@ -300,6 +326,7 @@ class MoreReplicas:
 
 RULES: tuple[Rule, ...] = (
     MoreParallelReads(),
+    MoreShards(),
     DecodedTable(),
     StoreSmaller(),
     OneStoredSize(),

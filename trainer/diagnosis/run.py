@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -83,10 +84,7 @@ class Diagnoser:
         Raises:
           UserError: of many kinds, as training would.
         """
-        config = config.copy_and_resolve_references()
-        # What reports or saves is no part of a step; its time is in no epoch's figures either.
-        config.profile.steps = ()
-        config.checkpoint.every_steps = 0
+        config = _without_reports(config)
         tf.keras.backend.clear_session()
         session = session_for(config, self._strategy, self._manifest, self._say, weights=False)
         reader = open_reader(
@@ -97,20 +95,35 @@ class Diagnoser:
         return Diagnosis(found, model, advise(_facts(config, self._manifest, reader), model, found))
 
     def apply(self, config: Any, before: Diagnosis) -> tuple[Any, Applied] | None:
-        """Makes the first change that leaves what is learned as it is.
+        """Makes the first change that leaves what is learned as it is; worker 0 says which.
 
         Returns:
           The changed configuration and what it brought; None where there is no such change.
+
+        Raises:
+          UserError: the changed configuration cannot be trained.
         """
-        for advice in before.advice:
-            if advice.change and advice.same_training:
-                changed = with_changes(config, advice.change)
-                return changed, Applied(advice, self.diagnose(changed))
-        return None
+        able = [each for each in before.advice if each.change and each.same_training]
+        said = self._crew.of_chief(json.dumps(dict(able[0].change)) if able else "")
+        if not said:
+            return None
+        change: dict[str, str] = json.loads(said)
+        changed = with_changes(_without_reports(config), change)
+        # On another worker the same change may not have been worth an advice.
+        advice = able[0] if able else Advice("", "", change=change)
+        return changed, Applied(advice, self.diagnose(changed))
 
     def leave(self) -> None:
         """The end, for all workers."""
         self._crew.leave()
+
+
+def _without_reports(config: Any) -> Any:
+    """A copy; what reports or saves is no part of a step, and in no epoch's figures either."""
+    copy = config.copy_and_resolve_references()
+    copy.profile.steps = ()
+    copy.checkpoint.every_steps = 0
+    return copy
 
 
 def _facts(config: Any, manifest: Manifest, reader: Reader) -> Facts:
@@ -119,19 +132,22 @@ def _facts(config: Any, manifest: Manifest, reader: Reader) -> Facts:
     variants = min(config.data.variants or split.variants, split.variants)
     pictures = sum(shard.records for shard in split.image_shards(0))
     needed = pictures * height * width * channels * TABLES_AT_ONCE[variants > 1]
-    augment = config.augment
-    used = (augment.enabled and (augment.resize_to or augment.crop)) or config.image_size
+    augment, stored = config.augment, max(manifest.image.height or 0, manifest.image.width or 0)
+    used = config.image_size
+    if augment.enabled:  # a crop comes out of the whole picture, which must not become smaller
+        used = augment.resize_to or (stored if augment.crop else used)
     gpus = tf.config.list_physical_devices("GPU")
     details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
     capabilities = [each.get("compute_capability", (0, 0)) for each in details]
     uses = reader.records * reader.pictures_a_record
     return Facts(
         task=manifest.task,
-        table=getattr(reader, "table", ""),
+        table=reader.table,
+        shards=len(split.image_shards(0)),
         table_fits=needed <= available_bytes() * MEMORY_SHARE,
         decoded_share=pictures / uses if variants > 1 else 0.0,
         raw=manifest.image.encoding == "raw",
-        stored_side=max(manifest.image.height or 0, manifest.image.width or 0),
+        stored_side=stored,
         used_side=used,
         batch_bytes=config.batch_size * reader.pictures_a_record * height * width * channels,
         parallel_reads=config.data.parallel_reads,

@@ -45,17 +45,24 @@ class StepModel:
       costs: by stage of STAGES; 0 for those that a step does not have.
       input_chains: the stages of each chain of the input that runs beside the others.
       cores: processor cores.
-      full: seconds of a step as measured.
+      measured: seconds of a step of training as it is. It may be less than the sides take on
+        average, where what was measured ended before the input did a part of its work, such as
+        the next pass's table.
       resident: the same on a resident batch.
       pictures_a_step: of all replicas.
     """
 
     costs: Mapping[str, Cost]
     input_chains: tuple[tuple[str, ...], ...]
-    cores: int
-    full: float
+    cores: float
+    measured: float
     resident: float
     pictures_a_step: int
+
+    @property
+    def full(self) -> float:
+        """Seconds of a step on average."""
+        return self.seconds()
 
     def seconds(self, changed: Mapping[str, Cost] | None = None) -> float:
         """Seconds of a step where some stages cost something else."""
@@ -73,7 +80,7 @@ class StepModel:
     @property
     def gains(self) -> dict[str, float]:
         """By stage: how much faster training would be without it; 0.5 = half as fast again."""
-        return {stage: self.seconds() / self.without(stage) - 1 for stage in STAGES}
+        return {stage: self.full / self.without(stage) - 1 for stage in STAGES}
 
     @property
     def binding(self) -> str:
@@ -107,7 +114,7 @@ class StepModel:
     @property
     def _unexplained(self) -> float:
         bound = self._bound(self.costs)
-        return max(1.0, self.full / bound) if bound else 1.0
+        return max(1.0, self.measured / bound) if bound else 1.0
 
     def _bound(self, costs: Mapping[str, Cost]) -> float:
         chains = [sum(costs[s].seconds for s in chain) for chain in self.input_chains]
@@ -194,8 +201,6 @@ def _fixed(whole: float, small: float, fraction: float) -> float:
 
     t(f) = a + f * (t(1) - a), so a = (t(f) - f * t(1)) / (1 - f); within 0 and t(1).
     """
-    if fraction == 1:
-        return 0.0
     return min(whole, max(0.0, (small - fraction * whole) / (1 - fraction)))
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from trainer.diagnosis.measurements import Measurements, Timing, chains
 from trainer.diagnosis.rules import Advice
-from trainer.diagnosis.step_model import StepModel, slowest
+from trainer.diagnosis.step_model import StepModel, imbalance, slowest
 from trainer.stages import INPUT_STAGES
+from trainer.thresholds import SMALL_GAIN, WORKER_INPUT
 
 _WHAT = {
     "storage": "waits for reading",
@@ -75,14 +76,14 @@ def verdict(model: StepModel, found: Measurements) -> str:
     else:
         kind = "Compute-bound"
     who = ""
-    if stage == "collective" and model.costs[stage].seconds:
+    if stage == "collective" and imbalance(found.each_replica):
         worker, replica = slowest(found.each_replica)
         who = f" (replica {replica} is the slowest"
         who += f", of worker {worker})" if len(found.each_replica) > 1 else ")"
     elif stage in INPUT_STAGES and len(found.worker_inputs) > 1:
         worst = max(range(len(found.worker_inputs)), key=lambda w: found.worker_inputs[w])
         others = [s for w, s in enumerate(found.worker_inputs) if w != worst]
-        if found.worker_inputs[worst] > 2 * max(others):
+        if found.worker_inputs[worst] >= WORKER_INPUT * max(others):
             who = f" (of worker {worst}, for which the others wait)"
     without = model.pictures_a_step / model.without(stage)
     return (
@@ -97,10 +98,17 @@ def table(model: StepModel, found: Measurements) -> list[str]:
     for name, timing in _phases(found):
         speed = found.images_per_second(timing.median)
         shown = f"{speed:>10,.0f}" if timing.median else f"{'':>10}"
-        lines.append(f"{name:38} {shown} {1000 * timing.median:>10.2f} {timing.spread:>6.0%}")
+        spread = f"{timing.spread:.0%}" if len(timing.seconds) > 1 else ""
+        lines.append(f"{name:38} {shown} {1000 * timing.median:>10.2f} {spread:>6}".rstrip())
     for each in found.inputs:
         if each.once and each.stage == "table":
             lines.append(f"(the table is filled once: {each.timing.median:.1f} s)")
+    if model.full > (1 + SMALL_GAIN) * model.measured:
+        speed = model.pictures_a_step / model.full
+        lines.append(
+            f"(a whole pass goes at {speed:,.0f} images/s: filling the next table takes longer "
+            "than what was measured)"
+        )
     lines += ["", f"{'a step':18} {'share':>6}"]
     for stage, share in model.shares.items():
         if share >= 0.005:

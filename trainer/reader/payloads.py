@@ -41,6 +41,10 @@ class Payloads:
         self._entered: tuple[tuple[int, int], ...] = ()
         self.error: Exception | None = None
 
+    def begin(self) -> None:
+        """A pipeline begins, wherever it does: its shards are to be asked for anew."""
+        self._entered = ()
+
     def rows(self, element: int, replicas: ReplicaSlice) -> tuple[Any, ...]:
         """(record, weight, share, row) of a batch of b, [b] each; see the package's docstring."""
         pass_number, rows = element_rows(element, replicas, self._order.records, self._batch_size)

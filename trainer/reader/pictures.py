@@ -163,6 +163,7 @@ class PictureReader:
         self, numbers: Any, replicas: ReplicaSlice, make: Callable[[dict[str, Any]], Any]
     ) -> Any:
         """`make` of each batch as it is read, with its `payload` string[b]."""
+        self._payloads.begin()
         size = self.batch_size // replicas.total
         specs = {"payload": tf.TensorSpec([size], tf.string), **row_specs(size)}
         options = tf.data.Options()
