@@ -37,9 +37,10 @@ test: env
 test-quick: env
 	$(PY) -m pytest tests -m "not slow and not integration"
 
-# Installs what it can (apt as root, pip, Maven) and lists what it skips with the reason.
+# Installs what it can (apt as root, pip, Maven) and lists what it skips with the reason; the
+# tests of the other folders that take their time are among it.
 test-integration: env
-	$(PY) -m pytest tests/integration -m integration -rs
+	$(PY) -m pytest tests -m integration -rs
 
 lint: env
 	$(VENV)/bin/ruff check .

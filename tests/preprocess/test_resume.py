@@ -297,7 +297,12 @@ def test_after_ctrl_c_it_goes_on(tmp_path):
     arguments = ["build", "--source=fec", f"--output={out}", "--variants=20", "--shards=24"]
     arguments += [f"--{name}={path}" for name, path in flags.items()]
     build = subprocess.Popen(
-        made.command(*arguments), env=made.environment(), stderr=subprocess.PIPE, text=True
+        made.command(*arguments),
+        env=made.environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+        # Where these tests run in the background of a script, it would be ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     done = out / ".build" / "done"
     try:

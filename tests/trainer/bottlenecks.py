@@ -18,10 +18,11 @@ from PIL import Image
 from preprocess.dataset_format import ImageKey
 from tests.trainer import datasets
 
-READ_SECONDS = 0.05  # of a picture
-MAP_SECONDS = 0.08
-DECODE_SECONDS = 0.08
-STEP_SECONDS = 0.04  # of a step, so that what remains after a change is known too
+READ_SECONDS = 0.03  # of a picture
+MAP_SECONDS = 0.05
+DECODE_SECONDS = 0.05
+TABLE_SECONDS = 0.02  # of decoding where a table is filled, some 64 pictures of which are timed
+STEP_SECONDS = 0.03  # of a step, so that what remains after a change is known too
 PYTHON_SECONDS = 0.06
 REPLICA_SECONDS = 0.06
 SMALL = {"model__backbone": "mlp", "data__validation_splits": ("test",), "data__variants": 1}
@@ -75,13 +76,13 @@ def _sleeping(value: Any, seconds: float) -> Any:
         return tf.identity(value)
 
 
-def slow_decoder(patch: Any) -> None:
+def slow_decoder(patch: Any, seconds: float = DECODE_SECONDS) -> None:
     from trainer.reader.decoding import Decoder
 
     decode = Decoder.decode
 
     def slowly(self: Any, features: dict[str, Any]) -> Any:
-        late = _sleeping(features[ImageKey.ENCODED], DECODE_SECONDS)
+        late = _sleeping(features[ImageKey.ENCODED], seconds)
         return decode(self, {**features, ImageKey.ENCODED: late})
 
     patch.setattr(Decoder, "decode", slowly)
@@ -183,7 +184,10 @@ BOTTLENECKS = {
         "host_map", "mixed", SMALL, known(slow_map), fixed=("data.image_table",), known=True
     ),
     "table": Bottleneck(
-        "decode", "triplets", {"model__backbone": "mlp", "augment__enabled": False}, slow_decoder
+        "decode",
+        "triplets",
+        {"model__backbone": "mlp", "augment__enabled": False},
+        lambda patch: slow_decoder(patch, TABLE_SECONDS),
     ),
     "on-device layer": Bottleneck("device_preprocess", "classes", SMALL, slow_layer),
     "model": Bottleneck("model", "classes", {**SMALL, "model__backbone": "cnn", "image_size": 128}),

@@ -13,11 +13,11 @@ import threading
 import time
 
 import pytest
-from absl import flags
 
 from tests.trainer import datasets
 from trainer import capture
 from trainer.capture import HEADER, PATH, CaptureServer, capture_server
+from trainer.capture_client import ask
 from trainer.errors import ConfigError, RestartError, UnavailableError, UsageError
 from trainer.gang import free_ports
 
@@ -309,54 +309,39 @@ def test_an_address_that_cannot_be_is_a_bad_configuration(loop, host, port):
         CaptureServer(host, port, loop)
 
 
-@pytest.fixture
-def ask():
-    """`trainer capture ARGUMENTS` in this process."""
-    from trainer.commands import capture as command
-
-    def run(*arguments):
-        rest = flags.FLAGS(["capture", *arguments])[1:]
-        command.main(rest)
-
-    yield run
-    flags.FLAGS.unparse_flags()
-    for flag in flags.FLAGS.get_key_flags_for_module(command):
-        flag.unparse()
-    flags.FLAGS.mark_as_parsed()
-
-
-def test_the_command_prints_where_the_trace_is(port, loop, elsewhere, ask, capsys):
+def test_the_command_prints_where_the_trace_is(port, loop, elsewhere):
     taken = elsewhere.submit(loop.take)
-    ask(f"localhost:{port}", "--calls=7")
+    done = datasets.command("trainer", "capture", f"localhost:{port}", "--calls=7")
     assert taken.result() == 7
-    assert capsys.readouterr().out == "/run/trace: steps 5 to 14\n"
+    assert done.stdout == "/run/trace: steps 5 to 14\n"
     elsewhere.submit(loop.take)
-    ask(f"http://localhost:{port}/", "--json")
-    assert json.loads(capsys.readouterr().out) == {"trace": "/run/trace", "steps": [5, 14]}
+    done = datasets.command("trainer", "capture", f"http://localhost:{port}/", "--json")
+    assert json.loads(done.stdout) == {"trace": "/run/trace", "steps": [5, 14]}
+    done = datasets.command("trainer", "capture", "a:1", "b:2")
+    assert done.returncode == 64
+    assert "takes one HOST:PORT" in done.stderr
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    "address",
     [
-        (),
-        ("localhost",),
-        ("localhost:0",),
-        ("localhost:65536",),
-        ("localhost:port",),
-        ("ftp://localhost:6010",),
-        ("local host:6010",),
-        ("a:1", "b:2"),
+        "localhost",
+        "localhost:0",
+        "localhost:65536",
+        "localhost:port",
+        "ftp://localhost:6010",
+        "local host:6010",
     ],
 )
-def test_a_malformed_address_is_bad_usage(ask, arguments):
+def test_a_malformed_address_is_bad_usage(address):
     with pytest.raises(UsageError, match="HOST:PORT"):
-        ask(*arguments)
+        ask(address, 10, 60)
 
 
-def test_an_address_that_does_not_answer_is_unavailable(ask):
+def test_an_address_that_does_not_answer_is_unavailable():
     (free,) = free_ports(1)
     with pytest.raises(UnavailableError, match="does not answer") as caught:
-        ask(f"localhost:{free}")
+        ask(f"localhost:{free}", 10, 60)
     assert caught.value.exit_code == os.EX_UNAVAILABLE == 69
 
 
@@ -369,7 +354,7 @@ def test_an_address_that_does_not_answer_is_unavailable(ask):
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", UnavailableError),
     ],
 )
-def test_what_is_no_training_is_told_apart_from_one_that_ended(ask, elsewhere, sent, error):
+def test_what_is_no_training_is_told_apart_from_one_that_ended(elsewhere, sent, error):
     with socket.create_server(("localhost", 0)) as server:
 
         def serve():
@@ -380,13 +365,13 @@ def test_what_is_no_training_is_told_apart_from_one_that_ended(ask, elsewhere, s
 
         elsewhere.submit(serve)
         with pytest.raises(error):
-            ask(f"localhost:{server.getsockname()[1]}")
+            ask(f"localhost:{server.getsockname()[1]}", 10, 60)
 
 
-def test_a_run_that_takes_no_trace_may_be_asked_again(port, loop, elsewhere, ask):
+def test_a_run_that_takes_no_trace_may_be_asked_again(port, loop, elsewhere):
     elsewhere.submit(loop.take, problem="the run has ended")
     with pytest.raises(RestartError, match="the run has ended") as caught:
-        ask(f"localhost:{port}")
+        ask(f"localhost:{port}", 10, 60)
     assert caught.value.exit_code == 75
 
 

@@ -42,8 +42,18 @@ def diagnoser(monkeypatch, data):
     return make
 
 
+# The others take their time, and are of `make test-integration` and of `make bench`.
+QUICK = ("storage", "python", "replica")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", BOTTLENECKS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in QUICK else pytest.param(name, marks=pytest.mark.integration)
+        for name in BOTTLENECKS
+    ],
+)
 def test_what_binds_is_named_and_the_change_for_it_brings_what_was_predicted(name, diagnoser):
     """Within 30 % where what was put in has a known cost, and a gain elsewhere."""
     bottleneck = BOTTLENECKS[name]
@@ -59,6 +69,5 @@ def test_what_binds_is_named_and_the_change_for_it_brings_what_was_predicted(nam
     assert tuple(done.advice.change) == bottleneck.fixed, shown
     assert done.after.speed > before.speed
     said = words.applied(done.advice, before.speed, done.after.speed)
-    print(said)
     if bottleneck.known:
         assert done.after.speed == pytest.approx(done.advice.images_per_second, rel=0.3), said

@@ -247,7 +247,7 @@ def test_several_steps_a_call_give_the_same_weights(triplet_data, tmp_path, trai
                 "model__dropout": 0.3,
                 "optimizer__name": "adabound",
             },
-            marks=pytest.mark.slow,
+            marks=pytest.mark.integration,  # a minute of tracing
         ),
     ],
     ids=["mlp", "addons", "batchnorm"],

@@ -217,7 +217,7 @@ def test_a_worker_that_is_lost_while_joining_ends_the_other_with_75(triplet_data
 
 
 def test_a_diagnosis_by_both_workers_names_the_slow_one(class_data, tmp_path):
-    """40 ms of worker 1's own in each step, by the clock and not by its processor."""
+    """30 ms of worker 1's own in each step, by the clock and not by its processor."""
     config = datasets.write_config(
         tmp_path / "config.py", datasets.CLASSIFICATION, model__backbone="mlp"
     )

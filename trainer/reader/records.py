@@ -95,9 +95,8 @@ class ShardRecords:
     """
 
     def __init__(self, dataset: str, shard: Shard, whole: bool = True) -> None:
-        self._file = shard.file
         self.index = read_index(dataset, shard)
-        path = os.path.join(dataset, shard.file)
+        self._path = path = os.path.join(dataset, shard.file)
         self._bytes: bytes | _Range | _File
         if storage.is_address(path):
             self._bytes = storage.read_bytes(path) if whole else _Range(path)
@@ -114,7 +113,7 @@ class ShardRecords:
         payload, footer = framed[:-_FOOTER_BYTES], framed[-_FOOTER_BYTES:]
         if footer != masked_crc(payload):
             raise DataError(
-                f"'{self._file}' is damaged at byte {offset}; run `python -m preprocess verify`"
+                f"'{self._path}' is damaged at byte {offset}; run `python -m preprocess verify`"
             )
         return payload
 
