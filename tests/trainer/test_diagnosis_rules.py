@@ -229,3 +229,14 @@ def test_the_table_and_the_sentence_are_understood_at_once():
     assert bottleneck["stage"] == "storage"
     assert bottleneck["source"] == "phases"
     assert bottleneck["input_tax"] == pytest.approx(0.6)
+
+
+def test_it_is_said_where_a_pass_is_slower_than_what_was_measured():
+    """A table's 60 ms a step against 20 measured; a step that noise made longer is no such case."""
+    inputs = [("table", timing(0.060)), ("host_map", timing(0.005))]
+    found = measured(inputs, transfer=timing(0.060), full=timing(0.020))
+    assert any(
+        "a whole pass goes at 1,667 images/s" in line for line in words.table(fit(found), found)
+    )
+    noisy = measured(resident=timing(0.030), full=timing(0.020))
+    assert not any("a whole pass" in line for line in words.table(fit(noisy), noisy))

@@ -164,7 +164,8 @@ class StoreSmaller:
         if facts.stored_side < LARGER_SIDE * facts.used_side:
             return None
         share = (facts.used_side / facts.stored_side) ** 2
-        stages = ("storage", "decode", "table", "host_map", "transfer")
+        # The on-device layers cast and resize what they are given.
+        stages = ("storage", "decode", "table", "host_map", "transfer", "device_preprocess")
         changed = {stage: model.costs[stage] * share for stage in stages}
         return Advice(
             type(self).__name__,

@@ -78,6 +78,11 @@ class StepModel:
         return self.pictures_a_step / self.seconds(changed)
 
     @property
+    def input_seconds(self) -> float:
+        """What the input needs for a step, by itself."""
+        return self._input(self.costs)
+
+    @property
     def gains(self) -> dict[str, float]:
         """By stage: how much faster training would be without it; 0.5 = half as fast again."""
         return {stage: self.full / self.without(stage) - 1 for stage in STAGES}
@@ -117,10 +122,14 @@ class StepModel:
         return max(1.0, self.measured / bound) if bound else 1.0
 
     def _bound(self, costs: Mapping[str, Cost]) -> float:
-        chains = [sum(costs[s].seconds for s in chain) for chain in self.input_chains]
         step = sum(costs[stage].seconds for stage in STEP_STAGES)
         cpu = sum(cost.cpu for cost in costs.values()) / self.cores
-        return max([*chains, step, cpu])
+        return max(self._input(costs), step, cpu)
+
+    def _input(self, costs: Mapping[str, Cost]) -> float:
+        """Seconds of the longest of the chains, which run beside each other."""
+        chains = (sum(costs[stage].seconds for stage in chain) for chain in self.input_chains)
+        return max(chains, default=0.0)
 
 
 def fit(found: Measurements) -> StepModel:

@@ -103,11 +103,11 @@ def table(model: StepModel, found: Measurements) -> list[str]:
     for each in found.inputs:
         if each.once and each.stage == "table":
             lines.append(f"(the table is filled once: {each.timing.median:.1f} s)")
-    if model.full > (1 + SMALL_GAIN) * model.measured:
+    if model.input_seconds > (1 + SMALL_GAIN) * model.measured:
         speed = model.pictures_a_step / model.full
         lines.append(
-            f"(a whole pass goes at {speed:,.0f} images/s: filling the next table takes longer "
-            "than what was measured)"
+            f"(a whole pass goes at {speed:,.0f} images/s: its input takes longer than the steps "
+            "that were measured, for which it was partly there already)"
         )
     lines += ["", f"{'a step':18} {'share':>6}"]
     for stage, share in model.shares.items():
