@@ -22,6 +22,7 @@ READ_SECONDS = 0.03  # of a picture
 MAP_SECONDS = 0.05
 DECODE_SECONDS = 0.05
 TABLE_SECONDS = 0.02  # of decoding where a table is filled, some 64 pictures of which are timed
+BATCH_SECONDS = 0.12  # several times a step of `mlp`
 STEP_SECONDS = 0.03  # of a step, so that what remains after a change is known too
 PYTHON_SECONDS = 0.06
 REPLICA_SECONDS = 0.06
@@ -61,6 +62,21 @@ def slow_storage(patch: Any) -> None:
         return payload(self, *place)
 
     patch.setattr(StoredPictures, "payload", slowly)
+
+
+def slow_batches(patch: Any) -> None:
+    """Each batch of triplets comes late."""
+    from trainer.reader import TripletReader
+
+    dataset = TripletReader.dataset
+
+    def late(self: Any, *arguments: Any, **named: Any) -> Any:
+        def slowly(batch: dict[str, Any]) -> dict[str, Any]:
+            return {**batch, "weight": _sleeping(batch["weight"], BATCH_SECONDS)}
+
+        return dataset(self, *arguments, **named).map(slowly)
+
+    patch.setattr(TripletReader, "dataset", late)
 
 
 def _sleeping(value: Any, seconds: float) -> Any:

@@ -1,7 +1,6 @@
 """Two workers of the real command, one of which reads slowly, traced as planned and on demand."""
 
 import json
-import textwrap
 
 import pytest
 
@@ -14,31 +13,6 @@ from trainer.profiling import traced_steps
 pytestmark = pytest.mark.slow
 
 STEPS = 120  # of an epoch; long enough for two captures, each of which waits for a process
-SLOW_SECONDS = 0.12  # of each batch of worker 1; several times a step of `mlp`
-
-
-def slow_reader(path):
-    """A script that is `python -m trainer`, but that each batch comes late."""
-    path.write_text(
-        textwrap.dedent(f"""
-        import runpy, sys, time
-        import tensorflow as tf
-        from trainer.reader.triplets import TripletReader
-
-        plain = TripletReader.dataset
-
-        def late(self, *arguments, **names):
-            def wait(batch):
-                tf.numpy_function(lambda: time.sleep({SLOW_SECONDS}), [], [])
-                return batch
-
-            return plain(self, *arguments, **names).map(wait)
-
-        TripletReader.dataset = late
-        runpy.run_module("trainer", run_name="__main__", alter_sys=True)
-        """)
-    )
-    return str(path)
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +35,8 @@ def watched(triplet_data, tmp_path_factory):
     ]
     command = [*words, "--profile"]
     first = start(command, TF_CONFIG=json.dumps(tasks[0]))
-    second = start(
-        command, program=[slow_reader(folder / "slow.py")], TF_CONFIG=json.dumps(tasks[1])
-    )
+    slowed = ["-m", "tests.trainer.slowed", "slow_batches", "1"]
+    second = start(command, program=slowed, TF_CONFIG=json.dumps(tasks[1]))
     planned = [run / "tensorboard", run / "tensorboard" / "worker-1"]
     try:
         until(lambda: all(map(traced_steps, planned)), first, second)
