@@ -103,7 +103,12 @@ class Crew:
         """
         if self._cluster is None:
             return
-        self.meet()
+        try:
+            self.meet()
+        except tf.errors.OpError as error:
+            # Another one may have its answer, and be gone, before the first has all of it.
+            if not self.chief or lost_peer(error) is None:
+                raise
         deadline = time.monotonic() + LEAVE_SECONDS
         while self.chief and time.monotonic() < deadline:
             if not any(map(is_listening, self._cluster.addresses[1:])):
