@@ -301,8 +301,6 @@ def test_after_ctrl_c_it_goes_on(tmp_path):
         env=made.environment(),
         stderr=subprocess.PIPE,
         text=True,
-        # Where these tests run in the background of a script, it would be ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     done = out / ".build" / "done"
     try:
