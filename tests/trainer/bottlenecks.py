@@ -206,7 +206,9 @@ BOTTLENECKS = {
         lambda patch: slow_decoder(patch, TABLE_SECONDS),
     ),
     "on-device layer": Bottleneck("device_preprocess", "classes", SMALL, slow_layer),
-    "model": Bottleneck("model", "classes", {**SMALL, "model__backbone": "cnn", "image_size": 128}),
+    "model": Bottleneck(
+        "model", "classes", {**SMALL, "model__backbone": "cnn", "image_size": 128, "batch_size": 16}
+    ),
     "python": Bottleneck("host_overhead", "classes", SMALL, slow_python),
     "tiny batch": Bottleneck("host_overhead", "classes", {**SMALL, "batch_size": 1}),
     "replica": Bottleneck("collective", "classes", SMALL, slow_replica, replicas=2),

@@ -170,10 +170,11 @@ def _of_the_step(found: Measurements) -> dict[str, Cost]:
     collective = imbalance(found.each_replica)
     if found.replicas > 1:
         collective += max(0.0, found.all_reduce.median - found.nothing.median)
-    fixed = _fixed(step, found.small_step.median, found.small)
+    # A difference of two figures: by the fastest round of each, which noise disturbs least.
+    fixed = _fixed(found.step.best, found.small_step.best, found.small)
     fixed_before = _fixed(
-        preprocess,
-        max(0.0, found.small_preprocess.median - found.nothing.median),
+        max(0.0, found.preprocess.best - found.nothing.best),
+        max(0.0, found.small_preprocess.best - found.nothing.best),
         found.small,
     )
     # Of what does not grow with the batch, that of the layers and of summing is theirs.
