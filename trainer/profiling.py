@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ import tensorflow as tf
 
 from trainer.capture import LEAST_CALLS, Request
 from trainer.config.keys import KEYS
+from trainer.cores import available_cores
 from trainer.json_text import json_text
 
 WARM_UP_CALLS = 9  # of a process, before what it was started to trace
@@ -81,6 +83,7 @@ class StepProfiler:
         self._wanted = 0  # calls of the trace under way; 0 = none is
         self._steps: list[int] = []  # at which its calls began
         self._end = 0
+        self._cores = math.ceil(available_cores())  # a trace without its machine says them too
         self._mark: Any = None
         self._written = 0.0
 
@@ -127,7 +130,9 @@ class StepProfiler:
             begun = self._begin(step, calls_left, fits)
         if self._wanted:
             self._steps.append(step)
-            self._mark = tf.profiler.experimental.Trace("train", step_num=step + 1, _r=1)
+            self._mark = tf.profiler.experimental.Trace(
+                "train", step_num=step + 1, _r=1, cores=self._cores
+            )
             self._mark.__enter__()
         return begun
 

@@ -17,6 +17,7 @@ from trainer.layers import build_augmentation
 from trainer.models import build_model
 from trainer.optimizers import build_optimizer
 from trainer.randomness import keyed
+from trainer.stages import UPDATE_SCOPE
 from trainer.task import Task
 
 # Sums over rows that a training step returns: loss, weight, right, counted.
@@ -135,7 +136,8 @@ def train_functions(session: Session) -> tuple[Callable[[Any], Any], Callable[[A
             gradients = tape.gradient(objective, variables)
             if scaled:
                 gradients = optimizer.get_unscaled_gradients(gradients)
-            optimizer.apply_gradients(zip(gradients, variables, strict=True))
+            with tf.name_scope(UPDATE_SCOPE):
+                optimizer.apply_gradients(zip(gradients, variables, strict=True))
         right, counted = task.hits(outputs, batch)
         weight = batch["weight"]
         hit = tf.cast(tf.logical_and(right, counted), tf.float32)

@@ -10,6 +10,7 @@ import tensorflow as tf
 from preprocess.dataset_format import TRIPLET
 from trainer.losses import class_loss, triplet_loss
 from trainer.metrics import triplet_hits
+from trainer.stages import PREPROCESS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,10 +55,11 @@ class Task:
 
         Where nothing is drawn, the whole picture is seen: the crop belongs to training.
         """
-        pixels = augmentation(images, training=True) if augment else tf.cast(images, tf.float32)
-        if pixels.shape[1:3] != (self.image_size, self.image_size):
-            pixels = tf.image.resize(pixels, [self.image_size, self.image_size])
-        return pixels
+        with tf.name_scope(PREPROCESS):
+            pixels = augmentation(images, training=True) if augment else tf.cast(images, tf.float32)
+            if pixels.shape[1:3] != (self.image_size, self.image_size):
+                pixels = tf.image.resize(pixels, [self.image_size, self.image_size])
+            return pixels
 
     def loss(self, outputs: Any, batch: dict[str, Any]) -> Any:
         """float32[b]."""

@@ -27,5 +27,8 @@ WORKER_INPUT = 2.0
 WORKER_WAITS_MORE = 0.20
 # What a change must promise to be worth an advice: ours, about the noise of a measurement.
 SMALL_GAIN = 0.05
+# Operations running at a time over the cores there are, from which on those of the input take cores
+# from those of the step: ours; an operation counts once, whatever threads it has of its own.
+PROCESSOR_FULL = 0.9
 GET_NEXT_MICROSECONDS = 50.0  # a batch that is there sooner was not waited for
 TRACED_STEPS = 5  # fewer tell little: the profiler's own tools lose the first and the last

@@ -34,7 +34,10 @@ FIGURES = (*MEANS, *SPREAD)
 
 _DIAGNOSE = "`python -m trainer diagnose` tells which stage it is, and what to change"
 
-ONE_WORKER = "Input-bound on one worker"  # a verdict that begins so
+# What verdicts begin with, and what one says that could not be reached.
+INPUT_BOUND, SLIGHTLY, COMPUTE_BOUND = "Input-bound", "Slightly input-bound", "Compute-bound"
+ONE_WORKER = f"{INPUT_BOUND} on one worker"
+NOT_MEASURED = "not measured"
 
 # The fraction of a step that each worker waits for its input, by rank; where there are several.
 WORKER_WAITS = "worker_input_wait_fractions"
@@ -163,17 +166,17 @@ def verdict(rows: list[dict[str, Any]]) -> dict[str, Any]:
     stage: str | None = None
     advice = [_DIAGNOSE]
     if wait is None and host is None:
-        sentence = "The time of a step was not measured: no call came after the first, cold one."
+        sentence = f"The time of a step was {NOT_MEASURED}: no call came after the first, cold one."
     elif wait is None:
-        sentence = "The input wait was not measured: several steps ran in one call."
+        sentence = f"The input wait was {NOT_MEASURED}: several steps ran in one call."
     else:
         sentence = f"{wait:.1%} of step time was spent waiting for input"
         if wait >= INPUT_HIGH:
-            sentence = f"Input-bound: {sentence}."
+            sentence = f"{INPUT_BOUND}: {sentence}."
         elif wait >= INPUT_MODERATE:
-            sentence = f"Slightly input-bound: {sentence}."
+            sentence = f"{SLIGHTLY}: {sentence}."
         else:
-            sentence = f"Compute-bound: {sentence}; the step itself is the limit."
+            sentence = f"{COMPUTE_BOUND}: {sentence}; the step itself is the limit."
     if host is not None and host >= HOST_HIGH and host > (wait or 0):
         stage = OVERHEAD
         sentence = f"Overhead-bound: {host:.1%} of step time was spent in Python between the steps."

@@ -1,16 +1,18 @@
-"""Whether `trainer diagnose` names a bottleneck that was put in on purpose, time after time.
+"""Whether a bottleneck that was put in on purpose is named, time after time: by `trainer diagnose`,
+and by the sentence that a training ends with.
 
-    python -m tests.benchmarks.bench_diagnose [NAME ...] [--times=5] [--folder=DIR] [--json]
+    python -m tests.benchmarks.bench_diagnose [NAME ...] [--way=diagnose] [--times=5] [--json]
 
 For each bottleneck of tests/trainer/bottlenecks.py, in processes of their own: how often it was
 named, and where there is a change for it (--apply=1), the speed before and after and how far that
 is from what was predicted. `worker` and `worker input`: one of two workers is slow, or reads
-slowly. Some twenty minutes for all.
+slowly. Some forty minutes for all.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
@@ -22,10 +24,11 @@ from typing import Any
 import pytest
 
 from tests.trainer import bottlenecks, datasets
-from tests.trainer.bottlenecks import BOTTLENECKS
+from tests.trainer.bottlenecks import BOTTLENECKS, TRAINING
 from trainer.gang import free_ports
 
 WORKERS = {"worker": ("slow_step", "collective"), "worker input": ("slow_storage", "storage")}
+DIAGNOSE, TRAIN = "diagnose", "train"
 ROUNDS, SECONDS = 2, 0.5  # of a phase: less than half of what `diagnose` takes by default
 WITHIN = 0.30  # of the prediction, where the cost is known
 
@@ -33,6 +36,7 @@ WITHIN = 0.30  # of the prediction, where the cost is known
 def diagnosed(name: str, data: str) -> dict[str, Any]:
     """One diagnosis, in this process."""
     from trainer import quiet
+    from trainer.diagnosis import words
     from trainer.diagnosis.run import Diagnoser
 
     quiet.silence()
@@ -44,7 +48,7 @@ def diagnosed(name: str, data: str) -> dict[str, Any]:
     before = diagnoser.diagnose(config)
     answer: dict[str, Any] = {
         "stage": before.model.binding,
-        "shares": before.model.shares,
+        "said": words.verdict(before.model, before.found),
         "right": before.model.binding == bottleneck.stage,
     }
     done = diagnoser.apply(config, before)[1] if bottleneck.fixed else None  # type: ignore[index]
@@ -58,10 +62,26 @@ def diagnosed(name: str, data: str) -> dict[str, Any]:
     return answer
 
 
-def in_a_process(name: str, data: str) -> dict[str, Any]:
+def trained(name: str, data: str) -> dict[str, Any]:
+    """One training, in this process, which takes a trace of itself."""
+    from trainer import quiet
+    from trainer.training import train
+
+    quiet.silence()
+    bottleneck = BOTTLENECKS[name]
+    bottleneck.inject(pytest.MonkeyPatch())
+    config = bottlenecks.configuration(bottleneck, **TRAINING)
+    config.virtual_replicas = bottleneck.replicas if bottleneck.replicas > 1 else 0
+    with tempfile.TemporaryDirectory() as folder:
+        found = train(config, data, f"{folder}/run", lambda _: None)["bottleneck"]
+    right = found["stage"] == bottleneck.stage
+    return {"stage": found["stage"], "said": found["verdict"], "right": right}
+
+
+def in_a_process(way: str, name: str, data: str) -> dict[str, Any]:
     """The same in one of its own."""
     done = subprocess.run(
-        [sys.executable, "-m", __spec__.name, name, f"--data={data}"],
+        [sys.executable, "-m", __spec__.name, name, f"--way={way}", f"--data={data}"],
         capture_output=True,
         text=True,
         check=False,
@@ -72,14 +92,17 @@ def in_a_process(name: str, data: str) -> dict[str, Any]:
     return found
 
 
-def by_two_workers(name: str, folder: Path, data: str) -> dict[str, Any]:
+def by_two_workers(way: str, name: str, folder: Path, data: str) -> dict[str, Any]:
     """The second one is slow."""
     cause, stage = WORKERS[name]
-    changes = BOTTLENECKS["replica"].changes
+    changes = {**BOTTLENECKS["replica"].changes, **(TRAINING if way == TRAIN else {})}
     config = datasets.write_config(folder / "config.py", datasets.CLASSIFICATION, **changes)
-    command = [sys.executable, "-m", "tests.trainer.slowed", cause, "1"]
-    command += ["diagnose", f"--config={config}", f"--data={data}", "--json"]
-    command += [f"--rounds={ROUNDS}", f"--seconds={SECONDS}"]
+    command = [sys.executable, "-m", "tests.trainer.slowed", cause, "1", way]
+    command += [f"--config={config}", f"--data={data}", "--json"]
+    if way == DIAGNOSE:
+        command += [f"--rounds={ROUNDS}", f"--seconds={SECONDS}"]
+    else:
+        command += [f"--workdir={tempfile.mkdtemp(dir=folder)}"]
     workers = [f"localhost:{port}" for port in free_ports(2)]
     processes = []
     for rank in range(2):
@@ -95,15 +118,18 @@ def by_two_workers(name: str, folder: Path, data: str) -> dict[str, Any]:
         raise SystemExit(outs[0][1] + outs[1][1])
     found = json.loads(outs[0][0])["bottleneck"]
     right = found["stage"] == stage and "of worker 1" in found["verdict"]
-    return {"stage": found["stage"], "shares": found["shares"], "right": right}
+    if way == TRAIN:  # which sees the stages of its own input, and of the others' how long it waits
+        slow_input = found["verdict"].startswith("Input-bound on one worker: worker 1 ")
+        right = slow_input if stage == "storage" else found["stage"] == stage
+    return {"stage": found["stage"], "said": found["verdict"], "right": right}
 
 
-def line(name: str, rows: list[dict[str, Any]]) -> str:
+def line(way: str, name: str, rows: list[dict[str, Any]]) -> str:
     """A bottleneck in one line."""
     right = sum(row["right"] for row in rows)
-    words = f"{name:16} named right {right} of {len(rows)}"
+    words = f"{way:8} {name:16} named right {right} of {len(rows)}"
     if right < len(rows):
-        words += " (else " + ", ".join(row["stage"] for row in rows if not row["right"]) + ")"
+        words += " (else " + "; ".join(row["said"] for row in rows if not row["right"]) + ")"
     if "after" in rows[0]:
         gains = [row["after"] / row["before"] for row in rows]
         offs = [row["off"] for row in rows]
@@ -116,33 +142,37 @@ def line(name: str, rows: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0] if __doc__ else "")
     parser.add_argument("names", nargs="*")
+    parser.add_argument("--way", choices=(DIAGNOSE, TRAIN))
     parser.add_argument("--times", type=int, default=5)
     parser.add_argument("--folder", default="")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--data", default="", help=argparse.SUPPRESS)
     flags = parser.parse_args()
     if flags.data:
-        print(json.dumps(diagnosed(flags.names[0], flags.data)))
+        once = diagnosed if flags.way == DIAGNOSE else trained
+        print(json.dumps(once(flags.names[0], flags.data)))
         return
-    report = {}
+    report: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory(dir=flags.folder or None) as folder:
         made: dict[str, str] = {}
-        for name in flags.names or [*BOTTLENECKS, *WORKERS]:
+        ways = [flags.way] if flags.way else [TRAIN, DIAGNOSE]
+        for way, name in itertools.product(ways, flags.names or [*BOTTLENECKS, *WORKERS]):
             data = BOTTLENECKS[name].data if name in BOTTLENECKS else "classes"
             if data not in made:
                 own = Path(folder) / data
                 own.mkdir()
                 made[data] = bottlenecks.make_data(own, data)
-            report[name] = [
-                by_two_workers(name, Path(folder), made[data])
+            rows = [
+                by_two_workers(way, name, Path(folder), made[data])
                 if name in WORKERS
-                else in_a_process(name, made[data])
+                else in_a_process(way, name, made[data])
                 for _ in range(flags.times)
             ]
+            report.setdefault(way, {})[name] = rows
             if not flags.json:
-                print(line(name, report[name]), flush=True)
+                print(line(way, name, rows), flush=True)
     if flags.json:
         print(json.dumps(report))
 

@@ -26,6 +26,8 @@ BATCH_SECONDS = 0.12  # several times a step of `mlp`
 STEP_SECONDS = 0.03  # of a step, so that what remains after a change is known too
 PYTHON_SECONDS = 0.06
 REPLICA_SECONDS = 0.06
+# Long enough for a trace once it is warm, and for figures of epochs after the first.
+TRAINING = {"epochs": 3, "steps_per_epoch": 20, "profile.steps": (10, 20)}
 SMALL = {"model__backbone": "mlp", "data__validation_splits": ("test",), "data__variants": 1}
 
 
@@ -234,8 +236,8 @@ def make_data(folder: Any, name: str) -> str:
     return datasets.class_folders(folder, mixed=name == "mixed")
 
 
-def configuration(bottleneck: Bottleneck) -> Any:
-    """Its configuration."""
+def configuration(bottleneck: Bottleneck, **changes: Any) -> Any:
+    """Its configuration, with changes."""
     triplets = bottleneck.data == "triplets"
     base = datasets.TRIPLET if triplets else datasets.CLASSIFICATION
-    return datasets.configuration(base, **bottleneck.changes)
+    return datasets.configuration(base, **{**bottleneck.changes, **changes})

@@ -1,4 +1,6 @@
-"""Bottlenecks put in on purpose are named, and what is changed brings what was predicted."""
+"""Bottlenecks put in on purpose are named, by a diagnosis and by a training's last sentence, and
+what is changed brings what was predicted.
+"""
 
 import pytest
 
@@ -46,14 +48,27 @@ def diagnoser(monkeypatch, data):
 QUICK = ("storage", "python", "replica")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "name",
-    [
-        name if name in QUICK else pytest.param(name, marks=pytest.mark.integration)
+def each_but(quick):
+    """The bottlenecks; those that are not quick are of the integration tests."""
+    return [
+        name if name in quick else pytest.param(name, marks=pytest.mark.integration)
         for name in BOTTLENECKS
-    ],
-)
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", each_but(QUICK))
+def test_a_training_ends_with_what_binds(name, train_here, monkeypatch, data, tmp_path):
+    """From what the loop saw and its trace, without a diagnosis."""
+    bottleneck = BOTTLENECKS[name]
+    bottleneck.inject(monkeypatch)
+    config = bottlenecks.configuration(bottleneck, **bottlenecks.TRAINING)
+    report = train_here(config, data(bottleneck.data), tmp_path / "run", bottleneck.replicas)
+    assert report["bottleneck"]["stage"] == bottleneck.stage, report["bottleneck"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", each_but(QUICK))
 def test_what_binds_is_named_and_the_change_for_it_brings_what_was_predicted(name, diagnoser):
     """Within 30 % where what was put in has a known cost, and a gain elsewhere."""
     bottleneck = BOTTLENECKS[name]

@@ -7,7 +7,8 @@ import pytest
 from preprocess.dataset_format import CLASSIFICATION, TRIPLET
 from tests.trainer.test_step_model import measured, timing
 from trainer.diagnosis import rules, words
-from trainer.diagnosis.rules import Facts, advise
+from trainer.diagnosis.advice import Facts
+from trainer.diagnosis.rules import advise
 from trainer.diagnosis.step_model import fit
 
 FACTS = Facts(

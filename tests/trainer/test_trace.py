@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 
@@ -10,11 +11,12 @@ import tensorflow as tf
 
 from tests.trainer import datasets, traces
 from trainer import reporting, trace
+from trainer.cores import available_cores
 from trainer.errors import DataError
 from trainer.run_directory import RunDirectory
 from trainer.timing import verdict
 from trainer.trace import joined
-from trainer.trace.events import marked_steps
+from trainer.trace.events import computing, marked_cores, marked_steps
 from trainer.trace.explanation import Split
 from trainer.trace.read import trace_files
 
@@ -91,7 +93,7 @@ def test_a_gpu_is_explained(tmp_path):
         launch_ms=2 / 3,
         kernels={
             "sgemm": ("model/dense/MatMul:MatMul", 8.0),
-            "resize": ("augmentation/resize/ResizeBilinear:ResizeBilinear", 2.0),
+            "resize": ("device_preprocess/resize/ResizeBilinear:ResizeBilinear", 2.0),
             "ncclKernel_AllReduce": ("CollectiveReduceV2:CollectiveReduceV2", 4.0),
         },
     )
@@ -113,7 +115,7 @@ def test_a_gpu_is_explained(tmp_path):
     assert [op.name for op in explained.operations[:3]] == [
         "model/dense/MatMul",
         "CollectiveReduceV2",
-        "augmentation/resize/ResizeBilinear",
+        "device_preprocess/resize/ResizeBilinear",
     ]
 
 
@@ -164,6 +166,33 @@ def test_a_gpu_that_runs_several_steps_a_call_is_explained(tmp_path):
     assert split == Split(
         input=pytest.approx(0.2), device_compute=pytest.approx(0.5), others=pytest.approx(0.3)
     )
+
+
+def test_what_lies_between_operations_is_no_computing(tmp_path):
+    """Synthetic: of calls of 20 ms two operations take 8 together, of which 2 at once, and the last
+    2 after the mark; reading and decoding, on other threads, are none of the step's.
+    """
+    from tensorflow.tsl.profiler.protobuf import xplane_pb2
+
+    space = xplane_pb2.XSpace()
+    host = traces.Plane(space, "/host:CPU")
+    python, one, two = host.line("python"), host.line("tf_Compute/1"), host.line("tf_Compute/2")
+    for call in range(5):
+        start = 30 * call
+        host.event(python, "train", start, 20, step_num=call, cores=3)
+        host.event(one, "model/dense/MatMul:MatMul", start + 5, 4)
+        host.event(two, "Adam/Mul:Mul", start + 7, 2)
+        host.event(two, "ExecutorState::Process", start, 20)
+        host.event(two, "model/dense/BiasAdd:BiasAdd", start + 17, 5)
+        host.event(host.line("pool"), "decode/DecodeJpeg:DecodeJpeg", start, 20)
+        host.event(host.line("pool"), "storage/PyFunc:PyFunc", start, 20)
+    assert computing(space.planes) == pytest.approx((4 + 3) / 20)
+    assert marked_cores(space.planes) == 3
+
+
+def test_what_is_not_marked_is_not_known():
+    assert computing([]) is None
+    assert marked_cores([]) is None
 
 
 def test_steps_that_were_not_marked_are_not_guessed(tmp_path):
@@ -262,6 +291,11 @@ def test_a_run_ends_with_what_its_trace_adds(train_here, class_data, tmp_path):
     own = joined(verdict(RunDirectory(str(tmp_path)).rows()), explained)
     assert report["bottleneck"] == own
     assert {"model", "device_preprocess"} <= set(trace.bottleneck(explained)["shares"])
+    # Each part of reading and of a step is told from the others by its operations.
+    stages = {op.stage for op in explained.operations}
+    assert {"storage", "parse", "decode", "host_map"} <= stages
+    assert {"device_preprocess", "model", "host_overhead"} <= stages
+    assert explained.cores == math.ceil(available_cores())
 
 
 def test_a_report_does_without_a_trace_that_cannot_be_read(tmp_path, capsys):

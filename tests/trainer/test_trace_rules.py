@@ -15,6 +15,7 @@ from trainer.timing import verdict
 from trainer.trace import bottleneck, joined, lines, rules
 from trainer.trace.events import covered, own_times
 from trainer.trace.explanation import Explanation, IteratorTime, OperationTime, Split
+from trainer.trace.operations import stage_of_operation
 from trainer.trace.stages import NAMED_STAGES, culprit, stage_of, stage_shares, work_of
 
 PARTS = [field.name for field in dataclasses.fields(Split)]
@@ -163,7 +164,7 @@ def test_shares_by_stage_add_up_to_a_step(numbers, cpu):
         split=split,
         operations=(
             MODEL,
-            operation("augmentation/crop/Slice", "Slice", 100.0),
+            operation("device_preprocess/crop/Slice", "Slice", 100.0),
             operation("CollectiveReduceV2", "CollectiveReduceV2", 50.0),
         ),
     )
@@ -174,31 +175,144 @@ def test_shares_by_stage_add_up_to_a_step(numbers, cpu):
 
 
 def test_a_step_is_divided_as_its_operations_are():
-    """Model 300 ms, layers on the device 90 + 60, collectives 150: of 60 % half, and a quarter."""
+    """Model 300 ms, layers on the device 90 + 60, collectives 100 and updating the weights 50: of
+    60 % half, a quarter, a sixth and a twelfth.
+    """
     found = dataclasses.replace(
         explanation(input=0.4),
         operations=(
             MODEL,
-            operation("augmentation/resize/ResizeBilinear", "ResizeBilinear", 90.0),
-            operation("while/body/_1/while/replica_1/augmentation/flip", "ReverseV2", 60.0),
-            operation("CollectiveReduceV2_1", "CollectiveReduceV2", 150.0),
+            operation("device_preprocess/augmentation/resize/Resize", "ResizeBilinear", 90.0),
+            operation("while/body/_1/while/replica_1/device_preprocess/flip", "ReverseV2", 60.0),
+            operation("CollectiveReduceV2_1", "CollectiveReduceV2", 100.0),
+            operation("replica_1/update_1/Adam/update_3/Square", "Square", 50.0),
             operation("map/while/body/_1/map/while/Resize", "ResizeBilinear", 1000.0),
             operation("DecodeJpeg", "DecodeJpeg", 1000.0),
             operation("decode/Cast", "Cast", 1000.0),
             operation("GatherV2", "GatherV2", 1000.0),
         ),
     )
-    assert work_of(found.operations) == {
+    assert work_of(found) == {
         "model": 300.0,
         "device_preprocess": 150.0,
-        "collective": 150.0,
+        "collective": 100.0,
+        "host_overhead": 50.0,
     }
     assert stage_shares(found) == {
         "model": pytest.approx(0.3),
         "device_preprocess": pytest.approx(0.15),
-        "collective": pytest.approx(0.15),
+        "collective": pytest.approx(0.1),
+        "host_overhead": pytest.approx(0.05),
         "decode": 0.4,
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "on_device", "stage"),
+    [
+        ("host_map/map/while/body/_1/host_map/map/while/decode/DecodeJpeg", "x", False, "decode"),
+        (
+            "host_map/map/while/body/_1/host_map/map/while/host_map/Round",
+            "Round",
+            False,
+            "host_map",
+        ),
+        ("host_map_1/TensorListStack", "TensorListStack", False, "host_map"),
+        ("parse/ParseExample/ParseExampleV2", "ParseExampleV2", False, "parse"),
+        ("storage/PyFunc", "PyFunc", False, "storage"),
+        ("device_preprocess/augmentation/Cast", "Cast", False, "device_preprocess"),
+        ("replica_1/update/AdaBound/update_1_2/Mul", "Mul", False, "host_overhead"),
+        ("gradient_tape/model/conv/Conv2DBackpropFilter", "x", False, "model"),
+        ("model/update_gate/MatMul", "MatMul", False, "model"),
+        ("AllReduce/CollectiveReduceV2", "CollectiveReduceV2", False, "collective"),
+        ("update/ncclAllReduce", "NcclAllReduce", True, "collective"),
+        ("map/while/DecodePng", "DecodePng", False, "decode"),
+        ("ParseSingleExample", "ParseSingleExample", False, "parse"),
+        ("map/while/Resize", "ResizeBilinear", False, None),
+        ("GatherV2", "GatherV2", False, None),
+        ("MatMul", "MatMul", True, "model"),
+        ("PyFunc", "PyFunc", False, None),
+    ],
+)
+def test_what_an_operation_is_for_is_in_its_name(name, kind, on_device, stage):
+    """By the innermost scope, else by type; on a device there is nothing of the input."""
+    assert stage_of_operation(name, kind, on_device) == stage
+
+
+def crowded(decoding, *others, **changes):
+    """Ten calls of 50 ms on 2 cores, which run operations of 900 ms if they are full to the limit:
+    300 of the model, and what decoding is said to take.
+    """
+    decode = operation("host_map/map/while/decode/DecodeJpeg", "DecodeJpeg", decoding)
+    changes = {"cores": 2, "operations": (MODEL, decode, *others), **changes}
+    return dataclasses.replace(explanation(input=0.04), **changes)
+
+
+@pytest.mark.parametrize(
+    ("decoding", "stage"), [(599.9, "model"), (600.0, "decode"), (700, "decode")]
+)
+def test_input_that_takes_cores_from_the_step_is_blamed_where_none_is_left(decoding, stage):
+    """900 of 2 * 500 ms are the limit of 0.9; of 96 % of a step decoding has its share of it."""
+    found = crowded(decoding)
+    said = bottleneck(found)
+    assert said["stage"] == stage
+    full = stage == "decode"
+    assert said["verdict"].startswith("Input-bound") == full
+    assert any("of the processor's time" in each for each in said["advice"]) == full
+    if full:
+        share = 0.96 * decoding / (300 + decoding) + 0.04
+        assert said["shares"]["decode"] == pytest.approx(share)
+        assert f"{share:.1%} of their time goes to decode" in said["verdict"]
+        assert said["advice"][0].endswith(rules.REMEDIES["decode"])
+        loop = verdict([row(0.03)])
+        assert joined(loop, found)["verdict"] == said["verdict"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"cores": None},
+        {"cores": 8},
+        {"hardware": "GPU"},
+        {"operations": (MODEL, operation("storage/PyFunc", "PyFunc", 900.0))},
+        {"operations": (MODEL, operation("AllReduce", "CollectiveReduceV2", 400.0))},
+    ],
+)
+def test_cores_are_not_taken_by_what_only_waits_or_by_what_is_not_known(changes):
+    assert not crowded(700.0, **changes).is_processor_full
+
+
+def test_input_that_is_waited_for_is_blamed_for_that_alone():
+    found = dataclasses.replace(crowded(900.0), split=Split(input=0.3, host_compute=0.7))
+    assert bottleneck(found)["verdict"].startswith("Input-bound: 30.0% of step time was spent")
+    assert not any("of the processor's time" in each for each in rules.advice(found))
+
+
+@pytest.mark.parametrize(("update", "applies"), [(14.9, False), (15.0, True), (15.1, True)])
+@pytest.mark.parametrize("hardware", ["CPU_ONLY", "GPU"])
+def test_an_update_that_takes_much_of_a_step_asks_for_a_larger_batch(update, applies, hardware):
+    """15 % of the operations, which are all there is of a step."""
+    on_device = hardware == "GPU"
+    operations = (
+        operation("model/Conv2D", "Conv2D", 100.0 - update, on_device),
+        operation("update/Adam/Mul", "Mul", update, on_device),
+    )
+    found = dataclasses.replace(explanation(hardware), operations=operations)
+    assert rules.Update().applies(found) == applies
+    assert any("take a larger one" in each for each in rules.advice(found)) == applies
+
+
+def test_a_small_batch_is_named_by_what_it_costs_whatever_its_size():
+    """Of 80 % computing five eighths update the weights, and 20 % lie between operations."""
+    operations = (
+        operation("model/dense/MatMul", "MatMul", 30.0),
+        operation("update/Adam/Mul", "Mul", 50.0),
+    )
+    found = dataclasses.replace(explanation(others=0.2), operations=operations)
+    said = bottleneck(found)
+    assert said["shares"] == pytest.approx({"model": 0.3, "host_overhead": 0.7})
+    assert said["verdict"].startswith("Overhead-bound: 70.0% of step time")
+    assert joined(verdict([row(0.01)]), found)["verdict"] == said["verdict"]
 
 
 def test_a_slow_stage_is_found_below_all_that_wait_for_it():
@@ -335,7 +449,18 @@ def test_what_the_loop_could_not_measure_the_trace_says():
     assert joined(loop, traced) == {**own, "advice": own["advice"] + loop["advice"]}
 
 
-@pytest.mark.parametrize("waits", [(0.4, 0.02), (0.1, 0.4), (0.02, 0.4)])
+@pytest.mark.parametrize(("measured", "traced"), [(0.4, 0.05), (0.4, 0.19), (0.05, 0.2)])
+def test_where_one_sees_much_waiting_and_the_other_some_the_stage_is_known(measured, traced):
+    """5 % are some, 20 % are much; of a GPU the trace alone counts."""
+    loop = verdict([row(measured)])
+    found = joined(loop, explanation(input=traced))
+    assert found["stage"] == "decode"
+    assert found["verdict"] == f"{loop['verdict']} In its trace the input waits for decode."
+    on_gpu = explanation("GPU", input=traced)
+    assert joined(loop, on_gpu)["verdict"] == bottleneck(on_gpu)["verdict"]
+
+
+@pytest.mark.parametrize("waits", [(0.4, 0.02), (0.02, 0.4)])
 @pytest.mark.parametrize("hardware", ["CPU_ONLY", "GPU"])
 def test_of_a_gpu_the_trace_knows_better(hardware, waits):
     """(what the loop measured, what the trace says): on a CPU the loop, which saw all steps."""

@@ -16,9 +16,10 @@ from trainer.cluster import cluster_of_environment
 from trainer.config import with_changes
 from trainer.crew import Crew
 from trainer.dataset import check_fits, load_manifest
+from trainer.diagnosis.advice import Advice, Facts
 from trainer.diagnosis.measure import ROUNDS, SECONDS, measure
 from trainer.diagnosis.measurements import Measurements
-from trainer.diagnosis.rules import Advice, Facts, advise
+from trainer.diagnosis.rules import advise
 from trainer.diagnosis.step_model import StepModel, fit
 from trainer.memory import available_bytes
 from trainer.reader import Reader, open_reader

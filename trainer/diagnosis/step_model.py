@@ -3,9 +3,11 @@
 The host prepares batches while the device runs steps. So a step takes as long as the slower of
 the two, or as the work of both together where they share processor cores and fill them:
 
-    step = e * max(input, device, (input's + device's processor time) / cores)
+    step = max(input, device, (input's + device's processor time) / cores) + u
 
-and e, what this leaves unexplained, is the measured step over the model's; below 1 it is noise.
+and u, what this leaves unexplained, is the measured step less the model's; below 0 it is noise. It
+is what the two sides cost each other (caches, memory, threads that take turns), so that it goes
+with the shorter of them: a step without input takes what it took on a resident batch.
 """
 
 from __future__ import annotations
@@ -67,7 +69,7 @@ class StepModel:
     def seconds(self, changed: Mapping[str, Cost] | None = None) -> float:
         """Seconds of a step where some stages cost something else."""
         costs = {**self.costs, **(changed or {})}
-        return self._unexplained * self._bound(costs)
+        return self._bound(costs) + self._unexplained * self._together(costs)
 
     def without(self, stage: str) -> float:
         """Seconds of a step where a stage costs nothing."""
@@ -118,18 +120,25 @@ class StepModel:
 
     @property
     def _unexplained(self) -> float:
-        bound = self._bound(self.costs)
-        return max(1.0, self.measured / bound) if bound else 1.0
+        return max(0.0, self.measured - self._bound(self.costs))
+
+    def _together(self, costs: Mapping[str, Cost]) -> float:
+        """How long both sides are at work, against how long they are as things are."""
+        now = min(self._input(self.costs), _step(self.costs))
+        return min(self._input(costs), _step(costs)) / now if now else 1.0
 
     def _bound(self, costs: Mapping[str, Cost]) -> float:
-        step = sum(costs[stage].seconds for stage in STEP_STAGES)
         cpu = sum(cost.cpu for cost in costs.values()) / self.cores
-        return max(self._input(costs), step, cpu)
+        return max(self._input(costs), _step(costs), cpu)
 
     def _input(self, costs: Mapping[str, Cost]) -> float:
         """Seconds of the longest of the chains, which run beside each other."""
         chains = (sum(costs[stage].seconds for stage in chain) for chain in self.input_chains)
         return max(chains, default=0.0)
+
+
+def _step(costs: Mapping[str, Cost]) -> float:
+    return sum(costs[stage].seconds for stage in STEP_STAGES)
 
 
 def fit(found: Measurements) -> StepModel:

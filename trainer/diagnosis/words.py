@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from trainer.diagnosis.advice import Advice
 from trainer.diagnosis.measurements import Measurements, Timing, chains
-from trainer.diagnosis.rules import Advice
 from trainer.diagnosis.step_model import StepModel, imbalance, slowest
 from trainer.stages import INPUT_STAGES
 from trainer.thresholds import SMALL_GAIN, WORKER_INPUT

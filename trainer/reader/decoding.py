@@ -12,6 +12,10 @@ from typing import Any
 import tensorflow as tf
 
 from preprocess.dataset_format import ImageFormat, ImageKey
+from trainer.stages import DECODE, HOST_MAP, PARSE
+
+# The name of a map that goes from records to pixels: an identifier, as tf.data wants it.
+RECORDS_TO_PIXELS = "_".join((PARSE, DECODE, HOST_MAP))
 
 FEATURES = {
     ImageKey.ENCODED: tf.io.FixedLenFeature([], tf.string),
@@ -25,13 +29,15 @@ FEATURES = {
 
 def parse(payloads: Any) -> dict[str, Any]:
     """The features, [b] each, of serialised records string[b]."""
-    found: dict[str, Any] = tf.io.parse_example(payloads, FEATURES)
+    with tf.name_scope(PARSE):
+        found: dict[str, Any] = tf.io.parse_example(payloads, FEATURES)
     return found
 
 
 def parse_one(payload: Any) -> dict[str, Any]:
     """The features, [] each, of one serialised record."""
-    found: dict[str, Any] = tf.io.parse_single_example(payload, FEATURES)
+    with tf.name_scope(PARSE):
+        found: dict[str, Any] = tf.io.parse_single_example(payload, FEATURES)
     return found
 
 
@@ -83,13 +89,18 @@ class Decoder:
 
     def __call__(self, features: dict[str, Any]) -> Any:
         """uint8 [H, W, C] of one record."""
-        pixels = self.decode(features)
-        return stretch(pixels, self.side) if self.side else pixels
+        with tf.name_scope(DECODE):
+            pixels = self.decode(features)
+        if not self.side:
+            return pixels
+        with tf.name_scope(HOST_MAP):
+            return stretch(pixels, self.side)
 
     def batch(self, features: dict[str, Any]) -> Any:
         """uint8 [b, H, W, C] of b records."""
         pixels = tf.TensorSpec(self.shape, tf.uint8)
-        return tf.map_fn(self, features, fn_output_signature=pixels)
+        with tf.name_scope(HOST_MAP):
+            return tf.map_fn(self, features, fn_output_signature=pixels)
 
     def payload(self, payload: bytes) -> Any:
         """uint8 [H, W, C], as an array, of a serialised record."""

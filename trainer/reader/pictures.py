@@ -19,13 +19,14 @@ from preprocess.dataset_format import ImageKey, Manifest
 from trainer.errors import DataError
 from trainer.order import PictureOrder, ReplicaSlice, steps_per_pass
 from trainer.reader.cuts import Cut, batch_cut, gather_cuts, stream_cuts, table_cuts
-from trainer.reader.decoding import Decoder, parse
+from trainer.reader.decoding import RECORDS_TO_PIXELS, Decoder, parse
 from trainer.reader.payloads import Payloads
 from trainer.reader.records import StoredPictures, check_shards
 from trainer.reader.rows import from_python, row_specs
 from trainer.reader.service import ServiceBatches
 from trainer.reader.shaping import side_of_mixed
 from trainer.reader.table import PictureTable
+from trainer.stages import HOST_MAP, STORAGE
 
 
 class PictureReader:
@@ -174,13 +175,18 @@ class PictureReader:
         return (
             numbers.map(
                 lambda number: from_python(
-                    lambda n: self._payloads.read(n, replicas), number, specs
+                    STORAGE, lambda n: self._payloads.read(n, replicas), number, specs
                 ),
                 num_parallel_calls=self._parallel_reads,
                 deterministic=True,
-                name="storage",
+                name=STORAGE,
             )
-            .map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True, name="decode")
+            .map(
+                make,
+                num_parallel_calls=tf.data.AUTOTUNE,
+                deterministic=True,
+                name=RECORDS_TO_PIXELS,
+            )
             .prefetch(tf.data.AUTOTUNE)
             .with_options(options)
         )
@@ -202,7 +208,7 @@ class PictureReader:
         specs = row_specs(self.batch_size // replicas.total)
 
         def batch(number: Any, pictures: Any) -> Any:
-            rows = from_python(lambda n: self._payloads.rows(n, replicas), number, specs)
+            rows = from_python(HOST_MAP, lambda n: self._payloads.rows(n, replicas), number, specs)
             return make(table.gather(pictures, rows["record"]), rows)
 
         return table.batches(first_step, replicas, self.steps_per_pass, batch, part=part)
@@ -236,7 +242,7 @@ class PictureReader:
         }
         # One after another: they are waited for here, and worked on elsewhere.
         return numbers.map(
-            lambda number: from_python(batches.batch, number, specs), name="storage"
+            lambda number: from_python(STORAGE, batches.batch, number, specs), name=STORAGE
         ).prefetch(2)
 
     def damage(self) -> DataError | None:

@@ -15,11 +15,15 @@ def row_specs(size: int) -> dict[str, Any]:
 
 
 def from_python(
-    function: Callable[[int], tuple[Any, ...]], element: Any, specs: dict[str, Any]
+    stage: str, function: Callable[[int], tuple[Any, ...]], element: Any, specs: dict[str, Any]
 ) -> dict[str, Any]:
-    """Tensors of the arrays that `function` gives for a number, named and shaped by `specs`."""
+    """Tensors of the arrays that `function` gives for a number, named and shaped by `specs`.
+
+    A trace counts the time for `stage`.
+    """
     kinds = [spec.dtype for spec in specs.values()]
-    parts = tf.numpy_function(lambda number: function(int(number)), [element], kinds)
+    with tf.name_scope(stage):
+        parts = tf.numpy_function(lambda number: function(int(number)), [element], kinds)
     for part, spec in zip(parts, specs.values(), strict=True):
         part.set_shape(spec.shape)
     return dict(zip(specs, parts, strict=True))

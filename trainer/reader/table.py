@@ -17,7 +17,8 @@ from trainer.errors import ConfigError
 from trainer.memory import available_bytes
 from trainer.order import ReplicaSlice
 from trainer.reader import storage
-from trainer.reader.decoding import Decoder, parse_one
+from trainer.reader.decoding import RECORDS_TO_PIXELS, Decoder, parse_one
+from trainer.stages import HOST_MAP, STORAGE, TABLE
 
 # Peak of a table that is built while another is in use, in tables (measured for the design:
 # 2.4 to 2.6), and of a single one.
@@ -109,24 +110,28 @@ class PictureTable:
         """
         first, a_pass = first_step * replicas.count, steps_per_pass * replicas.count
 
+        def gathered(number: Any, table: Table) -> dict[str, Any]:
+            with tf.name_scope(HOST_MAP):
+                return batch(number, table)
+
         def one_pass(pass_number: Any, table: Table) -> Any:
             start = tf.maximum(pass_number * a_pass, first)
             numbers = tf.data.Dataset.range(start, (pass_number + 1) * a_pass)
             return numbers.map(
-                lambda number: batch(number, table),
+                lambda number: gathered(number, table),
                 num_parallel_calls=2,
                 deterministic=True,
-                name="host_map",
+                name=HOST_MAP,
             )
 
         passes = self.passes(first_step // steps_per_pass)
         if self.one_a_pass and part is None:
             # prefetch(1): the next pass's table is made while this one is in use.
-            tables = passes.map(lambda p: (p, self.build(p)), name="table").prefetch(1)
+            tables = passes.map(lambda p: (p, self.build(p)), name=TABLE).prefetch(1)
             batches = tables.flat_map(one_pass)
         elif self._training or part is not None:
             # Built once, by the one iterator that training has, and never copied.
-            only = passes.take(1).map(lambda p: self.build(p, part), name="table")
+            only = passes.take(1).map(lambda p: self.build(p, part), name=TABLE)
             batches = only.flat_map(lambda *table: passes.flat_map(lambda p: one_pass(p, table)))
         else:
             kept = self._only()
@@ -173,19 +178,21 @@ class PictureTable:
         files = tf.gather_nd(tf.constant(self._files), tf.stack([chosen, numbers], 1))
         buffer = storage.stream_bytes(self._directory)
         return tf.data.Dataset.from_tensor_slices(files).interleave(
-            lambda file: tf.data.TFRecordDataset(file, buffer_size=buffer, name="storage"),
+            lambda file: tf.data.TFRecordDataset(file, buffer_size=buffer, name=STORAGE),
             cycle_length=2 * self._reads,
             block_length=16,
             num_parallel_calls=self._reads,
             deterministic=False,
-            name="storage",
+            name=STORAGE,
         )
 
     def each(self, records: Any, function: Callable[[Any], Any]) -> Any:
         """`function` of serialised records, in no certain order."""
         # A number, not AUTOTUNE: that would start with one call and the table is soon built.
         calls = CALLS_A_CORE * len(os.sched_getaffinity(0))
-        return records.map(function, num_parallel_calls=calls, deterministic=False, name="decode")
+        return records.map(
+            function, num_parallel_calls=calls, deterministic=False, name=RECORDS_TO_PIXELS
+        )
 
     def gather(self, table: Table, ranks: Any) -> dict[str, Any]:
         """The rows of pictures int32|int64 [b]: `image` uint8 [b,H,W,C] of a decoded table, the
@@ -207,7 +214,7 @@ class PictureTable:
         """
         if self._kept is None:
             with tf.init_scope(), tf.device("CPU:0"):
-                table = next(iter(self.passes().take(1).map(self.build, name="table")))
+                table = next(iter(self.passes().take(1).map(self.build, name=TABLE)))
                 self._kept = tf.nest.map_structure(
                     lambda part: tf.Variable(part, trainable=False), table
                 )

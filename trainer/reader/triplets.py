@@ -24,6 +24,7 @@ from trainer.reader.decoding import Decoder
 from trainer.reader.records import StoredPictures, check_shards, read_index
 from trainer.reader.rows import from_python, row_specs
 from trainer.reader.table import PictureTable
+from trainer.stages import HOST_MAP
 
 _TRIPLET_FEATURES = {
     TripletKey.IMAGES: tf.io.FixedLenFeature([3], tf.int64),
@@ -143,7 +144,7 @@ class TripletReader:
         specs = row_specs(self.batch_size // replicas.total)
 
         def batch(number: Any, table: Any) -> Any:
-            rows = from_python(lambda n: self._numbers(n, replicas), number, specs)
+            rows = from_python(HOST_MAP, lambda n: self._numbers(n, replicas), number, specs)
             ranks = tf.reshape(tf.gather(triplets, rows["record"]), [-1])
             rows["votes"] = tf.gather(votes, rows["record"])
             return make(self._table.gather(table, ranks), rows)

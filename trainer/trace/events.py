@@ -8,11 +8,14 @@ step at all.
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from trainer.stages import INPUT_STAGES
 from trainer.trace.explanation import IteratorTime, Split
+from trainer.trace.operations import EVENT, MAY_WAIT, stage_of_operation
 
 _PICOSECONDS = 1e9  # a millisecond
 _ITERATOR = re.compile(r"^(Iterator|SingleElementIterator)::")
@@ -20,7 +23,7 @@ _NUMBER = re.compile(r"\[\d+\]")  # of the element that a FlatMap or Interleave 
 _NO_NAME = re.compile(r"\w+:\d+|fused\(\?(,\?)*\)")  # what tf.data calls a stage without one
 _AHEAD = "tf_data_multi_device"  # a thread that asks for batches ahead of the replicas
 _ROOT = "Iterator::Root"
-_MARK, _STEP_NUMBER = "train", "step_num"  # by trainer.profiling
+_MARK, _STEP_NUMBER, _CORES = "train", "step_num", "cores"  # by trainer.profiling
 _DEVICE = "/device:"
 
 Span = tuple[int, int]  # start and duration, picoseconds
@@ -91,22 +94,13 @@ def marked_steps(planes: Sequence[Any]) -> tuple[list[float], Split | None]:
     marks: list[Span] = []
     waits: list[Span] = []
     busy: list[Span] = []
-    for plane in planes:
-        names = {number: metadata.name for number, metadata in plane.event_metadata.items()}
-        texts = {number: metadata.name for number, metadata in plane.stat_metadata.items()}
-        for line in plane.lines:
-            for event in line.events:
-                # Lines begin when they like; events are relative to them.
-                span = line.timestamp_ns * 1000 + event.offset_ps, event.duration_ps
-                name = names[event.metadata_id]
-                if plane.name.startswith(_DEVICE):
-                    busy.append(span)
-                elif name == _ROOT and not line.name.startswith(_AHEAD):
-                    waits.append(span)
-                elif name == _MARK and any(
-                    texts[stat.metadata_id] == _STEP_NUMBER for stat in event.stats
-                ):
-                    marks.append(span)
+    for event in _events(planes):
+        if event.plane.startswith(_DEVICE):
+            busy.append(event.span)
+        elif event.name == _ROOT and not event.line.startswith(_AHEAD):
+            waits.append(event.span)
+        elif event.is_mark:
+            marks.append(event.span)
     total = sum(duration for _, duration in marks)
     if not total:
         return [], None
@@ -116,6 +110,74 @@ def marked_steps(planes: Sequence[Any]) -> tuple[list[float], Split | None]:
         return times, Split(input=waited, host_compute=1 - waited)
     waited = min(waited, 1 - worked)
     return times, Split(input=waited, device_compute=worked, others=1 - worked - waited)
+
+
+def marked_cores(planes: Sequence[Any]) -> int | None:
+    """How many processor cores the process had by its marks; None where they do not say."""
+    for event in _events(planes):
+        if event.is_mark and _CORES in event.stats:
+            return int(event.stats[_CORES])
+    return None
+
+
+def computing(planes: Sequence[Any]) -> float | None:
+    """Share of the marked calls' time in which the host ran an operation that is no input.
+
+    None without marks.
+    """
+    marks, work = [], []
+    own: dict[str, bool] = {}  # by name of an event: there are few of them, and many events
+    for event in _events(planes):
+        if event.name not in own:
+            own[event.name] = _is_computing(event.name)
+        if event.is_mark:
+            marks.append(event.span)
+        elif own[event.name] and not event.plane.startswith(_DEVICE):
+            work.append(event.span)
+    total = covered(marks)
+    if not total:
+        return None
+    # What both cover: |A| + |B| - |A or B|.
+    return (total + covered(work) - covered([*marks, *work])) / total
+
+
+def _is_computing(event: str) -> bool:
+    """Whether an event is an operation, and one that is not known to be input or to wait."""
+    found = EVENT.fullmatch(event)
+    if found is None or MAY_WAIT.search(found["type"]):
+        return False
+    return stage_of_operation(found["name"], found["type"]) not in INPUT_STAGES
+
+
+@dataclasses.dataclass(frozen=True)
+class _Event:
+    plane: str
+    line: str
+    name: str
+    span: Span
+    stats: Mapping[str, int]
+
+    @property
+    def is_mark(self) -> bool:
+        return self.name == _MARK and _STEP_NUMBER in self.stats
+
+
+def _events(planes: Iterable[Any]) -> Iterator[_Event]:
+    """All events of a trace; numbers that they carry only where they may be marks."""
+    for plane in planes:
+        names = {number: metadata.name for number, metadata in plane.event_metadata.items()}
+        texts = {number: metadata.name for number, metadata in plane.stat_metadata.items()}
+        for line in plane.lines:
+            for event in line.events:
+                name = names[event.metadata_id]
+                # Lines begin when they like; events are relative to them.
+                span = line.timestamp_ns * 1000 + event.offset_ps, event.duration_ps
+                stats = {}
+                if name == _MARK:
+                    stats = {
+                        texts[s.metadata_id]: s.int64_value or s.uint64_value for s in event.stats
+                    }
+                yield _Event(plane.name, line.name, name, span, stats)
 
 
 def covered(spans: Iterable[Span]) -> int:

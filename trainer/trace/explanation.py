@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from trainer.thresholds import GET_NEXT_MICROSECONDS
+from trainer.stages import COLLECTIVE
+from trainer.thresholds import GET_NEXT_MICROSECONDS, PROCESSOR_FULL
+from trainer.trace.operations import MAY_WAIT, stage_of_operation
 
 # The profiler's words for a machine whose steps run on its processor, and on GPUs.
 CPU, GPU = "CPU_ONLY", "GPU"
@@ -20,10 +22,11 @@ class Split:
       output: copying results back.
       kernel_launch: the host preparing kernels (GPU).
       compile: the host compiling.
-      host_compute: operations on the host; on a CPU the step itself.
+      host_compute: operations on the host; on a CPU the step itself, as long as at least one of
+        its operations runs.
       device_compute: operations on the device, copies between devices among them.
       collectives: the device exchanging with other replicas, and waiting for them.
-      others: none of these, which is Python.
+      others: none of these, which is Python, and on a CPU what lies between operations.
     """
 
     input: float = 0.0
@@ -78,6 +81,16 @@ class OperationTime:
     self_ms: float
     share: float
 
+    @property
+    def stage(self) -> str | None:
+        """What it is for; None for input of which that is not known."""
+        return stage_of_operation(self.name, self.type, self.on_device)
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether its time may be waiting for something, which fills no core."""
+        return bool(MAY_WAIT.search(self.type)) or self.stage == COLLECTIVE
+
 
 @dataclasses.dataclass(frozen=True)
 class Explanation:
@@ -91,6 +104,7 @@ class Explanation:
       split: what it went to; None without steps.
       iterators: stages of the input pipelines, the most self time first.
       operations: the most time first.
+      cores: of the processor, for this process; None = not known.
     """
 
     host: str
@@ -100,6 +114,7 @@ class Explanation:
     split: Split | None
     iterators: tuple[IteratorTime, ...]
     operations: tuple[OperationTime, ...]
+    cores: int | None = None
 
     @property
     def device_idle(self) -> float | None:
@@ -107,6 +122,20 @@ class Explanation:
         if self.split is None or self.hardware == CPU:
             return None
         return max(0.0, 1 - self.split.device_compute - self.split.collectives)
+
+    @property
+    def is_processor_full(self) -> bool:
+        """Whether the steps run on a processor and there is more to run at a time than it has
+        cores; operations that wait for a core are running, too.
+        """
+        if self.hardware != CPU or not self.cores or not self.step_ms:
+            return False
+        running = sum(op.self_ms for op in self.operations if not op.may_wait)
+        return running >= PROCESSOR_FULL * self.cores * self.steps * self.step_ms
+
+    def waits_for_input(self, limit: float) -> bool:
+        """Whether waiting for input takes a share of a step's time, from a limit on."""
+        return self.split is not None and self.split.input >= limit and not self.input_is_ready
 
     @property
     def get_next_us(self) -> float | None:

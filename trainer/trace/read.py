@@ -7,13 +7,14 @@ themselves (`events.py`).
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 from typing import Any
 
 from trainer.errors import DataError
-from trainer.trace.events import iterators, marked_steps
-from trainer.trace.explanation import Explanation, OperationTime, Split
+from trainer.trace.events import computing, iterators, marked_cores, marked_steps
+from trainer.trace.explanation import CPU, Explanation, OperationTime, Split
 
 SUFFIX = ".xplane.pb"
 
@@ -78,7 +79,7 @@ def _explain_file(path: Path) -> Explanation:
     times, split = _steps(analysis)
     if not times:
         times, split = marked_steps(planes)
-    return Explanation(
+    found = Explanation(
         host=path.name.removesuffix(SUFFIX),
         hardware=analysis.hardware_type,
         steps=len(times),
@@ -86,6 +87,21 @@ def _explain_file(path: Path) -> Explanation:
         split=split,
         iterators=iterators(planes),
         operations=_operations(path),
+        cores=marked_cores(planes),
+    )
+    # On a full processor it is the cores that operations wait for between each other.
+    if found.hardware != CPU or found.is_processor_full:
+        return found
+    return dataclasses.replace(found, split=_without_gaps(split, computing(planes)))
+
+
+def _without_gaps(split: Split | None, computing: float | None) -> Split | None:
+    """TensorFlow counts a whole call as computing, with what lies between its operations."""
+    if split is None or computing is None:
+        return split
+    gaps = max(0.0, split.host_compute - computing)
+    return dataclasses.replace(
+        split, host_compute=split.host_compute - gaps, others=split.others + gaps
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
 from trainer.stages import (
@@ -12,7 +11,8 @@ from trainer.stages import (
     MODEL,
     OVERHEAD,
     PARSE,
-    PREPROCESS,
+    STAGES,
+    STEP_STAGES,
     STORAGE,
     TABLE,
     TRANSFER,
@@ -36,13 +36,6 @@ _READING = (
 _ENOUGH = 1 / 3  # of the time waited, to be what is waited for
 _ASYNCHRONOUS = ("Parallel", "MapAndBatch")  # what they ask runs on other threads
 _SINGLE = "SingleElementIterator"  # a dataset inside a function: our table of pictures
-# What tf.data's functions run, by type of operation.
-_INSIDE = ((DECODE, re.compile(r"Decode")), (PARSE, re.compile(r"Parse")))
-_INPUT_SCOPES = ("map", *NAMED_STAGES)
-_INPUT_TYPES = re.compile(r"Decode|Parse|PyFunc|ReadFile|Dataset|Iterator|IDLE")
-_AUGMENTATION = "augmentation"  # name of the on-device layers
-# What loops, such as that of several steps a call, and replicas add to the names of operations.
-_WHERE = re.compile(r"\b(while(/body/_\d+)?|replica_\d+)/")
 
 
 def culprit(iterators: Sequence[IteratorTime]) -> IteratorTime | None:
@@ -86,21 +79,21 @@ def only_waits(each: IteratorTime) -> bool:
 def stage_of(each: IteratorTime, operations: Iterable[OperationTime]) -> str:
     """One of NAMED_STAGES: by the name of the iterator, else by what kind it is.
 
-    Of a map without a name, or one that was fused from several, the operations in it tell; they
-    are those of the whole trace, as a trace does not say which function an operation ran in.
+    Of a map without a name, one that is several stages, or one that was fused from several, the
+    operations tell; they are those of the whole trace, as a trace does not say which function an
+    operation ran in.
     """
-    named = [stage for stage in NAMED_STAGES if re.search(rf"\b{stage}\b", each.name)]
+    named = [stage for stage in NAMED_STAGES if stage in each.name]
     if len(named) == 1:
         return named[0]
     if each.kind.startswith(_READING):
         return STORAGE
     if not named and each.path[0] == _SINGLE:
         return TABLE
-    spent = {
-        stage: sum(op.self_ms for op in operations if pattern.search(op.type))
-        for stage, pattern in _INSIDE
-        if not named or stage in named
-    }
+    spent = {stage: 0.0 for stage in (DECODE, PARSE, HOST_MAP) if not named or stage in named}
+    for op in operations:
+        if op.stage in spent:
+            spent[op.stage] += op.self_ms
     most = max(spent, key=lambda stage: spent[stage], default=HOST_MAP)
     # Less than half of what was waited for: something else is in there.
     if spent and spent[most] >= each.self_ms / 2:
@@ -109,25 +102,18 @@ def stage_of(each: IteratorTime, operations: Iterable[OperationTime]) -> str:
     return others[0] if others else HOST_MAP
 
 
-def work_of(operations: Sequence[OperationTime]) -> dict[str, float]:
-    """Milliseconds of the step's own operations for MODEL, PREPROCESS and COLLECTIVE.
+def work_of(explanation: Explanation) -> dict[str, float]:
+    """Milliseconds of operations by stage: of those on the devices, else of a step's own.
 
-    On a CPU those of the input pipeline run on the same threads. They do not count, and are told
-    apart by name: layers have a scope, what tf.data's functions run has none, or that of its map,
-    or is known by its type.
+    On a CPU whose cores are all taken the input's count too: step and input share the cores.
     """
-    device = [op for op in operations if op.on_device]
-    spent = dict.fromkeys((MODEL, PREPROCESS, COLLECTIVE), 0.0)
-    for op in device or operations:
-        scope, _, rest = _WHERE.sub("", op.name).partition("/")
-        if "Collective" in op.type or "Nccl" in op.type:
-            spent[COLLECTIVE] += op.self_ms
-        elif _INPUT_TYPES.search(op.type) or not (rest or device) or scope in _INPUT_SCOPES:
-            continue
-        elif scope == _AUGMENTATION:
-            spent[PREPROCESS] += op.self_ms
-        else:
-            spent[MODEL] += op.self_ms
+    operations = explanation.operations
+    of = [op for op in operations if op.on_device] or operations
+    stages = STAGES if explanation.is_processor_full else STEP_STAGES
+    spent = dict.fromkeys(stages, 0.0)
+    for op in of:
+        if op.stage in spent and (op.stage in STEP_STAGES or not op.may_wait):
+            spent[op.stage] += op.self_ms
     return spent
 
 
@@ -143,7 +129,7 @@ def stage_shares(explanation: Explanation) -> dict[str, float] | None:
     All waiting for input counts for the one stage that the pipeline waits for. A trace splits the
     step's own time by replica and thread; it is divided as the time of the operations is.
     """
-    split, work = explanation.split, work_of(explanation.operations)
+    split, work = explanation.split, work_of(explanation)
     if split is None:
         return None
     cpu = explanation.hardware == CPU
@@ -158,8 +144,8 @@ def stage_shares(explanation: Explanation) -> dict[str, float] | None:
     if not total:
         shares[MODEL] = step
     shares[COLLECTIVE] += split.collectives
-    shares[TRANSFER] = split.transfer + split.output
-    shares[OVERHEAD] = overhead
+    shares[TRANSFER] = shares.get(TRANSFER, 0.0) + split.transfer + split.output
+    shares[OVERHEAD] += overhead
     if explanation.input_is_ready:
         shares[OVERHEAD] += split.input
         return {stage: share for stage, share in shares.items() if share}
@@ -167,12 +153,17 @@ def stage_shares(explanation: Explanation) -> dict[str, float] | None:
     if not waited and split.input >= INPUT_HIGH:
         return None
     # A little waiting without a cause is for threads that hand on what is ready.
-    shares[waited or HOST_MAP] = split.input
+    waited = waited or HOST_MAP
+    shares[waited] = shares.get(waited, 0.0) + split.input
     return {stage: share for stage, share in shares.items() if share}
 
 
-def step_stage(explanation: Explanation) -> str | None:
-    """The largest stage of those that are not input; None where it is not known."""
+def busy_stage(explanation: Explanation) -> str | None:
+    """The largest stage where the input is not waited for; None where it is not known.
+
+    Input that is not waited for costs nothing, unless it takes cores from the step.
+    """
     shares = stage_shares(explanation) or {}
-    found = {stage: share for stage, share in shares.items() if stage not in NAMED_STAGES}
+    able = work_of(explanation)
+    found = {s: share for s, share in shares.items() if s in able or s not in NAMED_STAGES}
     return max(found, key=lambda stage: found[stage]) if found else None

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from trainer import thresholds
-from trainer.stages import COLLECTIVE, OVERHEAD
-from trainer.timing import ONE_WORKER
+from trainer.stages import COLLECTIVE, INPUT_STAGES, OVERHEAD
+from trainer.timing import COMPUTE_BOUND, INPUT_BOUND, NOT_MEASURED, ONE_WORKER, SLIGHTLY
 from trainer.trace import rules
 from trainer.trace.explanation import GPU, Explanation
-from trainer.trace.stages import input_stage, stage_shares, step_stage
+from trainer.trace.stages import busy_stage, input_stage, stage_shares
 
 PROFILE = "profile"
 NO_STEPS = (
@@ -36,8 +36,8 @@ def bottleneck(explanation: Explanation) -> dict[str, Any]:
 def joined(loop: Mapping[str, Any], explanation: Explanation | None) -> dict[str, Any]:
     """The loop's verdict, with the stage, the shares and the advice of a trace of the same run.
 
-    The loop saw all steps and the trace ten of them: where they do not agree on whether the input
-    is waited for, or the loop knows the stage itself, the loop's stands as it is. Where the loop
+    The loop saw all steps and the trace ten of them: where one sees much waiting for input and the
+    other none, or the loop knows the stage itself, the loop's stands as it is. Where the loop
     could not measure, the trace's does; so it does where they do not agree on a GPU, of which the
     trace has the times and the loop knows only when it looked. What the loop knows of another
     worker stands.
@@ -45,30 +45,38 @@ def joined(loop: Mapping[str, Any], explanation: Explanation | None) -> dict[str
     if explanation is None or explanation.split is None or loop["stage"] is not None:
         return dict(loop)
     traced = bottleneck(explanation)
-    sentence = loop["verdict"]
-    by_input = _waits(explanation, thresholds.INPUT_HIGH)
-    if sentence.startswith("Input-bound") and by_input:
-        stage = input_stage(explanation)
-        sentence += f" In its trace the input waits for {stage}." if stage else ""
-    elif sentence.startswith(("Compute-bound", "Slightly input-bound")) and not by_input:
-        stage = step_stage(explanation)
-        if stage:
+    stage, sentence = traced["stage"], loop["verdict"]
+    by_input = explanation.waits_for_input(thresholds.INPUT_HIGH)
+    trusted = explanation.hardware == GPU and not sentence.startswith(ONE_WORKER)
+    if sentence.startswith((COMPUTE_BOUND, SLIGHTLY)) and not by_input:
+        if not _is_the_step(traced["verdict"]):
+            sentence = traced["verdict"]
+        elif stage:
             share = traced["shares"][stage]
             sentence += f" The largest part of a step in its trace is {stage}, {share:.1%}."
-    elif "not measured" in sentence or (
-        explanation.hardware == GPU and not sentence.startswith(ONE_WORKER)
-    ):
-        stage, sentence = traced["stage"], traced["verdict"]
+    elif _both_wait(sentence, explanation):
+        stage = input_stage(explanation)
+        sentence += f" In its trace the input waits for {stage}." if stage else ""
+    elif NOT_MEASURED in sentence or trusted:
+        sentence = traced["verdict"]
     else:
         return dict(loop)
     advice = traced["advice"] + [each for each in loop["advice"] if each not in traced["advice"]]
     return {**loop, **traced, "verdict": sentence, "stage": stage, "advice": advice}
 
 
-def _waits(explanation: Explanation, limit: float) -> bool:
-    """Whether waiting for input takes a step's time from a limit on."""
-    split = explanation.split
-    return split is not None and split.input >= limit and not explanation.input_is_ready
+def _both_wait(sentence: str, explanation: Explanation) -> bool:
+    """Whether loop and trace see much waiting; of a CPU it is enough if one of them does."""
+    begins: tuple[str, ...] = (f"{INPUT_BOUND}:",)
+    limit = thresholds.INPUT_HIGH
+    if explanation.hardware != GPU:
+        begins, limit = (*begins, SLIGHTLY), thresholds.INPUT_MODERATE
+    return sentence.startswith(begins) and explanation.waits_for_input(limit)
+
+
+def _is_the_step(sentence: str) -> bool:
+    """Whether a trace blames what the loop alone calls the step, and not something beside it."""
+    return sentence.startswith((COMPUTE_BOUND, SLIGHTLY))
 
 
 def _verdict(
@@ -81,16 +89,25 @@ def _verdict(
     waited = f"{split.input:.1%} of step time was spent waiting for input"
     if explanation.input_is_ready:
         waited = "batches were there when they were asked for"
-    if _waits(explanation, thresholds.INPUT_HIGH):
+    if explanation.waits_for_input(thresholds.INPUT_HIGH):
         stage = input_stage(explanation)
-        return stage, f"Input-bound: {waited}{f', and that waits for {stage}' if stage else ''}."
-    stage, found = step_stage(explanation), shares or {}
+        waits_for = f", and that waits for {stage}" if stage else ""
+        return stage, f"{INPUT_BOUND}: {waited}{waits_for}."
+    stage, found = busy_stage(explanation), shares or {}
     share = found.get(stage, 0.0) if stage else 0.0
+    if stage in INPUT_STAGES and explanation.is_processor_full:
+        return stage, (
+            f"{INPUT_BOUND}: {waited}, but all cores are taken and {share:.1%} of their time goes "
+            f"to {stage}."
+        )
     if stage == OVERHEAD and share >= thresholds.HOST_HIGH:
-        return stage, f"Overhead-bound: {share:.1%} of step time was neither input nor computing."
+        return stage, (
+            f"Overhead-bound: {share:.1%} of step time goes to what a batch costs whatever its "
+            "size: Python, launching operations, updating the weights."
+        )
     if stage == COLLECTIVE and share >= thresholds.COLLECTIVE_HIGH:
         return stage, f"Communication-bound: {share:.1%} of step time went between replicas."
-    if _waits(explanation, thresholds.INPUT_MODERATE):
-        return stage, f"Slightly input-bound: {waited}."
     rest = f"; the largest part is {stage}, {share:.1%}" if stage else ""
-    return stage, f"Compute-bound: {waited}{rest}."
+    if explanation.waits_for_input(thresholds.INPUT_MODERATE):
+        return stage, f"{SLIGHTLY}: {waited}{rest}."
+    return stage, f"{COMPUTE_BOUND}: {waited}{rest}."
