@@ -109,9 +109,9 @@ def _workers(config: Any, cluster: Cluster) -> Any:
     return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
 
 
-def has_gpus(strategy: Any) -> bool:
-    """Whether its replicas are GPUs."""
-    return any("GPU" in device for device in strategy.extended.worker_devices)
+def gpus_of(strategy: Any) -> int:
+    """How many of its replicas in this process are GPUs."""
+    return sum("GPU" in device for device in strategy.extended.worker_devices)
 
 
 def describe(strategy: Any) -> str:

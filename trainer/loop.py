@@ -73,6 +73,10 @@ class Loop:
         self._watchdog = watchdog or Watchdog(0, say)
         self._profiler = profiler or StepProfiler()
         self._gpus = gpus or GpuMonitor()
+        self._profiler.facts |= {
+            "gpus": devices.gpus_of(session.strategy),
+            "jit": int(config.jit_compile),
+        }
         self._session, self._reader, self._say = session, reader, say
         self._validation = validation
         self._classes, self._directory = classes, directory

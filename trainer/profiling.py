@@ -70,12 +70,14 @@ class StepProfiler:
 
     Attributes:
       request: set by any thread to have a trace taken; looked at before each call.
+      facts: of the process, for whoever reads its trace elsewhere; each call carries them.
     """
 
     def __init__(
         self, logdir: Path | None = None, say: Callable[[str], None] = lambda _: None
     ) -> None:
         self.request: Request | None = None
+        self.facts = {"cores": math.ceil(available_cores())}
         self._logdir, self._say = logdir, say
         self._windows: list[Window] = []
         self._warm = False
@@ -83,7 +85,6 @@ class StepProfiler:
         self._wanted = 0  # calls of the trace under way; 0 = none is
         self._steps: list[int] = []  # at which its calls began
         self._end = 0
-        self._cores = math.ceil(available_cores())  # a trace without its machine says them too
         self._mark: Any = None
         self._written = 0.0
 
@@ -131,7 +132,7 @@ class StepProfiler:
         if self._wanted:
             self._steps.append(step)
             self._mark = tf.profiler.experimental.Trace(
-                "train", step_num=step + 1, _r=1, cores=self._cores
+                "train", step_num=step + 1, _r=1, **self.facts
             )
             self._mark.__enter__()
         return begun

@@ -27,4 +27,7 @@ STAGES = (*INPUT_STAGES, *STEP_STAGES)
 # Name scopes by which a trace tells what an operation is for. What has none of them and is no
 # input is the model; the optimizer's update costs the same whatever the batch.
 UPDATE_SCOPE = "update"
-SCOPES = {**{stage: stage for stage in (*INPUT_STAGES, PREPROCESS)}, UPDATE_SCOPE: OVERHEAD}
+SCOPES = {
+    **{stage: stage for stage in (STORAGE, PARSE, DECODE, TABLE, HOST_MAP, PREPROCESS)},
+    UPDATE_SCOPE: OVERHEAD,
+}

@@ -142,7 +142,7 @@ def _train(
             crew,
             watchdog,
             profiler,
-            stack.enter_context(GpuMonitor(log.say if devices.has_gpus(strategy) else None)),
+            stack.enter_context(GpuMonitor(log.say if devices.gpus_of(strategy) else None)),
         )
         try:
             report = _run(loop, session, reader, validation, manifest, directory, dataset, watchdog)

@@ -112,6 +112,16 @@ def test_what_the_model_does_not_explain_goes_with_the_shorter_of_the_two_sides(
     assert model.seconds({"storage": Cost(), "decode": Cost()}) == pytest.approx(0.020)
 
 
+def test_an_input_cannot_cost_the_step_more_than_it_takes_itself():
+    """0.1 ms of input and 20 of a step take 30: 0.1 of it is the input's, the rest is the step's,
+    half of which goes with half the step.
+    """
+    model = fit(measured([("storage", timing(0.0001))], full=timing(0.030)))
+    assert model.without("storage") == pytest.approx(0.030 - 0.0001)
+    half = {stage: cost * 0.5 for stage, cost in model.costs.items() if stage != "storage"}
+    assert model.seconds(half) == pytest.approx(0.010 + 0.0001 + 0.0099 / 2)
+
+
 def test_chains_up_to_and_after_a_table_run_beside_each_other():
     """Decoding for the table 30 ms a step, gathering 5 ms; transfer adds 1 ms to the longer."""
     inputs = [

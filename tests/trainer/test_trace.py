@@ -13,11 +13,12 @@ from tests.trainer import datasets, traces
 from trainer import reporting, trace
 from trainer.cores import available_cores
 from trainer.errors import DataError
+from trainer.profiling import StepProfiler, Window
 from trainer.run_directory import RunDirectory
 from trainer.timing import verdict
 from trainer.trace import joined
-from trainer.trace.events import computing, marked_cores, marked_steps
 from trainer.trace.explanation import Split
+from trainer.trace.marks import marked_steps, marks
 from trainer.trace.read import trace_files
 
 
@@ -168,31 +169,71 @@ def test_a_gpu_that_runs_several_steps_a_call_is_explained(tmp_path):
     )
 
 
-def test_what_lies_between_operations_is_no_computing(tmp_path):
-    """Synthetic: of calls of 20 ms two operations take 8 together, of which 2 at once, and the last
-    2 after the mark; reading and decoding, on other threads, are none of the step's.
+def test_what_the_host_runs_during_the_marked_calls(tmp_path):
+    """Synthetic: of calls of 20 ms, 30 apart, operations take 4 and 2 ms, of which 1 at once, and
+    the last 3 after the mark of 5: 7 + 1 of 20 compute, as does waiting for other replicas, the 1.
+    Decoding takes 10, a loop of 4 with 1 in it is 4; reading and the replicas only wait.
+
+    All but the waits of 5 calls, 5 * (4 + 2 + 5 + 10 + 4), in 4 * 30 + 20 ms: 125 of 140, but the
+    last operation of each is whole.
     """
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
     space = xplane_pb2.XSpace()
     host = traces.Plane(space, "/host:CPU")
     python, one, two = host.line("python"), host.line("tf_Compute/1"), host.line("tf_Compute/2")
+    pool = host.line("pool")
     for call in range(5):
         start = 30 * call
-        host.event(python, "train", start, 20, step_num=call, cores=3)
+        host.event(python, "train", start, 20, step_num=call, cores=3, gpus=0, jit=1)
         host.event(one, "model/dense/MatMul:MatMul", start + 5, 4)
-        host.event(two, "Adam/Mul:Mul", start + 7, 2)
+        host.event(two, "update/Adam/Mul:Mul", start + 8, 2)
         host.event(two, "ExecutorState::Process", start, 20)
-        host.event(two, "model/dense/BiasAdd:BiasAdd", start + 17, 5)
-        host.event(host.line("pool"), "decode/DecodeJpeg:DecodeJpeg", start, 20)
-        host.event(host.line("pool"), "storage/PyFunc:PyFunc", start, 20)
-    assert computing(space.planes) == pytest.approx((4 + 3) / 20)
-    assert marked_cores(space.planes) == 3
+        host.event(two, "AllReduce/CollectiveReduceV2:CollectiveReduceV2", start + 12, 1)
+        host.event(two, "model/dense/BiasAdd:BiasAdd", start + 19, 5)
+        host.event(pool, "decode/DecodeJpeg:DecodeJpeg", start, 10)
+        host.event(pool, "host_map/map/while:While", start + 10, 4)
+        host.event(pool, "host_map/map/while/Round:Round", start + 11, 1)
+        host.event(host.line("reads"), "storage/PyFunc:PyFunc", start, 20)
+    held = marks(space.planes)
+    assert held is not None
+    assert held.computing == pytest.approx((5 + 1 + 1) / 20)
+    assert held.running == pytest.approx(5 * (4 + 2 + 5 + 10 + 4) / 140)
+    assert {name: held.facts[name] for name in ("cores", "gpus", "jit")} == {
+        "cores": 3,
+        "gpus": 0,
+        "jit": 1,
+    }
 
 
-def test_what_is_not_marked_is_not_known():
-    assert computing([]) is None
-    assert marked_cores([]) is None
+def test_without_marks_nothing_is_known():
+    assert marks([]) is None
+
+
+def test_a_model_that_xla_compiled_is_no_gap_between_operations(tmp_path):
+    """Its operations are none of TensorFlow's: what they leave of a call is the model's."""
+    weights = tf.random.normal((500, 500))
+
+    @tf.function(jit_compile=True)
+    def compiled(value):
+        for _ in range(6):
+            value = tf.tanh(value @ weights)
+        return tf.reduce_sum(value)
+
+    def facts(jit):
+        profiler = StepProfiler(tmp_path / str(jit))
+        profiler.facts |= {"gpus": 0, "jit": jit}
+        profiler.plan([Window(2, 8)], 1)
+        with profiler:
+            for number in range(10):
+                profiler.before(number, 10 - number, number == 0, True)
+                compiled(weights).numpy()
+                profiler.after(number + 1)
+            profiler.finish()
+        return trace.bottleneck(trace.explain(tmp_path / str(jit)))
+
+    assert facts(1)["stage"] == "model"
+    assert facts(0)["stage"] == "host_overhead"  # which is how it would look
 
 
 def test_steps_that_were_not_marked_are_not_guessed(tmp_path):

@@ -7,7 +7,8 @@ the two, or as the work of both together where they share processor cores and fi
 
 and u, what this leaves unexplained, is the measured step less the model's; below 0 it is noise. It
 is what the two sides cost each other (caches, memory, threads that take turns), so that it goes
-with the shorter of them: a step without input takes what it took on a resident batch.
+with the shorter of them, as far as it is no longer than that one itself: without input a step is
+as long as on a resident batch. What is left of it grows and falls with the step.
 """
 
 from __future__ import annotations
@@ -69,7 +70,16 @@ class StepModel:
     def seconds(self, changed: Mapping[str, Cost] | None = None) -> float:
         """Seconds of a step where some stages cost something else."""
         costs = {**self.costs, **(changed or {})}
-        return self._bound(costs) + self._unexplained * self._together(costs)
+        bound, now = self._bound(costs), self._bound(self.costs)
+        both, both_now = self._both(costs), self._both(self.costs)
+        unexplained = max(0.0, self.measured - now)
+        mutual = min(unexplained, both_now)
+        found = bound
+        if both_now:
+            found += mutual * both / both_now
+        if now:
+            found += (unexplained - mutual) * bound / now
+        return found
 
     def without(self, stage: str) -> float:
         """Seconds of a step where a stage costs nothing."""
@@ -118,14 +128,9 @@ class StepModel:
         found["host_overhead"] += rest
         return {stage: found[stage] for stage in STAGES}
 
-    @property
-    def _unexplained(self) -> float:
-        return max(0.0, self.measured - self._bound(self.costs))
-
-    def _together(self, costs: Mapping[str, Cost]) -> float:
-        """How long both sides are at work, against how long they are as things are."""
-        now = min(self._input(self.costs), _step(self.costs))
-        return min(self._input(costs), _step(costs)) / now if now else 1.0
+    def _both(self, costs: Mapping[str, Cost]) -> float:
+        """Seconds of a step in which both sides are at work: those of the shorter."""
+        return min(self._input(costs), _step(costs))
 
     def _bound(self, costs: Mapping[str, Cost]) -> float:
         cpu = sum(cost.cpu for cost in costs.values()) / self.cores

@@ -159,15 +159,16 @@ class PictureTable:
             return features[ImageKey.KEY], {ImageKey.LABEL: features[ImageKey.LABEL], **kept}
 
         count = min(part or self.pictures, self.pictures)
-        records = self.records(pass_number)
-        if count < self.pictures:
-            records = records.take(count)
-        everything = self.each(records, row).batch(count, drop_remainder=True)
-        keys, rows = everything.get_single_element()
-        # Rows lie as they were read; a place in the sorted keys leads to the row.
-        position = tf.argsort(keys)
-        if count < self.pictures:
-            position = tf.gather(position, tf.range(self.pictures) % count)
+        with tf.name_scope(TABLE):
+            records = self.records(pass_number)
+            if count < self.pictures:
+                records = records.take(count)
+            everything = self.each(records, row).batch(count, drop_remainder=True)
+            keys, rows = everything.get_single_element()
+            # Rows lie as they were read; a place in the sorted keys leads to the row.
+            position = tf.argsort(keys)
+            if count < self.pictures:
+                position = tf.gather(position, tf.range(self.pictures) % count)
         return position, rows
 
     def records(self, pass_number: Any) -> Any:

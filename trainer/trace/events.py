@@ -1,9 +1,7 @@
-"""What is read from the events of a trace themselves: tf.data's stages, and the marked steps.
+"""The events of a trace, and tf.data's stages from them.
 
 TensorFlow's analysis leaves out the `name=` of stages and the datasets inside functions, and loses
-the link to a stage whose number needs all 64 bits, which is every second one. Where a call holds
-several steps, in a loop of the graph, it takes the loop's iterations for what matters and sees no
-step at all.
+the link to a stage whose number needs all 64 bits, which is every second one.
 """
 
 from __future__ import annotations
@@ -13,17 +11,15 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from trainer.stages import INPUT_STAGES
-from trainer.trace.explanation import IteratorTime, Split
-from trainer.trace.operations import EVENT, MAY_WAIT, stage_of_operation
+from trainer.trace.explanation import IteratorTime
 
-_PICOSECONDS = 1e9  # a millisecond
+PICOSECONDS = 1e9  # a millisecond
 _ITERATOR = re.compile(r"^(Iterator|SingleElementIterator)::")
 _NUMBER = re.compile(r"\[\d+\]")  # of the element that a FlatMap or Interleave is at
 _NO_NAME = re.compile(r"\w+:\d+|fused\(\?(,\?)*\)")  # what tf.data calls a stage without one
 _AHEAD = "tf_data_multi_device"  # a thread that asks for batches ahead of the replicas
 _ROOT = "Iterator::Root"
-_MARK, _STEP_NUMBER, _CORES = "train", "step_num", "cores"  # by trainer.profiling
+_MARK, _STEP_NUMBER = "train", "step_num"  # by trainer.profiling
 _DEVICE = "/device:"
 
 Span = tuple[int, int]  # start and duration, picoseconds
@@ -52,9 +48,9 @@ def iterators(planes: Iterable[Any]) -> tuple[IteratorTime, ...]:
             path=path,
             name=name,
             calls=len(each),
-            total_ms=sum(duration for duration, _ in each) / _PICOSECONDS,
-            self_ms=sum(own for _, own in each) / _PICOSECONDS,
-            longest_ms=max(duration for duration, _ in each) / _PICOSECONDS,
+            total_ms=sum(duration for duration, _ in each) / PICOSECONDS,
+            self_ms=sum(own for _, own in each) / PICOSECONDS,
+            longest_ms=max(duration for duration, _ in each) / PICOSECONDS,
             awaited=root,
         )
         for (path, name, root), each in calls.items()
@@ -85,72 +81,10 @@ def _name(event: Any, texts: dict[int, str]) -> str:
     return ""
 
 
-def marked_steps(planes: Sequence[Any]) -> tuple[list[float], Split | None]:
-    """(milliseconds of each marked call, what all of them together went to).
-
-    Coarser than TensorFlow's: waiting for input, the device at work, and the rest, which on a CPU
-    is its work. Input that was waited for while the device was busy has held up nothing.
-    """
-    marks: list[Span] = []
-    waits: list[Span] = []
-    busy: list[Span] = []
-    for event in _events(planes):
-        if event.plane.startswith(_DEVICE):
-            busy.append(event.span)
-        elif event.name == _ROOT and not event.line.startswith(_AHEAD):
-            waits.append(event.span)
-        elif event.is_mark:
-            marks.append(event.span)
-    total = sum(duration for _, duration in marks)
-    if not total:
-        return [], None
-    times = [duration / _PICOSECONDS for _, duration in marks]
-    waited, worked = min(1.0, covered(waits) / total), min(1.0, covered(busy) / total)
-    if not busy:
-        return times, Split(input=waited, host_compute=1 - waited)
-    waited = min(waited, 1 - worked)
-    return times, Split(input=waited, device_compute=worked, others=1 - worked - waited)
-
-
-def marked_cores(planes: Sequence[Any]) -> int | None:
-    """How many processor cores the process had by its marks; None where they do not say."""
-    for event in _events(planes):
-        if event.is_mark and _CORES in event.stats:
-            return int(event.stats[_CORES])
-    return None
-
-
-def computing(planes: Sequence[Any]) -> float | None:
-    """Share of the marked calls' time in which the host ran an operation that is no input.
-
-    None without marks.
-    """
-    marks, work = [], []
-    own: dict[str, bool] = {}  # by name of an event: there are few of them, and many events
-    for event in _events(planes):
-        if event.name not in own:
-            own[event.name] = _is_computing(event.name)
-        if event.is_mark:
-            marks.append(event.span)
-        elif own[event.name] and not event.plane.startswith(_DEVICE):
-            work.append(event.span)
-    total = covered(marks)
-    if not total:
-        return None
-    # What both cover: |A| + |B| - |A or B|.
-    return (total + covered(work) - covered([*marks, *work])) / total
-
-
-def _is_computing(event: str) -> bool:
-    """Whether an event is an operation, and one that is not known to be input or to wait."""
-    found = EVENT.fullmatch(event)
-    if found is None or MAY_WAIT.search(found["type"]):
-        return False
-    return stage_of_operation(found["name"], found["type"]) not in INPUT_STAGES
-
-
 @dataclasses.dataclass(frozen=True)
-class _Event:
+class Event:
+    """An event of a thread or stream; `stats` are what a mark carries, {} of all others."""
+
     plane: str
     line: str
     name: str
@@ -159,11 +93,22 @@ class _Event:
 
     @property
     def is_mark(self) -> bool:
+        """Whether it is a call of the training loop."""
         return self.name == _MARK and _STEP_NUMBER in self.stats
 
+    @property
+    def on_device(self) -> bool:
+        """Whether a device ran it, and not the host."""
+        return self.plane.startswith(_DEVICE)
 
-def _events(planes: Iterable[Any]) -> Iterator[_Event]:
-    """All events of a trace; numbers that they carry only where they may be marks."""
+    @property
+    def waits_for_input(self) -> bool:
+        """Whether a step asked for a batch."""
+        return self.name == _ROOT and not self.line.startswith(_AHEAD)
+
+
+def events(planes: Iterable[Any]) -> Iterator[Event]:
+    """All events of a trace."""
     for plane in planes:
         names = {number: metadata.name for number, metadata in plane.event_metadata.items()}
         texts = {number: metadata.name for number, metadata in plane.stat_metadata.items()}
@@ -177,7 +122,7 @@ def _events(planes: Iterable[Any]) -> Iterator[_Event]:
                     stats = {
                         texts[s.metadata_id]: s.int64_value or s.uint64_value for s in event.stats
                     }
-                yield _Event(plane.name, line.name, name, span, stats)
+                yield Event(plane.name, line.name, name, span, stats)
 
 
 def covered(spans: Iterable[Span]) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-from trainer.stages import COLLECTIVE
 from trainer.thresholds import GET_NEXT_MICROSECONDS, PROCESSOR_FULL
 from trainer.trace.operations import MAY_WAIT, stage_of_operation
 
@@ -26,7 +25,8 @@ class Split:
         its operations runs.
       device_compute: operations on the device, copies between devices among them.
       collectives: the device exchanging with other replicas, and waiting for them.
-      others: none of these, which is Python, and on a CPU what lies between operations.
+      between: on a CPU, within a call and between operations.
+      others: none of these, which is Python.
     """
 
     input: float = 0.0
@@ -37,6 +37,7 @@ class Split:
     host_compute: float = 0.0
     device_compute: float = 0.0
     collectives: float = 0.0
+    between: float = 0.0
     others: float = 0.0
 
 
@@ -88,8 +89,8 @@ class OperationTime:
 
     @property
     def may_wait(self) -> bool:
-        """Whether its time may be waiting for something, which fills no core."""
-        return bool(MAY_WAIT.search(self.type)) or self.stage == COLLECTIVE
+        """Whether its time may be waiting for something outside, which fills no core."""
+        return bool(MAY_WAIT.search(self.type))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +106,9 @@ class Explanation:
       iterators: stages of the input pipelines, the most self time first.
       operations: the most time first.
       cores: of the processor, for this process; None = not known.
+      gpus: of this process.
+      running: operations that the host runs at a time, the input's among them, but for those that
+        may be waiting for something; None = not known.
     """
 
     host: str
@@ -115,6 +119,13 @@ class Explanation:
     iterators: tuple[IteratorTime, ...]
     operations: tuple[OperationTime, ...]
     cores: int | None = None
+    gpus: int = 0
+    running: float | None = None
+
+    @property
+    def lacks_devices(self) -> bool:
+        """Whether there are GPUs and the trace has nothing of them: the profiler may not look."""
+        return self.gpus > 0 and self.hardware == CPU
 
     @property
     def device_idle(self) -> float | None:
@@ -128,10 +139,9 @@ class Explanation:
         """Whether the steps run on a processor and there is more to run at a time than it has
         cores; operations that wait for a core are running, too.
         """
-        if self.hardware != CPU or not self.cores or not self.step_ms:
+        if self.hardware != CPU or self.gpus or not self.cores or self.running is None:
             return False
-        running = sum(op.self_ms for op in self.operations if not op.may_wait)
-        return running >= PROCESSOR_FULL * self.cores * self.steps * self.step_ms
+        return self.running >= PROCESSOR_FULL * self.cores
 
     def waits_for_input(self, limit: float) -> bool:
         """Whether waiting for input takes a share of a step's time, from a limit on."""

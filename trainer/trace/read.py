@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from trainer.errors import DataError
-from trainer.trace.events import computing, iterators, marked_cores, marked_steps
+from trainer.trace.events import iterators
 from trainer.trace.explanation import CPU, Explanation, OperationTime, Split
+from trainer.trace.marks import Marks, marked_steps, marks
+from trainer.trace.operations import COMPILED
 
 SUFFIX = ".xplane.pb"
 
@@ -79,6 +81,7 @@ def _explain_file(path: Path) -> Explanation:
     times, split = _steps(analysis)
     if not times:
         times, split = marked_steps(planes)
+    held = marks(planes)
     found = Explanation(
         host=path.name.removesuffix(SUFFIX),
         hardware=analysis.hardware_type,
@@ -87,21 +90,27 @@ def _explain_file(path: Path) -> Explanation:
         split=split,
         iterators=iterators(planes),
         operations=_operations(path),
-        cores=marked_cores(planes),
+        cores=held.facts.get("cores") if held else None,
+        gpus=held.facts.get("gpus", 0) if held else 0,
+        running=held.running if held else None,
     )
+    return _without_gaps(found, held) if held else found
+
+
+def _without_gaps(found: Explanation, held: Marks) -> Explanation:
+    """Of a call on a CPU, what lies between its operations is no computing."""
+    split = found.split
     # On a full processor it is the cores that operations wait for between each other.
-    if found.hardware != CPU or found.is_processor_full:
+    if split is None or found.hardware != CPU or found.gpus or found.is_processor_full:
         return found
-    return dataclasses.replace(found, split=_without_gaps(split, computing(planes)))
-
-
-def _without_gaps(split: Split | None, computing: float | None) -> Split | None:
-    """TensorFlow counts a whole call as computing, with what lies between its operations."""
-    if split is None or computing is None:
-        return split
-    gaps = max(0.0, split.host_compute - computing)
+    gaps = max(0.0, split.host_compute - held.computing)
+    if held.facts.get("jit"):  # what XLA compiled is no operation of TensorFlow's
+        spent = gaps * found.steps * (found.step_ms or 0.0)
+        model = OperationTime(COMPILED, "XLA", False, found.steps, spent, 0.0)
+        return dataclasses.replace(found, operations=(*found.operations, model))
     return dataclasses.replace(
-        split, host_compute=split.host_compute - gaps, others=split.others + gaps
+        found,
+        split=dataclasses.replace(split, host_compute=split.host_compute - gaps, between=gaps),
     )
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import ClassVar, Protocol
 
 from trainer import thresholds
-from trainer.stages import DECODE, HOST_MAP, OVERHEAD, PARSE, STEP_STAGES, STORAGE, TABLE
+from trainer.stages import DECODE, HOST_MAP, OVERHEAD, PARSE, STORAGE, TABLE
 from trainer.trace.explanation import Explanation, Split
-from trainer.trace.stages import culprit, input_stage, stage_shares, work_of
+from trainer.trace.stages import crowding_stage, culprit, input_stage, operation_shares
 
 REMEDIES = {
     STORAGE: "read more at a time (data.parallel_reads), or keep the dataset on a local disk",
@@ -63,8 +63,11 @@ class InputWait(_Part):
     text = "waiting for input"
 
     def applies(self, explanation: Explanation) -> bool:
-        """Not where a batch is there at once: then its handing over is what takes time."""
-        return explanation.waits_for_input(self.moderate)
+        """Not where a batch is there at once: then its handing over is what takes time. Not where
+        there is some waiting because the cores are taken.
+        """
+        said = SharedCores().applies(explanation)  # with the same remedy
+        return explanation.waits_for_input(self.moderate) and not said
 
     def advice(self, explanation: Explanation) -> str:
         """Names the stage that the pipeline waits for, and what is to be done about it."""
@@ -126,14 +129,22 @@ class Python(_Part):
     parts = ("others",)
     moderate = thresholds.HOST_MODERATE
     text = (
-        "neither input nor computing, which is Python and launching operations: let several steps "
-        "run in a call (steps_per_execution=10), or take a larger batch"
+        "neither input nor computing, which is Python: let several steps run in a call "
+        "(steps_per_execution=10), or take a larger batch"
     )
 
     def share(self, explanation: Explanation) -> float:
         """With the handing over of batches that are there."""
         split = explanation.split or Split()
         return super().share(explanation) + (split.input if explanation.input_is_ready else 0.0)
+
+
+class Between(_Part):
+    """On a processor: what it takes to have the next operation run."""
+
+    parts = ("between",)
+    moderate = thresholds.HOST_HIGH
+    text = "between the operations of a call: take a larger batch, so that each does more"
 
 
 class Update(_Part):
@@ -144,14 +155,8 @@ class Update(_Part):
     text = "updating the weights, whatever the batch: take a larger one"
 
     def share(self, explanation: Explanation) -> float:
-        """Of the time in which operations run, what the update's take of theirs."""
-        split, operations = explanation.split or Split(), explanation.operations
-        of = [op for op in operations if op.on_device] or [
-            op for op in operations if op.stage in STEP_STAGES
-        ]
-        total = sum(op.self_ms for op in of)
-        spent = sum(op.self_ms for op in of if op.stage == OVERHEAD)
-        return (split.host_compute + split.device_compute) * spent / total if total else 0.0
+        """Of the part in which operations run, the update's."""
+        return operation_shares(explanation)[OVERHEAD] if explanation.split else 0.0
 
 
 class SharedCores(_Part):
@@ -161,27 +166,18 @@ class SharedCores(_Part):
     moderate = thresholds.INPUT_MODERATE
 
     def share(self, explanation: Explanation) -> float:
-        """Of the stage of the input that takes most."""
-        stage = _busiest_input(explanation)
-        return (stage_shares(explanation) or {}).get(stage, 0.0) if stage else 0.0
+        """Of what runs on the processor."""
+        found = crowding_stage(explanation)
+        return found[1] if found else 0.0
 
     def advice(self, explanation: Explanation) -> str:
         """Names the stage, and what is to be done about it."""
-        stage = _busiest_input(explanation)
-        assert stage
+        found = crowding_stage(explanation)
+        assert found
         return (
-            f"{self.share(explanation):.1%} of the processor's time, which the steps share, is "
-            f"{stage}: {REMEDIES[stage]}"
+            f"{found[1]:.1%} of what runs on the processor, which the steps share, is {found[0]}: "
+            f"{REMEDIES[found[0]]}"
         )
-
-
-def _busiest_input(explanation: Explanation) -> str | None:
-    """None where the processor is not full, or the input is waited for: then that is the matter."""
-    waits = explanation.waits_for_input(thresholds.INPUT_HIGH)
-    if waits or not explanation.is_processor_full:
-        return None
-    work = {stage: ms for stage, ms in work_of(explanation).items() if stage in REMEDIES and ms}
-    return max(work, key=lambda stage: work[stage], default=None)
 
 
 RULES: tuple[Rule, ...] = (
@@ -191,6 +187,7 @@ RULES: tuple[Rule, ...] = (
     KernelLaunch(),
     Collectives(),
     Python(),
+    Between(),
     Update(),
     SharedCores(),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from trainer.stages import (
@@ -18,7 +19,7 @@ from trainer.stages import (
     TRANSFER,
 )
 from trainer.thresholds import INPUT_HIGH
-from trainer.trace.explanation import CPU, Explanation, IteratorTime, OperationTime
+from trainer.trace.explanation import CPU, Explanation, IteratorTime, OperationTime, Split
 
 # The names that the reader gives its iterators.
 NAMED_STAGES = (STORAGE, PARSE, DECODE, HOST_MAP, TABLE)
@@ -83,7 +84,7 @@ def stage_of(each: IteratorTime, operations: Iterable[OperationTime]) -> str:
     operations tell; they are those of the whole trace, as a trace does not say which function an
     operation ran in.
     """
-    named = [stage for stage in NAMED_STAGES if stage in each.name]
+    named = [s for s in NAMED_STAGES if re.search(rf"(?<![a-z]){s}(?![a-z])", each.name)]
     if len(named) == 1:
         return named[0]
     if each.kind.startswith(_READING):
@@ -123,29 +124,37 @@ def input_stage(explanation: Explanation) -> str | None:
     return stage_of(found, explanation.operations) if found else None
 
 
+def operation_shares(explanation: Explanation) -> dict[str, float]:
+    """Share of step time by stage, of the part in which operations run.
+
+    A trace splits the step's own time by replica and thread; it is divided as the time of the
+    operations is.
+    """
+    split, work = explanation.split or Split(), work_of(explanation)
+    step = split.device_compute
+    if explanation.hardware == CPU:
+        step += split.host_compute
+    else:
+        work[COLLECTIVE] = 0.0  # on a GPU the split itself has them
+    total = sum(work.values())
+    if not total:
+        return {**work, MODEL: step}
+    return {stage: step * spent / total for stage, spent in work.items()}
+
+
 def stage_shares(explanation: Explanation) -> dict[str, float] | None:
     """Share of step time by stage, adding up to 1; None where it is not known.
 
-    All waiting for input counts for the one stage that the pipeline waits for. A trace splits the
-    step's own time by replica and thread; it is divided as the time of the operations is.
+    All waiting for input counts for the one stage that the pipeline waits for.
     """
-    split, work = explanation.split, work_of(explanation)
-    if split is None:
+    split, shares = explanation.split, operation_shares(explanation)
+    if split is None or explanation.lacks_devices:
         return None
-    cpu = explanation.hardware == CPU
-    # On a GPU, operations on the host are what hinders it.
-    step = split.device_compute + (split.host_compute if cpu else 0.0)
-    overhead = split.others + split.kernel_launch + split.compile
-    overhead += 0.0 if cpu else split.host_compute
-    if not cpu:
-        work[COLLECTIVE] = 0.0  # on a GPU the split itself has them
-    total = sum(work.values())
-    shares = {part: step * spent / total if total else 0.0 for part, spent in work.items()}
-    if not total:
-        shares[MODEL] = step
     shares[COLLECTIVE] += split.collectives
     shares[TRANSFER] = shares.get(TRANSFER, 0.0) + split.transfer + split.output
-    shares[OVERHEAD] += overhead
+    shares[OVERHEAD] += split.others + split.between + split.kernel_launch + split.compile
+    if explanation.hardware != CPU:  # operations on the host are what hinders a GPU
+        shares[OVERHEAD] += split.host_compute
     if explanation.input_is_ready:
         shares[OVERHEAD] += split.input
         return {stage: share for stage, share in shares.items() if share}
@@ -164,6 +173,19 @@ def busy_stage(explanation: Explanation) -> str | None:
     Input that is not waited for costs nothing, unless it takes cores from the step.
     """
     shares = stage_shares(explanation) or {}
-    able = work_of(explanation)
-    found = {s: share for s, share in shares.items() if s in able or s not in NAMED_STAGES}
-    return max(found, key=lambda stage: found[stage]) if found else None
+    if not explanation.is_processor_full:
+        shares = {stage: share for stage, share in shares.items() if stage not in NAMED_STAGES}
+    return max(shares, key=lambda stage: shares[stage], default=None)
+
+
+def crowding_stage(explanation: Explanation) -> tuple[str, float] | None:
+    """(the stage of the input that takes most of a full processor, its share of what runs there).
+
+    None where the processor is not full, or the input is waited for: then that is the matter.
+    """
+    if not explanation.is_processor_full or explanation.waits_for_input(INPUT_HIGH):
+        return None
+    work = work_of(explanation)
+    of_input = [stage for stage in NAMED_STAGES if work.get(stage)]
+    most = max(of_input, key=lambda stage: work[stage], default=None)
+    return (most, work[most] / sum(work.values())) if most else None

@@ -6,16 +6,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from trainer import thresholds
-from trainer.stages import COLLECTIVE, INPUT_STAGES, OVERHEAD
+from trainer.stages import COLLECTIVE, OVERHEAD
 from trainer.timing import COMPUTE_BOUND, INPUT_BOUND, NOT_MEASURED, ONE_WORKER, SLIGHTLY
 from trainer.trace import rules
 from trainer.trace.explanation import GPU, Explanation
-from trainer.trace.stages import busy_stage, input_stage, stage_shares
+from trainer.trace.stages import busy_stage, crowding_stage, input_stage, stage_shares
 
 PROFILE = "profile"
 NO_STEPS = (
     "No step was marked in this trace, so what a step's time went to is not known; "
     "trace whole calls, at least five."
+)
+
+NO_DEVICES = (
+    "The trace has nothing of the GPUs, so what they did is not known: the profiler needs the "
+    "right to look (NVreg_RestrictProfilingToAdminUsers=0 on the machine, or SYS_ADMIN for the "
+    "container)."
 )
 
 
@@ -44,6 +50,8 @@ def joined(loop: Mapping[str, Any], explanation: Explanation | None) -> dict[str
     """
     if explanation is None or explanation.split is None or loop["stage"] is not None:
         return dict(loop)
+    if explanation.lacks_devices:
+        return {**loop, "advice": [*loop["advice"], NO_DEVICES]}
     traced = bottleneck(explanation)
     stage, sentence = traced["stage"], loop["verdict"]
     by_input = explanation.waits_for_input(thresholds.INPUT_HIGH)
@@ -57,6 +65,8 @@ def joined(loop: Mapping[str, Any], explanation: Explanation | None) -> dict[str
     elif _both_wait(sentence, explanation):
         stage = input_stage(explanation)
         sentence += f" In its trace the input waits for {stage}." if stage else ""
+        if not by_input:  # its shares are those of the little waiting that it saw
+            traced["shares"] = None
     elif NOT_MEASURED in sentence or trusted:
         sentence = traced["verdict"]
     else:
@@ -67,7 +77,8 @@ def joined(loop: Mapping[str, Any], explanation: Explanation | None) -> dict[str
 
 def _both_wait(sentence: str, explanation: Explanation) -> bool:
     """Whether loop and trace see much waiting; of a CPU it is enough if one of them does."""
-    begins: tuple[str, ...] = (f"{INPUT_BOUND}:",)
+    # The trace is that of worker 0.
+    begins: tuple[str, ...] = (f"{INPUT_BOUND}:", f"{ONE_WORKER}: worker 0 ")
     limit = thresholds.INPUT_HIGH
     if explanation.hardware != GPU:
         begins, limit = (*begins, SLIGHTLY), thresholds.INPUT_MODERATE
@@ -84,6 +95,8 @@ def _verdict(
 ) -> tuple[str | None, str]:
     """(stage, sentence)."""
     split = explanation.split
+    if explanation.lacks_devices:
+        return None, NO_DEVICES
     if split is None:
         return None, NO_STEPS
     waited = f"{split.input:.1%} of step time was spent waiting for input"
@@ -95,10 +108,11 @@ def _verdict(
         return stage, f"{INPUT_BOUND}: {waited}{waits_for}."
     stage, found = busy_stage(explanation), shares or {}
     share = found.get(stage, 0.0) if stage else 0.0
-    if stage in INPUT_STAGES and explanation.is_processor_full:
+    crowding = crowding_stage(explanation)
+    if crowding and crowding[0] == stage:
         return stage, (
-            f"{INPUT_BOUND}: {waited}, but all cores are taken and {share:.1%} of their time goes "
-            f"to {stage}."
+            f"{INPUT_BOUND}: {waited}, but all cores are taken, and {crowding[1]:.1%} of what runs "
+            f"on them is {stage}."
         )
     if stage == OVERHEAD and share >= thresholds.HOST_HIGH:
         return stage, (

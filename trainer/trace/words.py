@@ -21,6 +21,7 @@ _PARTS = {
     "host_compute": "operations on the host",
     "device_compute": "operations on the device",
     "collectives": "exchange between replicas",
+    "between": "between operations",
     "others": "Python and the rest",
 }
 

@@ -1,0 +1,103 @@
+"""What the marked calls of a trace hold: their times, and what the host does meanwhile.
+
+Where a call holds several steps, in a loop of the graph, TensorFlow's analysis takes the loop's
+iterations for what matters and sees no step at all. And it counts a whole call as computing, with
+what lies between its operations.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from trainer.stages import COLLECTIVE, INPUT_STAGES
+from trainer.trace.events import PICOSECONDS, Span, covered, events, own_times
+from trainer.trace.explanation import Split
+from trainer.trace.operations import EVENT, MAY_WAIT, stage_of_operation
+
+
+@dataclasses.dataclass(frozen=True)
+class Marks:
+    """The marked calls.
+
+    Attributes:
+      facts: what they say of their process: `cores`, `gpus`, `jit` (1 = the model is compiled).
+      computing: share of their time in which the host ran an operation that is no input.
+      running: operations that the host ran at a time from the first call to the end of the last,
+        input among them, but for those that may be waiting for something.
+    """
+
+    facts: Mapping[str, int]
+    computing: float
+    running: float
+
+
+def marks(planes: Sequence[Any]) -> Marks | None:
+    """What the marked calls hold; None where there are none."""
+    facts: Mapping[str, int] = {}
+    calls: list[Span] = []
+    steps: list[Span] = []
+    work: dict[tuple[str, str], list[Span]] = defaultdict(list)  # by thread
+    for event in events(planes):
+        if event.is_mark:
+            calls.append(event.span)
+            facts = event.stats
+        elif not event.on_device:
+            fills_a_core, is_step = _kind(event.name)
+            if fills_a_core:
+                work[event.plane, event.line].append(event.span)
+            if is_step:
+                steps.append(event.span)
+    total = covered(calls)
+    if not total:
+        return None
+    begin, end = min(start for start, _ in calls), max(map(sum, calls))
+    ran = sum(
+        own
+        for spans in work.values()
+        for (start, _), own in zip(spans, own_times(spans), strict=True)
+        if begin <= start < end
+    )
+    # What two cover both: |A| + |B| - |A or B|.
+    both = total + covered(steps) - covered([*calls, *steps])
+    return Marks(facts, both / total, ran / (end - begin))
+
+
+@functools.lru_cache(maxsize=1 << 16)  # there are many events, of few names
+def _kind(event: str) -> tuple[bool, bool]:
+    """(whether an event is an operation that does not wait, whether it is one of the step)."""
+    found = EVENT.fullmatch(event)
+    if found is None or MAY_WAIT.search(found["type"]):
+        return False, False
+    stage = stage_of_operation(found["name"], found["type"])
+    return stage != COLLECTIVE, stage not in INPUT_STAGES
+
+
+def marked_steps(planes: Sequence[Any]) -> tuple[list[float], Split | None]:
+    """(milliseconds of each marked call, what all of them together went to).
+
+    Coarser than TensorFlow's: waiting for input, the device at work, and the rest, which on a CPU
+    is its work. Input that was waited for while the device was busy has held up nothing.
+    """
+    calls: list[Span] = []
+    waits: list[Span] = []
+    busy: list[Span] = []
+    for event in events(planes):
+        if event.on_device:
+            busy.append(event.span)
+        elif event.waits_for_input:
+            waits.append(event.span)
+        elif event.is_mark:
+            calls.append(event.span)
+    total = sum(duration for _, duration in calls)
+    if not total:
+        return [], None
+    times = [duration / PICOSECONDS for _, duration in calls]
+    waited, worked = min(1.0, covered(waits) / total), min(1.0, covered(busy) / total)
+    if not busy:
+        return times, Split(input=waited, host_compute=1 - waited)
+    waited = min(waited, 1 - worked)
+    return times, Split(input=waited, device_compute=worked, others=1 - worked - waited)
