@@ -61,7 +61,7 @@ def test_what_cannot_be_rehearsed_is_said(launch, given, problem):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)  # a busy machine
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["job", pytest.param("jobset", marks=pytest.mark.integration)])
 def test_a_killed_rank_restarts_both_which_end_with_the_weights_of_an_undisturbed_run(
     launch, training, calm, tmp_path, kind
 ):

@@ -45,7 +45,8 @@ def diagnoser(monkeypatch, data):
 
 
 # The others take their time, and are of `make test-integration` and of `make bench`.
-QUICK = ("storage", "python", "replica")
+QUICK = ("storage", "python")
+QUICK_TO_TRAIN = ("large pictures", "tiny batch")
 
 
 def each_but(quick):
@@ -57,7 +58,7 @@ def each_but(quick):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", each_but(QUICK))
+@pytest.mark.parametrize("name", each_but(QUICK_TO_TRAIN))
 def test_a_training_ends_with_what_binds(name, train_here, monkeypatch, data, tmp_path):
     """From what the loop saw and its trace, without a diagnosis."""
     bottleneck = BOTTLENECKS[name]

@@ -30,8 +30,9 @@ class Recorder:
             self.marked.append(steps)
             tf.io.gfile.makedirs(f"{self.logdir}/plugins/profile/{len(self.marked)}")
 
-    def Trace(self, name, step_num, _r):
+    def Trace(self, name, step_num, _r, **facts):
         recorder = self
+        assert facts["cores"] >= 1  # whoever reads the trace elsewhere wants to know
 
         class Mark:
             def __enter__(self):

@@ -124,9 +124,9 @@ def test_only_shards_of_the_groups_around_are_held(tmp_path):
     reader = reader_of(to_ram(data, "large"), batch_size=2, **config)
     held = []
     for _ in reader.dataset(0, ReplicaSlice(), 2 * reader.steps_per_pass):
-        held.append(len(reader._stored._ahead._held))
-    # Around a group: the one before, itself, the next; and one that is still on its way.
-    assert 2 <= max(held) <= 4
+        held.append(sum(each.done() for each in list(reader._stored._ahead._held.values())))
+    # Around a group: the one before, itself, the next. Others may be on their way, and are dropped.
+    assert 2 <= max(held) <= 3
     assert reader._stored._ahead.fetched >= 15
 
 

@@ -190,6 +190,7 @@ class _Ahead:
     def __init__(self, dataset: str, shards: Sequence[Sequence[Shard]], at_once: int) -> None:
         self._dataset, self._shards, self._at_once = dataset, shards, at_once
         self._held: dict[tuple[int, int], Future[ShardRecords]] = {}
+        self._wanted: frozenset[tuple[int, int]] = frozenset()
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
         self.fetched = 0
@@ -201,12 +202,13 @@ class _Ahead:
 
     def expect(self, wanted: Sequence[tuple[int, int]]) -> None:
         with self._lock:
+            self._wanted = frozenset(wanted)
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(self._at_once, thread_name_prefix="shards")
             for place in wanted:
                 if place not in self._held:
                     self._held[place] = self._pool.submit(self._fetch, *place)
-            for place in [place for place in self._held if place not in wanted]:
+            for place in self._held.keys() - self._wanted:
                 if self._held[place].done():  # what is under way may be waited for
                     del self._held[place]
 
@@ -214,4 +216,6 @@ class _Ahead:
         found = ShardRecords(self._dataset, self._shards[variant][shard])
         with self._lock:
             self.fetched += 1
+            if (variant, shard) not in self._wanted:  # it came late: only who waits gets it
+                self._held.pop((variant, shard), None)
         return found
