@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -22,7 +21,7 @@ from trainer.callbacks import Callbacks
 from trainer.checkpoints import BEST, LAST, Checkpoints
 from trainer.crew import Crew
 from trainer.epoch_row import bar_in_words, row_in_words, training_row, worker_waits
-from trainer.evaluation import Evaluator, NotFiniteError, figures, read_error
+from trainer.evaluation import NotFiniteError, read_error
 from trainer.gpu_monitor import GpuMonitor
 from trainer.order import ReplicaSlice
 from trainer.profiling import StepProfiler, planned, was_asked_for
@@ -35,6 +34,7 @@ from trainer.session import SUMS, Session, add_optimizer, finite_function, train
 from trainer.signals import StopSignals
 from trainer.tensorboard import TensorBoardLog
 from trainer.timing import HOST, STEP, WAIT, StepClock
+from trainer.validation import Validation
 from trainer.watchdog import Watchdog
 
 LOOK_AT_LOSS_EVERY = 20  # calls; looking waits for the device, so not at each
@@ -50,6 +50,7 @@ class Loop:
 
     Attributes:
       train_one: the function of one step: (batch) -> (sums, records).
+      validation: of the splits, by the first of which best and stopping go.
       clock: where the time of the current epoch's steps went.
       pictures_a_step: of the global batch.
     """
@@ -78,22 +79,17 @@ class Loop:
             "jit": int(config.jit_compile),
         }
         self._session, self._reader, self._say = session, reader, say
-        self._validation = validation
-        self._classes, self._directory = classes, directory
+        self._directory = directory
         self._steps_per_epoch = config.steps_per_epoch or reader.steps_per_pass
         self.total_steps = config.epochs * self._steps_per_epoch
         add_optimizer(session, self.total_steps)
         self.train_one, self._train_several = train_functions(session)
-        self.evaluators = {
-            name: Evaluator(session, split, config.validation_steps)
-            for name, split in validation.items()
-        }
+        self.validation = Validation(session, validation, classes)
         self._checkpoints = checkpoints
         self._callbacks = Callbacks(config, session.model, session.task.metric)
         self._all_finite = finite_function(session)
         self._batches: Iterator[Any] | None = None
         self._signals = StopSignals(say)
-        self._evaluated = False  # in this life, so that nothing is left to trace
         self._record_log: RecordLog | None = None
         self._progress = ProgressFile(
             directory.progress_file if self._crew.chief else None, self.total_steps
@@ -260,25 +256,16 @@ class Loop:
         self._check_finite()
         row = self._training_row()
         self.clock.restart()
-        if self.evaluators and not self._evaluated:
+        if not self.validation.traced:
             # Tracing it may outlast a grace period, so there must be nothing to save meanwhile.
             self._save()
             self._signals.idle = True
         self._watchdog.alive("validation", long=True)
-        started = time.perf_counter()
-        for at, (name, evaluator) in enumerate(self.evaluators.items()):
-            prefix = "val_" if at == 0 else f"val_{name}_"
-            outputs = evaluator.outputs(between=self._save_if_stopped)
-            try:
-                found = figures(self._session, outputs, self._classes)
-            except NotFiniteError:
-                raise Diverged(f"outputs for '{name}' are not finite at step {self.step}") from None
-            metric = self._session.task.metric
-            row[f"{prefix}loss"] = found["loss"]
-            row[f"{prefix}{metric}"] = found[metric]
-            row[f"{prefix}{metric}_interval"] = found["interval"]
-        self._evaluated, self._signals.idle = True, False
-        row["validation_seconds"] = time.perf_counter() - started
+        try:
+            row |= self.validation.row(self._save_if_stopped)
+        except NotFiniteError as error:
+            raise Diverged(f"{error} at step {self.step}") from None
+        self._signals.idle = False
         if self._callbacks.epoch_ended(self.epochs, row):
             self.stopped = f"early: {self.metric} did not improve"
         self.epochs += 1
@@ -328,7 +315,7 @@ class Loop:
 
     def _save_if_stopped(self) -> None:
         """Between two batches of a validation."""
-        self._watchdog.alive("validation", long=not self._evaluated)
+        self._watchdog.alive("validation", long=not self.validation.traced)
         if self._crew.anyone(self._signals.received is not None):
             self._save()
 
@@ -373,7 +360,7 @@ class Loop:
             self._say(other_replicas(state["replicas"], self._session))
 
     def _read_error(self, error: tf.errors.OpError) -> BaseException:
-        for reader in (self._reader, *self._validation.values()):
+        for reader in (self._reader, *self.validation.readers.values()):
             found = read_error(reader, error)
             if found is not error:
                 return found

@@ -81,7 +81,7 @@ def write_report(
     images["augmented"] = png(_augmented(session, reader))
     # The first split is the one that best, stopping and people watch.
     for name, split in list(validation.items())[:1]:
-        outputs = loop.evaluators[name].outputs()
+        outputs = loop.validation.outputs(name)
         mistakes = _mistakes(session, outputs, split, classes)
         images["mistakes"] = png(mistakes)
         if session.config.tensorboard.pictures:

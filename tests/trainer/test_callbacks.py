@@ -69,12 +69,12 @@ def test_early_stopping_counts_on_after_a_restart(triplet_data, tmp_path, train_
     """Patience 3: the best is epoch 1, so epochs 2, 3 and 4 wait, and 4 is the last one. A stop
     after epoch 2 must not make it wait anew.
     """
-    from trainer import loop
+    from trainer import validation
 
     config = {"steps_per_epoch": 1, "early_stopping__patience": 3}
-    monkeypatch.setattr(loop, "figures", FixedValidation([1.0, 2.0]))
+    monkeypatch.setattr(validation, "figures", FixedValidation([1.0, 2.0]))
     train_here(triplet(epochs=2, **config), triplet_data, tmp_path / "run")
-    monkeypatch.setattr(loop, "figures", FixedValidation([2.0] * 8))
+    monkeypatch.setattr(validation, "figures", FixedValidation([2.0] * 8))
     report = train_here(triplet(epochs=9, **config), triplet_data, tmp_path / "run")
     assert report["epochs"] == 4
     assert report["stopped"].startswith("early")
@@ -86,16 +86,16 @@ def test_the_learning_rate_is_cut_on_a_plateau_and_stays_cut_after_a_restart(
     triplet_data, tmp_path, train_here, monkeypatch
 ):
     """Patience 1, factor 0.5: epoch 2 is no better than epoch 1, so epoch 3 has half the rate."""
-    from trainer import loop
+    from trainer import validation
 
     config = {
         "steps_per_epoch": 1,
         "reduce_on_plateau__patience": 1,
         "reduce_on_plateau__factor": 0.5,
     }
-    monkeypatch.setattr(loop, "figures", FixedValidation([1.0, 2.0]))
+    monkeypatch.setattr(validation, "figures", FixedValidation([1.0, 2.0]))
     train_here(triplet(epochs=2, **config), triplet_data, tmp_path / "run")
-    monkeypatch.setattr(loop, "figures", FixedValidation([0.5]))
+    monkeypatch.setattr(validation, "figures", FixedValidation([0.5]))
     train_here(triplet(epochs=3, **config), triplet_data, tmp_path / "run")
     rates = [row["learning_rate"] for row in rows(tmp_path / "run")]
     assert rates == pytest.approx([1e-3, 1e-3, 5e-4])
