@@ -47,6 +47,9 @@ def planned(config: Any, step: int, total_steps: int) -> list[Window]:
         # The default counts calls: so it means ten of them after warm-up, however long they are.
         unit = a_call if steps == _DEFAULT else 1
         first, last = (steps[0] - 1) * unit, steps[1] * unit
+        if steps == _DEFAULT:  # a short run has less to warm up
+            first = min(first, max(unit, total_steps - (last - first)))
+            last = first + (steps[1] - steps[0] + 1) * unit
         if step < last:
             found.append(Window(first, (last - first) // a_call))
     if config.profile.on_start:

@@ -30,5 +30,8 @@ SMALL_GAIN = 0.05
 # Operations running at a time over the cores there are, from which on those of the input take cores
 # from those of the step: ours; an operation counts once, whatever threads it has of its own.
 PROCESSOR_FULL = 0.9
+# Of a step, from which on its second largest part is named, and what the on-device layers take is
+# worth an advice: ours, as much as much waiting for input.
+SECOND_PART = 0.20
 GET_NEXT_MICROSECONDS = 50.0  # a batch that is there sooner was not waited for
 TRACED_STEPS = 5  # fewer tell little: the profiler's own tools lose the first and the last

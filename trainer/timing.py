@@ -32,7 +32,10 @@ MEANS = (
 SPREAD = tuple(f"step_ms_p{at}" for at in PERCENTILES)
 FIGURES = (*MEANS, *SPREAD)
 
-_DIAGNOSE = "`python -m trainer diagnose` tells which stage it is, and what to change"
+_DIAGNOSE = (
+    "`python -m trainer diagnose` with this run's --config and --data measures what each stage "
+    "costs, and what a change would bring"
+)
 
 # What verdicts begin with, and what one says that could not be reached.
 INPUT_BOUND, SLIGHTLY, COMPUTE_BOUND = "Input-bound", "Slightly input-bound", "Compute-bound"

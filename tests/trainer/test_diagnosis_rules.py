@@ -9,7 +9,7 @@ from tests.trainer.test_step_model import measured, timing
 from trainer.diagnosis import rules, words
 from trainer.diagnosis.advice import Facts
 from trainer.diagnosis.rules import advise
-from trainer.diagnosis.step_model import fit
+from trainer.diagnosis.step_model import Cost, fit
 
 FACTS = Facts(
     task=CLASSIFICATION,
@@ -19,7 +19,7 @@ FACTS = Facts(
     raw=True,
     stored_side=100,
     used_side=100,
-    batch_bytes=0,
+    gather=Cost(),
     shards=8,
     parallel_reads=2,
     steps_per_execution=10,
@@ -199,6 +199,14 @@ def test_a_small_promise_is_none(share, advised):
     layers = 0.020 * (1 - 1 / (1.0001 + share))
     found = measured(preprocess=timing(layers), small_preprocess=timing(layers))
     assert ("VariantsOffline" in given(found, augment=True)) == advised
+
+
+def test_a_gain_within_the_noise_is_not_sold_as_one():
+    advice = advise(FACTS, fit(measured()), measured())[0]
+    advice = dataclasses.replace(advice, images_per_second=105.0, change={"a.b": "1"})
+    said = "a.b=1: 100 images/s before, 110 after; predicted 105 (+5%)"
+    assert words.applied(advice, 100, 110, 0.09) == said
+    assert words.applied(advice, 100, 110, 0.11).startswith(f"{said}; no more than the rounds")
 
 
 def test_the_rules_are_in_the_list_once():

@@ -226,6 +226,23 @@ def test_what_a_configuration_plans(changes, step, windows):
     assert planned(config(**changes), step, 1000) == windows
 
 
+@pytest.mark.parametrize(
+    ("a_call", "total", "window"),
+    [
+        (1, 30, Window(9, 11)),
+        (1, 15, Window(4, 11)),
+        (1, 6, Window(1, 11)),
+        (10, 78, Window(10, 11)),
+    ],
+)
+def test_by_default_a_short_run_is_traced_from_as_late_a_call_as_leaves_eleven(
+    a_call, total, window
+):
+    """From the tenth on, if there are so many; never the first one."""
+    changes = {"profile__steps": (10, 20), "steps_per_execution": a_call}
+    assert planned(config(**changes), 0, total) == [window]
+
+
 def test_on_start_in_a_short_run_leaves_a_trace(recorder, tmp_path):
     """Eight steps: the first one is traced as a graph, the other seven as steps."""
     found = planned(config(profile__on_start=True), 0, 8)

@@ -122,6 +122,15 @@ def test_an_input_cannot_cost_the_step_more_than_it_takes_itself():
     assert model.seconds(half) == pytest.approx(0.010 + 0.0001 + 0.0099 / 2)
 
 
+def test_a_step_measured_shorter_than_its_parts_makes_all_of_them_shorter():
+    """A slow minute met the parts: 20 ms of a step alone, 16 in training. Without the layers, of 2
+    ms, it is nine tenths of that.
+    """
+    model = fit(measured([("storage", timing(0.010))], full=timing(0.016)))
+    assert model.full == pytest.approx(0.016)
+    assert model.without("device_preprocess") == pytest.approx(0.016 * 0.9)
+
+
 def test_chains_up_to_and_after_a_table_run_beside_each_other():
     """Decoding for the table 30 ms a step, gathering 5 ms; transfer adds 1 ms to the longer."""
     inputs = [

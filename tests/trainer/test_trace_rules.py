@@ -360,6 +360,22 @@ def test_an_update_has_its_share_of_what_the_operations_are(found, share):
     assert rules.Update().share(found) == pytest.approx(share)
 
 
+@pytest.mark.parametrize(("layers", "named"), [(19.9, False), (20.0, True), (45.0, True)])
+def test_a_large_second_part_of_a_step_is_named_and_the_layers_have_a_remedy(layers, named):
+    """20 % of the operations, which are all of a step."""
+    operations = (
+        operation("model/Conv2D", "Conv2D", 100.0 - layers),
+        operation("device_preprocess/augmentation/Resize", "ResizeBilinear", layers),
+    )
+    found = dataclasses.replace(explanation(), operations=operations)
+    said = bottleneck(found)
+    words = f"model, {1 - layers / 100:.1%}"
+    words += f", then device_preprocess, {layers:.1f}%." if named else "."
+    assert said["verdict"].endswith(f"the largest part is {words}")
+    assert joined(verdict([row(0.01)]), found)["verdict"].endswith(f"in its trace is {words}")
+    assert any("move augmentation into the dataset" in each for each in said["advice"]) == named
+
+
 def test_a_small_batch_is_named_by_what_it_costs_whatever_its_size():
     """Of 70 % computing five sevenths update the weights, 20 % lie between operations."""
     operations = (

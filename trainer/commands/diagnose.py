@@ -94,11 +94,16 @@ def _diagnose(config: Any) -> None:
         for _ in range(_APPLY.value):
             done = diagnoser.apply(config, last)
             if done is None:
-                shown("\n--apply: there is no further change that leaves what is learned as it is")
+                other = "other " if changes else ""
+                shown(
+                    f"\n--apply: of the advice there is no {other}change of the configuration that "
+                    "leaves what is learned as it is; the rest is yours to decide"
+                )
                 break
             config, change = done
             changes.append(change)
-            shown(f"\n{words.applied(change.advice, last.speed, change.after.speed)}\n")
+            noise = max(each.found.full.spread for each in (last, change.after))
+            shown(f"\n{words.applied(change.advice, last.speed, change.after.speed, noise)}\n")
             last = change.after
             shown(_text(last))
     except Diverged as error:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from trainer.diagnosis.measurements import Measurements
-from trainer.diagnosis.step_model import StepModel
+from trainer.diagnosis.step_model import Cost, StepModel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Facts:
       raw: whether pictures are stored as pixels.
       stored_side: the larger side of the stored pictures; 0 = of several sizes.
       used_side: the side that enters the first on-device layer that makes it smaller.
-      batch_bytes: of the pixels of a step.
+      gather: what taking a step's pictures out of such a table would cost, as it was measured.
       shards: files of one variant of the split.
       parallel_reads, steps_per_execution, batch_size: as configured.
       steps_per_epoch: resolved.
@@ -41,7 +41,7 @@ class Facts:
     raw: bool
     stored_side: int
     used_side: int
-    batch_bytes: int
+    gather: Cost
     shards: int
     parallel_reads: int
     steps_per_execution: int

@@ -19,8 +19,6 @@ MOST_PARALLEL_READS = 32
 STEPS_A_CALL = 10
 LARGER_BATCH = 4
 LARGER_SIDE = 1.25  # stored pictures this much larger than what is used are worth storing smaller
-# A gather out of memory, one thread; of what machines of the last ten years do, the lower end.
-GATHERED_BYTES_A_SECOND = 2e9
 BFLOAT16_CAPABILITY = 8.0  # Ampere
 
 
@@ -75,8 +73,7 @@ class DecodedTable:
             return None  # each picture, in the variant at hand, is used once
         changed = {"decode": model.costs["decode"] * facts.decoded_share}
         if not facts.table:
-            gather = facts.batch_bytes / GATHERED_BYTES_A_SECOND
-            changed |= {"storage": Cost(), "parse": Cost(), "host_map": Cost(gather, gather)}
+            changed |= {"storage": Cost(), "parse": Cost(), "host_map": facts.gather}
         return Advice(
             type(self).__name__,
             "keep the decoded pictures in memory",

@@ -17,10 +17,11 @@ from trainer.config import with_changes
 from trainer.crew import Crew
 from trainer.dataset import check_fits, load_manifest
 from trainer.diagnosis.advice import Advice, Facts
+from trainer.diagnosis.gather import gather_cost
 from trainer.diagnosis.measure import ROUNDS, SECONDS, measure
 from trainer.diagnosis.measurements import Measurements
 from trainer.diagnosis.rules import advise
-from trainer.diagnosis.step_model import StepModel, fit
+from trainer.diagnosis.step_model import Cost, StepModel, fit
 from trainer.memory import available_bytes
 from trainer.reader import Reader, open_reader
 from trainer.reader.table import MEMORY_SHARE, TABLES_AT_ONCE
@@ -65,6 +66,7 @@ class Diagnoser:
         seconds: float = SECONDS,
     ) -> None:
         """Takes the first configuration, the dataset, and how measure() is to measure."""
+        config = _without_reports(config)
         self._data, self._say = data, say
         self._rounds, self._seconds = rounds, seconds
         self._manifest: Manifest = load_manifest(data)
@@ -120,10 +122,11 @@ class Diagnoser:
 
 
 def _without_reports(config: Any) -> Any:
-    """A copy; what reports or saves is no part of a step, and in no epoch's figures either."""
+    """A copy; what reports, saves or validates is no part of a step."""
     copy = config.copy_and_resolve_references()
     copy.profile.steps = ()
     copy.checkpoint.every_steps = 0
+    copy.data.validation_splits = ()
     return copy
 
 
@@ -132,6 +135,9 @@ def _facts(config: Any, manifest: Manifest, reader: Reader) -> Facts:
     split = manifest.split(config.data.train_split)
     variants = min(config.data.variants or split.variants, split.variants)
     pictures = sum(shard.records for shard in split.image_shards(0))
+    gather = Cost()
+    if not reader.table and not config.data.service:
+        gather = gather_cost(pictures, reader.picture_shape, config.batch_size)
     needed = pictures * height * width * channels * TABLES_AT_ONCE[variants > 1]
     augment, stored = config.augment, max(manifest.image.height or 0, manifest.image.width or 0)
     used = config.image_size
@@ -150,7 +156,7 @@ def _facts(config: Any, manifest: Manifest, reader: Reader) -> Facts:
         raw=manifest.image.encoding == "raw",
         stored_side=stored,
         used_side=used,
-        batch_bytes=config.batch_size * reader.pictures_a_record * height * width * channels,
+        gather=gather,
         parallel_reads=config.data.parallel_reads,
         steps_per_execution=config.steps_per_execution,
         batch_size=config.batch_size,

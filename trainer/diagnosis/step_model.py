@@ -5,7 +5,8 @@ the two, or as the work of both together where they share processor cores and fi
 
     step = max(input, device, (input's + device's processor time) / cores) + u
 
-and u, what this leaves unexplained, is the measured step less the model's; below 0 it is noise. It
+and u, what this leaves unexplained, is the measured step less the model's. Below 0 it is noise, and
+all is taken for as much shorter, unless a table of pictures was filled before the measurement. It
 is what the two sides cost each other (caches, memory, threads that take turns), so that it goes
 with the shorter of them, as far as it is no longer than that one itself: without input a step is
 as long as on a resident batch. What is left of it grows and falls with the step.
@@ -19,7 +20,7 @@ from collections.abc import Mapping
 
 from trainer.diagnosis.measurements import InputTiming, Measurements, Timing, chains
 from trainer.stages import INPUT_STAGES, STAGES, STEP_STAGES
-from trainer.thresholds import SLOW_REPLICA
+from trainer.thresholds import SLOW_REPLICA, SMALL_GAIN
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +72,8 @@ class StepModel:
         """Seconds of a step where some stages cost something else."""
         costs = {**self.costs, **(changed or {})}
         bound, now = self._bound(costs), self._bound(self.costs)
+        if self.measured < now and not self._outlasted:  # a slow minute met the parts alone
+            return bound * self.measured / now
         both, both_now = self._both(costs), self._both(self.costs)
         unexplained = max(0.0, self.measured - now)
         mutual = min(unexplained, both_now)
@@ -127,6 +130,13 @@ class StepModel:
         rest = 1 - sum(found.values())  # no input was seen at all
         found["host_overhead"] += rest
         return {stage: found[stage] for stage in STAGES}
+
+    @property
+    def _outlasted(self) -> bool:
+        """Whether the input takes so much longer than the steps that were measured did that a part
+        of its work came before or after them.
+        """
+        return self.input_seconds > (1 + SMALL_GAIN) * self.measured
 
     def _both(self, costs: Mapping[str, Cost]) -> float:
         """Seconds of a step in which both sides are at work: those of the shorter."""

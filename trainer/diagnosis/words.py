@@ -124,13 +124,22 @@ def advised(advice: Sequence[Advice], model: StepModel) -> list[str]:
     return [f"{number}. {_advised(each, model)}" for number, each in enumerate(advice, 1)]
 
 
-def applied(advice: Advice, before: float, after: float) -> str:
-    """What a change brought, beside what was predicted; images per second."""
+def applied(advice: Advice, before: float, after: float, noise: float = 0.0) -> str:
+    """What a change brought, beside what was predicted; images per second.
+
+    Args:
+      advice: whose change was made.
+      before: images per second.
+      after: the same.
+      noise: how far the rounds of a measurement were apart, as a share of it.
+    """
     predicted = advice.images_per_second
     words = f"{_keys(advice)}: {before:,.0f} images/s before, {after:,.0f} after"
-    if predicted is None:
-        return words
-    return f"{words}; predicted {predicted:,.0f} ({after / predicted - 1:+.0%})"
+    if predicted is not None:
+        words += f"; predicted {predicted:,.0f} ({after / predicted - 1:+.0%})"
+    if abs(after / before - 1) < noise:
+        words += f"; no more than the rounds were apart, {noise:.0%}: measure longer (--seconds)"
+    return words
 
 
 def _advised(advice: Advice, model: StepModel) -> str:

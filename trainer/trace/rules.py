@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Protocol
 
 from trainer import thresholds
-from trainer.stages import DECODE, HOST_MAP, OVERHEAD, PARSE, STORAGE, TABLE
+from trainer.stages import DECODE, HOST_MAP, OVERHEAD, PARSE, PREPROCESS, STORAGE, TABLE
 from trainer.trace.explanation import Explanation, Split
 from trainer.trace.stages import crowding_stage, culprit, input_stage, operation_shares
 
@@ -159,6 +159,21 @@ class Update(_Part):
         return operation_shares(explanation)[OVERHEAD] if explanation.split else 0.0
 
 
+class OnDeviceLayers(_Part):
+    """Augmentation that every step does anew."""
+
+    parts = ()
+    moderate = thresholds.SECOND_PART
+    text = (
+        "the on-device layers: move augmentation into the dataset (preprocess build --variants, "
+        "augment.enabled=false)"
+    )
+
+    def share(self, explanation: Explanation) -> float:
+        """Of the part in which operations run, theirs."""
+        return operation_shares(explanation)[PREPROCESS] if explanation.split else 0.0
+
+
 class SharedCores(_Part):
     """On a processor that is full, input takes from the step what it takes for itself."""
 
@@ -189,6 +204,7 @@ RULES: tuple[Rule, ...] = (
     Python(),
     Between(),
     Update(),
+    OnDeviceLayers(),
     SharedCores(),
 )
 

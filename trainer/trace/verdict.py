@@ -10,7 +10,13 @@ from trainer.stages import COLLECTIVE, OVERHEAD
 from trainer.timing import COMPUTE_BOUND, INPUT_BOUND, NOT_MEASURED, ONE_WORKER, SLIGHTLY
 from trainer.trace import rules
 from trainer.trace.explanation import GPU, Explanation
-from trainer.trace.stages import busy_stage, crowding_stage, input_stage, stage_shares
+from trainer.trace.stages import (
+    NAMED_STAGES,
+    busy_stage,
+    crowding_stage,
+    input_stage,
+    stage_shares,
+)
 
 PROFILE = "profile"
 NO_STEPS = (
@@ -60,8 +66,7 @@ def joined(loop: Mapping[str, Any], explanation: Explanation | None) -> dict[str
         if not _is_the_step(traced["verdict"]):
             sentence = traced["verdict"]
         elif stage:
-            share = traced["shares"][stage]
-            sentence += f" The largest part of a step in its trace is {stage}, {share:.1%}."
+            sentence += f" The largest part of a step in its trace is {_parts(traced['shares'])}."
     elif _both_wait(sentence, explanation):
         stage = input_stage(explanation)
         sentence += f" In its trace the input waits for {stage}." if stage else ""
@@ -73,6 +78,16 @@ def joined(loop: Mapping[str, Any], explanation: Explanation | None) -> dict[str
         return dict(loop)
     advice = traced["advice"] + [each for each in loop["advice"] if each not in traced["advice"]]
     return {**loop, **traced, "verdict": sentence, "stage": stage, "advice": advice}
+
+
+def _parts(shares: Mapping[str, float]) -> str:
+    """The largest stage of a step that does not wait, and a second one that is large, too."""
+    able = {s: share for s, share in shares.items() if s not in NAMED_STAGES} or shares
+    first, *others = sorted(able, key=lambda stage: -able[stage])
+    words = f"{first}, {able[first]:.1%}"
+    if others and able[others[0]] >= thresholds.SECOND_PART:
+        words += f", then {others[0]}, {able[others[0]]:.1%}"
+    return words
 
 
 def _both_wait(sentence: str, explanation: Explanation) -> bool:
@@ -121,7 +136,7 @@ def _verdict(
         )
     if stage == COLLECTIVE and share >= thresholds.COLLECTIVE_HIGH:
         return stage, f"Communication-bound: {share:.1%} of step time went between replicas."
-    rest = f"; the largest part is {stage}, {share:.1%}" if stage else ""
+    rest = f"; the largest part is {_parts(found)}" if stage else ""
     if explanation.waits_for_input(thresholds.INPUT_MODERATE):
         return stage, f"{SLIGHTLY}: {waited}{rest}."
     return stage, f"{COMPUTE_BOUND}: {waited}{rest}."

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from trainer import thresholds
 from trainer.trace.explanation import Explanation
 from trainer.trace.rules import advice
-from trainer.trace.stages import only_waits, stage_of
+from trainer.trace.stages import only_waits, stage_of, stage_shares
 from trainer.trace.verdict import bottleneck
 
 SHOWN = 5  # stages of the pipeline, and operations
@@ -49,13 +49,20 @@ def _steps(explanation: Explanation) -> Iterator[str]:
             yield f"  {share:6.1%}  {share * explanation.step_ms:8.2f} ms  {_PARTS[part]}"
     if explanation.device_idle is not None:
         yield f"  {explanation.device_idle:6.1%}  of the time the device did nothing"
+    shares = stage_shares(explanation)
+    if shares:
+        yield ""
+        yield "a step by stage"
+        for stage in sorted(shares, key=lambda stage: -shares[stage]):
+            if shares[stage] >= 0.0005:
+                yield f"  {shares[stage]:6.1%}  {stage}"
 
 
 def _iterators(explanation: Explanation) -> Iterator[str]:
     if not explanation.iterators:
         return
     yield ""
-    yield "tf.data, by own time; a stage that waits for another one has time too"
+    yield "tf.data: own time in all; mean and longest call; a stage that waits has time too"
     for each in explanation.iterators[:SHOWN]:
         stage = "waits" if only_waits(each) else stage_of(each, explanation.operations)
         name = f" '{each.name}'" if each.name else ""
