@@ -1,57 +1,27 @@
-"""Rules, stages, words and verdicts of traces that are made up."""
+"""Rules, words and verdicts of traces that are made up."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from tests.trainer.explanations import (
+    DECODING,
+    MODEL,
+    PARTS,
+    explanation,
+    iterator,
+    operation,
+    row,
+    waited,
+)
 from trainer import thresholds
 from trainer.timing import verdict
 from trainer.trace import bottleneck, joined, lines, rules
-from trainer.trace.events import covered, own_times
-from trainer.trace.explanation import Explanation, IteratorTime, OperationTime, Split
-from trainer.trace.operations import stage_of_operation
-from trainer.trace.stages import NAMED_STAGES, culprit, stage_of, stage_shares, work_of
-
-PARTS = [field.name for field in dataclasses.fields(Split)]
-
-
-def iterator(path, self_ms, name="", calls=10, total_ms=None, awaited=False):
-    total = self_ms if total_ms is None else total_ms
-    return IteratorTime(tuple(path.split("::")), name, calls, total, self_ms, total / 2, awaited)
-
-
-def operation(name, kind, ms, on_device=False):
-    return OperationTime(name, kind, on_device, 10, ms, 0.5)
-
-
-def waited(us):
-    """A root that ten batches were asked of, each there after so many microseconds."""
-    return iterator("Iterator::Root", 0.0, total_ms=10 * us / 1000, awaited=True)
-
-
-DECODING = iterator("Iterator::Root::Prefetch::ParallelMapV2", 900.0, "decode")
-MODEL = operation("model/conv/Conv2D", "Conv2D", 300.0)
-
-
-def explanation(hardware="CPU_ONLY", steps=10, latency_us=5000.0, **parts):
-    """Parts of the split as given, the rest operations; the input waits for decoding."""
-    rest = "host_compute" if hardware == "CPU_ONLY" else "device_compute"
-    shares = {rest: 1 - sum(parts.values()), **parts}
-    return Explanation(
-        host="made-up",
-        hardware=hardware,
-        steps=steps,
-        step_ms=50.0,
-        split=Split(**shares),
-        iterators=(DECODING, waited(latency_us)),
-        operations=(MODEL,),
-    )
+from trainer.trace.explanation import Split
+from trainer.trace.stages import NAMED_STAGES, stage_shares
 
 
 @pytest.mark.parametrize(
@@ -155,100 +125,6 @@ def test_the_verdict_on_the_rest_of_a_step(part, stage, prefix):
     found = bottleneck(explanation("GPU", input=0.04, transfer=0.06, **{part: 0.6}))
     assert found["stage"] == stage
     assert found["verdict"].startswith(f"{prefix}: 60.0% of step time")
-
-
-@given(st.lists(st.floats(0.001, 1), min_size=len(PARTS), max_size=len(PARTS)), st.booleans())
-def test_shares_by_stage_add_up_to_a_step(numbers, cpu):
-    split = Split(*(number / sum(numbers) for number in numbers))
-    found = dataclasses.replace(
-        explanation("CPU_ONLY" if cpu else "GPU"),
-        split=split,
-        operations=(
-            MODEL,
-            operation("device_preprocess/crop/Slice", "Slice", 100.0),
-            operation("CollectiveReduceV2", "CollectiveReduceV2", 50.0),
-        ),
-    )
-    shares = stage_shares(found)
-    assert shares is not None
-    assert math.isclose(sum(shares.values()), 1, rel_tol=1e-9)
-    assert json.loads(json.dumps(bottleneck(found)))["shares"] == shares
-
-
-def test_a_step_is_divided_as_its_operations_are():
-    """Model 300 ms, layers on the device 90 + 60, collectives 100 and updating the weights 50: of
-    60 % half, a quarter, a sixth and a twelfth.
-    """
-    found = dataclasses.replace(
-        explanation(input=0.4),
-        operations=(
-            MODEL,
-            operation("device_preprocess/augmentation/resize/Resize", "ResizeBilinear", 90.0),
-            operation("while/body/_1/while/replica_1/device_preprocess/flip", "ReverseV2", 60.0),
-            operation("CollectiveReduceV2_1", "CollectiveReduceV2", 100.0),
-            operation("replica_1/update_1/Adam/update_3/Square", "Square", 50.0),
-            operation("map/while/body/_1/map/while/Resize", "ResizeBilinear", 1000.0),
-            operation("DecodeJpeg", "DecodeJpeg", 1000.0),
-            operation("decode/Cast", "Cast", 1000.0),
-            operation("GatherV2", "GatherV2", 1000.0),
-        ),
-    )
-    assert work_of(found) == {
-        "model": 300.0,
-        "device_preprocess": 150.0,
-        "collective": 100.0,
-        "host_overhead": 50.0,
-    }
-    assert stage_shares(found) == {
-        "model": pytest.approx(0.3),
-        "device_preprocess": pytest.approx(0.15),
-        "collective": pytest.approx(0.1),
-        "host_overhead": pytest.approx(0.05),
-        "decode": 0.4,
-    }
-
-
-@pytest.mark.parametrize(
-    ("name", "kind", "on_device", "stage"),
-    [
-        ("host_map/map/while/body/_1/host_map/map/while/decode/DecodeJpeg", "x", False, "decode"),
-        (
-            "host_map/map/while/body/_1/host_map/map/while/host_map/Round",
-            "Round",
-            False,
-            "host_map",
-        ),
-        ("host_map_1/TensorListStack", "TensorListStack", False, "host_map"),
-        ("parse/ParseExample/ParseExampleV2", "ParseExampleV2", False, "parse"),
-        ("storage/PyFunc", "PyFunc", False, "storage"),
-        ("device_preprocess/augmentation/Cast", "Cast", False, "device_preprocess"),
-        ("replica_1/update/AdaBound/update_1_2/Mul", "Mul", False, "host_overhead"),
-        ("while/body/_3/while/update/Adam/Mul", "Mul", True, "host_overhead"),
-        ("update/AddN", "AddN", False, "collective"),
-        ("replica_1/update_1/concat_2", "ConcatV2", True, "collective"),
-        ("update/clip_by_global_norm/global_norm/AddN", "AddN", False, "host_overhead"),
-        ("autoencoder/decode/Conv2D", "Conv2D", False, "model"),
-        ("model/update/Mul", "Mul", False, "model"),
-        ("decode/Conv2D", "Conv2D", True, "model"),
-        ("decoder/CTCBeamSearchDecoder", "CTCBeamSearchDecoder", True, "model"),
-        ("table/argsort/TopKV2", "TopKV2", False, "table"),
-        ("gradient_tape/model/conv/Conv2DBackpropFilter", "x", False, "model"),
-        ("model/update_gate/MatMul", "MatMul", False, "model"),
-        ("AllReduce/CollectiveReduceV2", "CollectiveReduceV2", False, "collective"),
-        ("update/ncclAllReduce", "NcclAllReduce", True, "collective"),
-        ("map/while/DecodePng", "DecodePng", False, "decode"),
-        ("ParseSingleExample", "ParseSingleExample", False, "parse"),
-        ("map/while/Resize", "ResizeBilinear", False, None),
-        ("GatherV2", "GatherV2", False, None),
-        ("MatMul", "MatMul", True, "model"),
-        ("PyFunc", "PyFunc", False, None),
-    ],
-)
-def test_what_an_operation_is_for_is_in_its_name(name, kind, on_device, stage):
-    """By the outermost scope, of input the innermost, else by type; on a device there is nothing of
-    the input.
-    """
-    assert stage_of_operation(name, kind, on_device) == stage
 
 
 def crowded(decoding, **changes):
@@ -389,38 +265,6 @@ def test_a_small_batch_is_named_by_what_it_costs_whatever_its_size():
     assert joined(verdict([row(0.01)]), found)["verdict"] == said["verdict"]
 
 
-def test_a_slow_stage_is_found_below_all_that_wait_for_it():
-    """Each waits on a thread of its own for the next one; reading and parsing are ready."""
-    chain = ["Iterator::Root", "Prefetch", "MapAndBatch", "ParallelMapV2", "Map", "Range"]
-    own = [900.0, 880.0, 870.0, 860.0, 90.0, 1.0]
-    found = [iterator("::".join(chain[: at + 1]), ms) for at, ms in enumerate(own)]
-    slowest = culprit(found)
-    assert slowest is not None and slowest.kind == "ParallelMapV2"
-
-
-def test_work_is_not_taken_for_waiting():
-    """A map on the thread of its reader: both times are their own."""
-    reader = iterator("Iterator::Root::Prefetch::Map::TFRecord", 60.0)
-    mapped = iterator("Iterator::Root::Prefetch::Map", 90.0)
-    assert culprit([reader, mapped]) == mapped
-
-
-def test_a_dataset_inside_a_function_is_below_the_stage_that_calls_it():
-    found = culprit(
-        [
-            iterator("Iterator::Root::Prefetch::FlatMap::Prefetch::Map", 180.0),
-            iterator("SingleElementIterator::MapAndBatch", 161.0),
-            iterator("SingleElementIterator::MapAndBatch::ParallelInterleaveV4::TFRecord", 43.0),
-        ]
-    )
-    assert found is not None and stage_of(found, ()) == "table"
-
-
-def test_what_only_hands_on_is_nobodys_bottleneck():
-    assert culprit([]) is None
-    assert culprit([iterator("Iterator::Root::Prefetch::Generator", 500.0)]) is None
-
-
 def test_waiting_that_no_stage_explains_has_none():
     """5 s of waiting, 1.6 s of which, less than a third, one stage may have caused."""
     quick = dataclasses.replace(DECODING, self_ms=1600.0)
@@ -431,61 +275,6 @@ def test_waiting_that_no_stage_explains_has_none():
         assert "no stage of its pipeline explains it" in rules.InputWait().advice(much)
     little = dataclasses.replace(explanation(input=0.1), iterators=(quick, asked))
     assert bottleneck(little)["shares"]["host_map"] == 0.1
-
-
-DECODERS = (operation("DecodeJpeg", "DecodeJpeg", 60.0),)
-PARSERS = (operation("ParseExample/ParseExampleV2", "ParseExampleV2", 60.0),)
-
-
-@pytest.mark.parametrize(
-    ("path", "name", "operations", "stage"),
-    [
-        ("Iterator::Root::ParallelMapV2", "storage", DECODERS, "storage"),
-        ("Iterator::Root::MapAndBatch", "fused(host_map,batching)", DECODERS, "host_map"),
-        ("Iterator::Root::MapAndBatch", "fused(fused(parse,decode),?)", DECODERS, "decode"),
-        ("Iterator::Root::MapAndBatch", "fused(fused(parse,decode),?)", PARSERS, "parse"),
-        ("Iterator::Root::MapAndBatch", "fused(storage,decode)", (), "storage"),
-        ("Iterator::Root::ParallelInterleaveV4::FlatMap::TFRecord", "", DECODERS, "storage"),
-        ("Iterator::Root::ParallelMapV2", "", DECODERS, "decode"),
-        ("Iterator::Root::ParallelMapV2", "", PARSERS, "parse"),
-        ("Iterator::Root::ParallelMapV2", "", (), "host_map"),
-        ("Iterator::Root::Shuffle", "", (), "host_map"),
-        ("SingleElementIterator::MapAndBatch", "", DECODERS, "table"),
-        ("SingleElementIterator::MapAndBatch", "decode", (), "decode"),
-    ],
-)
-def test_the_stage_of_an_iterator(path, name, operations, stage):
-    """By its name where that says one stage, else by its kind, else by what ran: 60 ms of 100."""
-    assert stage_of(iterator(path, 100.0, name), operations) == stage
-
-
-def test_operations_that_take_a_part_of_the_wait_do_not_explain_it():
-    """60 ms of 100 do, 60 of 121 do not."""
-    assert stage_of(iterator("Iterator::Root::Map", 121.0), DECODERS) == "host_map"
-
-
-def test_own_time_is_without_what_ran_inside():
-    """On a thread: 100 with 30 and 20 in it, of which 30 has 10; then 5 right at its end."""
-    spans = [(100, 5), (50, 20), (15, 10), (10, 30), (0, 100)]
-    assert own_times(spans) == [5, 20, 10, 20, 50]
-
-
-@given(st.lists(st.integers(0, 50), max_size=20))
-def test_own_times_of_nested_spans_add_up_to_the_outermost(cuts):
-    ends = sorted(set(cuts), reverse=True)
-    assert sum(own_times([(100 - end, 2 * end + 1) for end in ends])) == (
-        2 * ends[0] + 1 if ends else 0
-    )
-
-
-@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20)), max_size=12))
-def test_what_spans_cover_together_is_counted_once(spans):
-    moments = {at for start, duration in spans for at in range(start, start + duration)}
-    assert covered(spans) == len(moments)
-
-
-def row(wait):
-    return {"input_wait_fraction": wait, "host_fraction": 0.01}
 
 
 def test_a_trace_adds_the_stage_to_what_the_loop_measured():

@@ -1,0 +1,48 @@
+"""Made-up explanations of traces, for tests."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from trainer.trace.explanation import Explanation, IteratorTime, OperationTime, Split
+
+PARTS = [field.name for field in dataclasses.fields(Split)]
+
+
+def iterator(path, self_ms, name="", calls=10, total_ms=None, awaited=False):
+    total = self_ms if total_ms is None else total_ms
+    return IteratorTime(tuple(path.split("::")), name, calls, total, self_ms, total / 2, awaited)
+
+
+def operation(name, kind, ms, on_device=False):
+    return OperationTime(name, kind, on_device, 10, ms, 0.5)
+
+
+def waited(us):
+    """A root that ten batches were asked of, each there after so many microseconds."""
+    return iterator("Iterator::Root", 0.0, total_ms=10 * us / 1000, awaited=True)
+
+
+DECODING = iterator("Iterator::Root::Prefetch::ParallelMapV2", 900.0, "decode")
+
+
+MODEL = operation("model/conv/Conv2D", "Conv2D", 300.0)
+
+
+def explanation(hardware="CPU_ONLY", steps=10, latency_us=5000.0, **parts):
+    """Parts of the split as given, the rest operations; the input waits for decoding."""
+    rest = "host_compute" if hardware == "CPU_ONLY" else "device_compute"
+    shares = {rest: 1 - sum(parts.values()), **parts}
+    return Explanation(
+        host="made-up",
+        hardware=hardware,
+        steps=steps,
+        step_ms=50.0,
+        split=Split(**shares),
+        iterators=(DECODING, waited(latency_us)),
+        operations=(MODEL,),
+    )
+
+
+def row(wait):
+    return {"input_wait_fraction": wait, "host_fraction": 0.01}
