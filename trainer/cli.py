@@ -42,7 +42,7 @@ def run(package: str, summary: str, commands: Mapping[str, str]) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except KeyboardInterrupt:
-        print(f"\n{package} {arguments[0]}: stopped; finished work is kept", file=sys.stderr)
+        print(f"\n{package} {arguments[0]}: stopped", file=sys.stderr)
         sys.stdout.flush()
         # Not sys.exit: the native threads of Beam or TensorFlow would abort the process.
         os._exit(130)

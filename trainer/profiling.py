@@ -69,7 +69,7 @@ class StepProfiler:
 
     Args:
       logdir: where TensorBoard looks; None = nothing is traced.
-      say: takes warnings.
+      say: takes warnings, and where a planned trace is.
 
     Attributes:
       request: set by any thread to have a trace taken; looked at before each call.
@@ -209,6 +209,8 @@ class StepProfiler:
         if request:
             request.trace, request.steps = str(folder.absolute()), (first, self._end)
             request.done.set()
+        else:
+            self._say(f"trace of steps {first} to {self._end}: {folder}")
 
     def _fail(self, request: Request | None, problem: str) -> None:
         if request is None:

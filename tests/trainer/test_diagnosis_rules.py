@@ -8,6 +8,7 @@ from preprocess.dataset_format import CLASSIFICATION, TRIPLET
 from tests.trainer.test_step_model import measured, timing
 from trainer.diagnosis import rules, words
 from trainer.diagnosis.advice import Facts
+from trainer.diagnosis.measurements import InputTiming, Timing
 from trainer.diagnosis.rules import advise
 from trainer.diagnosis.step_model import Cost, fit
 
@@ -249,3 +250,30 @@ def test_it_is_said_where_a_pass_is_slower_than_what_was_measured():
     )
     noisy = measured(resident=timing(0.030), full=timing(0.020))
     assert not any("a whole pass" in line for line in words.table(fit(noisy), noisy))
+
+
+def in_rounds(*seconds):
+    """A step of 20 ms whose batches, of one input stage, took so many seconds; a number a round."""
+    none = (0.0,) * len(seconds)
+    once = measured([("decode", timing(0.0))])
+    rounds = {
+        field.name: Timing(value.seconds * len(seconds), none)
+        for field in dataclasses.fields(once)
+        if isinstance(value := getattr(once, field.name), Timing)
+    }
+    rounds["transfer"] = Timing(seconds, none)
+    rounds["full"] = Timing(tuple(max(0.020, each) for each in seconds), none)
+    return dataclasses.replace(once, inputs=(InputTiming("decode", rounds["transfer"]),), **rounds)
+
+
+def test_rounds_that_disagree_about_what_binds_are_told():
+    """14 of 20 ms are the model's; where decoding takes 80 ms it binds, by one round of three."""
+    found = in_rounds(0.001, 0.080, 0.001)
+    assert fit(found).binding == "model"
+    assert words.as_json(fit(found), found, [])["stages_of_rounds"] == ["model", "decode", "model"]
+    assert words.doubt(fit(found), found) == (
+        "Not certain: 1 of 3 rounds, taken alone, would say decode. Measure longer (--seconds=5), "
+        "or when nothing else runs."
+    )
+    for same in (in_rounds(0.080, 0.070, 0.090), in_rounds(0.001, 0.002, 0.001), measured()):
+        assert not words.doubt(fit(same), same)

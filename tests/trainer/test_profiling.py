@@ -69,18 +69,20 @@ def run(profiler, epochs, steps, a_call=1, first=0):
     return begun
 
 
-def profiler_for(folder, *windows, a_call=1):
-    found = StepProfiler(folder)
+def profiler_for(folder, *windows, a_call=1, say=lambda _: None):
+    found = StepProfiler(folder, say)
     found.plan(windows, a_call)
     return found
 
 
 def test_the_calls_planned_are_traced_and_no_other(recorder, tmp_path):
     """Steps 3 to 7 counted from 1 are the calls that start at 2 to 6."""
-    begun = run(profiler_for(tmp_path, Window(2, 5)), 1, 10)
+    said = []
+    begun = run(profiler_for(tmp_path, Window(2, 5), say=said.append), 1, 10)
     assert recorder.marked == [[3, 4, 5, 6, 7]]
     assert begun == [False, False, True, *[False] * 7]
     assert traced_steps(tmp_path) == [(3, 7)]
+    assert said == [f"trace of steps 3 to 7: {tmp_path}/plugins/profile/1"]
 
 
 def test_whole_calls_are_traced_where_they_hold_several_steps(recorder, tmp_path):

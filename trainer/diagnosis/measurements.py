@@ -39,6 +39,10 @@ class Timing:
         """Largest less smallest, over the median."""
         return (max(self.seconds) - min(self.seconds)) / self.median if self.median else 0.0
 
+    def round(self, number: int) -> Timing:
+        """One round of it."""
+        return Timing((self.seconds[number],), (self.cpu_seconds[number],))
+
 
 NOTHING = Timing((0.0,), (0.0,))
 
@@ -102,6 +106,24 @@ class Measurements:
     def images_per_second(self, seconds: float) -> float:
         """The speed at so many seconds a step."""
         return self.pictures_a_step / seconds if seconds else float("inf")
+
+    @property
+    def rounds(self) -> list[Measurements]:
+        """Each round of the phases by itself; what has no rounds is in all of them."""
+        timings = [
+            f.name for f in dataclasses.fields(self) if isinstance(getattr(self, f.name), Timing)
+        ]
+        return [
+            dataclasses.replace(
+                self,
+                inputs=tuple(
+                    dataclasses.replace(each, timing=each.timing.round(number))
+                    for each in self.inputs
+                ),
+                **{name: getattr(self, name).round(number) for name in timings},
+            )
+            for number in range(len(self.full.seconds))
+        ]
 
 
 def chains(inputs: Sequence[InputTiming]) -> list[list[InputTiming]]:

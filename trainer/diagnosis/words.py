@@ -7,7 +7,7 @@ from typing import Any
 
 from trainer.diagnosis.advice import Advice
 from trainer.diagnosis.measurements import Measurements, Timing, chains
-from trainer.diagnosis.step_model import StepModel, imbalance, slowest
+from trainer.diagnosis.step_model import StepModel, fit, imbalance, slowest
 from trainer.stages import INPUT_STAGES
 from trainer.thresholds import SMALL_GAIN, WORKER_INPUT
 
@@ -40,7 +40,11 @@ def bottleneck(model: StepModel, found: Measurements, advice: Sequence[Advice]) 
 
 
 def as_json(model: StepModel, found: Measurements, advice: Sequence[Advice]) -> dict[str, Any]:
-    """All of it, for --json: `bottleneck`, `images_per_second`, `phases` by name, `advice`."""
+    """All of it, for --json.
+
+    `bottleneck`, `images_per_second`, `phases` by name, `stages_of_rounds` (what binds by each
+    round of the phases alone: noise shows where they differ), `advice`.
+    """
     now = model.pictures_a_step / model.full
     return {
         "bottleneck": bottleneck(model, found, advice),
@@ -54,6 +58,7 @@ def as_json(model: StepModel, found: Measurements, advice: Sequence[Advice]) -> 
             }
             for name, timing in _phases(found)
         },
+        "stages_of_rounds": [fit(each).binding for each in found.rounds],
         "advice": [
             {
                 "rule": each.rule,
@@ -89,6 +94,23 @@ def verdict(model: StepModel, found: Measurements) -> str:
     return (
         f"{kind}: {model.shares[stage]:.0%} of step time {_WHAT[stage]}{who}; "
         f"without it, {without:,.0f} images/s instead of {model.pictures_a_step / model.full:,.0f}."
+    )
+
+
+def doubt(model: StepModel, found: Measurements) -> str:
+    """What rounds by themselves say, where they do not all say what their medians do; else ""."""
+    said = [fit(each) for each in found.rounds]
+    others = [
+        each.binding
+        for each in said
+        if each.gains[each.binding] - each.gains[model.binding] > SMALL_GAIN
+    ]
+    if not others:
+        return ""
+    return (
+        f"Not certain: {len(others)} of {len(said)} rounds, taken alone, would say "
+        f"{' or '.join(sorted(set(others)))}. Measure longer (--seconds=5), or when nothing else "
+        "runs."
     )
 
 
