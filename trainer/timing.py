@@ -192,7 +192,11 @@ def verdict(rows: list[dict[str, Any]]) -> dict[str, Any]:
             f"{ONE_WORKER}: worker {worker} waits {own:.0%} of its time for input, "
             f"the others at most {others:.0%}: all wait for it."
         )
-        advice = [f"compare worker {worker}'s storage, processors and memory with the others'"]
+        advice = [
+            f"compare worker {worker}'s storage, processors and memory with the others'",
+            "`python -m trainer diagnose` on every worker names the stage that takes long on "
+            f"worker {worker}",
+        ]
     return {
         "stage": stage,
         "verdict": sentence,

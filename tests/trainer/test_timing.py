@@ -277,3 +277,4 @@ def test_a_worker_that_waits_more_than_the_others_is_named(epochs, words):
     assert ("one worker" in found["verdict"]) == bool(words)
     assert found["stage"] is None
     assert ("compare worker" in found["advice"][0]) == bool(words)
+    assert any("diagnose` on every worker" in each for each in found["advice"]) == bool(words)
