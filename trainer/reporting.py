@@ -65,9 +65,9 @@ def write_report(
     last = loop.history[-1] if loop.history else {}
     speed, step_ms = (typical(loop.history, name) for name in ("images_per_second", "step_ms"))
     report: dict[str, Any] = {
-        "steps": loop.step,
+        "steps": loop.steps.done,
         "epochs": loop.epochs,
-        "seconds": loop.seconds,
+        "seconds": loop.steps.seconds,
         "stopped": loop.stopped,
         "images_per_second": speed if math.isfinite(speed) else None,
         "metrics": {"last": last, "best": _best_row(loop)},
@@ -85,7 +85,7 @@ def write_report(
         mistakes = _mistakes(session, outputs, split, classes)
         images["mistakes"] = png(mistakes)
         if session.config.tensorboard.pictures:
-            log.picture("mistakes", mistakes, loop.step)
+            log.picture("mistakes", mistakes, loop.steps.done)
         if session.task.name == TRIPLET:
             card = triplet_card(outputs, split)
             report["report_card"] = {"split": name, **card}

@@ -184,10 +184,10 @@ def _run(
     loop.restore()
     with TensorBoardLog(
         str(directory.tensorboard),
-        resume_step=loop.step,
+        resume_step=loop.steps.done,
         histograms=config.tensorboard.histograms,
     ) as log:
-        start_log(log, session, reader, loop.step)
+        start_log(log, session, reader, loop.steps.done)
         loop.run(log)
         watchdog.alive("writing the report", long=True)
         return write_report(session, loop, reader, validation, manifest.classes, directory, log)

@@ -33,9 +33,9 @@ from tqdm import tqdm
 from trainer import gpu_monitor
 from trainer.epoch_row import bar_in_words
 from trainer.gpu_monitor import GpuMonitor
-from trainer.loop import LOOK_AT_LOSS_EVERY
 from trainer.profiling import StepProfiler, Window
 from trainer.progress import PERIOD_SECONDS, ProgressFile
+from trainer.steps import LOOK_AT_LOSS_EVERY
 from trainer.timing import HOST, STEP, WAIT, StepClock
 from trainer.watchdog import Watchdog
 

@@ -7,14 +7,14 @@ import tensorflow as tf
 from tests.trainer.test_loop import rows, state, triplet
 from trainer.callbacks import Callbacks
 from trainer.checkpoints import BEST, LAST, Checkpoints
-from trainer.loop import Diverged, Loop
+from trainer.steps import Diverged, Steps
 
 
 def test_a_diverging_run_keeps_the_state_before_it(triplet_data, tmp_path, train_here, monkeypatch):
     """In epoch 2 a weight becomes infinite at each step."""
     train_here(triplet(epochs=1), triplet_data, tmp_path / "run")
     kept = state(tmp_path / "run")
-    steps = Loop._call
+    steps = Steps._call
 
     def overflow(self, batches, count):
         steps(self, batches, count)
@@ -22,7 +22,7 @@ def test_a_diverging_run_keeps_the_state_before_it(triplet_data, tmp_path, train
         weight.assign(weight * np.inf)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Loop, "_call", overflow)
+        patch.setattr(Steps, "_call", overflow)
         with pytest.raises(Diverged):
             train_here(triplet(epochs=2), triplet_data, tmp_path / "run")
     assert state(tmp_path / "run") == kept

@@ -20,8 +20,8 @@ from tests.trainer.kills import (
     wait_for,
 )
 from trainer.checkpoints import LAST, Checkpoints
-from trainer.loop import EXIT_DIVERGED
 from trainer.signals import EXIT_RESTART
+from trainer.steps import EXIT_DIVERGED
 
 pytestmark = pytest.mark.slow
 

@@ -16,8 +16,8 @@ from tests.trainer.kills import check_records, rows_without_times
 from trainer import checkpoints, evaluation
 from trainer.checkpoints import LAST, Checkpoints
 from trainer.errors import ConfigError, OutputError, full_disk
-from trainer.loop import Loop
 from trainer.models import build_model
+from trainer.steps import Steps
 
 SHARED = {
     "model__backbone": "mlp",
@@ -41,28 +41,28 @@ class Killed(BaseException):
 
 def killed_after(step):
     def patch(monkeypatch):
-        call = Loop._call
+        call = Steps._call
 
         def mortal(self, batches, count):
-            if self.step >= step:
+            if self.done >= step:
                 raise Killed
             call(self, batches, count)
 
-        monkeypatch.setattr(Loop, "_call", mortal)
+        monkeypatch.setattr(Steps, "_call", mortal)
 
     return patch
 
 
 def terminated_after(step):
     def patch(monkeypatch):
-        call = Loop._call
+        call = Steps._call
 
         def told(self, batches, count):
             call(self, batches, count)
-            if self.step >= step:
+            if self.done >= step:
                 self._signals.received = signal.SIGTERM
 
-        monkeypatch.setattr(Loop, "_call", told)
+        monkeypatch.setattr(Steps, "_call", told)
 
     return patch
 

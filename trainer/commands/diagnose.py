@@ -83,7 +83,7 @@ def _diagnose(config: Any) -> None:
     quiet.silence()
     from trainer.diagnosis import words
     from trainer.diagnosis.run import Diagnoser
-    from trainer.loop import EXIT_DIVERGED, Diverged
+    from trainer.steps import EXIT_DIVERGED, Diverged
 
     diagnoser = Diagnoser(config, _DATA.value, say, _ROUNDS.value, _SECONDS.value)
     shown = print if diagnoser.chief and not _JSON.value else lambda *_: None

@@ -79,8 +79,8 @@ def _train(config: Any, chief: bool) -> None:
 
     signals.leave_on_sigterm(say)
     quiet.silence()
-    from trainer.loop import EXIT_DIVERGED, Diverged
     from trainer.staging import staged
+    from trainer.steps import EXIT_DIVERGED, Diverged
     from trainer.training import train
 
     data = staged(_DATA.value, _STAGE_TO.value, say)

@@ -6,29 +6,26 @@ from __future__ import annotations
 
 import functools
 import itertools
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 from tqdm import tqdm
 
 from trainer import devices
-from trainer.checkpoints import Checkpoints
 from trainer.cores import available_cores
 from trainer.crew import Crew, lost_peer
 from trainer.diagnosis.device import DeviceParts, resized, wait
 from trainer.diagnosis.measurements import InputTiming, Measurements, Timing
 from trainer.evaluation import read_error
-from trainer.loop import Loop
 from trainer.order import ReplicaSlice
 from trainer.reader import Reader
 from trainer.reader.cuts import Cut
-from trainer.run_directory import RunDirectory
 from trainer.session import Session
+from trainer.signals import StopSignals
+from trainer.steps import Steps
 
 ROUNDS, SECONDS = 3, 1.2  # of a phase in a round
 WARMING = 0.35  # the share of it that does not count: buffers are filled, threads come up
@@ -86,8 +83,7 @@ def measure(
       Diverged: the loss is no longer finite.
     """
     try:
-        with tempfile.TemporaryDirectory(prefix="diagnose-") as folder:
-            return _Measuring(session, reader, crew, Path(folder), say, seconds).run(rounds)
+        return _Measuring(session, reader, crew, say, seconds).run(rounds)
     except tf.errors.OpError as error:
         lost = lost_peer(error) if crew.size > 1 else None
         raise lost or read_error(reader, error) from error
@@ -99,16 +95,13 @@ class _Measuring:
         session: Session,
         reader: Reader,
         crew: Crew,
-        folder: Path,
         say: Callable[[str], None],
         seconds: float,
     ) -> None:
         self._seconds = seconds
         self._session, self._reader, self._crew, self._say = session, reader, crew, say
         self._strategy = session.strategy
-        directory = RunDirectory(str(folder))
-        checkpoints = Checkpoints(directory.checkpoints, 1, crew)
-        self._loop = Loop(session, reader, {}, (), directory, checkpoints, say, crew)
+        self._steps = Steps(session, reader, StopSignals(say), crew)
         self._config = session.config
         replicas = self._strategy.num_replicas_in_sync
         self._slice = ReplicaSlice(
@@ -138,8 +131,8 @@ class _Measuring:
             "nothing": lambda: parts.nothing(batch),
             "preprocess": lambda: parts.preprocess(batch),
             "small_preprocess": lambda: parts.preprocess(other),
-            "step": lambda: self._loop.train_one(batch)[0],
-            "small_step": lambda: self._loop.train_one(other)[0],
+            "step": lambda: self._steps.train_one(batch)[0],
+            "small_step": lambda: self._steps.train_one(other)[0],
         }
         if self._strategy.num_replicas_in_sync > 1:
             all_reduce = parts.all_reduce()
@@ -150,7 +143,7 @@ class _Measuring:
         self._say("tracing the step")
         for call in on_device.values():
             wait(self._strategy, call())
-        self._steps(self._resident(batch), 2 * self._config.steps_per_execution)
+        self._train(self._resident(batch), 2 * self._config.steps_per_execution)
         timed: dict[str, Callable[[], tuple[float, float]]] = {
             **{name: functools.partial(self._calls, call) for name, call in on_device.items()},
             "resident": lambda: self._looped(self._resident(batch)),
@@ -167,7 +160,7 @@ class _Measuring:
         workers = self._inputs_of_workers(cuts, found)
         slowest = max(workers, key=lambda inputs: inputs[-1].median)
         return Measurements(
-            pictures_a_step=self._loop.pictures_a_step,
+            pictures_a_step=self._steps.pictures_a_step,
             replicas=self._strategy.num_replicas_in_sync,
             cores=available_cores(),
             inputs=tuple(
@@ -224,22 +217,22 @@ class _Measuring:
 
         return iter(devices.distribute(self._strategy, dataset, endless=True))
 
-    def _steps(self, batches: Iterator[Any], steps: int) -> None:
-        self._loop.run_steps(batches, self._loop.step + steps, shown=False)
-        self._loop.catch_up()
+    def _train(self, batches: Iterator[Any], steps: int) -> None:
+        self._steps.run(batches, self._steps.done + steps, epoch=0, shown=False)
+        self._steps.catch_up()
 
     def _looped(self, batches: Iterator[Any], fewest: int = FEWEST) -> tuple[float, float]:
         """Seconds of a step in the training loop."""
         a_call = self._config.steps_per_execution
         tried = _Watch()
-        self._steps(batches, FEWEST * a_call)
+        self._train(batches, FEWEST * a_call)
         each = tried.read()[0] / (FEWEST * a_call)
         calls = self._agreed(WARMING * self._seconds / each) // a_call
-        self._steps(batches, max(1, calls) * a_call)
+        self._train(batches, max(1, calls) * a_call)
         calls = max(fewest, self._agreed(self._seconds / each) // a_call)
-        self._loop.clock.restart()
+        self._steps.clock.restart()
         watch = _Watch()
-        self._steps(batches, calls * a_call)
+        self._train(batches, calls * a_call)
         seconds, cpu = watch.read()
         return seconds / (calls * a_call), cpu / (calls * a_call)
 
