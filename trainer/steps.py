@@ -69,6 +69,8 @@ class Steps:
         self._profiler.facts |= {
             "gpus": devices.gpus_of(session.strategy),
             "jit": int(config.jit_compile),
+            "augments": int(config.augment.enabled),
+            "redecodes": int(reader.redecodes),
         }
         self._gpus = gpus or GpuMonitor()
         self.per_epoch = config.steps_per_epoch or reader.steps_per_pass

@@ -33,5 +33,7 @@ PROCESSOR_FULL = 0.9
 # Of a step, from which on its second largest part is named, and what the on-device layers take is
 # worth an advice: ours, as much as much waiting for input.
 SECOND_PART = 0.20
+# Of a step, from which on the model itself is what there is to be said: ours.
+MODEL_HIGH = 0.50
 GET_NEXT_MICROSECONDS = 50.0  # a batch that is there sooner was not waited for
 TRACED_STEPS = 5  # fewer tell little: the profiler's own tools lose the first and the last

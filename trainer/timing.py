@@ -39,6 +39,7 @@ _DIAGNOSE = (
 
 # What verdicts begin with, and what one says that could not be reached.
 INPUT_BOUND, SLIGHTLY, COMPUTE_BOUND = "Input-bound", "Slightly input-bound", "Compute-bound"
+STEP_ALONE = "; the step itself is the limit."
 ONE_WORKER = f"{INPUT_BOUND} on one worker"
 NOT_MEASURED = "not measured"
 
@@ -179,7 +180,7 @@ def verdict(rows: list[dict[str, Any]]) -> dict[str, Any]:
         elif wait >= INPUT_MODERATE:
             sentence = f"{SLIGHTLY}: {sentence}."
         else:
-            sentence = f"{COMPUTE_BOUND}: {sentence}; the step itself is the limit."
+            sentence = f"{COMPUTE_BOUND}: {sentence}{STEP_ALONE}"
     if host is not None and host >= HOST_HIGH and host > (wait or 0):
         stage = OVERHEAD
         sentence = f"Overhead-bound: {host:.1%} of step time was spent in Python between the steps."

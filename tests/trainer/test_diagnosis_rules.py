@@ -17,7 +17,7 @@ FACTS = Facts(
     table="",
     table_fits=False,
     decoded_share=1.0,
-    raw=True,
+    raw_growth=0.0,
     stored_side=100,
     used_side=100,
     gather=Cost(),
@@ -96,11 +96,19 @@ def test_a_decoded_table_is_advised_where_it_fits_and_pictures_come_again():
 
 @pytest.mark.parametrize(("side", "advised"), [(124, False), (125, True), (200, True)])
 def test_pictures_much_larger_than_what_is_used_are_to_be_stored_smaller(side, advised):
-    found = given(slow("decode"), stored_side=side, raw=True)
+    found = given(slow("decode"), stored_side=side)
     assert ("StoreSmaller" in found) == advised
     if side == 200:  # a quarter of the pixels: 80 ms become 20
         assert found["StoreSmaller"].images_per_second == pytest.approx(5_000)
         assert "--image_size=100" in found["StoreSmaller"].text
+
+
+def test_smaller_pictures_are_no_remedy_for_reads_that_wait():
+    """A quarter of the bytes: 80 ms of work become 20, of waiting they stay."""
+    busy = measured([("storage", timing(0.080, cpu=0.080))], full=timing(0.080))
+    found = given(busy, stored_side=200)["StoreSmaller"]
+    assert found.images_per_second == pytest.approx(5_000)
+    assert "StoreSmaller" not in given(slow("storage"), stored_side=200)
 
 
 def test_pictures_of_several_sizes_are_to_be_stored_in_one():
@@ -109,8 +117,13 @@ def test_pictures_of_several_sizes_are_to_be_stored_in_one():
 
 
 def test_raw_pixels_are_advised_where_decoding_binds():
-    assert given(slow("decode"), raw=False)["StoreRaw"].images_per_second == pytest.approx(5_000)
-    assert "StoreRaw" not in given(slow("storage"), raw=False)
+    """2 of 80 ms are reading, of 13 times the bytes 26."""
+    found = measured([("storage", timing(0.002)), ("decode", timing(0.080))], full=timing(0.080))
+    advice = given(found, raw_growth=13.0)["StoreRaw"]
+    assert advice.images_per_second == pytest.approx(100 / 0.026)
+    assert "13 times the bytes" in advice.text
+    assert "StoreRaw" not in given(found, raw_growth=60.0)  # 120 ms
+    assert "StoreRaw" not in given(slow("storage"), raw_growth=13.0)
     assert "StoreRaw" not in given(slow("decode"))
 
 

@@ -175,7 +175,7 @@ def test_what_the_host_runs_during_the_marked_calls(tmp_path):
     Decoding takes 10, a loop of 4 with 1 in it is 4; reading and the replicas only wait.
 
     All but the waits of 5 calls, 5 * (4 + 2 + 5 + 10 + 4), in 4 * 30 + 20 ms: 125 of 140, but the
-    last operation of each is whole.
+    last operation of each is whole. Of processor time there are 45 ms in 30: one and a half cores.
     """
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
@@ -185,7 +185,9 @@ def test_what_the_host_runs_during_the_marked_calls(tmp_path):
     pool = host.line("pool")
     for call in range(5):
         start = 30 * call
-        host.event(python, "train", start, 20, step_num=call, cores=3, gpus=0, jit=1)
+        host.event(
+            python, "train", start, 20, step_num=call, cores=3, gpus=0, jit=1, cpu_us=45000 * call
+        )
         host.event(one, "model/dense/MatMul:MatMul", start + 5, 4)
         host.event(two, "update/Adam/Mul:Mul", start + 8, 2)
         host.event(two, "ExecutorState::Process", start, 20)
@@ -198,6 +200,7 @@ def test_what_the_host_runs_during_the_marked_calls(tmp_path):
     held = marks(space.planes)
     assert held is not None
     assert held.computing == pytest.approx((5 + 1 + 1) / 20)
+    assert held.busy == pytest.approx(1.5)
     assert held.running == pytest.approx(5 * (4 + 2 + 5 + 10 + 4) / 140)
     assert {name: held.facts[name] for name in ("cores", "gpus", "jit")} == {
         "cores": 3,

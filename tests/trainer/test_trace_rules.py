@@ -18,7 +18,7 @@ from tests.trainer.explanations import (
     waited,
 )
 from trainer import thresholds
-from trainer.timing import verdict
+from trainer.timing import STEP_ALONE, verdict
 from trainer.trace import bottleneck, joined, lines, rules
 from trainer.trace.explanation import Split
 from trainer.trace.stages import NAMED_STAGES, stage_shares
@@ -83,7 +83,20 @@ def test_advice_begins_with_what_takes_most():
         "20.0% of step time",
         "10.0% of step time",
     ]
-    assert rules.advice(explanation(input=0.01)) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [({"input": 0.01}, True), ({"input": 0.19}, True), ({"input": 0.2}, False)],
+)
+def test_the_model_is_what_is_left_to_be_said(changes, said):
+    """Of a step that does not wait, last."""
+    found = rules.advice(explanation(**changes))
+    assert [" of step time is the model" in each for each in found[-1:]] == [said]
+    half = thresholds.MODEL_HIGH
+    parts = [math.nextafter(half, 0), half]
+    steps = [explanation("GPU", device_compute=part, others=1 - part) for part in parts]
+    assert [rules.LAST.applies(each) for each in steps] == [False, True]
 
 
 @pytest.mark.parametrize("stage", NAMED_STAGES)
@@ -93,7 +106,7 @@ def test_the_advice_on_input_names_the_stage_and_its_latency(stage):
     found = dataclasses.replace(explanation(input=0.4), iterators=(slow, waited(9000)))
     [advice] = rules.advice(found)
     assert f"the slowest is {stage} (ParallelMapV2 '{stage}', 90.0 ms a call)" in advice
-    assert advice.endswith(rules.REMEDIES[stage])
+    assert advice.endswith(rules.remedy(stage, found))
 
 
 @pytest.mark.parametrize(
@@ -153,16 +166,36 @@ def test_input_that_takes_cores_from_the_step_is_blamed_where_none_is_left(
     assert any(each.startswith(words) for each in said["advice"]) == full
     assert said["shares"]["decode"] == pytest.approx(0.96 * share * full + 0.04)
     if stage == "decode":
-        assert f"{share:.1%} of what runs on them is decode." in said["verdict"]
-        assert said["advice"][0].endswith(rules.REMEDIES["decode"])
-        loop = verdict([row(0.03)])
-        assert joined(loop, found)["verdict"] == said["verdict"]
+        assert f"{share:.1%} of what runs on them is decode; 4.0%" in said["verdict"]
+        assert said["advice"][0].endswith(rules.remedy("decode", found))
+    loop = verdict([row(0.03)])
+    both = joined(loop, found)["verdict"]
+    assert (both == said["verdict"]) == (stage == "decode")
+    # Nor is the step alone the limit where decoding takes cores from it.
+    assert (STEP_ALONE in both) == (not full)
+    if full and stage == "model":
+        assert both.endswith(f"all cores are taken, {share:.1%} of what runs on them is decode.")
 
 
 @pytest.mark.parametrize("changes", [{"cores": None}, {"cores": 3}, {"gpus": 1}, {"running": None}])
 def test_cores_are_not_taken_where_that_is_not_known(changes):
     assert crowded(700.0).is_processor_full
     assert not crowded(700.0, **changes).is_processor_full
+
+
+@pytest.mark.parametrize(("busy", "full"), [(math.nextafter(1.8, 0), False), (1.8, True)])
+def test_cores_are_taken_too_where_a_few_operations_fill_them(busy, full):
+    """An operation may have many threads: the processor time of the process tells."""
+    found = crowded(100.0, running=1.2, busy=busy)
+    assert found.is_processor_full == full
+    assert not found.operations_queue
+    assert bool([each for each in bottleneck(found)["advice"] if "decode" in each]) == full
+
+
+@pytest.mark.parametrize("redecodes", [True, False, None])
+def test_a_table_is_no_remedy_where_pictures_are_decoded_once_already(redecodes):
+    said = bottleneck(crowded(700.0, redecodes=redecodes))["advice"][0]
+    assert ("image_table" in said) == (redecodes is not False)
 
 
 def test_reads_that_may_be_waiting_take_no_core():
@@ -249,7 +282,9 @@ def test_a_large_second_part_of_a_step_is_named_and_the_layers_have_a_remedy(lay
     words += f", then device_preprocess, {layers:.1f}%." if named else "."
     assert said["verdict"].endswith(f"the largest part is {words}")
     assert joined(verdict([row(0.01)]), found)["verdict"].endswith(f"in its trace is {words}")
-    assert any("move augmentation into the dataset" in each for each in said["advice"]) == named
+    assert any("augment: do so ahead of time" in each for each in said["advice"]) == named
+    none = bottleneck(dataclasses.replace(found, augments=False))
+    assert any("a smaller --image_size" in each for each in none["advice"][:1]) == named
 
 
 def test_a_small_batch_is_named_by_what_it_costs_whatever_its_size():
@@ -272,7 +307,7 @@ def test_waiting_that_no_stage_explains_has_none():
     for iterators in ((), (quick, asked)):
         much = dataclasses.replace(explanation(input=0.5), iterators=iterators)
         assert bottleneck(much)["stage"] is None and bottleneck(much)["shares"] is None
-        assert "no stage of its pipeline explains it" in rules.InputWait().advice(much)
+        assert "which no stage of its pipeline explains" in rules.InputWait().advice(much)
     little = dataclasses.replace(explanation(input=0.1), iterators=(quick, asked))
     assert bottleneck(little)["shares"]["host_map"] == 0.1
 

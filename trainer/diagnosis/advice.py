@@ -20,7 +20,7 @@ class Facts:
       table_fits: whether a decoded table of the pictures in use fits into memory.
       decoded_share: with such a table, how many pictures are decoded for one that is used: 0 where
         it serves the whole run, 1/9 where each picture is in nine rows of a pass.
-      raw: whether pictures are stored as pixels.
+      raw_growth: bytes of a picture's pixels over those it is stored in; 0 = pixels are stored.
       stored_side: the larger side of the stored pictures; 0 = of several sizes.
       used_side: the side that enters the first on-device layer that makes it smaller.
       gather: what taking a step's pictures out of such a table would cost, as it was measured.
@@ -38,7 +38,7 @@ class Facts:
     table: str
     table_fits: bool
     decoded_share: float
-    raw: bool
+    raw_growth: float
     stored_side: int
     used_side: int
     gather: Cost

@@ -26,15 +26,11 @@ class MoreParallelReads:
     """Reads that wait for a disk or a network can wait beside each other."""
 
     def __call__(self, facts: Facts, model: StepModel, found: Measurements) -> Advice | None:
-        storage = model.costs["storage"]
+        storage, waiting = model.costs["storage"], _waiting(facts, model)
         reads = min(MOST_PARALLEL_READS, 4 * facts.parallel_reads)
-        # A table reads files side by side; where pictures are streamed Python reads, and its own
-        # work is done by one thread at a time.
-        working = storage.cpu / model.cores if facts.table else storage.cpu
         if facts.table:
             reads = min(reads, facts.shards)
-        waiting = storage.seconds - working
-        if facts.service or waiting <= 0 or reads <= facts.parallel_reads:
+        if facts.service or not waiting or reads <= facts.parallel_reads:
             return None
         changed = Cost(storage.seconds - waiting * (1 - facts.parallel_reads / reads), storage.cpu)
         return Advice(
@@ -49,10 +45,9 @@ class MoreShards:
     """A table cannot read more files side by side than there are."""
 
     def __call__(self, facts: Facts, model: StepModel, found: Measurements) -> Advice | None:
-        storage = model.costs["storage"]
-        waiting = storage.seconds - storage.cpu / model.cores
+        storage, waiting = model.costs["storage"], _waiting(facts, model)
         shards = 4 * facts.parallel_reads
-        if not facts.table or waiting <= 0 or facts.shards > facts.parallel_reads:
+        if not facts.table or not waiting or facts.shards > facts.parallel_reads:
             return None
         changed = Cost(storage.seconds - waiting * (1 - facts.shards / shards), storage.cpu)
         return Advice(
@@ -90,8 +85,12 @@ class StoreSmaller:
             return None
         share = (facts.used_side / facts.stored_side) ** 2
         # The on-device layers cast and resize what they are given.
-        stages = ("storage", "decode", "table", "host_map", "transfer", "device_preprocess")
+        stages = ("decode", "table", "host_map", "transfer", "device_preprocess")
         changed = {stage: model.costs[stage] * share for stage in stages}
+        # A disk or a network may be waited for as long for a few bytes as for many.
+        storage, waiting = model.costs["storage"], _waiting(facts, model)
+        working = Cost(storage.seconds - waiting, storage.cpu)
+        changed["storage"] = Cost(waiting) + working * share
         return Advice(
             type(self).__name__,
             f"build the dataset with --image_size={facts.used_side}: the stored pictures have "
@@ -115,15 +114,18 @@ class OneStoredSize:
 
 
 class StoreRaw:
-    """Pixels need no decoding, for more bytes."""
+    """Pixels need no decoding, but more bytes of them are read."""
 
     def __call__(self, facts: Facts, model: StepModel, found: Measurements) -> Advice | None:
-        if facts.raw or not facts.stored_side or model.binding != "decode":
+        growth = facts.raw_growth
+        if not growth or not facts.stored_side or model.binding != "decode":
             return None
+        more = {stage: model.costs[stage] * growth for stage in ("storage", "parse")}
         return Advice(
             type(self).__name__,
-            "build the dataset with --encoding=raw, if there is room for some ten times the bytes",
-            model.speed({"decode": Cost()}),
+            f"build the dataset with --encoding=raw, if memory has room for {growth:.0f} times "
+            "the bytes",
+            model.speed({"decode": Cost(), **more}),
         )
 
 
@@ -248,6 +250,15 @@ class MoreReplicas:
             "the step itself is the limit: take more or faster devices, a smaller model or a "
             "smaller image_size",
         )
+
+
+def _waiting(facts: Facts, model: StepModel) -> float:
+    """Seconds of a step's reading in which a disk or a network is waited for."""
+    storage = model.costs["storage"]
+    # A table reads files side by side; where pictures are streamed Python reads, and its own
+    # work is done by one thread at a time.
+    working = storage.cpu / model.cores if facts.table else storage.cpu
+    return max(0.0, storage.seconds - working)
 
 
 RULES: tuple[Rule, ...] = (

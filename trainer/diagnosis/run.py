@@ -134,7 +134,9 @@ def _facts(config: Any, manifest: Manifest, reader: Reader) -> Facts:
     height, width, channels = reader.picture_shape
     split = manifest.split(config.data.train_split)
     variants = min(config.data.variants or split.variants, split.variants)
-    pictures = sum(shard.records for shard in split.image_shards(0))
+    shards = split.image_shards(0)
+    pictures, stored_bytes = sum(s.records for s in shards), sum(s.bytes for s in shards)
+    encoded = manifest.image.encoding != "raw"
     gather = Cost()
     if not reader.table and not config.data.service:
         gather = gather_cost(pictures, reader.picture_shape, config.batch_size)
@@ -150,10 +152,10 @@ def _facts(config: Any, manifest: Manifest, reader: Reader) -> Facts:
     return Facts(
         task=manifest.task,
         table=reader.table,
-        shards=len(split.image_shards(0)),
+        shards=len(shards),
         table_fits=needed <= available_bytes() * MEMORY_SHARE,
         decoded_share=pictures / uses if variants > 1 else 0.0,
-        raw=manifest.image.encoding == "raw",
+        raw_growth=height * width * channels * pictures / stored_bytes if encoded else 0.0,
         stored_side=stored,
         used_side=used,
         gather=gather,

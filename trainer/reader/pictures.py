@@ -40,6 +40,7 @@ class PictureReader:
       table: "decoded" or "encoded", what is kept in memory; "" = they are streamed.
       table_bytes: memory that its tables take at the peak.
       pictures_in_table: 0 where there is none.
+      redecodes: whether a table of decoded pictures would save decoding them again.
       directory: the dataset directory.
     """
 
@@ -104,6 +105,8 @@ class PictureReader:
             )
             self.table, self.table_bytes = self._table.kind, self._table.bytes
             self.pictures_in_table = self._table.pictures
+        # With several variants a pass has another one of each picture, which it decodes once.
+        self.redecodes = variants == 1 and self.table != "decoded" and not self._service
 
     @property
     def error(self) -> Exception | None:

@@ -44,6 +44,7 @@ class TripletReader:
       batch_size: triplets of the global batch.
       table: "decoded" or "encoded", what is kept in memory.
       table_bytes: memory that its tables take at the peak.
+      redecodes: whether a table of decoded pictures would save decoding them again.
       votes: float32[records, 3]. types: list of str. rows: int64[records], lines of the CSV.
       directory: the dataset directory.
       error: what a read failed with, where TensorFlow would only say that it did.
@@ -100,6 +101,7 @@ class TripletReader:
         )
         self.table, self.table_bytes = self._table.kind, self._table.bytes
         self.pictures_in_table = self._table.pictures
+        self.redecodes = self.table != "decoded"  # a picture is in several triplets
         # A cache of a few entries: the batches of a pass ask for the same order.
         self._order = functools.lru_cache(maxsize=2)(self._make_order)
 

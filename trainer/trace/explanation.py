@@ -107,8 +107,11 @@ class Explanation:
       operations: the most time first.
       cores: of the processor, for this process; None = not known.
       gpus: of this process.
+      augments: whether the on-device layers augment; None = not known.
+      redecodes: whether a table of decoded pictures would save decoding; None = not known.
       running: operations that the host runs at a time, the input's among them, but for those that
         may be waiting for something; None = not known.
+      busy: cores that the process had on average, by its processor time; 0.0 = not known.
     """
 
     host: str
@@ -120,7 +123,10 @@ class Explanation:
     operations: tuple[OperationTime, ...]
     cores: int | None = None
     gpus: int = 0
+    augments: bool | None = None
+    redecodes: bool | None = None
     running: float | None = None
+    busy: float = 0.0
 
     @property
     def lacks_devices(self) -> bool:
@@ -136,12 +142,20 @@ class Explanation:
 
     @property
     def is_processor_full(self) -> bool:
-        """Whether the steps run on a processor and there is more to run at a time than it has
-        cores; operations that wait for a core are running, too.
+        """Whether the steps run on a processor that has no core left: by the processor time of
+        the process, or as more is to run at a time than there are cores.
         """
-        if self.hardware != CPU or self.gpus or not self.cores or self.running is None:
+        return self._fills_cores(self.busy) or self.operations_queue
+
+    @property
+    def operations_queue(self) -> bool:
+        """Whether the host's operations wait for cores, those that do are running, too."""
+        return self._fills_cores(self.running or 0.0)
+
+    def _fills_cores(self, number: float) -> bool:
+        if self.hardware != CPU or self.gpus or not self.cores:
             return False
-        return self.running >= PROCESSOR_FULL * self.cores
+        return number >= PROCESSOR_FULL * self.cores
 
     def waits_for_input(self, limit: float) -> bool:
         """Whether waiting for input takes a share of a step's time, from a limit on."""

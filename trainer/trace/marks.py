@@ -18,21 +18,28 @@ from trainer.trace.events import PICOSECONDS, Span, covered, events, own_times
 from trainer.trace.explanation import Split
 from trainer.trace.operations import EVENT, MAY_WAIT, stage_of_operation
 
+_MICROSECOND = 1_000_000  # picoseconds
+
 
 @dataclasses.dataclass(frozen=True)
 class Marks:
     """The marked calls.
 
     Attributes:
-      facts: what they say of their process: `cores`, `gpus`, `jit` (1 = the model is compiled).
+      facts: what they say of their process: `cores`, `gpus`, and as 0 or 1 `jit` (the model is
+        compiled), `augments` (pictures are augmented in each step), `redecodes` (a table of decoded
+        pictures would save decoding).
       computing: share of their time in which the host ran an operation that is no input.
       running: operations that the host ran at a time from the first call to the end of the last,
         input among them, but for those that may be waiting for something.
+      busy: cores that the process had on average from the first call to the beginning of the last,
+        by its processor time; 0.0 = not known.
     """
 
     facts: Mapping[str, int]
     computing: float
     running: float
+    busy: float
 
 
 def marks(planes: Sequence[Any]) -> Marks | None:
@@ -40,11 +47,13 @@ def marks(planes: Sequence[Any]) -> Marks | None:
     facts: Mapping[str, int] = {}
     calls: list[Span] = []
     steps: list[Span] = []
+    clock: list[tuple[int, int]] = []  # when a call began, and the processor time until then
     work: dict[tuple[str, str], list[Span]] = defaultdict(list)  # by thread
     for event in events(planes):
         if event.is_mark:
             calls.append(event.span)
             facts = event.stats
+            clock.append((event.span[0], event.stats.get("cpu_us", 0)))
         elif not event.on_device:
             fills_a_core, is_step = _kind(event.name)
             if fills_a_core:
@@ -63,7 +72,13 @@ def marks(planes: Sequence[Any]) -> Marks | None:
     )
     # What two cover both: |A| + |B| - |A or B|.
     both = total + covered(steps) - covered([*calls, *steps])
-    return Marks(facts, both / total, ran / (end - begin))
+    return Marks(facts, both / total, ran / (end - begin), _cores_busy(clock))
+
+
+def _cores_busy(clock: list[tuple[int, int]]) -> float:
+    """From (picoseconds, microseconds of processor time) at the beginnings of calls."""
+    (begin, cpu_begin), (end, cpu_end) = min(clock), max(clock)
+    return (cpu_end - cpu_begin) * _MICROSECOND / (end - begin) if end > begin else 0.0
 
 
 @functools.lru_cache(maxsize=1 << 16)  # there are many events, of few names

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,7 @@ def _explain_file(path: Path) -> Explanation:
     if not times:
         times, split = marked_steps(planes)
     held = marks(planes)
+    facts = held.facts if held else {}
     found = Explanation(
         host=path.name.removesuffix(SUFFIX),
         hardware=analysis.hardware_type,
@@ -90,18 +92,28 @@ def _explain_file(path: Path) -> Explanation:
         split=split,
         iterators=iterators(planes),
         operations=_operations(path),
-        cores=held.facts.get("cores") if held else None,
-        gpus=held.facts.get("gpus", 0) if held else 0,
+        cores=facts.get("cores"),
+        gpus=facts.get("gpus", 0),
+        augments=_known(facts, "augments"),
+        redecodes=_known(facts, "redecodes"),
         running=held.running if held else None,
+        busy=held.busy if held else 0.0,
     )
     return _without_gaps(found, held) if held else found
+
+
+def _known(facts: Mapping[str, int], name: str) -> bool | None:
+    return bool(facts[name]) if name in facts else None
 
 
 def _without_gaps(found: Explanation, held: Marks) -> Explanation:
     """Of a call on a CPU, what lies between its operations is no computing."""
     split = found.split
-    # On a full processor it is the cores that operations wait for between each other.
-    if split is None or found.hardware != CPU or found.gpus or found.is_processor_full:
+    if split is None or found.hardware != CPU or found.gpus:
+        return found
+    # It is the cores that operations wait for between each other, where those are taken. A single
+    # core always is, also where it is overhead that takes it.
+    if found.operations_queue or (found.is_processor_full and found.cores != 1):
         return found
     gaps = max(0.0, split.host_compute - held.computing)
     if held.facts.get("jit"):  # what XLA compiled is no operation of TensorFlow's

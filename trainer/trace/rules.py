@@ -5,20 +5,26 @@ from __future__ import annotations
 from typing import ClassVar, Protocol
 
 from trainer import thresholds
-from trainer.stages import DECODE, HOST_MAP, OVERHEAD, PARSE, PREPROCESS, STORAGE, TABLE
+from trainer.stages import DECODE, HOST_MAP, MODEL, OVERHEAD, PARSE, PREPROCESS, STORAGE, TABLE
 from trainer.trace.explanation import Explanation, Split
 from trainer.trace.stages import crowding_stage, culprit, input_stage, operation_shares
 
 REMEDIES = {
     STORAGE: "read more at a time (data.parallel_reads), or keep the dataset on a local disk",
     PARSE: "give the input more cores, or data.service more workers",
-    DECODE: "build the dataset with --image_size, so that less is decoded, or decode once a pass "
-    "(data.image_table=decoded)",
+    DECODE: "build the dataset with --image_size, so that less is decoded",
     HOST_MAP: "do that work ahead of time (preprocess build --variants, --image_size), or on more "
     "machines (data.service)",
     TABLE: "build the dataset with a smaller --image_size, or data.variants=1, whose table is "
     "built once",
 }
+_NO_REDECODING = ", or decode once (data.image_table=decoded)"
+
+
+def remedy(stage: str, explanation: Explanation) -> str:
+    """What helps against a stage of the input."""
+    able = stage == DECODE and explanation.redecodes is not False
+    return REMEDIES[stage] + (_NO_REDECODING if able else "")
 
 
 class Rule(Protocol):
@@ -73,12 +79,15 @@ class InputWait(_Part):
         """Names the stage that the pipeline waits for, and what is to be done about it."""
         found, stage = culprit(explanation.iterators), input_stage(explanation)
         if found is None or stage is None:
-            return f"{super().advice(explanation)}: no stage of its pipeline explains it"
+            return (
+                f"{super().advice(explanation)}, which no stage of its pipeline explains: let "
+                "`diagnose` measure them"
+            )
         each = found.total_ms / found.calls
         name = f"{found.kind} '{found.name}'" if found.name else found.kind
         return (
             f"{super().advice(explanation)}, of its stages the slowest is {stage} ({name}, "
-            f"{each:.1f} ms a call): {REMEDIES[stage]}"
+            f"{each:.1f} ms a call): {remedy(stage, explanation)}"
         )
 
 
@@ -160,18 +169,46 @@ class Update(_Part):
 
 
 class OnDeviceLayers(_Part):
-    """Augmentation that every step does anew."""
+    """What every step does anew to its pictures."""
 
     parts = ()
     moderate = thresholds.SECOND_PART
-    text = (
-        "the on-device layers: move augmentation into the dataset (preprocess build --variants, "
-        "augment.enabled=false)"
-    )
+    text = "the on-device layers"
 
     def share(self, explanation: Explanation) -> float:
         """Of the part in which operations run, theirs."""
         return operation_shares(explanation)[PREPROCESS] if explanation.split else 0.0
+
+    def advice(self, explanation: Explanation) -> str:
+        """What they do decides what helps."""
+        if explanation.augments is False:
+            what = "which only resize and scale: build the dataset with a smaller --image_size"
+        else:
+            what = (
+                "which augment: do so ahead of time (preprocess build --variants, "
+                "augment.enabled=false)"
+            )
+        return f"{super().advice(explanation)}, {what}"
+
+
+class Model(_Part):
+    """The model itself."""
+
+    parts = ()
+    moderate = thresholds.MODEL_HIGH
+    text = (
+        "the model: take more or faster devices, a smaller image_size or a smaller model, and on "
+        "GPUs with tensor cores precision=mixed_bfloat16"
+    )
+
+    def applies(self, explanation: Explanation) -> bool:
+        """Not where a step waits for its input: a faster model would wait longer."""
+        waits = explanation.waits_for_input(thresholds.INPUT_HIGH)
+        return super().applies(explanation) and not waits
+
+    def share(self, explanation: Explanation) -> float:
+        """Of the part in which operations run, its."""
+        return operation_shares(explanation)[MODEL] if explanation.split else 0.0
 
 
 class SharedCores(_Part):
@@ -191,7 +228,7 @@ class SharedCores(_Part):
         assert found
         return (
             f"{found[1]:.1%} of what runs on the processor, which the steps share, is {found[0]}: "
-            f"{REMEDIES[found[0]]}"
+            f"{remedy(found[0], explanation)}"
         )
 
 
@@ -207,10 +244,13 @@ RULES: tuple[Rule, ...] = (
     OnDeviceLayers(),
     SharedCores(),
 )
+LAST: Rule = Model()
 
 
 def advice(explanation: Explanation) -> list[str]:
-    """What the rules that apply say, the largest share first."""
+    """What the rules that apply say, the largest share first; at the end what costs most to do."""
     found = [rule for rule in RULES if rule.applies(explanation)]
     found.sort(key=lambda rule: -rule.share(explanation))
+    if LAST.applies(explanation):
+        found.append(LAST)
     return [rule.advice(explanation) for rule in found]

@@ -7,7 +7,14 @@ from typing import Any
 
 from trainer import thresholds
 from trainer.stages import COLLECTIVE, OVERHEAD
-from trainer.timing import COMPUTE_BOUND, INPUT_BOUND, NOT_MEASURED, ONE_WORKER, SLIGHTLY
+from trainer.timing import (
+    COMPUTE_BOUND,
+    INPUT_BOUND,
+    NOT_MEASURED,
+    ONE_WORKER,
+    SLIGHTLY,
+    STEP_ALONE,
+)
 from trainer.trace import rules
 from trainer.trace.explanation import GPU, Explanation
 from trainer.trace.stages import (
@@ -66,7 +73,13 @@ def joined(loop: Mapping[str, Any], explanation: Explanation | None) -> dict[str
         if not _is_the_step(traced["verdict"]):
             sentence = traced["verdict"]
         elif stage:
-            sentence += f" The largest part of a step in its trace is {_parts(traced['shares'])}."
+            crowding = crowding_stage(explanation)
+            if crowding and crowding[1] >= thresholds.INPUT_MODERATE:
+                sentence = sentence.replace(STEP_ALONE, ".")
+            sentence += (
+                f" The largest part of a step in its trace is "
+                f"{_parts(explanation, traced['shares'])}."
+            )
     elif _both_wait(sentence, explanation):
         stage = input_stage(explanation)
         sentence += f" In its trace the input waits for {stage}." if stage else ""
@@ -80,13 +93,18 @@ def joined(loop: Mapping[str, Any], explanation: Explanation | None) -> dict[str
     return {**loop, **traced, "verdict": sentence, "stage": stage, "advice": advice}
 
 
-def _parts(shares: Mapping[str, float]) -> str:
-    """The largest stage of a step that does not wait, and a second one that is large, too."""
+def _parts(explanation: Explanation, shares: Mapping[str, float]) -> str:
+    """The largest stage of a step that does not wait, a second one that is large, too, and the
+    input that takes cores from them.
+    """
     able = {s: share for s, share in shares.items() if s not in NAMED_STAGES} or shares
     first, *others = sorted(able, key=lambda stage: -able[stage])
     words = f"{first}, {able[first]:.1%}"
     if others and able[others[0]] >= thresholds.SECOND_PART:
         words += f", then {others[0]}, {able[others[0]]:.1%}"
+    crowding = crowding_stage(explanation)
+    if crowding and crowding[1] >= thresholds.INPUT_MODERATE:
+        words += f"; all cores are taken, {crowding[1]:.1%} of what runs on them is {crowding[0]}"
     return words
 
 
@@ -126,8 +144,8 @@ def _verdict(
     crowding = crowding_stage(explanation)
     if crowding and crowding[0] == stage:
         return stage, (
-            f"{INPUT_BOUND}: {waited}, but all cores are taken, and {crowding[1]:.1%} of what runs "
-            f"on them is {stage}."
+            f"{INPUT_BOUND}: all cores are taken, and {crowding[1]:.1%} of what runs on them is "
+            f"{stage}; {waited}."
         )
     if stage == OVERHEAD and share >= thresholds.HOST_HIGH:
         return stage, (
@@ -136,7 +154,7 @@ def _verdict(
         )
     if stage == COLLECTIVE and share >= thresholds.COLLECTIVE_HIGH:
         return stage, f"Communication-bound: {share:.1%} of step time went between replicas."
-    rest = f"; the largest part is {_parts(found)}" if stage else ""
+    rest = f"; the largest part is {_parts(explanation, found)}" if stage else ""
     if explanation.waits_for_input(thresholds.INPUT_MODERATE):
         return stage, f"{SLIGHTLY}: {waited}{rest}."
     return stage, f"{COMPUTE_BOUND}: {waited}{rest}."
