@@ -58,6 +58,14 @@ class Crew:
         """Whether this process writes the run directory."""
         return self.rank == 0
 
+    @property
+    def alone(self) -> bool:
+        """Whether no other worker is known to be on this machine."""
+        if not self._cluster:
+            return True
+        hosts = [address.rpartition(":")[0] for address in self._cluster.addresses]
+        return hosts.count(hosts[self.rank]) == 1
+
     def anyone(self, flag: bool) -> bool:
         """Whether it is true on any worker."""
         return bool(self._total(int(flag)) > 0) if self._sum else flag

@@ -184,6 +184,7 @@ class Loop:
             "seconds": steps.seconds,
             **speed,
             **self._gpus.figures(),
+            **steps.processor.figures(),
             **worker_waits(speed["input_wait_fraction"], self._crew),
         }
 

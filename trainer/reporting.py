@@ -21,6 +21,7 @@ from trainer.evaluation import (
 from trainer.json_text import json_text
 from trainer.randomness import keyed
 from trainer.reader import Reader
+from trainer.remarks import remarked
 from trainer.report.card import card_figure
 from trainer.report.confusion import confusion_figure
 from trainer.report.curves import VALIDATION, typical
@@ -64,6 +65,7 @@ def write_report(
     """
     last = loop.history[-1] if loop.history else {}
     speed, step_ms = (typical(loop.history, name) for name in ("images_per_second", "step_ms"))
+    a_call = session.config.steps_per_execution
     report: dict[str, Any] = {
         "steps": loop.steps.done,
         "epochs": loop.epochs,
@@ -72,7 +74,9 @@ def write_report(
         "images_per_second": speed if math.isfinite(speed) else None,
         "metrics": {"last": last, "best": _best_row(loop)},
         "weights_digest": session.weights_digest(),
-        "bottleneck": joined(verdict(loop.history), _trace(directory)),
+        "bottleneck": remarked(
+            joined(verdict(loop.history), _trace(directory), step_ms * a_call), loop.history
+        ),
     }
     first = next(iter(validation), VALIDATION)
     images = {"history": figure_png(history_figure(loop.history, directory.path.name, first))}

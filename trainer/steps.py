@@ -19,6 +19,7 @@ from trainer import devices
 from trainer.crew import Crew
 from trainer.epoch_row import bar_in_words
 from trainer.gpu_monitor import GpuMonitor
+from trainer.processor import ProcessorMonitor
 from trainer.profiling import StepProfiler
 from trainer.progress import ProgressFile, epoch_bar
 from trainer.reader import Reader
@@ -48,6 +49,7 @@ class Steps:
       clock: where the time of the current epoch's steps went.
       pictures_a_step, replicas: of the global batch.
       progress: the file that says how far the run is.
+      processor: what it does, since the last beginning of run().
       record_log: which records each step took, where that is wanted.
     """
 
@@ -85,6 +87,7 @@ class Steps:
         self.replicas = session.strategy.num_replicas_in_sync
         self.pictures_a_step = config.batch_size * reader.pictures_a_record
         self.clock = StepClock(measures_waiting=config.steps_per_execution == 1)
+        self.processor = ProcessorMonitor(alone=crew.alone)
         self.record_log: RecordLog | None = None
 
     def run(
@@ -115,6 +118,7 @@ class Steps:
         with bar, profiler:
             calls = 0
             self._gpus.restart()
+            self.processor.restart()
             clock.start()
             while self.done < end:
                 steps = min(config.steps_per_execution, end - self.done, self._until_save())

@@ -30,6 +30,15 @@ SMALL_GAIN = 0.05
 # Operations running at a time over the cores there are, from which on those of the input take cores
 # from those of the step: ours; an operation counts once, whatever threads it has of its own.
 PROCESSOR_FULL = 0.9
+# How far the rounds of a measurement must be apart, over their median, to be told: ours, twice what
+# a quiet machine shows.
+NOISY = 0.30
+# Of a machine's processor, what other processes must take to be worth a remark where nothing of it
+# is left: ours.
+OTHERS_TAKE = 0.20
+# How much faster than all later ones an epoch must have been for the run to have slowed down, and
+# than the run a trace, to be of another time: ours, well beyond the noise of a shared machine.
+SLOWED = 1.5
 # Of a step, from which on its second largest part is named, and what the on-device layers take is
 # worth an advice: ours, as much as much waiting for input.
 SECOND_PART = 0.20

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from array import array
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,9 +34,10 @@ SPREAD = tuple(f"step_ms_p{at}" for at in PERCENTILES)
 FIGURES = (*MEANS, *SPREAD)
 
 _DIAGNOSE = (
-    "`python -m trainer diagnose` with this run's --config and --data measures what each stage "
-    "costs, and what a change would bring"
+    "`python -m trainer diagnose` with this run's --config and --data{where} measures what each "
+    "stage costs, and what a change would bring"
 )
+_EVERY_WORKER = ", on every worker or with --local_workers={},"
 
 # What verdicts begin with, and what one says that could not be reached.
 INPUT_BOUND, SLIGHTLY, COMPUTE_BOUND = "Input-bound", "Slightly input-bound", "Compute-bound"
@@ -166,9 +168,10 @@ def verdict(rows: list[dict[str, Any]]) -> dict[str, Any]:
     The loop knows how long it waited, not for which stage: `stage` is None unless it is the loop
     itself; `input_tax` and `shares` are None.
     """
-    wait, host = _mean(rows, "input_wait_fraction"), _mean(rows, "host_fraction")
+    wait, host = mean(rows, "input_wait_fraction"), mean(rows, "host_fraction")
     stage: str | None = None
-    advice = [_DIAGNOSE]
+    workers = max((len(row.get(WORKER_WAITS) or ()) for row in rows), default=0)
+    advice = [_DIAGNOSE.format(where=_EVERY_WORKER.format(workers) if workers else "")]
     if wait is None and host is None:
         sentence = f"The time of a step was {NOT_MEASURED}: no call came after the first, cold one."
     elif wait is None:
@@ -224,7 +227,7 @@ def _slow_input(rows: list[dict[str, Any]]) -> tuple[int, float, float] | None:
     return worker, float(waits[worker]), float(others.max())
 
 
-def _mean(rows: list[dict[str, Any]], name: str) -> float | None:
+def mean(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
     """Over the epochs but the first, which fills caches and counts only where it is alone."""
     found = [row[name] for row in rows if row.get(name) is not None]
     found = found[1:] or found

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.trainer import datasets
+from trainer.processor import OTHERS, OWN
 from trainer.record_log import read_record_log
 from trainer.signals import EXIT_RESTART
 from trainer.timing import FIGURES
@@ -82,11 +83,14 @@ def live(flags: list[str], run: Path, kill: Kill | None, steps_per_epoch: int) -
     return code, said.read_text(encoding="utf-8")
 
 
+# What a row of metrics.jsonl has from the clock.
+CLOCK = ("seconds", "validation_seconds", *FIGURES, OWN, OTHERS)
+
+
 def rows_without_times(run: Path) -> list[dict[str, Any]]:
     """metrics.jsonl without what the clock says."""
-    clock = ("seconds", "validation_seconds", *FIGURES)
     lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    return [{k: v for k, v in json.loads(line).items() if k not in clock} for line in lines]
+    return [{k: v for k, v in json.loads(line).items() if k not in CLOCK} for line in lines]
 
 
 class Watch:

@@ -284,9 +284,27 @@ def test_rounds_that_disagree_about_what_binds_are_told():
     found = in_rounds(0.001, 0.080, 0.001)
     assert fit(found).binding == "model"
     assert words.as_json(fit(found), found, [])["stages_of_rounds"] == ["model", "decode", "model"]
-    assert words.doubt(fit(found), found) == (
+    assert words.doubts(fit(found), found) == [
         "Not certain: 1 of 3 rounds, taken alone, would say decode. Measure longer (--seconds=5), "
         "or when nothing else runs."
-    )
+    ]
     for same in (in_rounds(0.080, 0.070, 0.090), in_rounds(0.001, 0.002, 0.001), measured()):
-        assert not words.doubt(fit(same), same)
+        assert not words.doubts(fit(same), same)
+
+
+@pytest.mark.parametrize(("longest", "told"), [(0.0903, False), (0.0905, True)])
+def test_rounds_that_are_far_apart_are_told(longest, told):
+    """(90.4 - 66.3) / 80.3 ms is 30 %, of the median; all rounds say decode."""
+    found = in_rounds(0.0803, longest, 0.0663)
+    said = words.doubts(fit(found), found)
+    assert [line.startswith("Rough figures: ") for line in said] == [True] * told
+
+
+@pytest.mark.parametrize(
+    ("own", "others", "told"),
+    [(0.71, 0.2, True), (0.71, 0.199, False), (0.69, 0.2, False), (None, None, False)],
+)
+def test_other_processes_are_told_where_nothing_of_the_processor_is_left(own, others, told):
+    found = measured(processor=own, processor_of_others=others)
+    said = words.doubts(fit(found), found)
+    assert [line.startswith("Other processes took 20%") for line in said] == [True] * told

@@ -12,10 +12,12 @@ import tensorflow as tf
 
 import trainer.layers  # noqa: F401  a saved model needs them registered
 from tests.trainer import datasets
+from tests.trainer.kills import CLOCK
 from trainer.checkpoints import LAST, Checkpoints
 from trainer.crew import Crew
 from trainer.errors import ConfigError, UsageError
 from trainer.loop import Loop
+from trainer.processor import OTHERS, OWN
 from trainer.timing import FIGURES, StepClock
 
 ROW_KEYS = {
@@ -25,6 +27,8 @@ ROW_KEYS = {
     "val_loss",
     "learning_rate",
     *FIGURES,
+    OWN,
+    OTHERS,
 }
 
 LOUD = dict.fromkeys(
@@ -52,8 +56,7 @@ def state(run, kind=LAST):
 
 
 def without_times(rows):
-    dropped = {"seconds", "validation_seconds", *FIGURES}
-    return [{k: v for k, v in row.items() if k not in dropped} for row in rows]
+    return [{k: v for k, v in row.items() if k not in CLOCK} for row in rows]
 
 
 @pytest.fixture(scope="module")

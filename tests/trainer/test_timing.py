@@ -277,4 +277,5 @@ def test_a_worker_that_waits_more_than_the_others_is_named(epochs, words):
     assert ("one worker" in found["verdict"]) == bool(words)
     assert found["stage"] is None
     assert ("compare worker" in found["advice"][0]) == bool(words)
+    assert ("--local_workers=" in found["advice"][0]) == (not words and len(epochs[-1]) > 1)
     assert any("diagnose` on every worker" in each for each in found["advice"]) == bool(words)

@@ -402,3 +402,16 @@ def test_lines_hold_split_stages_operations_and_advice():
     assert any(line.endswith("Conv2D  model/conv/Conv2D") for line in said)
     assert [line[:10] for line in said[-2:]] == ["-> 40.0% o", "-> 10.0% o"]
     assert not any("did nothing" in line for line in lines(explanation(input=0.4)))
+
+
+@pytest.mark.parametrize(("call_ms", "other"), [(74.9, False), (75.0, True), (math.nan, False)])
+@pytest.mark.parametrize("wait", [0.01, 0.1])
+def test_a_trace_of_a_faster_time_explains_nothing(call_ms, other, wait):
+    """A call of the trace takes 50 ms; the run slowed down after it was taken."""
+    loop = verdict([row(wait)])
+    found = joined(loop, explanation(input=0.01), call_ms)
+    assert ("50 ms a call against 75," in found["verdict"]) == other
+    assert (found["stage"], found["source"]) == ((None, "loop") if other else ("model", "profile"))
+    assert found["verdict"].startswith(loop["verdict"].removesuffix(STEP_ALONE))
+    waits = verdict([row(0.5)])  # that is explained: both see it
+    assert joined(waits, explanation(input=0.5), call_ms)["stage"] == "decode"

@@ -125,7 +125,7 @@ def _text(diagnosis: Diagnosis) -> str:
     model, found = diagnosis.model, diagnosis.found
     parts = (
         words.table(model, found),
-        [words.verdict(model, found), *filter(None, [words.doubt(model, found)])],
+        [words.verdict(model, found), *words.doubts(model, found)],
         words.advised(diagnosis.advice, model),
     )
     return "\n\n".join("\n".join(lines) for lines in parts)

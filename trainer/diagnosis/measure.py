@@ -21,6 +21,7 @@ from trainer.diagnosis.device import DeviceParts, resized, wait
 from trainer.diagnosis.measurements import InputTiming, Measurements, Timing
 from trainer.evaluation import read_error
 from trainer.order import ReplicaSlice
+from trainer.processor import OTHERS, OWN, ProcessorMonitor
 from trainer.reader import Reader
 from trainer.reader.cuts import Cut
 from trainer.session import Session
@@ -110,6 +111,7 @@ class _Measuring:
 
     def run(self, rounds: int) -> Measurements:
         found = _Rounds()
+        processor = ProcessorMonitor(alone=self._crew.alone)
         cuts = self._reader.cuts(self._slice)
         # Before training's own pipeline is opened, which goes on preparing what comes next.
         with tqdm(total=rounds * len(cuts), unit="phase", disable=None, leave=False) as bar:
@@ -156,6 +158,7 @@ class _Measuring:
                 bar.set_postfix_str(name)
                 found.add(name, phase())
                 bar.update()
+        meanwhile = processor.figures()
         each = [found.timing(name).median for name in on_device if name.startswith("replica ")]
         workers = self._inputs_of_workers(cuts, found)
         slowest = max(workers, key=lambda inputs: inputs[-1].median)
@@ -179,6 +182,8 @@ class _Measuring:
             resident=found.timing("resident"),
             full=found.timing("full"),
             worker_inputs=tuple(inputs[-1].median for inputs in workers),
+            processor=meanwhile[OWN],
+            processor_of_others=meanwhile[OTHERS],
         )
 
     def _inputs_of_workers(self, cuts: Sequence[Cut], found: _Rounds) -> list[list[Timing]]:

@@ -84,6 +84,8 @@ class Measurements:
       resident: the training loop with all that is around a step, on a resident batch.
       full: the same on what the input pipeline gives: training as it is.
       worker_inputs: seconds of a step's input, by worker; () = not known.
+      processor, processor_of_others: shares of this machine's processor that this process and all
+        others took meanwhile; None = not known.
     """
 
     pictures_a_step: int
@@ -102,6 +104,13 @@ class Measurements:
     resident: Timing
     full: Timing
     worker_inputs: tuple[float, ...] = ()
+    processor: float | None = None
+    processor_of_others: float | None = None
+
+    def replica_name(self, worker: int, replica: int) -> str:
+        """Of one of each_replica."""
+        of = f" of worker {worker}" if len(self.each_replica) > 1 else ""
+        return f"replica {replica}{of}"
 
     def images_per_second(self, seconds: float) -> float:
         """The speed at so many seconds a step."""

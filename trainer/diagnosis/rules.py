@@ -227,14 +227,11 @@ class SlowReplica:
             return None
         worker, replica = slowest(found.each_replica)
         seconds = found.each_replica[worker][replica]
-        where = f"replica {replica}" + (
-            f" of worker {worker}" if len(found.each_replica) > 1 else ""
-        )
         return Advice(
             type(self).__name__,
-            f"look at {where}: alone it takes {seconds / (seconds - waiting):.1f} times as long as "
-            "the others, which wait for it (another process on it, a lower clock, a slower "
-            "machine?)",
+            f"look at {found.replica_name(worker, replica)}: alone it takes "
+            f"{seconds / (seconds - waiting):.1f} times as long as the others, which wait for it "
+            "(another process on it, a lower clock, a slower machine?)",
             model.speed({"collective": model.costs["collective"] - Cost(waiting)}),
         )
 

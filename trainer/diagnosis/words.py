@@ -8,8 +8,9 @@ from typing import Any
 from trainer.diagnosis.advice import Advice
 from trainer.diagnosis.measurements import Measurements, Timing, chains
 from trainer.diagnosis.step_model import StepModel, fit, imbalance, slowest
+from trainer.remarks import others_in_words
 from trainer.stages import INPUT_STAGES
-from trainer.thresholds import SMALL_GAIN, WORKER_INPUT
+from trainer.thresholds import NOISY, SMALL_GAIN, WORKER_INPUT
 
 _WHAT = {
     "storage": "waits for reading",
@@ -24,6 +25,7 @@ _WHAT = {
     "host_overhead": "goes to Python, launching and a small batch",
 }
 _NAMES = {"parse": "+ parse", "decode": "+ decode", "table": "+ table", "host_map": "+ host map"}
+_LONGER = "Measure longer (--seconds=5), or when nothing else runs."
 _BAR = 28  # characters of a share of 100 %
 
 
@@ -82,9 +84,7 @@ def verdict(model: StepModel, found: Measurements) -> str:
         kind = "Compute-bound"
     who = ""
     if stage == "collective" and imbalance(found.each_replica):
-        worker, replica = slowest(found.each_replica)
-        who = f" (replica {replica} is the slowest"
-        who += f", of worker {worker})" if len(found.each_replica) > 1 else ")"
+        who = f" ({found.replica_name(*slowest(found.each_replica))} is the slowest)"
     elif stage in INPUT_STAGES and len(found.worker_inputs) > 1:
         worst = max(range(len(found.worker_inputs)), key=lambda w: found.worker_inputs[w])
         others = [s for w, s in enumerate(found.worker_inputs) if w != worst]
@@ -97,21 +97,27 @@ def verdict(model: StepModel, found: Measurements) -> str:
     )
 
 
-def doubt(model: StepModel, found: Measurements) -> str:
-    """What rounds by themselves say, where they do not all say what their medians do; else ""."""
+def doubts(model: StepModel, found: Measurements) -> list[str]:
+    """Why the figures may not be what they would be another time; [] where nothing says so."""
     said = [fit(each) for each in found.rounds]
     others = [
         each.binding
         for each in said
         if each.gains[each.binding] - each.gains[model.binding] > SMALL_GAIN
     ]
-    if not others:
-        return ""
-    return (
-        f"Not certain: {len(others)} of {len(said)} rounds, taken alone, would say "
-        f"{' or '.join(sorted(set(others)))}. Measure longer (--seconds=5), or when nothing else "
-        "runs."
-    )
+    lines = []
+    if others:
+        lines.append(
+            f"Not certain: {len(others)} of {len(said)} rounds, taken alone, would say "
+            f"{' or '.join(sorted(set(others)))}. {_LONGER}"
+        )
+    elif found.full.spread >= NOISY:
+        lines.append(
+            f"Rough figures: the rounds of training as it is were {found.full.spread:.0%} apart. "
+            f"{_LONGER}"
+        )
+    busy = others_in_words(found.processor, found.processor_of_others)
+    return [*lines, busy] if busy else lines
 
 
 def table(model: StepModel, found: Measurements) -> list[str]:
@@ -190,9 +196,10 @@ def _phases(found: Measurements) -> Iterator[tuple[str, Timing]]:
     yield "on-device preprocessing", found.preprocess
     yield "step on a resident batch", found.step
     if found.each_replica:
-        everyone = [seconds for worker in found.each_replica for seconds in worker]
-        for number, seconds in enumerate(everyone):
-            yield f"  replica {number} alone, its share", Timing((seconds,), (0.0,))
+        for worker, replicas in enumerate(found.each_replica):
+            for number, seconds in enumerate(replicas):
+                name = f"  {found.replica_name(worker, number)} alone, its share"
+                yield name, Timing((seconds,), (0.0,))
         yield "  summing the gradients", found.all_reduce
     yield "training loop on a resident batch", found.resident
     yield "training as it is", found.full

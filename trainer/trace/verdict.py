@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,6 +32,7 @@ NO_STEPS = (
     "trace whole calls, at least five."
 )
 
+FASTER = "Its trace is of a faster time, {:.0f} ms a call against {:.0f}, and does not say why."
 NO_DEVICES = (
     "The trace has nothing of the GPUs, so what they did is not known: the profiler needs the "
     "right to look (NVreg_RestrictProfilingToAdminUsers=0 on the machine, or SYS_ADMIN for the "
@@ -52,14 +54,21 @@ def bottleneck(explanation: Explanation) -> dict[str, Any]:
     }
 
 
-def joined(loop: Mapping[str, Any], explanation: Explanation | None) -> dict[str, Any]:
+def joined(
+    loop: Mapping[str, Any], explanation: Explanation | None, call_ms: float = math.nan
+) -> dict[str, Any]:
     """The loop's verdict, with the stage, the shares and the advice of a trace of the same run.
 
     The loop saw all steps and the trace ten of them: where one sees much waiting for input and the
     other none, or the loop knows the stage itself, the loop's stands as it is. Where the loop
     could not measure, the trace's does; so it does where they do not agree on a GPU, of which the
     trace has the times and the loop knows only when it looked. What the loop knows of another
-    worker stands.
+    worker stands. A trace of a much faster time than the run's tells nothing of what slowed it.
+
+    Args:
+      loop: by trainer.timing.verdict().
+      explanation: of the trace; None = there is none.
+      call_ms: milliseconds of a call over the run, to compare with the trace's.
     """
     if explanation is None or explanation.split is None or loop["stage"] is not None:
         return dict(loop)
@@ -70,6 +79,9 @@ def joined(loop: Mapping[str, Any], explanation: Explanation | None) -> dict[str
     by_input = explanation.waits_for_input(thresholds.INPUT_HIGH)
     trusted = explanation.hardware == GPU and not sentence.startswith(ONE_WORKER)
     if sentence.startswith((COMPUTE_BOUND, SLIGHTLY)) and not by_input:
+        if call_ms >= thresholds.SLOWED * (explanation.step_ms or math.inf):
+            faster = FASTER.format(explanation.step_ms, call_ms)
+            return {**loop, "verdict": f"{sentence.replace(STEP_ALONE, '.')} {faster}"}
         if not _is_the_step(traced["verdict"]):
             sentence = traced["verdict"]
         elif stage:

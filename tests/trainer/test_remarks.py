@@ -1,0 +1,60 @@
+"""What is said beside a verdict."""
+
+import pytest
+
+from trainer.processor import OTHERS, OWN
+from trainer.remarks import remarked, remarks
+from trainer.thresholds import SLOWED
+
+VERDICT = {"verdict": "It is so.", "advice": ["do this"], "stage": "model"}
+
+
+def epochs(*speeds, **figures):
+    return [
+        {"epoch": at, "step": 100 * at, "images_per_second": speed, **figures}
+        for at, speed in enumerate(speeds, 1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("speeds", "told"),
+    [
+        ((676.0, 210.0, 215.0, 212.0), "676 images/s in epoch 1, 212 in epoch 4."),
+        ((300.0, 600.0, 100.0), "600 images/s in epoch 2, 100 in epoch 3."),
+        ((100.0 * SLOWED, 100.0), "150 images/s in epoch 1, 100 in epoch 2."),
+        ((100.0 * SLOWED - 0.1, 100.0), ""),
+        ((600.0, 200.0, 590.0), ""),  # a slow minute that is over
+        ((200.0, 600.0), ""),  # the first one reads from a cold disk
+        ((600.0,), ""),
+        ((None, 600.0), ""),
+        ((), ""),
+    ],
+)
+def test_a_run_that_slowed_down_is_told(speeds, told):
+    found = remarked(VERDICT, epochs(*speeds))
+    assert found["verdict"] == (f"It is so. It slowed down: {told}" if told else "It is so.")
+    assert found["advice"][-1] == "do this"
+    assert [each.startswith("look for what has changed") for each in found["advice"][:-1]] == (
+        [True] * bool(told)
+    )
+    assert found["stage"] == "model"
+
+
+def test_other_processes_are_told_by_the_epochs_after_the_first():
+    rows = [*epochs(100.0, **{OWN: 0.9, OTHERS: 0.0}), *epochs(100.0, **{OWN: 0.4, OTHERS: 0.52})]
+    (told,) = remarks(rows)
+    assert told[0] == (
+        "Other processes took 52% of this machine's processor meanwhile, and nothing of it was "
+        "left."
+    )
+    assert not list(remarks(epochs(100.0, 100.0, **{OWN: 0.4, OTHERS: 0.4})))  # a fifth is idle
+    assert not list(remarks(epochs(100.0, 100.0, **{OWN: None, OTHERS: None})))
+
+
+@pytest.mark.parametrize(
+    ("step", "told"), [(1, ""), (2, "1 step was"), (5, "4 steps were"), (6, "")]
+)
+def test_a_few_steps_tell_little(step, told):
+    """The first one is not timed; where it is the only one, the verdict says so."""
+    found = [sentence for sentence, _ in remarks([{"epoch": 1, "step": step}])]
+    assert found == ([f"Only {told} timed: not much is known."] if told else [])

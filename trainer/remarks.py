@@ -1,0 +1,55 @@
+"""What is to be said beside a verdict, of the rows of metrics.jsonl: a run that slowed down, a
+machine that others use, too few steps to tell.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from trainer.processor import OTHERS, OWN
+from trainer.thresholds import OTHERS_TAKE, PROCESSOR_FULL, SLOWED, TRACED_STEPS
+from trainer.timing import mean
+
+Row = Mapping[str, Any]
+
+
+def remarked(bottleneck: Mapping[str, Any], rows: Sequence[Row]) -> dict[str, Any]:
+    """`bottleneck` of report.json, with the remarks after its sentence and before its advice."""
+    found = list(remarks(rows))
+    return {
+        **bottleneck,
+        "verdict": " ".join([bottleneck["verdict"], *(sentence for sentence, _ in found)]),
+        "advice": [*(advice for _, advice in found if advice), *bottleneck["advice"]],
+    }
+
+
+def remarks(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
+    """(sentence, advice or "") each."""
+    if sentence := others_in_words(mean(rows, OWN), mean(rows, OTHERS)):
+        yield sentence, "look for what else runs on this machine, and give training its own"
+    speeds = [row.get("images_per_second") or math.nan for row in rows]
+    best = max(range(len(speeds)), key=lambda at: speeds[at], default=0)
+    later = speeds[best + 1 :]
+    if later and max(later) * SLOWED <= speeds[best]:
+        first, last = rows[best]["epoch"], rows[-1]["epoch"]
+        yield (
+            f"It slowed down: {speeds[best]:,.0f} images/s in epoch {first}, "
+            f"{speeds[-1]:,.0f} in epoch {last}.",
+            f"look for what has changed after epoch {first}: another process, a lower clock, a "
+            "slower disk, on this worker or another",
+        )
+    steps = rows[-1].get("step", math.inf) - 1 if rows else math.inf
+    if 0 < steps < TRACED_STEPS:
+        yield f"Only {steps} step{'s were' if steps > 1 else ' was'} timed: not much is known.", ""
+
+
+def others_in_words(own: float | None, others: float | None) -> str:
+    """A sentence where other processes take much of a processor that has nothing left; else ""."""
+    if own is None or others is None or others < OTHERS_TAKE or own + others < PROCESSOR_FULL:
+        return ""
+    return (
+        f"Other processes took {others:.0%} of this machine's processor meanwhile, and nothing of "
+        "it was left."
+    )
