@@ -36,6 +36,12 @@ class Cluster:
         return len(self.addresses)
 
     @property
+    def shares_machine(self) -> bool:
+        """Whether another worker has this one's host; it may have several names."""
+        hosts = [address.rpartition(":")[0] for address in self.addresses]
+        return hosts.count(hosts[self.rank]) > 1
+
+    @property
     def leader(self) -> str:
         """TensorFlow's name of rank 0."""
         return f"/job:{self.jobs[0][0]}/replica:0/task:0"

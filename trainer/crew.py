@@ -61,10 +61,7 @@ class Crew:
     @property
     def alone(self) -> bool:
         """Whether no other worker is known to be on this machine."""
-        if not self._cluster:
-            return True
-        hosts = [address.rpartition(":")[0] for address in self._cluster.addresses]
-        return hosts.count(hosts[self.rank]) == 1
+        return self._cluster is None or not self._cluster.shares_machine
 
     def anyone(self, flag: bool) -> bool:
         """Whether it is true on any worker."""

@@ -147,7 +147,7 @@ def _life(command: Sequence[str], workers: int, received: _Signals) -> dict[int,
                     deadline = min(deadline or math.inf, time.monotonic() + patience)
             if received.number is not None and not stopping:
                 stopping = True
-                say("stopping: the workers save and leave")
+                say("stopping the workers")
                 _signal_all(processes, signal.SIGTERM)
                 deadline = min(deadline or math.inf, time.monotonic() + STOP_SECONDS)
             if received.impatient or (deadline is not None and time.monotonic() > deadline):

@@ -72,12 +72,14 @@ class StopSignals:
             leave(self.exit_code)
 
 
-def leave_on_sigterm(say: Callable[[str], None]) -> None:
+def leave_on_sigterm(
+    say: Callable[[str], None], words: str = "nothing is unsaved; the same command goes on"
+) -> None:
     """From now on SIGTERM ends the process with 75: for where a run has nothing to save."""
 
     def handler(number: int, frame: object) -> None:
         del number, frame
-        say("SIGTERM: nothing is unsaved; the same command goes on")
+        say(f"SIGTERM: {words}")
         leave(EXIT_RESTART)
 
     signal.signal(signal.SIGTERM, handler)

@@ -40,6 +40,13 @@ def test_all_workers_of_a_cluster_share_its_digest_and_no_other_does():
     assert parse_cluster(config(WITH_CHIEF)).digest not in digests
 
 
+def test_a_worker_knows_whether_another_is_on_its_machine():
+    hosts = {"worker": ["a:1", "b:1", "a:2"], "chief": ["c:1"]}
+    found = [parse_cluster(config(hosts, index=index)).shares_machine for index in range(3)]
+    assert found == [True, False, True]
+    assert not parse_cluster(config(hosts, "chief")).shares_machine
+
+
 @pytest.mark.parametrize(
     "text", ["{}", config({"worker": ["a:1"]}), config({"chief": ["a:1"]}, "chief")]
 )

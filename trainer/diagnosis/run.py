@@ -76,7 +76,7 @@ class Diagnoser:
             wait_for_peers(cluster, config.watchdog.start_seconds, say)
         self._strategy = devices.prepare(config, say, cluster)
         if cluster:  # TensorFlow has just put a handler of its own there, which does nothing
-            signals.leave_on_sigterm(say)
+            signals.leave_on_sigterm(say, "stopped")
         devices.check_replicas(config, self._strategy.num_replicas_in_sync)
         self._crew = Crew(cluster, self._strategy)
         self.chief = self._crew.chief
