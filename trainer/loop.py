@@ -111,7 +111,7 @@ class Loop:
         config = self._session.config
         if not self.finished and (self._crew.chief or config.profile.workers == "all"):
             windows = planned(config, self.steps.done, self.steps.total)
-            self._profiler.plan(windows, config.steps_per_execution)
+            self._profiler.plan(windows, config.steps_per_execution, was_asked_for(config))
         if config.data.log_records:
             self.steps.record_log = RecordLog(self._directory.records_file, self.steps.done)
         try:

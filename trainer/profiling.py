@@ -69,7 +69,7 @@ class StepProfiler:
 
     Args:
       logdir: where TensorBoard looks; None = nothing is traced.
-      say: takes warnings, and where a planned trace is.
+      say: takes warnings, and where traces are that somebody wants.
 
     Attributes:
       request: set by any thread to have a trace taken; looked at before each call.
@@ -83,7 +83,7 @@ class StepProfiler:
         self.facts = {"cores": math.ceil(available_cores())}
         self._logdir, self._say = logdir, say
         self._windows: list[Window] = []
-        self._warm = False
+        self._warm = self._told = False
         self._answers: Request | None = None
         self._wanted = 0  # calls of the trace under way; 0 = none is
         self._steps: list[int] = []  # at which its calls began
@@ -91,8 +91,15 @@ class StepProfiler:
         self._mark: Any = None
         self._written = 0.0
 
-    def plan(self, windows: Sequence[Window], steps_a_call: int) -> None:
-        """Sets what to trace, without what a life of the run before has traced already."""
+    def plan(self, windows: Sequence[Window], steps_a_call: int, told: bool = False) -> None:
+        """Sets what to trace, without what a life of the run before has traced already.
+
+        Args:
+          windows: see above.
+          steps_a_call: of training.
+          told: whether it is said where each trace is.
+        """
+        self._told = told
         if self._logdir is None:
             return
         traced = traced_steps(self._logdir)
@@ -214,7 +221,7 @@ class StepProfiler:
         if request:
             request.trace, request.steps = str(folder.absolute()), (first, self._end)
             request.done.set()
-        else:
+        elif self._told:
             self._say(f"trace of steps {first} to {self._end}: {folder}")
 
     def _fail(self, request: Request | None, problem: str) -> None:

@@ -26,14 +26,26 @@ class StopSignals:
 
     Attributes:
       received: the first signal, or None.
-      idle: whether nothing is unsaved, so that a signal may end the process at once.
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:
         """Takes where to put what is said before the process ends at once."""
         self.received: signal.Signals | None = None
-        self.idle = False
+        self._idle = False
         self._say = say
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is unsaved, so that a signal may end the process at once; also one that
+        came just before this was set.
+        """
+        return self._idle
+
+    @idle.setter
+    def idle(self, value: bool) -> None:
+        self._idle = value
+        if value and self.received is not None:
+            self._end("nothing is unsaved")
 
     @property
     def exit_code(self) -> int:
@@ -67,9 +79,12 @@ class StopSignals:
         impatient = number == self.received == signal.SIGINT
         self.received = self.received or number
         if self.idle or impatient:
-            lost = "stopped at once" if impatient else "nothing is unsaved"
-            self._say(f"{number.name}: {lost}; the same command goes on from the last saved state")
-            leave(self.exit_code)
+            self._end("stopped at once" if impatient else "nothing is unsaved")
+
+    def _end(self, why: str) -> None:
+        number = self.received or signal.SIGTERM
+        self._say(f"{number.name}: {why}; the same command goes on from the last saved state")
+        leave(self.exit_code)
 
 
 def leave_on_sigterm(

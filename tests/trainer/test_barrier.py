@@ -85,12 +85,13 @@ def test_what_is_no_worker_is_not_taken_for_one():
 
 
 def test_a_worker_of_another_cluster_ends_the_wait_with_78():
-    """Worker 1 was told of a third one, worker 0 was not."""
+    """Worker 1 was told of a third one, worker 0 was not, and gives up before the other does."""
     two = crowd(2)
     third = f"localhost:{free_ports(1)[0]}"
     other = Cluster((("worker", 3),), (*two[1].addresses, third), 1)
     with ThreadPoolExecutor() as pool:
-        errors = list(pool.map(lambda each: outcome(each, 2 * SOON, []), (two[0], other)))
+        waits = ((two[0], SOON), (other, 4 * SOON))
+        errors = list(pool.map(lambda each: outcome(*each, []), waits))
     assert isinstance(errors[0], ConfigError)
     assert "has another TF_CONFIG" in str(errors[0]) and two[0].name(1) in str(errors[0])
 

@@ -71,7 +71,7 @@ def run(profiler, epochs, steps, a_call=1, first=0):
 
 def profiler_for(folder, *windows, a_call=1, say=lambda _: None):
     found = StepProfiler(folder, say)
-    found.plan(windows, a_call)
+    found.plan(windows, a_call, told=True)
     return found
 
 

@@ -49,6 +49,16 @@ def test_where_nothing_is_unsaved_a_signal_ends_the_process(left):
     assert said[0].startswith("SIGTERM: nothing is unsaved")
 
 
+def test_a_signal_that_came_just_before_is_not_forgotten(left):
+    said = []
+    with StopSignals(said.append) as stop:
+        send(signal.SIGTERM, lambda: stop.received)
+        assert left == []
+        stop.idle = True
+    assert left == [os.EX_TEMPFAIL]
+    assert said[0].startswith("SIGTERM: nothing is unsaved")
+
+
 def test_a_second_ctrl_c_ends_the_process_and_the_first_does_not(left):
     with StopSignals(lambda _: None) as stop:
         send(signal.SIGINT, lambda: stop.received)
