@@ -46,7 +46,7 @@ def test_a_second_start_of_a_failed_run_has_a_life_of_its_own(launch, tmp_path):
     assert "second" in launch("logs", "again")
 
 
-@pytest.mark.slow
+@pytest.mark.integration  # a minute
 @pytest.mark.timeout(1800)  # a busy machine
 def test_a_disturbed_run_ends_with_the_weights_of_an_undisturbed_one(
     launch, training, calm, tmp_path

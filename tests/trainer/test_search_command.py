@@ -44,6 +44,7 @@ def children(pid):
     return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
+@pytest.mark.integration  # half a minute
 def test_a_search_killed_while_it_trains_ends_with_the_same_runs(triplet_data, tmp_path):
     """Two learning rates, of which one diverges, then another scale: three runs, whatever comes
     in between. The run that was under way goes on; the failed one is not done again.
