@@ -4,7 +4,6 @@ machine that others use, too few steps to tell.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from trainer.processor import OTHERS, OWN
 from trainer.thresholds import OTHERS_TAKE, PROCESSOR_FULL, SLOWED, TRACED_STEPS
 from trainer.timing import mean
 
+SPEED = "images_per_second"
 Row = Mapping[str, Any]
 
 
@@ -29,20 +29,28 @@ def remarks(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
     """(sentence, advice or "") each."""
     if sentence := others_in_words(mean(rows, OWN), mean(rows, OTHERS)):
         yield sentence, "look for what else runs on this machine, and give training its own"
-    speeds = [row.get("images_per_second") or math.nan for row in rows]
-    best = max(range(len(speeds)), key=lambda at: speeds[at], default=0)
-    later = speeds[best + 1 :]
-    if later and max(later) * SLOWED <= speeds[best]:
-        first, last = rows[best]["epoch"], rows[-1]["epoch"]
+    timed = [row for row in rows if row.get(SPEED)]
+    if not timed:
+        return
+    # A restart may have come back with other devices, which is why it was made.
+    alike = [row for row in timed if _replicas(row) == _replicas(timed[-1])]
+    best = max(range(len(alike)), key=lambda at: alike[at][SPEED])
+    later = [row[SPEED] for row in alike[best + 1 :]]
+    if later and max(later) * SLOWED <= alike[best][SPEED]:
+        first, last = alike[best], alike[-1]
         yield (
-            f"It slowed down: {speeds[best]:,.0f} images/s in epoch {first}, "
-            f"{speeds[-1]:,.0f} in epoch {last}.",
-            f"look for what has changed after epoch {first}: another process, a lower clock, a "
-            "slower disk, on this worker or another",
+            f"It slowed down: {first[SPEED]:,.0f} images/s in epoch {first['epoch']}, "
+            f"{last[SPEED]:,.0f} in epoch {last['epoch']}.",
+            f"look for what has changed after epoch {first['epoch']}: another process, a lower "
+            "clock, a slower disk, on this worker or another",
         )
-    steps = rows[-1].get("step", math.inf) - 1 if rows else math.inf
-    if 0 < steps < TRACED_STEPS:
+    steps = timed[-1]["step"] - 1
+    if steps < TRACED_STEPS:
         yield f"Only {steps} step{'s were' if steps > 1 else ' was'} timed: not much is known.", ""
+
+
+def _replicas(row: Row) -> int:
+    return round(row[SPEED] / (row.get(f"{SPEED}_per_replica") or row[SPEED]))
 
 
 def others_in_words(own: float | None, others: float | None) -> str:

@@ -288,6 +288,7 @@ def test_rounds_that_disagree_about_what_binds_are_told():
         "Not certain: 1 of 3 rounds, taken alone, would say decode. Measure longer (--seconds=5), "
         "or when nothing else runs."
     ]
+    assert words.as_json(fit(found), found, [])["doubts"] == words.doubts(fit(found), found)
     for same in (in_rounds(0.080, 0.070, 0.090), in_rounds(0.001, 0.002, 0.001), measured()):
         assert not words.doubts(fit(same), same)
 

@@ -61,10 +61,10 @@ def test_where_others_of_the_run_are_on_the_machine_nothing_is_known(counts):
 
 
 def test_a_process_that_works_beside_this_one_is_seen():
-    """It works for a second of its own processor time, this one for none."""
-    monitor = ProcessorMonitor()
-    if monitor.figures() != UNKNOWN or processor._ticks() is None:
+    """It works for one and a half seconds of its own processor time."""
+    if processor._ticks() is None:
         pytest.skip("this machine does not count")
+    monitor = ProcessorMonitor()
     begun = time.perf_counter()
     work = "import time\nwhile time.process_time() < 1.5: pass"
     subprocess.run([sys.executable, "-c", work], check=True)

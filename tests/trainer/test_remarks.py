@@ -9,9 +9,15 @@ from trainer.thresholds import SLOWED
 VERDICT = {"verdict": "It is so.", "advice": ["do this"], "stage": "model"}
 
 
-def epochs(*speeds, **figures):
+def epochs(*speeds, replicas=1, **figures):
     return [
-        {"epoch": at, "step": 100 * at, "images_per_second": speed, **figures}
+        {
+            "epoch": at,
+            "step": 100 * at,
+            "images_per_second": speed,
+            "images_per_second_per_replica": speed and speed / replicas,
+            **figures,
+        }
         for at, speed in enumerate(speeds, 1)
     ]
 
@@ -27,6 +33,8 @@ def epochs(*speeds, **figures):
         ((200.0, 600.0), ""),  # the first one reads from a cold disk
         ((600.0,), ""),
         ((None, 600.0), ""),
+        ((None, 600.0, 200.0), "600 images/s in epoch 2, 200 in epoch 3."),
+        ((None, None), ""),
         ((), ""),
     ],
 )
@@ -56,5 +64,11 @@ def test_other_processes_are_told_by_the_epochs_after_the_first():
 )
 def test_a_few_steps_tell_little(step, told):
     """The first one is not timed; where it is the only one, the verdict says so."""
-    found = [sentence for sentence, _ in remarks([{"epoch": 1, "step": step}])]
+    rows = [{**epochs(100.0 if step > 1 else None)[0], "step": step}]
+    found = [sentence for sentence, _ in remarks(rows)]
     assert found == ([f"Only {told} timed: not much is known."] if told else [])
+
+
+def test_a_run_that_came_back_with_fewer_replicas_did_not_slow_down():
+    assert not list(remarks([*epochs(800.0, replicas=2), *epochs(400.0, replicas=1)]))
+    assert list(remarks([*epochs(800.0, replicas=2), *epochs(400.0, replicas=2)]))

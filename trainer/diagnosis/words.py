@@ -45,7 +45,7 @@ def as_json(model: StepModel, found: Measurements, advice: Sequence[Advice]) -> 
     """All of it, for --json.
 
     `bottleneck`, `images_per_second`, `phases` by name, `stages_of_rounds` (what binds by each
-    round of the phases alone: noise shows where they differ), `advice`.
+    round of the phases alone: noise shows where they differ), `doubts` in words, `advice`.
     """
     now = model.pictures_a_step / model.full
     return {
@@ -60,6 +60,7 @@ def as_json(model: StepModel, found: Measurements, advice: Sequence[Advice]) -> 
             }
             for name, timing in _phases(found)
         },
+        "doubts": doubts(model, found),
         "stages_of_rounds": [fit(each).binding for each in found.rounds],
         "advice": [
             {
