@@ -337,3 +337,17 @@ def test_lines_hold_split_stages_operations_and_advice():
     assert any(line.endswith("Conv2D  model/conv/Conv2D") for line in said)
     assert [line[:10] for line in said[-2:]] == ["-> 40.0% o", "-> 10.0% o"]
     assert not any("did nothing" in line for line in lines(explanation(input=0.4)))
+
+
+@pytest.mark.parametrize(("exchanging", "told"), [(29.0, False), (31.0, True), (600.0, True)])
+def test_what_a_processor_exchanges_is_advised_on(exchanging, told):
+    """Of 1,000 ms of operations, from 3 % on; where it is the most, a step is bound by it."""
+    operations = (
+        operation("model/a/MatMul", "MatMul", 1000.0 - exchanging),
+        operation("AllReduce/CollectiveReduceV2", "CollectiveReduceV2", exchanging),
+    )
+    said = bottleneck(dataclasses.replace(explanation(), operations=operations))
+    assert any("exchanging gradients" in each for each in said["advice"]) == told
+    most = exchanging > 500
+    assert said["verdict"].startswith("Communication-bound: 60.0%") == most
+    assert said["advice"][0].startswith("60.0% of step time is exchanging gradients") == most

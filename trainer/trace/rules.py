@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import ClassVar, Protocol
 
 from trainer import thresholds
-from trainer.stages import DECODE, HOST_MAP, MODEL, OVERHEAD, PARSE, PREPROCESS, STORAGE, TABLE
+from trainer.stages import (
+    COLLECTIVE,
+    DECODE,
+    HOST_MAP,
+    MODEL,
+    OVERHEAD,
+    PARSE,
+    PREPROCESS,
+    STORAGE,
+    TABLE,
+)
 from trainer.trace.explanation import Explanation, Split
 from trainer.trace.stages import crowding_stage, culprit, input_stage, operation_shares
 
@@ -128,8 +138,13 @@ class Collectives(_Part):
     moderate = thresholds.COLLECTIVE_MODERATE
     text = (
         "exchanging gradients: take a larger batch a replica, another distribute.all_reduce, or "
-        "look for the replica that the others wait for"
+        "look for the replica that the others wait for (`diagnose` times each alone)"
     )
+
+    def share(self, explanation: Explanation) -> float:
+        """On a CPU it is operations that exchange, of which the split does not know."""
+        operations = operation_shares(explanation)[COLLECTIVE] if explanation.split else 0.0
+        return super().share(explanation) + operations
 
 
 class Python(_Part):
