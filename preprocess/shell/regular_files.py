@@ -1,0 +1,91 @@
+"""Opening files that a stranger may have put there: regular files only, of a bounded size.
+
+Opening a pipe waits for its other end for ever, a device may never end, and a file of 40 GB with a
+picture's name would be read whole.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+from io import BufferedReader
+from typing import Any
+
+from preprocess.shell.errors import DataError
+
+MAX_JSON_BYTES = 64 << 20
+
+
+class NotRegularFileError(OSError):
+    """A pipe, socket, device or folder where a file should be."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(errno.EINVAL, "not a regular file", path)
+
+
+class FileTooLargeError(OSError):
+    """A file above the limit of its reader."""
+
+    def __init__(self, path: str, size: int, limit: int) -> None:
+        super().__init__(errno.EFBIG, f"{size} bytes, {limit} are allowed", path)
+
+
+def open_regular(
+    path: str | os.PathLike[str], limit: int | None = None, follow: bool = True
+) -> BufferedReader:
+    """Opens a file for reading; never waits.
+
+    Args:
+      path: of the file.
+      limit: of its size in bytes; None = any size.
+      follow: whether it may be a link.
+
+    Raises:
+      NotRegularFileError: it is something else.
+      FileTooLargeError: it has more than `limit` bytes.
+      OSError: as open() does.
+    """
+    # Without O_NONBLOCK, opening a pipe waits for somebody who writes into it.
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+    descriptor = os.open(path, flags)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise NotRegularFileError(os.fspath(path))
+        if limit is not None and status.st_size > limit:
+            raise FileTooLargeError(os.fspath(path), status.st_size, limit)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_regular(path: str | os.PathLike[str], limit: int, follow: bool = True) -> bytes:
+    """A whole file of at most `limit` bytes; raises as open_regular() does."""
+    with open_regular(path, limit, follow) as file:
+        return file.read()
+
+
+def read_json(
+    path: str | os.PathLike[str], limit: int = MAX_JSON_BYTES, follow: bool = True
+) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+      FileNotFoundError: there is none.
+      DataError: it cannot be read, or is no JSON object.
+    """
+    try:
+        value = json.loads(read_regular(path, limit, follow))
+    except FileNotFoundError:
+        raise
+    except RecursionError:
+        raise DataError(f"'{path}' is nested too deeply") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise DataError(f"'{path}' cannot be read: {reason}") from None
+    if not isinstance(value, dict):
+        raise DataError(f"'{path}' holds no JSON object")
+    return value
