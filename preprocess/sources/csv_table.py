@@ -1,65 +1,109 @@
-"""A table `path,label[,split]` and the folder its paths are relative to."""
+"""A table `path,label[,split]` and the folder its paths are relative to.
+
+Flags name other columns to learn: --label, --labels, --targets, --weight (annotations.py).
+"""
 
 from __future__ import annotations
 
 import os
 
-from preprocess import storage
-from preprocess.dataset_format import CLASSIFICATION
-from preprocess.errors import UsageError
-from preprocess.refusals import Reason, Refused, Rejection
-from preprocess.sources.folder import Folder, open_folder
+from preprocess.shell.errors import UsageError
+from preprocess.sources.annotations import (
+    Annotated,
+    Columns,
+    annotate,
+    chosen_columns,
+    conflict,
+)
+from preprocess.sources.folder import open_folder
+from preprocess.sources.look_up import LookUp
+from preprocess.sources.refusals import Reason, Refused, Rejection
 from preprocess.sources.rows import Picture, Request, Source, check_name
+from preprocess.sources.source_kind import Evidence, SourceKind
 from preprocess.sources.splitting import named_split
 from preprocess.sources.tables import Row, Table
 
 
 def read(request: Request) -> Source:
-    """Reads the table and finds its pictures. Class numbers are alphabetical from 0."""
+    """Reads the table and finds its pictures. Class numbers are alphabetical from 0, or by value
+    where all labels are whole numbers.
+    """
     if not request.csv:
         raise UsageError("--csv is required for --source=csv")
-    root = open_folder(request.images or os.path.dirname(request.csv) or ".", "--images")
+    columns = chosen_columns(request)
+    images = request.images or os.path.dirname(request.csv) or "."
+    root = open_folder(images, "--images", request.follow_links)
     table = Table(
-        request.csv, required=("path", "label"), optional=("split",), columns=request.columns
+        request.csv,
+        required=("path", *columns.required),
+        optional=("split",),
+        columns=request.columns,
+        encoding=request.csv_encoding,
     )
-    source = Source(CLASSIFICATION, pictures=[], rejections=table.rejections, stat=root.stat)
-    found: dict[str, tuple[str, Picture]] = {}  # id -> (label, picture without its number)
+    source = Source(columns.task, pictures=[], rejections=table.rejections, stat=root.stat)
+    look_up = LookUp(root)
+    annotated: dict[str, Annotated] = {}  # by id
     for row in table.rows():
-        if request.limit and len(found) >= request.limit:
+        if request.limit and len(annotated) >= request.limit:
             break
         try:
-            _add(found, row, root, source, request)
+            _add(annotated, row, columns, look_up, source, request)
         except Refused as refused:
             table.refuse(row.line, refused)
-    source.classes = sorted({label for label, _ in found.values()})
-    numbers = {name: number for number, name in enumerate(source.classes)}
-    source.pictures = [p._replace(label=numbers[label]) for label, p in found.values()]
+    source.warnings += table.warnings
+    annotate(source, columns, annotated.values())
     source.counted += table.counted
+    source.warnings += look_up.warnings()
+    source.spellings = look_up.spellings
     source.tables = {table.name: table.sha256}
     return source
 
 
 def _add(
-    found: dict[str, tuple[str, Picture]], row: Row, root: Folder, source: Source, request: Request
+    annotated: dict[str, Annotated],
+    row: Row,
+    columns: Columns,
+    look_up: LookUp,
+    source: Source,
+    request: Request,
 ) -> None:
     name = check_name(row.cells["path"], "path")
-    label = check_name(row.cells["label"], "label", Reason.BAD_LABEL)
-    absolute = os.path.isabs(name) or storage.is_remote(name)
-    relative = root.relative(name) if absolute else os.path.normpath(name)
-    image_id = relative.replace(os.sep, "/")
-    named = row.cells.get("split", "")
-    split = request.split(image_id, named_split(named) if named else "")
-    if image_id in found:
-        earlier, picture = found[image_id]
-        if earlier != label:
-            raise Refused(Reason.CONFLICTING_ROW, f"line {picture.line} calls it '{earlier[:40]}'")
-        raise Refused(Reason.DUPLICATE_ID, f"already on line {picture.line}")
-    source.counted += 1
+    annotation = columns.read(row.cells)
+    cell = row.cells.get("split", "")
+    named = named_split(cell, request.splits.spellings) if cell else ""
     try:
-        path = root.inside(relative)
+        path, image_id = look_up.find(name)
     except Refused as refused:
+        source.counted += 1
         source.rejections.append(
             Rejection(name, row.line, "picture", refused.reason, refused.detail)
         )
         return
-    found[image_id] = (label, Picture(image_id, split, None, path, None, row.line))
+    if earlier := annotated.get(image_id):
+        line = earlier.picture.line
+        if difference := conflict(earlier.annotation, annotation):
+            raise Refused(Reason.CONFLICTING_ROW, f"line {line} {difference}")
+        raise Refused(Reason.DUPLICATE_ID, f"already on line {line}")
+    source.counted += 1
+    split = request.split(image_id, named)
+    picture = Picture(image_id, split, None, path, None, row.line)
+    annotated[image_id] = Annotated(picture, named, annotation)
+
+
+def _recognise(evidence: Evidence) -> str:
+    request = evidence.request
+    wanted = ("path", *(name.lower() for name in chosen_columns(request).required))
+    if not evidence.columns >= {*wanted}:
+        return ""
+    *most, last = wanted
+    return f"a table with the columns {', '.join(most)} and {last}"
+
+
+KIND = SourceKind(
+    name="csv",
+    layout="a table path,label[,split] (--csv) and the folder of its pictures (--images); "
+    "--labels or --targets for several labels or numbers a picture",
+    read=read,
+    recognise=_recognise,
+    columns_by_flags=True,
+)

@@ -1,109 +1,128 @@
 """Voted triplets and a folder of pictures named by id (Google's facial expression comparison).
 
 Columns: face1, face2, face3, votes1, votes2, votes3 [, triplet_type] [, subset]. Pictures
-lie at IMAGES/{id}.jpg (or another picture suffix).
+lie at IMAGES/{id}.jpg (or another picture suffix). Google's own file, which has none of these
+columns, is taken too (`google_fec.py`).
 """
 
 from __future__ import annotations
 
-import functools
-import math
-import os
+import posixpath
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from preprocess.dataset_format import TRIPLET
-from preprocess.errors import UsageError
-from preprocess.refusals import Reason, Refused, Rejection
-from preprocess.sources.folder import PICTURE_SUFFIXES, Folder, open_folder
+from preprocess.shell.errors import UsageError
+from preprocess.sources import google_fec, votes
+from preprocess.sources.folder import open_folder
+from preprocess.sources.look_up import LookUp
+from preprocess.sources.picture_files import picture_stem
+from preprocess.sources.refusals import Reason, Refused, Rejection
 from preprocess.sources.rows import Picture, Request, Source, Triplet, check_name
+from preprocess.sources.source_kind import Evidence, SourceKind
 from preprocess.sources.splitting import named_split
 from preprocess.sources.tables import Row, Table
 
 FACES = ("face1", "face2", "face3")
 VOTES = ("votes1", "votes2", "votes3")
-# Shares written with six digits miss 1 by 1.5e-6. They stay as they are: 0.5, 0.333333, 0.166666
-# divided by their sum would make a majority of the 0.5.
-VOTES_ROUNDING = 5e-6
-VOTES_TOLERANCE = 0.02  # three shares rounded to two digits may miss 1 by 0.015
 
 
 def read(request: Request) -> Source:
     """Reads the triplets, then finds each picture that they name, once a split."""
     if not request.csv:
         raise UsageError("--csv is required for --source=fec")
-    root = open_folder(request.images, "--images")
+    root = open_folder(request.images, "--images", request.follow_links)
     table = Table(
         request.csv,
         required=(*FACES, *VOTES),
         optional=("triplet_type", "subset"),
         columns=request.columns,
+        encoding=request.csv_encoding,
+        foreign=google_fec.recognise,
     )
     source = Source(TRIPLET, pictures=[], rejections=table.rejections, stat=root.stat)
-    source.triplets = list(_divided(_triplets(table, request.limit), request, source))
-    source.pictures = list(_pictures(source.triplets, root, source))
+    faces = _Faces(LookUp(root))
+    triplets = _triplets(table, request, source, faces)
+    source.triplets = list(_divided(triplets, request, source))
+    source.pictures = list(_pictures(source.triplets, faces.files, source))
+    if table.is_foreign:
+        source.warnings.append(google_fec.explain(table.name, source))
+    source.warnings += [*table.warnings, *faces.look_up.warnings()]
+    source.spellings = faces.look_up.spellings
     source.tables = {table.name: table.sha256}
     source.counted += table.counted
     return source
 
 
-def _triplets(table: Table, limit: int) -> Iterator[Triplet]:
-    # A face stands in about nine triplets: its name is looked at, and its id kept, once.
-    known: dict[str, str] = {}
-    taken = 0
-    for row in table.rows():
-        if limit and taken >= limit:
-            break
+class _Faces:
+    """The faces of a table. One is in about nine triplets, and is looked up once."""
+
+    def __init__(self, look_up: LookUp) -> None:
+        self.look_up = look_up
+        self.files: dict[str, str | Refused] = {}  # of each id: its path, or why there is none
+        self._ids: dict[str, str] = {}  # by the cell
+
+    def id(self, cell: str, column: str) -> str:
+        """The id of the face in a cell: the name of its file without the suffix, the cell's where
+        there is none. Raises Refused for what no id can be.
+        """
+        if cell not in self._ids:
+            self._ids[cell] = self._looked_up(check_name(cell, column), column)
+        return self._ids[cell]
+
+    def _looked_up(self, cell: str, column: str) -> str:
+        name = picture_stem(cell)
+        plain = posixpath.normpath(name.replace("\\", "/"))
+        if f"{plain}/".startswith(("/", "./", "../")):
+            raise Refused(Reason.OUTSIDE_FOLDER, f"{column} '{cell[:80]}' leads out of --images")
         try:
-            triplet = _triplet(row, known)
+            found = self.look_up.find_id(name)
+        except Refused as refused:
+            self.files[name] = refused
+            return name
+        face = picture_stem(found.name)
+        self.files[face] = found.path
+        return face
+
+
+def _triplets(table: Table, request: Request, source: Source, faces: _Faces) -> Iterator[Triplet]:
+    """The triplets with their votes as shares: what the votes are, the whole table decides."""
+    kinds = votes.Kinds()
+    triplets: list[Triplet] = []
+    for row in table.rows():
+        try:
+            triplets.append(_triplet(row, faces, request.splits.spellings))
         except Refused as refused:
             table.refuse(row.line, refused)
             continue
-        taken += 1
-        yield triplet
+        kinds.add(triplets[-1].votes)
+        if request.limit and kinds.fitting(kinds.decided) >= request.limit:
+            break
+    kind = kinds.decided
+    if kind != votes.SHARES and not table.is_foreign:
+        source.warnings.append(f"the votes of '{table.name}' are {kind}; taken as shares of 1")
+    for triplet in triplets:
+        try:
+            yield triplet._replace(votes=votes.as_shares(triplet.votes, kind))
+        except Refused as refused:
+            table.refuse(triplet.line, refused)
+    table.rejections.sort(key=lambda rejection: rejection.line or 0)
 
 
-def _triplet(row: Row, known: dict[str, str]) -> Triplet:
+def _triplet(row: Row, faces: _Faces, spellings: Mapping[str, str]) -> Triplet:
+    """A row's triplet, with its votes as they are written."""
     cells = row.cells
-    for name in FACES:
-        if cells[name] not in known:
-            known[cells[name]] = _face(cells[name], name)
-    first, second, third = (known[cells[name]] for name in FACES)
+    first, second, third = (faces.id(cells[name], name) for name in FACES)
     if first in (second, third) or second == third:
         raise Refused(Reason.SAME_FACE_TWICE, f"{first}, {second}, {third}"[:200])
     return Triplet(
-        split=named_split(cells["subset"]) if cells.get("subset") else "",
+        split=named_split(cells["subset"], spellings) if cells.get("subset") else "",
         ids=(first, second, third),
-        votes=_votes(*(cells[name] for name in VOTES)),
+        votes=votes.parsed(*(cells[name] for name in VOTES)),
         type=sys.intern(check_name(cells.get("triplet_type") or "unknown", "triplet_type")),
         line=row.line,
     )
-
-
-def _face(cell: str, column: str) -> str:
-    check_name(cell, column)
-    if "/" in cell or "\\" in cell or cell in (".", ".."):
-        raise Refused(Reason.OUTSIDE_FOLDER, f"{column} '{cell[:80]}' is a path, not an id")
-    stem, suffix = os.path.splitext(cell)
-    return stem if suffix.lower() in PICTURE_SUFFIXES else cell
-
-
-@functools.lru_cache(maxsize=1024)  # six to twelve annotators vote in 399 ways: rows share them
-def _votes(*cells: str) -> tuple[float, float, float]:
-    try:
-        first, second, third = (float(cell) for cell in cells)
-    except ValueError:
-        raise Refused(Reason.BAD_NUMBER, f"votes {', '.join(cells)}"[:200]) from None
-    total = first + second + third
-    # Written so that NaN fails too.
-    if not (min(first, second, third) >= 0 and math.isfinite(total)):
-        raise Refused(Reason.BAD_NUMBER, f"votes {first:g}, {second:g}, {third:g}")
-    if not abs(total - 1) <= VOTES_TOLERANCE + 1e-9:  # 1.02 - 1 is above 0.02 in floats
-        raise Refused(Reason.BAD_VOTES, f"the votes sum to {total:g}, not 1")
-    if abs(total - 1) <= VOTES_ROUNDING:
-        return first, second, third
-    return first / total, second / total, third / total
 
 
 def _divided(triplets: Iterable[Triplet], request: Request, source: Source) -> Iterator[Triplet]:
@@ -128,8 +147,9 @@ def _divided(triplets: Iterable[Triplet], request: Request, source: Source) -> I
         )
 
 
-def _pictures(triplets: list[Triplet], root: Folder, source: Source) -> Iterator[Picture]:
-    names = _names_by_id(root)
+def _pictures(
+    triplets: list[Triplet], files: Mapping[str, str | Refused], source: Source
+) -> Iterator[Picture]:
     seen: dict[str, set[str]] = {triplet.split: set() for triplet in triplets}
     leaking: set[str] = set()
     for triplet in triplets:
@@ -142,17 +162,13 @@ def _pictures(triplets: list[Triplet], root: Folder, source: Source) -> Iterator
                 leaking.add(face)
             else:
                 source.counted += 1
-            try:
-                if face not in names:
-                    raise Refused(Reason.MISSING_PICTURE, f"no {face[:80]}.jpg")
-                path = root.inside(names[face])
-            except Refused as refused:
-                if not another:
-                    source.rejections.append(
-                        Rejection(face, triplet.line, "picture", refused.reason, refused.detail)
-                    )
-                continue
-            yield Picture(face, triplet.split, None, path, None, triplet.line)
+            file = files[face]
+            if not isinstance(file, Refused):
+                yield Picture(face, triplet.split, None, file, None, triplet.line)
+            elif not another:
+                source.rejections.append(
+                    Rejection(face, triplet.line, "picture", file.reason, file.detail)
+                )
     if leaking:
         source.warnings.append(
             f"{len(leaking)} faces are in more than one subset, so a test figure would flatter; "
@@ -160,19 +176,20 @@ def _pictures(triplets: list[Triplet], root: Folder, source: Source) -> Iterator
         )
 
 
-def _names_by_id(root: Folder) -> dict[str, str]:
-    """File name by id. One listing, not a look-up a picture; where an id has files of several
-    suffixes, the first of PICTURE_SUFFIXES is taken.
-    """
-    names: dict[str, str] = {}
-    for name in root.files():
-        stem, suffix = os.path.splitext(name)
-        if suffix.lower() not in PICTURE_SUFFIXES:
-            continue
-        if stem not in names or _rank(name) < _rank(names[stem]):
-            names[stem] = name
-    return names
+def _recognise(evidence: Evidence) -> str:
+    if google_fec.recognise(evidence.first_line):
+        return "Google's own FEC table"
+    found = evidence.columns >= {*FACES, *VOTES}
+    return "a table with the columns face1 to face3 and votes1 to votes3" if found else ""
 
 
-def _rank(name: str) -> int:
-    return PICTURE_SUFFIXES.index(os.path.splitext(name)[1].lower())
+KIND = SourceKind(
+    name="fec",
+    layout=(
+        "triplets face1,face2,face3,votes1,votes2,votes3[,triplet_type][,subset] (--csv) and the "
+        "folder of the faces ID.jpg (--images)"
+    ),
+    read=read,
+    recognise=_recognise,
+    recipe="faces",
+)

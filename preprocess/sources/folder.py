@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import os
 import posixpath
 import stat
@@ -10,23 +9,28 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from preprocess import storage
-from preprocess.errors import DataError, UsageError
-from preprocess.refusals import Reason, Refused
+from preprocess.shell.errors import DataError, UsageError
+from preprocess.sources.archive_folder import ArchiveFolder
+from preprocess.sources.archives import split_path
+from preprocess.sources.leftovers import is_passed_over
+from preprocess.sources.listed_names import ListedNames
+from preprocess.sources.refusals import Reason, Refused
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff")
-_LITTER = frozenset({"thumbs.db", "desktop.ini"})
+FOLLOW_LINKS = "; --follow_links follows such links"
 
 
 class Folder(Protocol):
     """The folder that the paths of a source are relative to."""
 
     root: str
+    links_passed_over: list[str]  # links to folders that walk() met and did not follow
 
     def inside(self, relative: str) -> str:
         """The path of a regular file named relative to the folder.
 
         An absolute name is taken where it points into the folder. Raises Refused for names that
-        climb out (`../`, symlinks), that do not exist, and that are no regular file.
+        climb out (`../`; symlinks, unless they are followed), that do not exist, and that are no
+        regular file.
         """
 
     def relative(self, absolute: str) -> str:
@@ -34,12 +38,12 @@ class Folder(Protocol):
 
     def walk(self, below: str) -> Iterator[str]:
         """The name relative to `below`, with `/`, of every file under that subfolder: a folder's
-        files sorted, then its folders. Hidden files and the litter that desktops leave are passed
-        over; links to folders are not followed.
+        files sorted, then its folders. What is hidden or left behind by systems is passed over;
+        links to folders are followed where links are.
         """
 
     def folders(self, below: str = "") -> list[str]:
-        """Sorted names of the subfolders, hidden ones left out."""
+        """Sorted names of the subfolders, hidden and left-behind ones left out."""
 
     def files(self, below: str = "") -> list[str]:
         """Names of the files, in any order."""
@@ -48,10 +52,14 @@ class Folder(Protocol):
         """Size and version of a file that `inside` returned; raises OSError where it is gone."""
 
 
-def open_folder(path: str, flag: str) -> Folder:
-    """An existing folder; a UsageError or DataError names the flag."""
+def open_folder(path: str, flag: str, follow_links: bool = False) -> Folder:
+    """An existing folder, or an archive in its place; a UsageError or DataError names the flag.
+    With `follow_links`, symbolic links may lead out of a folder.
+    """
     if not path:
         raise UsageError(f"{flag} is required for this source")
+    if archive := split_path(path):
+        return ArchiveFolder(*archive)
     if storage.is_remote(path):
         listing = storage.tree(path)
         if not listing:
@@ -60,14 +68,16 @@ def open_folder(path: str, flag: str) -> Folder:
     if not os.path.isdir(path):
         kind = "is not a folder" if os.path.exists(path) else "does not exist"
         raise DataError(f"{flag}='{path}' {kind}")
-    return LocalFolder(os.path.realpath(path))
+    return LocalFolder(os.path.realpath(path), follow_links)
 
 
 class LocalFolder:
     """A folder on a disk."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, follow_links: bool = False) -> None:
         self.root = root  # a real path
+        self.links_passed_over: list[str] = []
+        self._follow_links = follow_links
 
     def inside(self, relative: str) -> str:
         """See Folder."""
@@ -78,13 +88,14 @@ class LocalFolder:
             raise Refused(Reason.OUTSIDE_FOLDER, "the name leads out of the picture folder")
         try:
             # realpath resolves every symlink on the way, so a link cannot lead out either.
-            if not _below(self.root, os.path.realpath(path)):
+            if not self._follow_links and not _below(self.root, os.path.realpath(path)):
                 raise Refused(
-                    Reason.OUTSIDE_FOLDER, "a symbolic link leads out of the picture folder"
+                    Reason.OUTSIDE_FOLDER,
+                    f"a symbolic link leads out of the picture folder{FOLLOW_LINKS}",
                 )
             mode = os.stat(path).st_mode
         except (FileNotFoundError, NotADirectoryError):
-            raise Refused(Reason.MISSING_PICTURE, "no such file") from None
+            raise Refused(Reason.MISSING_PICTURE, _missing(path)) from None
         except OSError as error:
             raise Refused(Reason.UNREADABLE_FILE, error.strerror or "unreadable") from None
         if not stat.S_ISREG(mode):
@@ -101,22 +112,38 @@ class LocalFolder:
     def walk(self, below: str) -> Iterator[str]:
         """See Folder."""
         base = os.path.join(self.root, below)
-        for folder, folders, files in os.walk(base, onerror=_unreadable):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            for name in sorted(files):
-                if not _passed_over(name):
-                    path = os.path.join(folder, name)
-                    yield os.path.relpath(path, base).replace(os.sep, "/")
+        return self._walk(base, "", (os.path.realpath(base),))
+
+    def _walk(self, folder: str, prefix: str, above: tuple[str, ...]) -> Iterator[str]:
+        """Names below a folder, each after `prefix`; `above` are the real paths on the way to it,
+        so that a link back to one of them does not lead round for ever.
+        """
+        folders = []
+        for entry in _entries(folder):
+            if is_passed_over(entry.name):
+                continue
+            if _is_folder(entry):
+                folders.append(entry)
+            else:
+                yield f"{prefix}{entry.name}"
+        for entry in folders:
+            real = entry.path
+            if entry.is_symlink():
+                real = os.path.realpath(entry.path)
+                if not self._follow_links or real in above:
+                    self.links_passed_over.append(os.path.relpath(entry.path, self.root))
+                    continue
+            yield from self._walk(entry.path, f"{prefix}{entry.name}/", (*above, real))
 
     def folders(self, below: str = "") -> list[str]:
         """See Folder."""
-        with os.scandir(os.path.join(self.root, below)) as entries:
-            return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
+        entries = _entries(os.path.join(self.root, below))
+        return [e.name for e in entries if _is_folder(e) and not is_passed_over(e.name)]
 
     def files(self, below: str = "") -> list[str]:
         """See Folder."""
-        with os.scandir(os.path.join(self.root, below)) as entries:
-            return [entry.name for entry in entries if not entry.is_dir()]
+        entries = _entries(os.path.join(self.root, below))
+        return [entry.name for entry in entries if not _is_folder(entry)]
 
     def stat(self, path: str) -> storage.Info:
         """See Folder."""
@@ -132,8 +159,9 @@ class RemoteFolder:
 
     def __init__(self, root: str, listing: dict[str, storage.Info]) -> None:
         self.root = root
+        self.links_passed_over: list[str] = []  # an object store has none
         self._listing = listing
-        self._sorted = sorted(listing)
+        self._names = ListedNames(listing)
 
     def inside(self, relative: str) -> str:
         """See Folder."""
@@ -155,40 +183,40 @@ class RemoteFolder:
 
     def walk(self, below: str) -> Iterator[str]:
         """See Folder."""
-        names = [name.split("/") for name in self._names(below)]
-        # As on a disk: the files of a folder stand before its folders.
-        names.sort(key=lambda parts: [*((1, part) for part in parts[:-1]), (0, parts[-1])])
-        for parts in names:
-            if not (any(p.startswith(".") for p in parts[:-1]) or _passed_over(parts[-1])):
-                yield "/".join(parts)
+        return self._names.walk(below)
 
     def folders(self, below: str = "") -> list[str]:
         """See Folder."""
-        tops = {name.split("/")[0] for name in self._names(below) if "/" in name}
-        return sorted(top for top in tops if not top.startswith("."))
+        return self._names.folders(below)
 
     def files(self, below: str = "") -> list[str]:
         """See Folder."""
-        return [name for name in self._names(below) if "/" not in name]
+        return self._names.files(below)
 
     def stat(self, path: str) -> storage.Info:
         """See Folder."""
         return self._listing[path.removeprefix(f"{self.root}/")]
 
-    def _names(self, below: str) -> list[str]:
-        """Names relative to a subfolder of all that is under it."""
-        prefix = f"{below.strip('/')}/".lstrip("/")
-        first = bisect.bisect_left(self._sorted, prefix)
-        last = bisect.bisect_left(self._sorted, f"{prefix}\U0010ffff")
-        return [name[len(prefix) :] for name in self._sorted[first:last]]
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise DataError(f"cannot read the folder '{folder}': {error.strerror}") from None
 
 
-def _passed_over(name: str) -> bool:
-    return name.startswith(".") or name.lower() in _LITTER
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, say: inside() refuses it as a file
+        return False
 
 
-def _unreadable(error: OSError) -> None:
-    raise DataError(f"cannot read the folder '{error.filename}': {error.strerror}")
+def _missing(path: str) -> str:
+    if os.path.islink(path):
+        return "a link to a file that is not there; is it to be downloaded (git annex, DVC)?"
+    return "no such file"
 
 
 def _below(root: str, path: str) -> bool:

@@ -4,74 +4,110 @@ from __future__ import annotations
 
 import itertools
 import os
+from typing import NamedTuple
 
 from preprocess.dataset_format import CLASSIFICATION
-from preprocess.errors import DataError, UsageError
-from preprocess.refusals import Reason, Refused, Rejection
-from preprocess.sources.folder import PICTURE_SUFFIXES, Folder, open_folder
+from preprocess.shell.errors import DataError, UsageError
+from preprocess.sources import class_names
+from preprocess.sources.class_layout import LAYOUT, find_layout, pictures_directly
+from preprocess.sources.folder import Folder, open_folder
+from preprocess.sources.picture_files import is_other_file, is_picture_name, other_files_warning
+from preprocess.sources.refusals import Reason, Refused, Rejection
 from preprocess.sources.rows import Picture, Request, Source, check_name
-from preprocess.sources.splitting import SPELLINGS
+from preprocess.sources.source_kind import Evidence, SourceKind
+
+
+class _ClassFolder(NamedTuple):
+    split: str  # name of the folder of its split; "" where there is none
+    name: str
+    files: list[str]  # names relative to the folder of what may be pictures
+    others: list[str]  # and of what is clearly none
+
+    @property
+    def path(self) -> str:
+        """Relative to --images."""
+        return f"{self.split}/{self.name}" if self.split else self.name
 
 
 def read(request: Request) -> Source:
-    """Reads class folders. Class numbers are alphabetical from 0 over all splits."""
-    root = open_folder(request.images, "--images")
-    tops = root.folders()
-    by_split = [name for name in tops if name.lower() in SPELLINGS]
-    if by_split and len(by_split) < len(tops):
-        others = [name for name in tops if name not in by_split]
-        raise DataError(
-            f"'{request.images}' mixes splits ({', '.join(by_split)}) with other folders "
-            f"({', '.join(others)[:80]}); the layout is SPLIT/CLASS/FILE or CLASS/FILE"
-        )
-    if by_split and request.fractions:
-        raise UsageError(f"--splits, but the folders divide already: {', '.join(by_split)}")
-    source = Source(CLASSIFICATION, pictures=[], stat=root.stat)
-    class_folders = [(split, name) for split in (by_split or [""]) for name in root.folders(split)]
-    source.classes = _classes(class_folders, source)
-    numbers = {name: number for number, name in enumerate(source.classes)}
+    """Reads class folders. Class numbers are alphabetical from 0 over all splits, or by value
+    where all names are whole numbers.
+    """
+    root = open_folder(request.images, "--images", request.follow_links)
+    layout = find_layout(root, request.images, request.splits.spellings)
+    if layout.splits and request.splits.fractions:
+        raise UsageError(f"--splits, but the folders divide already: {', '.join(layout.splits)}")
+    source = Source(CLASSIFICATION, pictures=[], stat=root.stat, warnings=layout.warnings)
     # Spread over the folders: the first so many would be of one class.
-    most = -(-request.limit // len(class_folders)) if request.limit else 0
-    for split, name in class_folders:
-        if name in numbers:
-            _add_class(source, root, split, name, numbers[name], request, most)
+    most = -(-request.limit // len(layout.folders)) if request.limit else 0
+    folders = [_listed(root, split, name, most) for split, name in layout.folders]
+    folders = _without_leftover_classes(folders, source)
+    numbers = _classes(folders, source, request)
+    for folder in folders:
+        if folder.name in numbers:
+            _add_class(source, root, folder, numbers[folder.name], request)
     _warn_of_empty_classes(source)
-    for split in by_split:
-        if SPELLINGS[split.lower()] not in {picture.split for picture in source.pictures}:
+    used = {picture.split for picture in source.pictures}
+    for split in layout.splits:
+        if request.splits.spellings[split.lower()] not in used:
             source.warnings.append(f"no pictures in the folder '{split}'")
-    beside = sum(_pictures_in(root, folder) for folder in ("", *by_split))
-    if beside:
-        source.warnings.append(f"{beside} pictures lie beside the class folders and were left out")
+    _warn_of_what_was_left_out(source, root, folders, layout.splits)
     return source
 
 
-def _pictures_in(root: Folder, below: str) -> int:
-    suffixes = (os.path.splitext(name)[1] for name in root.files(below))
-    return sum(suffix.lower() in PICTURE_SUFFIXES for suffix in suffixes)
+def _listed(root: Folder, split: str, name: str, most: int) -> _ClassFolder:
+    """The files of a class folder, of which at most `most` may be pictures (0 = all)."""
+    folder = _ClassFolder(split, name, files=[], others=[])
+
+    def may_be_picture(file: str) -> bool:
+        if is_other_file(file):
+            folder.others.append(file)
+            return False
+        return True
+
+    files = filter(may_be_picture, root.walk(folder.path))
+    folder.files.extend(itertools.islice(files, most or None))
+    return folder
 
 
-def _classes(class_folders: list[tuple[str, str]], source: Source) -> list[str]:
-    classes = set()
-    for split, name in class_folders:
+def _without_leftover_classes(folders: list[_ClassFolder], source: Source) -> list[_ClassFolder]:
+    """Without the folders that hold annotations and the like alone, in whatever split."""
+    holding = {folder.name for folder in folders if folder.files}
+    no_classes = {f.name for f in folders if f.others} - holding
+    if no_classes and holding:
+        source.warnings.append(
+            f"folders without pictures are not classes: {', '.join(sorted(no_classes))[:200]}"
+        )
+        return [folder for folder in folders if folder.name not in no_classes]
+    return folders
+
+
+def _classes(folders: list[_ClassFolder], source: Source, request: Request) -> dict[str, int]:
+    """Sets the source's classes; returns the class number of each folder's name."""
+    by_split: dict[str, set[str]] = {}
+    for folder in folders:
         try:
-            classes.add(check_name(name, "class name", Reason.BAD_LABEL))
+            name = check_name(folder.name, "class name", Reason.BAD_LABEL)
+            split = request.splits.spellings[folder.split.lower()] if folder.split else ""
+            by_split.setdefault(split, set()).add(name)
         except Refused as refused:
-            where = ascii(os.path.join(split, name))
+            where = ascii(os.path.join(folder.split, folder.name))
             source.rejections.append(
                 Rejection(where, None, "picture", refused.reason, refused.detail)
             )
             source.counted += 1
-    if not classes:
-        raise DataError("no class folders; the layout is SPLIT/CLASS/FILE or CLASS/FILE")
-    return sorted(classes)
+    if not by_split:
+        raise DataError(f"no class folders; {LAYOUT}")
+    source.classes, numbers, warnings = class_names.numbered(by_split)
+    source.warnings += warnings
+    return numbers
 
 
 def _add_class(
-    source: Source, root: Folder, split: str, name: str, number: int, request: Request, most: int
+    source: Source, root: Folder, folder: _ClassFolder, number: int, request: Request
 ) -> None:
-    base = f"{split}/{name}" if split else name
-    for found in itertools.islice(root.walk(base), most or None):
-        relative = f"{base}/{found}"
+    for file in folder.files:
+        relative = f"{folder.path}/{file}"
         source.counted += 1
         try:
             check_name(relative, "file name")
@@ -81,8 +117,9 @@ def _add_class(
                 Rejection(ascii(relative)[1:-1], None, "picture", refused.reason, refused.detail)
             )
             continue
-        of = request.split(relative, SPELLINGS[split.lower()] if split else "")
-        source.pictures.append(Picture(relative, of, number, path, None, None))
+        split = request.splits.spellings[folder.split.lower()] if folder.split else ""
+        picture = Picture(relative, request.split(relative, split), number, path, None, None)
+        source.pictures.append(picture)
 
 
 def _warn_of_empty_classes(source: Source) -> None:
@@ -93,3 +130,37 @@ def _warn_of_empty_classes(source: Source) -> None:
             source.warnings.append(
                 f"no pictures in split '{split}' for {len(empty)} classes: {', '.join(empty)[:200]}"
             )
+
+
+def _warn_of_what_was_left_out(
+    source: Source, root: Folder, folders: list[_ClassFolder], splits: list[str]
+) -> None:
+    beside = sum(pictures_directly(root, folder) for folder in ("", *splits))
+    if beside:
+        source.warnings.append(f"{beside} pictures lie beside the class folders and were left out")
+    others = other_files_warning(name for folder in folders for name in folder.others)
+    if others:
+        source.warnings.append(others)
+    if root.links_passed_over:
+        source.warnings.append(
+            f"{len(root.links_passed_over)} links to folders inside the class folders were not "
+            f"followed, the first '{root.links_passed_over[0]}'; --follow_links follows them"
+        )
+
+
+def _recognise(evidence: Evidence) -> str:
+    if evidence.request.csv:
+        return ""
+    if evidence.folders:
+        return "folders, and no table"
+    return "pictures, and no table" if any(map(is_picture_name, evidence.files)) else ""
+
+
+KIND = SourceKind(
+    name="folders",
+    layout="pictures at SPLIT/CLASS/FILE, or at CLASS/FILE with --splits (--images)",
+    read=read,
+    recognise=_recognise,
+    fallback=True,
+    owns_images=True,
+)

@@ -11,6 +11,7 @@ import functools
 import gzip
 import hashlib
 import os
+import re
 import struct
 import zlib
 
@@ -19,18 +20,21 @@ from numpy.typing import NDArray
 
 from preprocess import storage
 from preprocess.dataset_format import CLASSIFICATION
-from preprocess.errors import DataError
+from preprocess.shell.errors import DataError
 from preprocess.sources.folder import Folder, open_folder
 from preprocess.sources.rows import Picture, Request, Source
+from preprocess.sources.source_kind import Evidence, SourceKind
 from preprocess.sources.splitting import TEST, TRAIN
 
 FILES = ((TRAIN, "train"), (TEST, "t10k"))
+_IS_IDX = re.compile(r"-images[-.]idx3-ubyte(\.gz)?$")
+_GZIP = b"\x1f\x8b"
 MAX_BYTES = 1 << 30  # of one unpacked file; MNIST's largest has 47 MB
 
 
 def read(request: Request) -> Source:
     """Reads the labels; a picture is a number in its file. Ids are `train-00042`."""
-    root = open_folder(request.images, "--images")
+    root = open_folder(request.images, "--images", request.follow_links)
     source = Source(CLASSIFICATION, pictures=[], stat=root.stat)
     names: set[int] = set()
     for split, prefix in FILES:
@@ -67,13 +71,16 @@ def load(path: str, dimensions: int) -> NDArray[np.uint8]:
     """
     try:
         with storage.open_read(path) as file:
-            plain = gzip.GzipFile(fileobj=file) if path.endswith(".gz") else file
+            # A browser may have unpacked it and kept the name: the first bytes tell.
+            packed = file.read(len(_GZIP)) == _GZIP
+            file.seek(0)
+            plain = gzip.GzipFile(fileobj=file) if packed else file
             data = plain.read(MAX_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"cannot read '{path}': {error}") from None
     start = 4 + 4 * dimensions
     if len(data) > MAX_BYTES or len(data) < start or data[:4] != bytes((0, 0, 8, dimensions)):
-        raise DataError(f"'{path}' is no idx file of bytes in {dimensions} dimensions")
+        raise DataError(f"'{path}' is not an idx file of bytes in {dimensions} dimensions")
     shape = struct.unpack(f">{dimensions}i", data[4:start])
     if min(shape) < 1 or len(data) - start != int(np.prod(shape, dtype=np.int64)):
         raise DataError(f"'{path}' says {shape} in its header, but holds {len(data) - start} bytes")
@@ -91,3 +98,19 @@ def _find(root: Folder, name: str) -> str | None:
 def _sha256(path: str) -> str:
     with storage.open_read(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _recognise(evidence: Evidence) -> str:
+    found = next((name for name in sorted(evidence.files) if _IS_IDX.search(name)), "")
+    return f"the idx file {found}" if found else ""
+
+
+KIND = SourceKind(
+    name="idx",
+    layout="MNIST's four idx files, plain or gzipped (--images)",
+    read=read,
+    recognise=_recognise,
+    variants=1,
+    # Handwritten digits of 28x28 would suffer from JPEG.
+    encoding="png",
+)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from preprocess import storage
-from preprocess.refusals import Reason, Refused, Rejection
-from preprocess.sources.splitting import chosen_split
+from preprocess.dataset_format import Target
+from preprocess.sources.refusals import Reason, Refused, Rejection
+from preprocess.sources.splitting import NO_SPLITS, Splits, chosen_split
 
 MAX_ID_CHARACTERS = 1024  # longer than any path component a file system takes four times over
 
@@ -20,9 +22,11 @@ class Picture(NamedTuple):
     id: str
     split: str
     label: int | None  # class number; None where there are triplets
-    path: str  # absolute, or gs://
+    path: str  # absolute, gs://, or the text of a Place (places.py)
     item: int | None  # number of the picture in an idx file; None for a file of its own
     line: int | None  # line of the table that names it first
+    # Further features of its record, by their keys in dataset_format.ImageKey.
+    features: Mapping[str, list[int] | list[float]] | None = None
 
 
 class Triplet(NamedTuple):
@@ -41,14 +45,44 @@ class Request:
 
     csv: str = ""
     images: str = ""
-    columns: tuple[tuple[str, str], ...] = ()  # (our name, the table's name)
-    fractions: tuple[tuple[str, float], ...] = ()  # --splits
+    columns: tuple[tuple[str, str], ...] = ()  # (our name, the table's name or position)
+    features: tuple[tuple[str, str], ...] = ()  # (our name, the records' name)
+    csv_encoding: str = ""  # "" = by the byte-order mark, else UTF-8
+    label: str = ""  # the column of the class; "" = label
+    labels: str = ""  # the column of several labels; "" = there is one class
+    separator: str = ";"  # between the labels of a cell
+    targets: tuple[str, ...] = ()  # columns of numbers; () = there is a class or labels
+    weight: str = ""  # the column of a picture's weight; "" = none
+    splits: Splits = NO_SPLITS
     validation_fraction: float = 0.0
+    follow_links: bool = False  # symbolic links may lead out of the picture folder
     limit: int = 0  # rows or pictures to take; 0 = all
+
+    @property
+    def column_flags(self) -> list[str]:
+        """Those of the flags that name columns of --csv which were given."""
+        given = {
+            "--label": self.label,
+            "--labels": self.labels,
+            "--targets": self.targets,
+            "--weight": self.weight,
+        }
+        return [flag for flag, value in given.items() if value]
+
+    @property
+    def folder(self) -> str:
+        """The real path of the folder that the pictures lie in, also where they are in one file."""
+        path = self.images or os.path.dirname(self.csv) or "."
+        if storage.is_remote(path):
+            return storage.absolute(path)
+        path = os.path.realpath(path)
+        while not os.path.isdir(path):
+            path = os.path.dirname(path)
+        return path
 
     def split(self, image_id: str, named: str) -> str:
         """The split of a picture whose table or folder names `named` (`''` = none)."""
-        return chosen_split(image_id, named, self.fractions, self.validation_fraction)
+        return chosen_split(image_id, named, self.splits.fractions, self.validation_fraction)
 
 
 @dataclasses.dataclass
@@ -62,7 +96,12 @@ class Source:
     rejections: list[Rejection] = dataclasses.field(default_factory=list)
     warnings: list[str] = dataclasses.field(default_factory=list)
     tables: dict[str, str] = dataclasses.field(default_factory=dict)  # name -> sha256
+    weighted: bool = False  # each picture has a weight among its features
+    targets: list[Target] = dataclasses.field(default_factory=list)  # its numbers there
     counted: int = 0
+    root: str = ""  # Request.folder; set by read_source()
+    # How many pictures have another name in the table than on the disk, by what differs.
+    spellings: dict[str, int] = dataclasses.field(default_factory=dict)
     stat: Callable[[str], storage.Info] = storage.stat  # of a picture's path
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from preprocess.errors import UsageError
-from preprocess.refusals import Reason, Refused
+from preprocess.shell.errors import UsageError
+from preprocess.sources.refusals import Reason, Refused
 
 TRAIN = "train"
 VALIDATION = "validation"
@@ -25,33 +27,72 @@ SPELLINGS = {
 }
 
 
-def named_split(name: str) -> str:
+# A split is a folder of the dataset, beside what else lies there.
+_NAME = re.compile(r"(?!triplets$)[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.IGNORECASE)
+
+
+def is_split_name(name: str) -> bool:
+    """Whether a split may be called so."""
+    return bool(_NAME.fullmatch(name))
+
+
+class Splits(NamedTuple):
+    """What --splits says."""
+
+    names: tuple[str, ...] = ()  # that tables, folders and files may use, beside SPELLINGS
+    fractions: tuple[tuple[str, float], ...] = ()  # of what names no split
+
+    @property
+    def spellings(self) -> Mapping[str, str]:
+        """Every spelling of a split, in lower case -> the split."""
+        return SPELLINGS if not self.names else {**SPELLINGS, **{n.lower(): n for n in self.names}}
+
+
+NO_SPLITS = Splits()
+
+
+def named_split(name: str, spellings: Mapping[str, str] = SPELLINGS) -> str:
     """The split that a table's cell names; raises Refused for an unknown one."""
     try:
-        return SPELLINGS[name.lower()]
+        return spellings[name.lower()]
     except KeyError:
         raise Refused(
-            Reason.UNKNOWN_SUBSET, f"'{name[:40]}'; known are {', '.join(SPELLINGS)}"
+            Reason.UNKNOWN_SUBSET,
+            f"'{name[:40]}'; known are {', '.join(spellings)}; --splits=train,NAME names others",
         ) from None
 
 
-def parse_fractions(flag: str) -> tuple[tuple[str, float], ...]:
-    """`train:0.8,test:0.2` -> (("train", 0.8), ("test", 0.2)); raises UsageError."""
+def parse_splits(flag: str) -> Splits:
+    """`train:0.8,test_a:0.2`, fractions for what names no split, or `train,test_a,test_b`, names
+    that the input uses. Raises UsageError.
+    """
     fractions: dict[str, float] = {}
+    names: list[str] = []
     for part in filter(None, flag.split(",")):
-        name, _, number = part.partition(":")
+        written, colon, number = part.partition(":")
+        if not is_split_name(written):
+            raise UsageError(
+                f"--splits: '{written[:80]}' cannot name a split: letters, digits, '_', '-' and "
+                "'.', and not 'triplets'"
+            )
+        name = SPELLINGS.get(written.lower(), written)
+        if name.lower() in (known.lower() for known in names):
+            raise UsageError(f"--splits: '{part}': a fraction in (0, 1], each name once")
+        names.append(name)
+        if not colon:
+            continue
         try:
-            fraction = float(number)
+            fractions[name] = float(number)
         except ValueError:
             raise UsageError(f"--splits: '{part}' is not NAME:FRACTION") from None
-        if name not in (TRAIN, VALIDATION, TEST):
-            raise UsageError(f"--splits: '{name}' is none of train, validation, test")
-        if not 0 < fraction <= 1 or name in fractions:
+        if not 0 < fractions[name] <= 1:
             raise UsageError(f"--splits: '{part}': a fraction in (0, 1], each name once")
-        fractions[name] = fraction
+    if fractions and len(fractions) < len(names):
+        without = next(name for name in names if name not in fractions)
+        raise UsageError(f"--splits: '{without}' has no fraction; give all of them one, or none")
     if fractions and not math.isclose(sum(fractions.values()), 1, abs_tol=1e-6):
         raise UsageError(f"--splits: the fractions sum to {sum(fractions.values()):g}, not 1")
-    return tuple(fractions.items())
+    return Splits(tuple(names), tuple(fractions.items()))
 
 
 def chosen_split(

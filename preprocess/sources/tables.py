@@ -1,25 +1,39 @@
-"""CSV tables, one physical line a row, so that one broken line costs one row.
+"""CSV tables as spreadsheets write them, read so that one broken line costs one row.
 
-Handled: a byte-order mark, CRLF, quoted commas, `;` or tab as separator, any order of the
-columns. An unclosed quote, a row of megabytes, NUL or bytes that are not UTF-8 refuse their
-own line and nothing after it (a CSV reader would swallow the rest of the file into one
-field). Line feeds inside quotes are therefore not a thing here: ids and labels have none.
+`dialect.py` recognises how a table is written, `lines.py` cuts it into records; here its columns
+are found and its cells named. An unclosed quote, a row of megabytes, NUL or bytes that are no text
+refuse their own line and nothing after it (a CSV reader would swallow the rest of the file into
+one field).
 """
 
 from __future__ import annotations
 
 import csv
 import hashlib
+import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import BufferedIOBase
 from typing import NamedTuple
 
 from preprocess import storage
-from preprocess.errors import DataError, UsageError
-from preprocess.refusals import Reason, Refused, Rejection
+from preprocess.shell.errors import DataError, UsageError
+from preprocess.sources.dialect import HEAD_BYTES, UTF_8, Dialect, as_utf8, recognise
+from preprocess.sources.lines import (
+    MAX_LINE_BYTES,
+    Record,
+    Records,
+    physical_lines,
+    split_quoted,
+)
+from preprocess.sources.numbers import is_number
+from preprocess.sources.picture_files import is_picture_name
+from preprocess.sources.refusals import Reason, Refused, Rejection
 
-MAX_LINE_BYTES = 64 * 1024  # a row of ids and numbers has some hundred bytes
+CHUNK_BYTES = 1 << 20
+
+Layout = Callable[[list[str]], dict[str, str]]
+"""The cells of a row by our names; raises Refused for a row that has too few or too many."""
 
 
 class Row(NamedTuple):
@@ -29,8 +43,24 @@ class Row(NamedTuple):
     cells: dict[str, str]
 
 
+class Header(NamedTuple):
+    """What the first row says."""
+
+    cells: Layout
+    record: Record | None  # the first row where it is one already, and not a header
+
+
 class Table:
-    """A CSV file with a header, read by `rows()`; refused lines are left in `rejections`."""
+    """A CSV file, read by `rows()`; refused lines are left in `rejections`.
+
+    Args:
+      path: of the file.
+      required: columns that it must have, by our names.
+      optional: columns that it may have.
+      columns: (our name, the table's name or, where it has no header, position from 1).
+      encoding: of the text; "" = by its byte-order mark, else UTF-8.
+      foreign: recognises a layout of others by the first row's cells, where there is no header.
+    """
 
     def __init__(
         self,
@@ -38,43 +68,43 @@ class Table:
         required: Sequence[str],
         optional: Sequence[str] = (),
         columns: Sequence[tuple[str, str]] = (),
+        encoding: str = "",
+        foreign: Callable[[list[str]], Layout | None] = lambda _: None,
     ) -> None:
         self.path = path
         self.name = os.path.basename(path)
         self.rejections: list[Rejection] = []
+        self.warnings: list[str] = []
         self.counted = 0
+        self.is_foreign = False  # known once the first row was read
+        self._not_text = 0  # rows that are not of the encoding
         self._hash = hashlib.sha256()
-        self._positions: dict[str, int] = {}
+        self.column_names: list[str] = []  # of the first line, in lower case
+        self._encoding = encoding
+        self._required = required
+        self._foreign = foreign
         known = (*required, *optional)
         for ours, _ in columns:
             if ours not in known:
                 raise UsageError(f"--columns names '{ours}'; this source has {', '.join(known)}")
-        self._names = {name: dict(columns).get(name, name) for name in known}
-        self._required = required
+        self._columns = dict(columns)
+        self._names = {name: self._columns.get(name, name) for name in known}
+
+    def read_names(self) -> list[str]:
+        """The cells of the first line in lower case; raises DataError as rows() does."""
+        next(self.rows(), None)
+        return self.column_names
 
     def rows(self) -> Iterator[Row]:
         """Yields the rows that can be read. Raises DataError for a table without the columns."""
         try:
             with storage.open_read(self.path) as file:
-                header = self._line(file)
-                if header is None or not header.strip():
-                    raise DataError(f"'{self.path}' is empty; a header line is expected")
-                self._read_header(header)
-                line = 1
-                while (raw := self._line(file)) is not None:
-                    line += 1
-                    if not raw.strip():
-                        continue
-                    self.counted += 1
-                    try:
-                        yield Row(line, self._cells(raw))
-                    except Refused as refused:
-                        self.refuse(line, refused)
-        except IsADirectoryError:
-            raise DataError(f"'{self.path}' is a folder; a CSV file is expected") from None
+                yield from self._rows(file)
         except FileNotFoundError:
             raise DataError(f"no such table: '{self.path}'") from None
         except OSError as error:
+            if os.path.isdir(self.path):
+                raise DataError(f"'{self.path}' is a folder; a CSV file is expected") from None
             raise DataError(f"cannot read '{self.path}': {error.strerror}") from None
 
     def refuse(self, line: int, refused: Refused) -> None:
@@ -86,59 +116,137 @@ class Table:
         """Hash of the content, once all rows were read."""
         return self._hash.hexdigest()
 
-    def _line(self, file: BufferedIOBase) -> bytes | None:
-        raw = file.readline(MAX_LINE_BYTES)
-        if not raw:
-            return None
-        self._hash.update(raw)
-        if not raw.endswith(b"\n") and len(raw) == MAX_LINE_BYTES:
-            # Skipped piece by piece: a line of gigabytes never stands in memory.
-            while (more := file.readline(MAX_LINE_BYTES)) and not more.endswith(b"\n"):
-                self._hash.update(more)
-            self._hash.update(more)
-            return raw + b"..."
-        return raw
+    def _rows(self, file: BufferedIOBase) -> Iterator[Row]:
+        head = file.read(HEAD_BYTES)
+        dialect = recognise(head, self.path, self._encoding)
+        if dialect.encoding != UTF_8 and not self._encoding:
+            self.warnings.append(f"'{self.name}' is {dialect.encoding.upper()} and read as such")
+        text = as_utf8(self._chunks(file, head), dialect.encoding)
+        reader = Records(physical_lines(text, dialect.cr_line_ends), dialect.separator)
+        blank = f'{dialect.separator} \t\r"'.encode()  # a row of nothing but delimiters is none
+        records = (record for record in reader if record.raw.strip(blank))
+        if dialect.sep_line:
+            next(records)
+        layout = self._header(next(records, None), dialect, reader)
+        first = () if layout.record is None else (layout.record,)
+        for record in itertools.chain(first, records):
+            self.counted += 1
+            try:
+                yield Row(record.line, layout.cells(self._cells(record, dialect)))
+            except Refused as refused:
+                self.refuse(record.line, refused)
+        if self._not_text:
+            self.warnings.append(
+                f"{self._not_text} rows of '{self.name}' are not {dialect.encoding.upper()}; where "
+                "it was saved by Excel in Western Europe, --csv_encoding=cp1252 reads it"
+            )
 
-    def _read_header(self, raw: bytes) -> None:
-        if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-            raise DataError(f"'{self.path}' is UTF-16; save it as UTF-8")
+    def _chunks(self, file: BufferedIOBase, head: bytes) -> Iterator[bytes]:
+        chunk = head
+        while chunk:
+            self._hash.update(chunk)
+            yield chunk
+            chunk = file.read(CHUNK_BYTES)
+
+    def _header(self, record: Record | None, dialect: Dialect, reader: Records) -> Header:
+        if record is None:
+            raise DataError(f"'{self.path}' is empty; a header line is expected")
         try:
-            text = raw.decode("utf-8-sig").rstrip("\r\n")
-            self._separator = max(",;\t", key=text.count)
-            names = [name.strip().lower() for name in self._split(text)]
-        except (UnicodeDecodeError, Refused):
-            raise DataError(f"the first line of '{self.path}' is no CSV header") from None
-        self._width = len(names)
+            cells = [cell.strip() for cell in self._cells(record, dialect)]
+        except Refused as refused:
+            raise DataError(
+                f"the first line of '{self.path}' is not a CSV header: {refused.detail}"
+            ) from None
+        self.column_names = names = [cell.lower() for cell in cells]
+        if not self._columns and (layout := self._foreign(cells)):
+            self.is_foreign = True
+            return Header(layout, record)
+        reader.width = len(cells)
+        given = self._columns.values()
+        if given and all(c.isdecimal() for c in given) and not any(c in names for c in given):
+            return Header(self._by_position(len(cells)), record)
+        return Header(self._by_name(names), None)
+
+    def _by_position(self, width: int) -> Layout:
+        missing = [name for name in self._required if name not in self._columns]
+        if missing:
+            raise UsageError(
+                f"--columns gives positions, for tables without a header; {', '.join(missing)} "
+                "must have one too"
+            )
+        for ours, position in self._columns.items():
+            if not 1 <= int(position) <= width:
+                raise DataError(
+                    f"--columns={ours}={position}: the first row of '{self.path}' has {width} "
+                    "columns, counted from 1"
+                )
+        return _layout({ours: int(p) - 1 for ours, p in self._columns.items()}, width)
+
+    def _by_name(self, names: list[str]) -> Layout:
+        positions: dict[str, int] = {}
+        if (
+            looks_like_data(names)
+            and self._required
+            and not set(names) & {n.lower() for n in self._names.values()}
+        ):
+            example = ",".join(f"{name}={i + 1}" for i, name in enumerate(self._required))
+            raise DataError(
+                f"'{self.path}' has no header: its first line looks like a row "
+                f"({', '.join(names)[:80]}). Say which column is which, counted from 1: "
+                f"--columns={example}"
+            )
         for ours, theirs in self._names.items():
             found = [i for i, name in enumerate(names) if name == theirs.lower()]
             if len(found) > 1:
                 raise DataError(f"'{self.path}' has the column '{theirs}' {len(found)} times")
             if found:
-                self._positions[ours] = found[0]
+                positions[ours] = found[0]
             elif ours in self._required or theirs != ours:
                 shown = ", ".join(names)[:200]
                 raise DataError(
                     f"'{self.path}' has no column '{theirs}'; it has {shown}. "
                     f"Name yours with --columns={ours}=YOURS"
                 )
+        return _layout(positions, len(names))
 
-    def _cells(self, raw: bytes) -> dict[str, str]:
-        if len(raw) > MAX_LINE_BYTES:
+    def _cells(self, record: Record, dialect: Dialect) -> list[str]:
+        if len(record.raw) > MAX_LINE_BYTES:
             raise Refused(Reason.UNREADABLE_ROW, f"longer than {MAX_LINE_BYTES} bytes")
         try:
-            cells = self._split(raw.decode("utf-8").rstrip("\r\n"))
+            text = record.raw.decode(UTF_8)
         except UnicodeDecodeError as error:
-            raise Refused(Reason.UNREADABLE_ROW, f"not UTF-8 at byte {error.start}") from None
-        if len(cells) < self._width:
-            raise Refused(Reason.MISSING_COLUMN, f"{len(cells)} columns of {self._width}")
-        if len(cells) > self._width:
-            raise Refused(Reason.EXTRA_COLUMN, f"{len(cells)} columns, the header {self._width}")
-        return {name: cells[i].strip(" ") for name, i in self._positions.items()}
-
-    def _split(self, text: str) -> list[str]:
+            self._not_text += 1
+            raise Refused(Reason.UNREADABLE_ROW, _not_text(error, dialect.encoding)) from None
+        if record.cells is not None:
+            return record.cells
         if '"' not in text:
-            return text.split(self._separator)
+            return text.split(dialect.separator)
         try:
-            return next(csv.reader([text], delimiter=self._separator, strict=True))
-        except (csv.Error, StopIteration) as error:
+            return split_quoted(text, dialect.separator)
+        except csv.Error as error:
             raise Refused(Reason.UNREADABLE_ROW, f"quotes: {error}") from None
+
+
+def _layout(positions: Mapping[str, int], width: int) -> Layout:
+    def cells_by_name(cells: list[str]) -> dict[str, str]:
+        if len(cells) < width:
+            raise Refused(Reason.MISSING_COLUMN, f"{len(cells)} columns of {width}")
+        if len(cells) > width:
+            raise Refused(Reason.EXTRA_COLUMN, f"{len(cells)} columns, the header {width}")
+        return {name: cells[i].strip(" ") for name, i in positions.items()}
+
+    return cells_by_name
+
+
+def looks_like_data(cells: Sequence[str]) -> bool:
+    """Whether a first line has what no column is called: a number, a URL, a picture's name."""
+    return any(is_number(cell) or "://" in cell or is_picture_name(cell) for cell in cells)
+
+
+def _not_text(error: UnicodeDecodeError, encoding: str) -> str:
+    if encoding != UTF_8:
+        return f"not {encoding}"
+    return (
+        f"not UTF-8 at byte {error.start}; save the table as UTF-8, or say what it is: "
+        "--csv_encoding=cp1252 (Excel in Western Europe)"
+    )

@@ -1,0 +1,153 @@
+"""Where the class folders are: SPLIT/CLASS/FILE or CLASS/FILE, or what to give as --images."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Collection
+from typing import NamedTuple
+
+from preprocess import storage
+from preprocess.shell.errors import DataError
+from preprocess.sources.folder import Folder, open_folder
+from preprocess.sources.picture_files import is_other_file, is_picture_name
+from preprocess.sources.splitting import SPELLINGS
+
+LAYOUT = "the layout is SPLIT/CLASS/FILE or CLASS/FILE"
+
+
+class Layout(NamedTuple):
+    """The class folders of a picture folder."""
+
+    splits: list[str]  # names of the folders that are splits; [] for CLASS/FILE
+    folders: list[tuple[str, str]]  # (folder of the split or "", folder of the class)
+    warnings: list[str]
+
+
+def find_layout(root: Folder, images: str, spellings: Collection[str] = SPELLINGS) -> Layout:
+    """The layout of an opened folder; `images` is how the user named it, `spellings` what may be
+    a split's name, in lower case.
+
+    Raises DataError, with the folder to name instead where one looks right, for folders that mix
+    splits and classes, or that are a level too high or too low.
+    """
+    tops = root.folders()
+    named = [top for top in tops if is_split(top, spellings)]
+    if any(root.folders(top) for top in named):
+        return _by_split(root, images, tops, named)
+    if named == tops:
+        raise DataError(_without_classes(root, images, named, spellings))
+    return _by_class(root, images, tops, spellings)
+
+
+def is_split(name: str, spellings: Collection[str] = SPELLINGS) -> bool:
+    """Whether a folder's name is one of a split."""
+    return name.lower() in spellings
+
+
+def pictures_directly(root: Folder, below: str = "") -> int:
+    """How many pictures, by their suffixes, lie in a folder itself."""
+    return sum(is_picture_name(name) for name in root.files(below))
+
+
+def _by_split(root: Folder, images: str, tops: list[str], splits: list[str]) -> Layout:
+    others = [top for top in tops if top not in splits]
+    classes = [top for top in others if _may_be_class(root, top)]
+    if classes:
+        raise DataError(
+            f"'{images}' mixes splits ({', '.join(splits)}) with other folders "
+            f"({', '.join(classes)[:80]}); {LAYOUT}. If these are splits too, name them: "
+            f"--splits={','.join([*splits, *classes])[:80]}. If '{splits[0]}' is a class, put all "
+            "class folders into a folder called train"
+        )
+    warnings = []
+    if others:
+        warnings.append(f"folders without pictures were left out: {', '.join(others)[:200]}")
+    return Layout(splits, [(s, name) for s in splits for name in root.folders(s)], warnings)
+
+
+def _by_class(root: Folder, images: str, tops: list[str], spellings: Collection[str]) -> Layout:
+    warnings = []
+    below = {top: [name for name in root.folders(top) if is_split(name, spellings)] for top in tops}
+    holding = [top for top, splits in below.items() if splits]
+    too_high = [top for top in holding if any(root.folders(f"{top}/{s}") for s in below[top])]
+    if too_high:
+        raise DataError(
+            f"'{images}' looks one folder too high: '{too_high[0]}' in it holds "
+            f"{', '.join(below[too_high[0]])}. Give --images={_joined(images, too_high[0])}"
+        )
+    if holding:
+        warnings.append(
+            f"class folders hold folders called {', '.join(below[holding[0]])}, which do not "
+            "count as splits there; for splits, the layout is SPLIT/CLASS/FILE"
+        )
+    if len(tops) == 1 and not pictures_directly(root, tops[0]):
+        inner = root.folders(tops[0])
+        if inner:
+            warnings.append(
+                f"if the classes are {', '.join(inner)[:80]}, give "
+                f"--images={_joined(images, tops[0])}"
+            )
+    beside = _splits_beside(images, spellings)
+    if beside:
+        warnings.append(
+            f"{', '.join(beside)} beside '{os.path.basename(os.path.abspath(images))}' were not "
+            f"looked at; --images={os.path.dirname(os.path.abspath(images))} takes all splits"
+        )
+    return Layout([], [("", top) for top in tops], warnings)
+
+
+def _without_classes(
+    root: Folder, images: str, splits: list[str], spellings: Collection[str]
+) -> str:
+    """What to say where no folder is a class."""
+    for split in splits:
+        if pictures_directly(root, split):
+            return (
+                f"'{split}' in '{images}' holds pictures, but no class folders; {LAYOUT}. Labels "
+                "may also come from a table path,label[,split]: --csv"
+            )
+    if not pictures_directly(root):
+        return f"no class folders in '{images}'; {LAYOUT}"
+    higher = _parent_with_classes(images, spellings)
+    if higher:
+        return (
+            f"'{images}' holds pictures, but no class folders: it looks one folder too low. Give "
+            f"--images={higher}"
+        )
+    return (
+        f"'{images}' holds pictures, but no class folders; {LAYOUT}. Labels may also come from a "
+        "table path,label[,split]: --csv"
+    )
+
+
+def _parent_with_classes(images: str, spellings: Collection[str]) -> str:
+    """The folder that has a class folder's siblings, splits included; "" where none looks so."""
+    if storage.is_remote(images):
+        return ""
+    parent = os.path.dirname(os.path.abspath(images))
+    if is_split(os.path.basename(parent), spellings):
+        return os.path.dirname(parent)
+    above = open_folder(parent, "--images")
+    siblings = above.folders()[:50]  # enough to see what they are
+    classes = [name for name in siblings if pictures_directly(above, name)]
+    return parent if len(classes) > 1 and 2 * len(classes) >= len(siblings) else ""
+
+
+def _splits_beside(images: str, spellings: Collection[str]) -> list[str]:
+    """Splits that lie beside a folder that is one itself."""
+    parent, name = os.path.split(os.path.abspath(images))
+    if storage.is_remote(images) or not is_split(name, spellings):
+        return []
+    siblings = open_folder(parent, "--images").folders()
+    return [other for other in siblings if is_split(other, spellings) and other != name]
+
+
+def _may_be_class(root: Folder, below: str) -> bool:
+    """Whether a folder is empty or has pictures: one of annotations has other files alone."""
+    names = list(itertools.islice(root.walk(below), 500))  # some hundred tell
+    return not all(map(is_other_file, names)) or not names
+
+
+def _joined(images: str, name: str) -> str:
+    return f"{images.rstrip('/')}/{name}"

@@ -1,0 +1,99 @@
+"""Files that hold many pictures each: which there are, and the split that a name stands for."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection
+from typing import NamedTuple
+
+from preprocess import storage
+from preprocess.shell.errors import DataError, UsageError
+from preprocess.sources.archives import split_path
+from preprocess.sources.folder import open_folder
+from preprocess.sources.places import parse
+from preprocess.sources.rows import Request
+from preprocess.sources.splitting import SPELLINGS
+
+_NUMBERING = re.compile(r"[-_.]?\d+-of-\d+")
+
+
+class ContainerFile(NamedTuple):
+    """A file of pictures."""
+
+    path: str  # absolute, or gs://
+    name: str  # relative to --images
+    split: str  # the word in its name that stands for a split; "" where there is none
+
+    @property
+    def stem(self) -> str:
+        """The file's name without folders and suffix."""
+        return os.path.basename(self.name).partition(".")[0]
+
+
+def find_files(
+    request: Request,
+    suffixes: str | tuple[str, ...],
+    archives: bool = False,
+    splits: Collection[str] = (),
+) -> list[ContainerFile]:
+    """The files with one of these suffixes: --images itself, or all below it. Raises UsageError
+    or DataError where there are none. With `archives`, an archive is such a file; `splits` are
+    names of splits, in lower case, beside the usual ones.
+    """
+    images, spellings = request.images, {*request.splits.spellings, *splits}
+    if not images:
+        raise UsageError("--images is required for this source")
+    if names_container(images) or (archives and _is_file(images)):
+        path = storage.absolute(images)
+        if not storage.exists(path):
+            raise DataError(f"--images='{images}' does not exist")
+        name = os.path.basename(path)
+        return [ContainerFile(path, name, split_in_name(name, spellings))]
+    root = open_folder(images, "--images", request.follow_links)
+    names = sorted(name for name in root.walk("") if has_suffix(name, suffixes))
+    if not names:
+        shown = suffixes if isinstance(suffixes, str) else ", ".join(suffixes)
+        raise DataError(f"no {shown} file in --images='{images}'")
+    files = [ContainerFile(root.inside(n), n, split_in_name(n, spellings)) for n in names]
+    if parse(files[0].path):
+        raise DataError(
+            f"'{images}' holds {names[0]}: files of many pictures are not read inside an archive; "
+            "unpack it"
+        )
+    return files
+
+
+def names_container(path: str) -> bool:
+    """Whether --images names a file of many pictures, and neither a folder nor an archive."""
+    return split_path(path) is None and _is_file(path)
+
+
+def _is_file(path: str) -> bool:
+    return os.path.isfile(path) or (storage.is_remote(path) and is_container_name(path))
+
+
+CONTAINER_SUFFIXES = (".parquet", ".tfrecord", ".tfrecords")
+
+
+def is_container_name(name: str) -> bool:
+    """Whether a file holds many pictures, by its suffix."""
+    return has_suffix(name, CONTAINER_SUFFIXES)
+
+
+def has_suffix(name: str, suffixes: str | tuple[str, ...]) -> bool:
+    """Whether a name ends so, before what numbers it among its kind (`-00000-of-00008`)."""
+    return _NUMBERING.sub("", name.lower()).endswith(suffixes)
+
+
+def split_in_name(name: str, splits: Collection[str] = SPELLINGS) -> str:
+    """The word in a file's name that stands for a split, such as train in
+    `data/beans-train-00000-of-00002.parquet`, or in the name of a folder above; "" where there is
+    none.
+    """
+    words = "|".join(sorted(map(re.escape, splits), key=len, reverse=True))
+    pattern = re.compile(rf"(?:^|[-_.])({words})(?=$|[-_.\d])", re.IGNORECASE)
+    for part in reversed(name.split("/")):
+        if found := pattern.findall(_NUMBERING.sub("", part)):
+            return str(found[-1])
+    return ""

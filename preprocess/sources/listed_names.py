@@ -1,0 +1,41 @@
+"""Folders where there are none: names with `/` in them, of objects or of an archive's members."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterable, Iterator
+
+from preprocess.sources.leftovers import is_passed_over
+
+
+class ListedNames:
+    """What Folder asks of a listing, answered from the sorted names."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._sorted = sorted(names)
+
+    def walk(self, below: str) -> Iterator[str]:
+        """The name relative to `below` of every file under it, as on a disk: the files of a folder
+        stand before its folders. Hidden and left-behind ones are passed over.
+        """
+        names = [name.split("/") for name in self.below(below)]
+        names.sort(key=lambda parts: [*((1, part) for part in parts[:-1]), (0, parts[-1])])
+        for parts in names:
+            if not any(map(is_passed_over, parts)):
+                yield "/".join(parts)
+
+    def folders(self, below: str) -> list[str]:
+        """Sorted names of the subfolders, hidden and left-behind ones left out."""
+        tops = {name.split("/")[0] for name in self.below(below) if "/" in name}
+        return sorted(top for top in tops if not is_passed_over(top))
+
+    def files(self, below: str) -> list[str]:
+        """Names of the files directly in a folder."""
+        return [name for name in self.below(below) if "/" not in name]
+
+    def below(self, folder: str) -> list[str]:
+        """Names relative to a folder of all that is under it."""
+        prefix = f"{folder.strip('/')}/".lstrip("/")
+        first = bisect.bisect_left(self._sorted, prefix)
+        last = bisect.bisect_left(self._sorted, f"{prefix}\U0010ffff")
+        return [name[len(prefix) :] for name in self._sorted[first:last]]

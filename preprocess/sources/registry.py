@@ -1,0 +1,122 @@
+"""From the value of --source, or from the input itself, to the source that reads it."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Mapping
+
+from preprocess import storage
+from preprocess.shell.errors import DataError, UsageError
+from preprocess.shell.nearest import did_you_mean
+from preprocess.shell.references import is_reference, load_reference
+from preprocess.sources.rows import Request
+from preprocess.sources.source_kind import Evidence, SourceKind
+from preprocess.sources.tables import looks_like_data
+
+# What people call the columns of pictures and of labels.
+_PATH_COLUMN = re.compile("path|file|image|img|photo|picture|name|id$")
+_LABEL_COLUMN = re.compile("label|class|categ|target|species|breed|type")
+_EXCELS = " --csv_encoding=cp1252 (its text is not UTF-8; Excel in Western Europe saves so)"
+_HEAD_BYTES = 1 << 20
+
+
+def find_source(name: str, sources: Mapping[str, SourceKind]) -> SourceKind:
+    """The source of this name, or a user's own by reference. Raises UsageError."""
+    if name in sources:
+        return sources[name]
+    if is_reference(name):
+        return _imported(name)
+    hint = did_you_mean(name, sources)
+    raise UsageError(
+        f"--source={name}: no source, and no FILE.py:NAME of your own{hint}; there are "
+        f"{', '.join(sources)}"
+    )
+
+
+def recognise(request: Request, sources: Mapping[str, SourceKind]) -> tuple[SourceKind, str]:
+    """The one source that the input looks like, and what makes it look like that.
+
+    Raises UsageError where no source or more than one fits, DataError where none does because the
+    table cannot be read.
+    """
+    evidence = Evidence(request)
+    fitting: dict[str, str] = {}
+    unreadable: DataError | None = None
+    for name, kind in sources.items():
+        try:
+            if reason := kind.recognise(evidence):
+                fitting[name] = reason
+        except DataError as error:  # for this source; another may read something else than CSV
+            unreadable = error
+    fitting = {n: reason for n, reason in fitting.items() if not sources[n].fallback} or fitting
+    if len(fitting) == 1:
+        ((name, reason),) = fitting.items()
+        return sources[name], reason
+    if fitting:
+        choices = " or ".join(f"--source={name} ({reason})" for name, reason in fitting.items())
+        raise UsageError(f"the input fits more than one source; choose {choices}")
+    if unreadable:
+        raise unreadable
+    if flags := _missing_flags(evidence):
+        raise UsageError(
+            f"--csv='{request.csv}' has the columns {', '.join(evidence.first_line)[:200]}: say "
+            f"which one holds the picture and which its label, such as {flags}"
+        )
+    raise UsageError(
+        f"cannot tell what the input is: {_described(evidence)}; give one of --source="
+        f"{', --source='.join(sources)} (--help describes their layouts)"
+    )
+
+
+def _described(evidence: Evidence) -> str:
+    request = evidence.request
+    parts = []
+    if looks_like_data(evidence.first_line):
+        parts.append("--csv has no header, and needs --source and --columns by position")
+    elif request.csv:
+        parts.append(f"--csv has the columns {', '.join(sorted(evidence.columns))[:200]}")
+    if request.images:
+        count = len(evidence.files)
+        parts.append(f"--images has {len(evidence.folders)} folders and {count} files")
+    return "; ".join(parts) or "neither --csv nor --images is given"
+
+
+def _missing_flags(evidence: Evidence) -> str:
+    """What would say which columns of a table hold what, and its encoding where it needs one; ""
+    where that is not what is missing.
+    """
+    request, names = evidence.request, evidence.first_line
+    pairs = _likely_columns(names)
+    if request.columns or not pairs or looks_like_data(names):
+        return ""
+    encoding = "" if request.csv_encoding or _is_unicode(request.csv) else _EXCELS
+    return f"--columns={pairs}{encoding}"
+
+
+def _is_unicode(path: str) -> bool:
+    """Whether a table's first part is UTF-8, or UTF-16 with its mark."""
+    head = storage.read_bytes(path, _HEAD_BYTES)
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return True
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _likely_columns(names: list[str]) -> str:
+    """What --columns would be for pictures with labels; "" for a table of one column."""
+    if len(names) < 2:
+        return ""
+    path = next(filter(_PATH_COLUMN.search, names), names[0])
+    others = [name for name in names if name != path]
+    return f"path={path},label={next(filter(_LABEL_COLUMN.search, others), others[-1])}"
+
+
+def _imported(name: str) -> SourceKind:
+    kind = load_reference(name, "--source", UsageError)
+    if not isinstance(kind, SourceKind):
+        raise UsageError(f"--source={name} is a {type(kind).__name__}, no SourceKind")
+    return kind
