@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.stages import Stopwatch
+from preprocess.augment.stage_clock import Stopwatch
 
 BORDERS = {
     "reflect": cv2.BORDER_REFLECT_101,
@@ -24,6 +24,9 @@ MAX_SIDE = 32_766  # pixels; OpenCV's warps address the source with 16-bit coord
 
 Image = NDArray[np.uint8]
 Border = tuple[str, tuple[int, ...]]
+
+LEVELS = np.arange(256, dtype=np.float64)
+"""Every value that a channel of a pixel can have."""
 
 _IDENTITY = np.eye(3)
 _STRIP = 32  # rows resampled at a time: their coordinates stay in the processor's cache
@@ -161,6 +164,11 @@ class Canvas:
 def mirror(width: int) -> NDArray[np.float64]:
     """The matrix, float64[3, 3], that exchanges left and right in a picture `width` wide."""
     return np.array([[-1.0, 0.0, width - 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+
+
+def to_levels(values: NDArray[np.float64]) -> Image:
+    """Rounded and clipped to uint8: no level wraps around."""
+    return np.rint(np.clip(values, 0, 255)).astype(np.uint8)
 
 
 def _transform(

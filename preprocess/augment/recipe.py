@@ -3,51 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 
 from preprocess import storage
-from preprocess.augment import albumentations_adapter, colour, damage, geometry
 from preprocess.augment.canvas import MAX_SIDE, Canvas, Image
-from preprocess.augment.operation import Drawn, Operation
-from preprocess.augment.settings import kinds, read_settings, shown, unknown
-from preprocess.augment.yaml_text import MAX_BYTES, read_mapping
-from preprocess.errors import ConfigError
-from preprocess.stages import Stopwatch
-
-OPERATIONS: dict[str, type[Operation]] = {
-    operation.name: operation
-    for operation in (
-        geometry.HorizontalFlip,
-        geometry.Affine,
-        geometry.RandomCrop,
-        geometry.Perspective,
-        geometry.GridDistortion,
-        geometry.ElasticDistortion,
-        colour.HueSaturationValue,
-        colour.BrightnessContrastGamma,
-        damage.Cutout,
-        damage.GaussianBlur,
-        damage.MotionBlur,
-        damage.GaussianNoise,
-        damage.JpegQuality,
-        albumentations_adapter.Albumentations,
-    )
-}
-"""Every operation a recipe can name."""
+from preprocess.augment.names import RECIPES, SHIPPED_RECIPES
+from preprocess.augment.operation import Drawn, MissingLibraryError, Operation
+from preprocess.augment.operation_table import OPERATIONS
+from preprocess.augment.settings import kinds, read_settings, unknown
+from preprocess.augment.stage_clock import Stopwatch
+from preprocess.dataset_format import RECIPE_FILE
+from preprocess.shell.errors import ConfigError
+from preprocess.shell.json_text import JsonObject
+from preprocess.shell.nearest import did_you_mean
+from preprocess.shell.shown import shown
+from preprocess.shell.yaml_text import MAX_BYTES, read_mapping
 
 VERSION = 1
 
-_FOLDER = Path(__file__).parent / "recipes"
-SHIPPED_RECIPES = tuple(sorted(path.stem for path in _FOLDER.glob("*.yaml")))
 """The names that `load_recipe` knows."""
 
 
@@ -59,20 +39,21 @@ class Recipe:
     description: str = ""
 
     @classmethod
-    def from_yaml(cls, text: str, source: str = "recipe", folder: str = "") -> Recipe:
+    def from_yaml(cls, text: str, source: str = "recipe", folder: str | None = "") -> Recipe:
         """Reads a recipe strictly.
 
         Args:
             text: YAML: `version: 1`, an optional `description`, and `operations`, a list whose
                 entries are `name: {probability: 0.5, setting: [low, high], ...}`.
             source: What the text is, for messages.
-            folder: What names of files in it are relative to; "" = the working directory.
+            folder: What names of files in it are relative to; "" = the working directory. None: it
+                may name none.
 
         Raises:
             ConfigError: Anything unknown, missing, of a wrong type or out of its limits; the
                 message names the key, what was received and what is valid.
         """
-        values = read_mapping(text, source)
+        values = read_mapping(text, source, "a mapping with `version: 1` and `operations:`")
         keys = ("version", "description", "operations")
         for key in values:
             if key not in keys:
@@ -110,10 +91,23 @@ class Recipe:
         return hashlib.sha256(self.deciding.encode("utf-8")).hexdigest()
 
     @property
+    def own_code(self) -> bool:
+        """Whether applying it runs code of a user's."""
+        return any(operation.own_code for operation in self.operations)
+
+    @property
+    def sources(self) -> dict[str, JsonObject]:
+        """What is recorded of the user's code, by its place in the recipe."""
+        return {
+            f"operations[{number}].{operation.name}": record
+            for number, operation in enumerate(self.operations)
+            for record in operation.sources()
+        }
+
+    @property
     def libraries(self) -> tuple[str, ...]:
         """Packages that applying it needs beyond the project's own."""
-        needed = any(isinstance(o, albumentations_adapter.Albumentations) for o in self.operations)
-        return (albumentations_adapter.PACKAGE,) if needed else ()
+        return tuple(sorted({each.package for each in self.operations if each.package}))
 
     def check(self) -> None:
         """Raises ConfigError where this machine lacks what applying it needs."""
@@ -181,25 +175,37 @@ class Recipe:
             image: uint8[H, W, 3], RGB, as for `apply`.
             drawn: What `draw` gave for H and W.
         """
+
+        def before(number: int) -> Image:
+            if any(OPERATIONS[each.operation].own_code for each in drawn[:number]):
+                # The recipe may be a stranger's.
+                raise MissingLibraryError("code that a dataset's recipe holds is not run")
+            return self.apply(image, drawn[:number])
+
         return [
             Drawn(
                 each.operation,
-                OPERATIONS[each.operation].explain(
-                    each.numbers, functools.partial(self.apply, image, drawn[:number])
-                ),
+                OPERATIONS[each.operation].explain(each.numbers, functools.partial(before, number)),
             )
             for number, each in enumerate(drawn)
         ]
 
 
-def load_recipe(name_or_path: str) -> Recipe:
+def load_stored_recipe(dataset: str) -> Recipe:
+    """The recipe that a dataset was built by. It is whole in itself: a file that it names is not
+    opened, because the dataset may be a stranger's. Raises ConfigError.
+    """
+    return load_recipe(os.path.join(dataset, RECIPE_FILE), may_name_files=False)
+
+
+def load_recipe(name_or_path: str, may_name_files: bool = True) -> Recipe:
     """A shipped recipe by its name, or one of the user's by its file's path.
 
     Raises:
         ConfigError: There is no such recipe, the file cannot be read, or it is not a recipe.
     """
     name = str(name_or_path)
-    path = str(_FOLDER / f"{name}.yaml") if name in SHIPPED_RECIPES else name
+    path = str(RECIPES / f"{name}.yaml") if name in SHIPPED_RECIPES else name
     try:
         if not (storage.is_remote(path) or os.path.isfile(path)):
             raise FileNotFoundError
@@ -208,23 +214,22 @@ def load_recipe(name_or_path: str) -> Recipe:
             raise ConfigError(f"recipe {shown(name)}: larger than {MAX_BYTES} bytes; is it one?")
         text = content.decode("utf-8-sig")
     except FileNotFoundError:
-        near = difflib.get_close_matches(name, SHIPPED_RECIPES, n=1)
-        meant = f"did you mean `{near[0]}`? " if near else ""
         raise ConfigError(
-            f"recipe {shown(name)}: no such file; {meant}"
+            f"recipe {shown(name)}: no such file{did_you_mean(name, SHIPPED_RECIPES)}; "
             f"give a YAML file's path or one of: {', '.join(SHIPPED_RECIPES)}"
         ) from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"recipe {shown(name)}: not UTF-8 text; is it YAML?") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise ConfigError(f"recipe {shown(name)}: cannot be read: {error}") from error
-    recipe = Recipe.from_yaml(text, f"recipe {shown(name)}", os.path.dirname(path))
+    folder = os.path.dirname(path) if may_name_files else None
+    recipe = Recipe.from_yaml(text, f"recipe {shown(name)}", folder)
     if len(recipe.yaml) > MAX_BYTES:  # it could not be read back
         raise ConfigError(f"recipe {shown(name)}: with its pipeline, above {MAX_BYTES} characters")
     return recipe
 
 
-def _read_operation(entry: Any, where: str, folder: str) -> Operation:
+def _read_operation(entry: Any, where: str, folder: str | None) -> Operation:
     """One entry of `operations`."""
     if not isinstance(entry, dict) or len(entry) != 1:
         raise ConfigError(
@@ -237,9 +242,7 @@ def _read_operation(entry: Any, where: str, folder: str) -> Operation:
     if not isinstance(values, dict):
         raise ConfigError(f"{where}: received {shown(values)}, needs {{probability: ...}}")
     cls = OPERATIONS[name]
-    if cls is albumentations_adapter.Albumentations and isinstance(values.get("pipeline"), str):
-        path = os.path.join(folder, values["pipeline"])
-        values = {**values, "pipeline": albumentations_adapter.read_pipeline(path, where)}
+    values = cls.with_files(values, where, folder)
     return cls(**read_settings(cls, values, where))
 
 

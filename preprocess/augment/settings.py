@@ -7,16 +7,15 @@ form or raises ConfigError, and `write(value)`, which turns that form into plain
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple, Protocol, get_type_hints
 
 import numpy as np
 
-from preprocess.errors import ConfigError
-
-_LONGEST_SHOWN = 60  # characters of a received value that an error message repeats
+from preprocess.shell.errors import ConfigError
+from preprocess.shell.nearest import did_you_mean
+from preprocess.shell.shown import shown
 
 
 class Range(NamedTuple):
@@ -32,6 +31,10 @@ class Range(NamedTuple):
     def draw_integer(self, rng: np.random.Generator) -> int:
         """An integer of the interval, both ends included."""
         return int(rng.integers(int(self.low), int(self.high) + 1))
+
+
+ZERO = Range(0.0, 0.0)
+ONE = Range(1.0, 1.0)
 
 
 class Kind(Protocol):
@@ -167,17 +170,8 @@ def read_settings(cls: type, values: dict[str, Any], where: str) -> dict[str, An
 def unknown(where: str, what: str, received: Any, valid: Iterable[str]) -> str:
     """The message for a word that is none of `valid`: the nearest, and all there are."""
     names = list(valid)
-    near = difflib.get_close_matches(received, names, n=1) if isinstance(received, str) else []
-    meant = f"did you mean `{near[0]}`? " if near else ""
-    return f"{where}: unknown {what} {shown(received)}; {meant}valid: {', '.join(names)}"
-
-
-def shown(value: Any) -> str:
-    """`value` as a message repeats it: on one line, and short."""
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 10**18:
-        return "an enormous number"  # Python refuses to print the longest ones
-    text = repr(value)
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 1]}…"
+    meant = did_you_mean(received, names)
+    return f"{where}: unknown {what} {shown(received)}{meant}; valid: {', '.join(names)}"
 
 
 def _hint(value: Any) -> str:

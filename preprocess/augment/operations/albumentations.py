@@ -1,4 +1,4 @@
-"""A pipeline of albumentations as one operation of a recipe, for those who have one already.
+"""Runs a pipeline of albumentations, for those who have one already.
 
     - albumentations: {pipeline: leaves.json}    what `albumentations.save` wrote, JSON or YAML
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import difflib
 import json
 import os
 import random
@@ -24,10 +23,12 @@ import numpy as np
 from preprocess import storage
 from preprocess.augment.canvas import Canvas, Image
 from preprocess.augment.generator import seeded_generator
-from preprocess.augment.operation import Numbers, Operation
-from preprocess.augment.settings import NumberKind, shown
-from preprocess.augment.yaml_text import MAX_BYTES, read_mapping
-from preprocess.errors import ConfigError
+from preprocess.augment.operation import MissingLibraryError, Numbers, Operation, Values
+from preprocess.augment.settings import NumberKind
+from preprocess.shell.errors import ConfigError
+from preprocess.shell.nearest import did_you_mean
+from preprocess.shell.shown import shown
+from preprocess.shell.yaml_text import MAX_BYTES, read_mapping
 
 PACKAGE = "albumentations"
 INSTALL = f"pip install {PACKAGE}==2.0.8"  # the last under the MIT licence, and what is tested
@@ -63,10 +64,22 @@ class Albumentations(Operation):
     What is drawn is a seed; the pipeline draws everything else from it.
     """
 
-    name = "albumentations"
+    package = PACKAGE
 
     probability: Annotated[float, NumberKind(0, 1)] = 1.0  # a pipeline has its own
     pipeline: Annotated[str, PipelineKind()]
+
+    @classmethod
+    def with_files(cls, values: Values, where: str, folder: str | None) -> Values:
+        """A pipeline may be given by its file's path."""
+        if not isinstance(values.get("pipeline"), str):
+            return values
+        if folder is None:
+            raise ConfigError(f"{where}: names a file; the recipe of a dataset holds its pipeline")
+        return {
+            **values,
+            "pipeline": read_pipeline(os.path.join(folder, values["pipeline"]), where),
+        }
 
     def draw(self, rng: np.random.Generator, height: int, width: int) -> Numbers:
         """A seed, and the pipeline that it is for."""
@@ -117,10 +130,6 @@ def read_pipeline(path: str, where: str) -> dict[Any, Any]:
     return value
 
 
-class MissingLibraryError(ConfigError):
-    """albumentations is not installed."""
-
-
 # A pipeline takes milliseconds to make and holds its generators: each thread has its own.
 _thread = threading.local()
 
@@ -162,11 +171,9 @@ def _make(text: str) -> Any:
 
     for name in _names(values):
         if shorten_class_name(name) not in SERIALIZABLE_REGISTRY:
-            near = difflib.get_close_matches(name, SERIALIZABLE_REGISTRY, n=1)
-            meant = f"; did you mean `{near[0]}`?" if near else ""
             raise ConfigError(
                 f"{PACKAGE} {library.__version__} has no transform {shown(name)} that can be "
-                f"read from a file{meant}"
+                f"read from a file{did_you_mean(name, SERIALIZABLE_REGISTRY)}"
             )
     try:
         made = library.from_dict(values)
