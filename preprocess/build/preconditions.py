@@ -1,0 +1,185 @@
+"""What a build refuses: before anything is touched, and where too much of its input is bad."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from preprocess import dataset_format as df
+from preprocess import storage
+from preprocess.build import reuse
+from preprocess.build.build_request import BuildRequest
+from preprocess.build.dataset_plan import Plan
+from preprocess.build.publish import write_rejections
+from preprocess.shards.commit_marker import ShardReport
+from preprocess.shards.reading import read_index
+from preprocess.shards.shard_plan import DRAWING_OPTIONS, Options
+from preprocess.shards.workspace import FOLDER, Workspace
+from preprocess.shell.cli import say
+from preprocess.shell.errors import ConfigError, DataError, UsageError
+from preprocess.sources import find_source
+from preprocess.sources.leftovers import is_leftover
+from preprocess.sources.refusals import Rejection
+from preprocess.sources.rows import Request, Source
+from preprocess.sources.splitting import TRAIN, VALIDATION
+from preprocess.storage import local
+
+
+def check_output(request: BuildRequest) -> None:
+    """Makes the output's folder; refuses one among the classes, or with other things in it."""
+    output = request.output
+    images = request.source.images
+    if find_source(request.kind).owns_images and images and _is_below(output, images):
+        raise UsageError(
+            f"--output='{output}' lies in --images, where it would be taken for a class; "
+            "choose a folder outside"
+        )
+    try:
+        storage.make_folder(output)
+        names = set(storage.names(output))
+    except OSError as error:
+        reason = "is a file" if os.path.isfile(output) else error.strerror
+        raise UsageError(f"--output='{output}': {reason}") from None
+    names = {name for name in names if not is_leftover(name)}
+    if names and not names & {FOLDER, df.MANIFEST_FILE}:
+        raise UsageError(
+            f"--output='{output}' is not empty and not a dataset directory; choose another"
+        )
+    if names and not storage.is_remote(output) and (links := local.links_out(output)):
+        raise UsageError(
+            f"--output='{output}' has links that lead out of it, through which a build would "
+            f"write elsewhere: {', '.join(ascii(link)[1:-1] for link in links[:3])}; remove them"
+        )
+
+
+def doubts(source: Source, request: Request) -> Iterator[str]:
+    """What is possible, but seldom meant."""
+    splits = {picture.split for picture in source.pictures}
+    drawn = {name for name, _ in request.splits.fractions}
+    if request.validation_fraction:
+        drawn.add(VALIDATION)
+    empty = sorted(drawn - splits) if source.pictures else []
+    if empty:
+        flag = "--splits" if request.splits.fractions else "--validation_fraction"
+        yield (
+            f"the draw by {flag} gave {' and '.join(empty)} no picture: {len(source.pictures)} "
+            "pictures are few for it; give larger shares"
+        )
+    elif splits == {TRAIN}:
+        yield (
+            "there is a training split only, nothing to measure on; --splits=train:0.8,test:0.2 "
+            "or --validation_fraction=0.1 would make one"
+        )
+    if splits and TRAIN not in splits:
+        yield (
+            f"there is no training split, only {', '.join(sorted(splits))}: enough for `trainer "
+            f"evaluate --split={min(splits)}` and `trainer embed`, but not for `trainer train`"
+        )
+    if len(source.classes) == 1 and source.task == df.CLASSIFICATION:
+        yield f"there is one class only, '{source.classes[0]}': nothing to tell apart"
+
+
+def mixed_sizes(task: str, shapes: Iterable[tuple[int, int, int]]) -> Iterator[str]:
+    """A sentence where training would refuse pictures of these shapes (H, W, C)."""
+    sizes = sorted({shape[:2] for shape in shapes})
+    if task == df.TRIPLET and len(sizes) > 1:
+        (height, width), (other_height, other_width) = sizes[0], sizes[-1]
+        yield (
+            f"the pictures have several sizes ({width}x{height} and {other_width}x{other_height} "
+            "among them), and training on triplets needs one: build with --image_size=N"
+        )
+
+
+def _is_below(path: str, folder: str) -> bool:
+    if storage.is_remote(path) or storage.is_remote(folder):
+        return f"{path}/".startswith(f"{storage.absolute(folder)}/")
+    folder = os.path.realpath(folder)
+    return os.path.commonpath((os.path.realpath(path), folder)) == folder
+
+
+def check_same_options(workspace: Workspace, options: Options, overwrite: bool) -> None:
+    """Refuses options that an earlier build in this directory did not have, and names them."""
+    before = workspace.options()
+    if before == options or overwrite:
+        return
+    if before is None:
+        if storage.exists(os.path.join(workspace.dataset, df.MANIFEST_FILE)):
+            raise ConfigError(
+                f"'{workspace.dataset}' holds a dataset, but not how it was built "
+                f"({FOLDER}/options.json); give another --output, or --overwrite"
+            )
+        return
+    # More variants are added to those that are there; what variants above 0 depend on is free
+    # as long as there are none, and of no matter when none are asked for.
+    free = {"variants"} if options.variants > before.variants else set()
+    if min(before.variants, options.variants) == 1:
+        free.update(DRAWING_OPTIONS)
+    changed = [
+        f"{field.name} {_short(getattr(before, field.name))} -> "
+        f"{_short(getattr(options, field.name))}"
+        for field in dataclasses.fields(Options)
+        if field.name not in free and getattr(before, field.name) != getattr(options, field.name)
+    ]
+    if changed:
+        raise ConfigError(
+            f"'{workspace.dataset}' was built with other options ({'; '.join(changed)}); "
+            "give the old ones, another --output, or --overwrite"
+        )
+
+
+def check_same_pictures(
+    request: BuildRequest,
+    plan: Plan,
+    manifest: df.Manifest | None,
+    kept: Mapping[str, ShardReport],
+) -> None:
+    """Says what became of the input; refuses to replace a dataset of wholly other pictures,
+    which is more often a mistyped --output than meant.
+    """
+    if manifest is None or request.overwrite or reuse.stands(manifest, kept):
+        return
+    try:
+        before = {
+            entry.key
+            for split in manifest.splits.values()
+            for shard in split.image_shards()
+            for entry in read_index(request.output, shard.file)
+        }
+    except DataError:
+        return  # nothing finished to protect
+    images = (shard for shard in plan.shards if shard.kind == df.IMAGES)
+    now = {json.loads(line)["key"] for shard in images for line in shard.lines}
+    if before and not before & now:
+        raise ConfigError(
+            f"'{request.output}' holds a dataset of {len(before)} other pictures; give another "
+            "--output, or --overwrite"
+        )
+    say(
+        f"the input changed since '{request.output}' was built: {len(now - before)} pictures are "
+        f"new, {len(before - now)} are gone; shards that differ are built again"
+    )
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return repr(text) if len(text) < 40 and "\n" not in text else "(changed text)"
+
+
+def check_budget(rejections: Sequence[Rejection], counted: int, request: BuildRequest) -> None:
+    """Raises DataError where more of the input was refused than the build may do without."""
+    refused = [r for r in rejections if r.counted]
+    if not refused or len(refused) <= request.max_bad_fraction * counted:
+        return
+    # A reader must not use what an earlier build left, unaware that this one failed.
+    Workspace(request.output).withdraw_manifest()
+    write_rejections(request.output, rejections)
+    reasons = Counter(r.reason for r in refused).most_common()
+    table = ", ".join(f"{count} {reason}" for reason, count in reasons)
+    raise DataError(
+        f"{len(refused)} of {counted} inputs refused, more than "
+        f"--max_bad_fraction={request.max_bad_fraction:g}: {table}\n"
+        f"see {os.path.join(request.output, df.REJECTED_FILE)}; no {df.MANIFEST_FILE} was written"
+    )
