@@ -20,6 +20,7 @@ that an outage is never taken for a picture that cannot be read.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -27,8 +28,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from io import BufferedIOBase
 from types import ModuleType
 
-from preprocess import quiet
-from preprocess.errors import UsageError
+from preprocess.shell import quiet
+from preprocess.shell.errors import UsageError
 from preprocess.storage import local
 from preprocess.storage.contract import Info, Lock, LockHeld, Pending
 
@@ -146,7 +147,7 @@ def sync_folders(folders: Collection[str]) -> None:
 def write_unsynced(files: Mapping[str, Callable[[], str]]) -> None:
     """Writes many small texts by path, side by side on an object store; each is asked for when its
     turn comes, so that they are never in memory together. After a power cut some of them may be
-    missing: for what the next run writes anew anyway.
+    missing: for what the next run writes again anyway.
     """
     if files:
         _backend(next(iter(files))).write_unsynced(files)
@@ -176,48 +177,70 @@ def lock(path: str, owner: str) -> contextlib.AbstractContextManager[Lock]:
       path: of the lock, a file of its own.
       owner: what holds it, for the message that another process gets.
     """
-    return _backend(path).lock(path, owner)
+    if not is_remote(path):
+        return local.lock(path, owner)
+    _objects()
+    from preprocess.storage.lease import lease
+
+    return lease(path, owner)
 
 
-def read_many(paths: Iterable[str], limit: int | None = None) -> Iterator[bytes | OSError]:
+def read_many(
+    paths: Iterable[str],
+    limit: int | None = None,
+    read: Callable[[str, int | None], bytes] = read_bytes,
+) -> Iterator[bytes | OSError]:
     """The content (or the first `limit` bytes) of each file in their order, or the OSError that
     reading it raised. Objects are asked for READ_AHEAD in advance, which keeps a processor busy
-    that would else wait for the network; local files are read when they are due.
+    that would else wait for the network; local files are read when they are due. `read` may take
+    paths of another form, of which those with REMOTE in them are objects.
     """
     remote: ThreadPoolExecutor | None = None
     waiting: deque[str | Future[bytes | OSError]] = deque()
     try:
         for path in paths:
-            if is_remote(path):
+            if REMOTE in path:
                 if remote is None:
                     remote = ThreadPoolExecutor(READ_AHEAD, "read-ahead")
-                waiting.append(remote.submit(_read_or_error, path, limit))
+                waiting.append(remote.submit(_read_or_error, path, limit, read))
             else:
                 waiting.append(path)
             if not isinstance(waiting[0], Future) or len(waiting) >= READ_AHEAD:
-                yield _due(waiting.popleft(), limit)
+                yield _due(waiting.popleft(), limit, read)
         while waiting:
-            yield _due(waiting.popleft(), limit)
+            yield _due(waiting.popleft(), limit, read)
     finally:
         if remote is not None:
             remote.shutdown(wait=False, cancel_futures=True)
 
 
-def _due(next_: str | Future[bytes | OSError], limit: int | None) -> bytes | OSError:
-    return next_.result() if isinstance(next_, Future) else _read_or_error(next_, limit)
+def _due(
+    next_: str | Future[bytes | OSError],
+    limit: int | None,
+    read: Callable[[str, int | None], bytes],
+) -> bytes | OSError:
+    return next_.result() if isinstance(next_, Future) else _read_or_error(next_, limit, read)
 
 
-def _read_or_error(path: str, limit: int | None) -> bytes | OSError:
+def _read_or_error(
+    path: str, limit: int | None, read: Callable[[str, int | None], bytes]
+) -> bytes | OSError:
     try:
-        return read_bytes(path, limit)
+        return read(path, limit)
     except OSError as error:
         return error
 
 
 def _backend(path: str) -> ModuleType:
-    if not is_remote(path):
-        return local
+    return _objects() if is_remote(path) else local
+
+
+@functools.cache
+def _objects() -> ModuleType:
+    """The module for objects, opened once a process: half a second of imports that local paths
+    never pay. Its connection, too, is one for the process and all its threads.
+    """
     quiet.hush()
-    from preprocess.storage import gcs  # half a second of imports that local paths never pay
+    from preprocess.storage import gcs
 
     return gcs

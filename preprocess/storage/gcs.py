@@ -16,7 +16,7 @@ import google_crc32c
 from google.api_core import exceptions as api
 from google.resumable_media import DataCorruption
 
-from preprocess.errors import StorageError
+from preprocess.shell.errors import StorageError
 from preprocess.storage import gcs_connection as connection
 from preprocess.storage.contract import Info
 
@@ -26,7 +26,7 @@ R = TypeVar("R")
 ATTEMPTS = 3  # from the start, at what broke beyond what the library's own retries can mend
 
 # The session of a long upload is out of step or bytes were changed on the way, or it is gone: to
-# be begun anew. (It is not the bucket that is gone: connection.bucket() has looked.)
+# be started again. (It is not the bucket that is gone: connection.bucket() has looked.)
 _ANEW = (400, 404, 410)
 _BLOCK = 1 << 20  # bytes hashed at a time
 
@@ -243,13 +243,6 @@ def remove_tree(folder: str) -> None:
 
 def remove_empty_folders(folder: str) -> None:
     """There are none."""
-
-
-def lock(path: str, owner: str) -> Any:
-    """Holds a lease; see `lease.py`."""
-    from preprocess.storage.lease import lease
-
-    return lease(path, owner)
 
 
 def in_parallel(

@@ -23,7 +23,7 @@ from google.cloud import storage
 from google.cloud.storage.retry import DEFAULT_RETRY
 from google.resumable_media import DataCorruption
 
-from preprocess.errors import ConfigError, StorageError, UsageError
+from preprocess.shell.errors import ConfigError, StorageError, UsageError
 
 THREADS = 32  # requests at a time in one process
 # An outage of some minutes does not end a build of hours. The first request of all has to show
@@ -152,7 +152,7 @@ def explained(path: str) -> Iterator[None]:
     ) as error:
         reason = getattr(error, "cause", None) or error
         raise StorageError(
-            f"'{path}' cannot be reached: {_first_line(reason)}; the same command goes on later"
+            f"'{path}' cannot be reached: {_first_line(reason)}; run the same command again later"
         ) from None
     except auth.GoogleAuthError as error:
         raise ConfigError(

@@ -9,7 +9,7 @@ precondition that it was not. Clocks of different machines are never compared.
 
 What it guarantees: of processes that ask at the same time exactly one gets the lock. A holder that
 was taken for dead, because it could not renew for EXPIRY_SECONDS (a frozen machine, a network cut),
-finds out at its next renewal and ends at once. What it does not: between its awakening and that
+finds out at its next renewal and ends at once. What it does not: between its waking and that
 renewal, HEARTBEAT_SECONDS at the most, such a holder may still write. `check()` renews there and
 then; it is called before a manifest is published.
 """
@@ -17,74 +17,23 @@ then; it is called before a manifest is published.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import io
-import json
 import os
-import secrets
-import socket
 import threading
 import time
 from collections.abc import Iterator
 
 from google.api_core.exceptions import PreconditionFailed
 
-from preprocess.cli import say
-from preprocess.errors import StorageError
+from preprocess.shell.cli import say
+from preprocess.shell.errors import StorageError
+from preprocess.shell.holder import Holder
 from preprocess.storage import gcs
 from preprocess.storage.contract import LockHeld
 
 HEARTBEAT_SECONDS = 10.0
 EXPIRY_SECONDS = 45.0  # four heartbeats, and half of one for the request itself
 WATCH_SECONDS = 2.0  # between two looks at a lock that someone else holds
-
-
-@dataclasses.dataclass(frozen=True)
-class Holder:
-    """What the lock object says of the process that made it."""
-
-    token: str  # another one for each time the lock is taken
-    owner: str
-    host: str
-    pid: int
-    since: str  # UTC, for people
-    machine: str  # boot and process namespace; "" where they are not known
-    started: str  # start time of the process in clock ticks since boot, as pids come again
-
-    @classmethod
-    def this_process(cls, owner: str) -> Holder:
-        """The holder that this process would be."""
-        return cls(
-            token=secrets.token_hex(8),
-            owner=owner,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            since=time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
-            machine=_machine(),
-            started=_start_time(os.getpid()),
-        )
-
-    @classmethod
-    def read(cls, data: bytes) -> Holder:
-        """The inverse of `data`; a lock object of unknown content has an unknown holder."""
-        try:
-            return cls(**json.loads(data))
-        except (ValueError, TypeError):
-            return cls("", "something", "an unknown machine", 0, "an unknown time", "", "")
-
-    @property
-    def data(self) -> bytes:
-        """The lock object's content."""
-        return json.dumps(dataclasses.asdict(self), indent=1).encode("utf-8")
-
-    @property
-    def gone(self) -> bool:
-        """Whether this surely is a process of this machine that has ended."""
-        here = bool(self.machine) and self.machine == _machine()
-        return here and _start_time(self.pid) != self.started
-
-    def __str__(self) -> str:
-        return f"{self.owner} on {self.host}, process {self.pid}, since {self.since}"
 
 
 class LeaseLost(StorageError):
@@ -183,22 +132,3 @@ def _look(path: str) -> tuple[Holder, int] | None:
         return Holder.read(gcs.read(path, 0, None)), int(blob.generation)
     except FileNotFoundError:
         return None
-
-
-def _machine() -> str:
-    """One boot of one machine, and the namespace in which its process numbers mean something."""
-    try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return f"{file.read().strip()} {os.readlink('/proc/self/ns/pid')}"
-    except OSError:
-        return ""
-
-
-def _start_time(pid: int) -> str:
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            # The name in parentheses may hold anything; behind it start time is field 22 of 52.
-            fields = file.read().rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return "" if fields[0] == "Z" else fields[19]

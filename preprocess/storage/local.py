@@ -1,16 +1,24 @@
-"""Files on a local disk, or on one that is mounted: durable, atomic, locked with flock."""
+"""Files on a local disk, or on one that is mounted: durable, atomic, locked."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import errno
 import os
-import secrets
 import shutil
+import stat as stat_module
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from io import BufferedIOBase
 
+from preprocess.shell import file_lock
+from preprocess.shell.atomic import sync_folder, temporary_name
+from preprocess.shell.cli import say
+from preprocess.shell.errors import UsageError
+from preprocess.shell.regular_files import open_regular
 from preprocess.storage.contract import Info, LockHeld
+
+LOCK_POLL_SECONDS = 1.0
 
 
 def make_folder(path: str) -> None:
@@ -49,14 +57,14 @@ def stat(path: str) -> Info:
 
 def read(path: str, offset: int, length: int | None) -> bytes:
     """`length` bytes from `offset` on; None = to the end."""
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         file.seek(offset)
         return file.read(-1 if length is None else length)
 
 
 def open_read(path: str) -> BufferedIOBase:
     """The file, opened."""
-    return open(path, "rb")
+    return open_regular(path)
 
 
 class Pending:
@@ -64,8 +72,7 @@ class Pending:
 
     def __init__(self, path: str, temporary: str = "") -> None:
         self._path = path
-        # Not the process id: in containers that share a disk all are number 1.
-        self._temporary = temporary or f"{path}.tmp-{secrets.token_hex(4)}"
+        self._temporary = temporary or temporary_name(path)
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         self.file = open(self._temporary, "w+b")  # noqa: SIM115 - closed in discard
 
@@ -90,11 +97,7 @@ create = Pending
 def sync_folders(folders: Iterable[str]) -> None:
     """Waits until the disk knows the names in these folders."""
     for folder in folders:
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        sync_folder(folder)
 
 
 def write_unsynced(files: Mapping[str, Callable[[], str]]) -> None:
@@ -123,21 +126,65 @@ def remove_empty_folders(folder: str) -> None:
             os.rmdir(parent)
 
 
-class Flock:
-    """A lock that the kernel holds for this process, for as long as it lives."""
+class FileLock:
+    """A lock on a file, for as long as this process lives."""
 
     def check(self) -> None:
         """Nobody can take it away."""
 
 
 @contextlib.contextmanager
-def lock(path: str, owner: str) -> Iterator[Flock]:
-    """Holds flock on a file; raises LockHeld where another process has it. `owner` is not
+def lock(path: str, owner: str) -> Iterator[FileLock]:
+    """Holds the lock on a file; raises LockHeld where another process has it. `owner` is not
     needed: a lock that is held is held by a living process.
     """
-    with open(path, "w", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise LockHeld("a process of a machine that sees this disk") from None
-        yield Flock()
+    try:
+        # A link is not followed and a pipe not waited for: the folder may be a stranger's.
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(path, flags, 0o666)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
+            raise
+        raise UsageError(f"'{path}' is not a lock file but something else: remove it") from None
+    try:
+        if not stat_module.S_ISREG(os.fstat(descriptor).st_mode):
+            raise UsageError(f"'{path}' is not a lock file but something else: remove it")
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(file_lock.held(descriptor, path))
+            except file_lock.HeldError as error:
+                raise LockHeld(str(error)) from None
+            yield FileLock()
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def turn(path: str, owner: str, notice: str) -> Iterator[FileLock]:
+    """As `lock`, but waits for the process that has it; `notice` is said once where one does."""
+    with contextlib.ExitStack() as stack:
+        waiting = False
+        while True:
+            try:
+                taken = stack.enter_context(lock(path, owner))
+                break
+            except LockHeld:
+                if not waiting:
+                    say(notice)
+                waiting = True
+                time.sleep(LOCK_POLL_SECONDS)
+        yield taken
+
+
+def links_out(folder: str) -> list[str]:
+    """Links anywhere below a folder that lead out of it, relative to it."""
+    root = os.path.realpath(folder)
+    found = []
+    for parent, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = os.path.join(parent, name)
+            if os.path.islink(path):
+                target = os.path.realpath(path)
+                if os.path.commonpath([root, target]) != root:
+                    found.append(os.path.relpath(path, folder))
+    return found

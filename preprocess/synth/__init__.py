@@ -1,4 +1,4 @@
-"""A made-up set in the layout of Google's facial expression comparison, to try everything on.
+"""A synthetic set in the layout of Google's facial expression comparison, to try everything on.
 
 `expression.py` says what an expression is and how far apart two of them are, `face.py` draws one,
 `annotators.py` picks triplets and votes on them, `dataset.py` writes the set and measures what

@@ -1,4 +1,4 @@
-"""Writes the made-up set to a directory, and measures what its own numbers reach on it.
+"""Writes the synthetic set to a directory, and measures what its own numbers reach on it.
 
 DIR/images_cropped/face_00042.jpg      112x112 RGB
 DIR/labels.csv                         the table of triplets; written last
@@ -16,10 +16,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
-from preprocess.encode import encode
-from preprocess.errors import DataError, UsageError
+from preprocess.shards.encode import encode
+from preprocess.shell import progress as log
+from preprocess.shell.atomic import write_text
+from preprocess.shell.errors import DataError, UsageError
 from preprocess.synth.annotators import MIN_FACES, judge, pick_triplet, vote
 from preprocess.synth.expression import NAMES, PROTOTYPES, draw_expression
 from preprocess.synth.face import draw_face, draw_looks
@@ -57,7 +58,7 @@ def synthesise(
     """Writes `faces` pictures, of which no one is in both subsets, and `triplets` rows.
 
     The same arguments and library versions write the same bytes. A directory that this function
-    wrote before is written anew; any other that is not empty is refused.
+    wrote before is replaced; any other that is not empty is refused.
 
     Args:
       output: the directory; created.
@@ -75,7 +76,7 @@ def synthesise(
     options = {"faces": faces, "triplets": triplets, "test_fraction": test_fraction, "seed": seed}
     (folder / MARK_FILE).write_text(json.dumps(options, sort_keys=True) + "\n", encoding="utf-8")
 
-    bar = tqdm(total=faces, desc="faces", disable=None if progress is None else not progress)
+    bar = log.progress(faces, " faces", "drawing", disable=progress is False)
     truth = []
     with bar:
         for number in range(faces):
@@ -108,7 +109,7 @@ def oracle(directory: str | os.PathLike[str], split: str = "test") -> tuple[int,
     rule of the triplet accuracy (see `annotators.judge`).
 
     Raises:
-      DataError: where the directory holds no made-up set, or the split no triplets.
+      DataError: where the directory holds no synthetic set, or the split no triplets.
     """
     folder = Path(directory)
     try:
@@ -120,7 +121,7 @@ def oracle(directory: str | os.PathLike[str], split: str = "test") -> tuple[int,
         votes = np.array([[float(row[f"votes{i}"]) for i in (1, 2, 3)] for row in rows])
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
-            f"the tables in '{folder}' are not as `synth` writes them ({error!r}); write them anew"
+            f"the tables in '{folder}' are not as `synth` writes them ({error!r}); run it again"
         ) from error
     if not rows:
         raise DataError(f"no triplets of subset '{split}' in '{folder / TABLE_FILE}'")
@@ -215,9 +216,7 @@ def _write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.write_text(text.getvalue(), encoding="utf-8")
-    os.replace(unfinished, path)
+    write_text(path, text.getvalue(), sync=False)
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
