@@ -16,9 +16,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import os
-from collections.abc import Callable
-from typing import Any, NamedTuple
+import stat
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, get_type_hints
 
 FORMAT = "shardline/1"
 MANIFEST_FILE = "dataset.json"
@@ -28,8 +30,16 @@ REJECTED_FILE = "rejected.jsonl"
 
 TRIPLET = "triplet"
 CLASSIFICATION = "classification"
+MULTILABEL = "multilabel"
+REGRESSION = "regression"
+TASKS = (TRIPLET, CLASSIFICATION, MULTILABEL, REGRESSION)
 IMAGES = "images"
 TRIPLETS = "triplets"
+
+# What a manifest may hold at most. A dataset may come from a stranger: counts that nothing backs
+# would make every loop over them endless, and a name of a megabyte would end in every report.
+MAX_MANIFEST_BYTES = 256 << 20
+MAX_NAME_CHARACTERS = 1_000
 
 
 class ImageKey:
@@ -41,6 +51,9 @@ class ImageKey:
     KEY = "image/key"  # int64, see image_key()
     VARIANT = "image/variant"  # int64, 0 = the picture as it came
     LABEL = "image/label"  # int64, classification only
+    LABELS = "image/labels"  # int64[n], multilabel only: ascending, n >= 0
+    TARGETS = "image/targets"  # float32[n], regression only: a number each of Manifest.targets
+    WEIGHT = "image/weight"  # float32, at least 0; where the manifest says `weighted`
     HEIGHT = "image/height"  # int64, pixels
     WIDTH = "image/width"  # int64, pixels
     CHANNELS = "image/channels"  # int64, 1 or 3
@@ -53,6 +66,26 @@ class TripletKey:
     VOTES = "triplet/votes"  # float32[3], sums to 1; share of annotators who called it the odd one
     TYPE = "triplet/type"  # bytes
     ROW = "triplet/row"  # int64, line of the CSV it came from
+
+
+# What tensorflow-datasets reads in place of the manifest, `DATASET/...`. It looks for the names of
+# a label in a file named for the feature, `/` written as a point.
+TFDS_INFO_FILE = "dataset_info.json"
+TFDS_FEATURES_FILE = "features.json"
+TFDS_LABELS_FILE = f"{ImageKey.LABEL.replace('/', '.')}.labels.txt"
+TFDS_MANY_LABELS_FILE = f"{ImageKey.LABELS.replace('/', '.')}.labels.txt"
+TFDS_TRIPLET_FOLDER = "triplets"
+TFDS_FILES = (
+    TFDS_INFO_FILE,
+    TFDS_FEATURES_FILE,
+    TFDS_LABELS_FILE,
+    TFDS_MANY_LABELS_FILE,
+    f"{TFDS_TRIPLET_FOLDER}/{TFDS_INFO_FILE}",
+    f"{TFDS_TRIPLET_FOLDER}/{TFDS_FEATURES_FILE}",
+)
+
+
+_OPTIONAL_FIELDS = ("weighted", "targets", "references")  # of a manifest
 
 
 class DatasetError(Exception):
@@ -172,12 +205,28 @@ class ImageFormat:
     width: int | None = None
     channels: int | None = None
 
+    @property
+    def has_files(self) -> bool:
+        """Whether each picture is a JPEG or PNG file, and not bare pixels."""
+        return self.encoding != "raw"
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """A number that each picture has. Its mean and standard deviation over the training split, 1
+    where that is 0, are what a network learns it by.
+    """
+
+    name: str
+    mean: float
+    std: float
+
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
     """`dataset.json`: what a dataset directory holds."""
 
-    task: str  # TRIPLET or CLASSIFICATION
+    task: str  # one of TASKS
     fingerprint: str  # of everything that went in
     digest: str  # of everything that came out, see digest()
     versions: dict[str, str]
@@ -189,10 +238,28 @@ class Manifest:
     splits: dict[str, Split]
     rejected: dict[str, Any]  # {"count": int, "by_reason": {reason: int}}
     format: str = FORMAT
+    weighted: bool = False  # each image record has a weight
+    targets: tuple[Target, ...] = ()  # what the numbers of an image record are
+    # of the user's own code that built it: reference and sha256, by where it is named; for people
+    references: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> str:
-        """The text of `dataset.json`."""
-        return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True, ensure_ascii=False)
+        """The text of `dataset.json`. What few datasets have is left out where it is not there, so
+        that those of before are written as they were.
+        """
+        values = dataclasses.asdict(self)
+        for name in _OPTIONAL_FIELDS:
+            if not values[name]:
+                del values[name]
+        return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False)
+
+    def files(self) -> Iterator[str]:
+        """Every shard, and the index of every image shard, relative to the dataset directory."""
+        for split in self.splits.values():
+            for shard in split.shards:
+                yield shard.file
+                if shard.kind == IMAGES:
+                    yield index_file(shard.file)
 
     def split(self, name: str) -> Split:
         """The split of this name; raises DatasetError that lists the ones there are."""
@@ -215,9 +282,16 @@ class Manifest:
                 name: Split(**{**split, "shards": tuple(Shard(**s) for s in split["shards"])})
                 for name, split in fields["splits"].items()
             }
-            return cls(**fields)
+            fields["targets"] = tuple(Target(**each) for each in fields.get("targets", ()))
+            manifest = cls(**fields)
+            _check_manifest(manifest)
+        except RecursionError:
+            raise DatasetError(f"{MANIFEST_FILE} is not a manifest: nested too deeply") from None
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise DatasetError(f"{MANIFEST_FILE} is not a manifest: {error!r}") from error
+            raise DatasetError(
+                f"{MANIFEST_FILE} is not a manifest: {type(error).__name__}: {str(error)[:200]}"
+            ) from error
+        return manifest
 
     @classmethod
     def load(
@@ -234,17 +308,127 @@ class Manifest:
         path = os.fspath(path)
         if os.path.basename(path) != MANIFEST_FILE:
             path = os.path.join(path, MANIFEST_FILE)
+        folder = os.path.dirname(path) or "."
         try:
-            if read is not None:
+            if "://" in path:
+                assert read is not None, "an address needs a way to read it"
                 return cls.from_json(read(path))
-            with open(path, encoding="utf-8") as file:
-                return cls.from_json(file.read())
+            _check_file(folder, MANIFEST_FILE, MAX_MANIFEST_BYTES)
+            if read is not None:
+                text = read(path)
+            else:
+                with open(path, encoding="utf-8") as file:
+                    text = file.read()
+            manifest = cls.from_json(text)
+            _check_files(folder, manifest)
+            return manifest
         except FileNotFoundError:
             raise DatasetError(
-                f"no {MANIFEST_FILE} in '{os.path.dirname(path) or '.'}': not a dataset directory, "
+                f"no {MANIFEST_FILE} in '{folder}': not a dataset directory, "
                 "or its build did not finish (run the same `preprocess build` again)"
             ) from None
         except UnicodeDecodeError as error:
             raise DatasetError(f"'{path}' is not UTF-8: {error}") from error
         except OSError as error:
             raise DatasetError(f"cannot read '{path}': {error}") from error
+
+
+def _check_manifest(manifest: Manifest) -> None:
+    """Raises ValueError or TypeError where a field has the wrong type or an impossible value."""
+    _check_types(manifest)
+    _check_types(manifest.image)
+    if manifest.task not in TASKS:
+        raise ValueError(f"task {manifest.task[:40]!r}")
+    for name in (*manifest.classes, *manifest.splits):
+        _check_name(name)
+    for target in manifest.targets:
+        _check_types(target)
+        _check_name(target.name)
+        if not (math.isfinite(target.mean) and 0 < target.std < math.inf):
+            raise ValueError(f"target '{target.name}': mean {target.mean}, deviation {target.std}")
+    for name, split in manifest.splits.items():
+        if name in (".", "..") or "/" in name or "\\" in name:
+            raise ValueError(f"a split called {name!r}")
+        _check_types(split)
+        pictures = 0
+        for shard in split.shards:
+            _check_types(shard)
+            _check_path(shard.file)
+            if shard.kind not in (IMAGES, TRIPLETS) or shard.variant >= split.variants:
+                raise ValueError(f"'{shard.file}': kind {shard.kind!r}, variant {shard.variant}")
+            pictures += shard.kind == IMAGES
+        # Each variant has a shard of its own.
+        if split.variants > max(pictures, 1):
+            raise ValueError(f"split '{name}': {split.variants} variants in {pictures} shards")
+
+
+def _check_types(record: Any) -> None:
+    """Whether the plain fields of a dataclass have their types, and no count is negative."""
+    hints = get_type_hints(type(record))
+    for field in dataclasses.fields(record):
+        value, hint = getattr(record, field.name), hints[field.name]
+        kinds = {str: str, int: int, int | None: (int, type(None)), bool: bool, float: (int, float)}
+        plain: Any = kinds.get(hint)
+        if plain is None:
+            plain = tuple if field.name in ("classes", "shards", "targets") else (dict, ImageFormat)
+        if not isinstance(value, plain) or (isinstance(value, bool) and hint is not bool):
+            raise TypeError(f"{field.name} is {str(value)[:40]!r}")
+        if isinstance(value, int) and field.name != "seed" and not 0 <= value < 1 << 63:
+            raise ValueError(f"{field.name} is {value}")
+
+
+def _check_name(name: Any) -> None:
+    if not isinstance(name, str):
+        raise TypeError(f"a name is {str(name)[:40]!r}")
+    if len(name) > MAX_NAME_CHARACTERS:
+        raise ValueError(
+            f"a name of {len(name)} characters ({name[:20]!r}...), above {MAX_NAME_CHARACTERS}"
+        )
+    if any(ord(character) < 32 or ord(character) == 127 for character in name):
+        raise ValueError(f"a name with control characters: {name[:40]!a}")
+
+
+def _check_path(file: str) -> None:
+    """Raises ValueError where a path could lead outside of the dataset directory."""
+    parts = file.split("/")
+    odd = "\\" in file or any(ord(character) < 32 for character in file)
+    if odd or any(part in ("", ".", "..") for part in parts) or len(file) > MAX_NAME_CHARACTERS:
+        raise ValueError(f"a shard outside of the dataset directory: {file[:80]!a}")
+
+
+def _check_files(folder: str, manifest: Manifest) -> None:
+    """Raises DatasetError where a file is reached by a link that leads out of the dataset
+    directory, or is no regular file (opening a pipe would wait for ever). Missing files are left
+    to whoever reads them.
+    """
+    for name in (LABELS_FILE, RECIPE_FILE):
+        _check_file(folder, name)
+    root = os.path.realpath(folder)
+    inside: dict[str, bool] = {}
+    for file in manifest.files():
+        parent = os.path.dirname(file)
+        if parent not in inside:
+            inside[parent] = _is_below(root, os.path.join(folder, parent))
+        if not inside[parent]:
+            raise DatasetError(f"'{parent}' is a link that leads outside of '{folder}'")
+        _check_file(folder, file)
+
+
+def _check_file(folder: str, file: str, limit: int | None = None) -> None:
+    path = os.path.join(folder, file)
+    try:
+        status = os.lstat(path)
+        if stat.S_ISLNK(status.st_mode):
+            if not _is_below(os.path.realpath(folder), path):
+                raise DatasetError(f"'{file}' is a link that leads outside of '{folder}'")
+            status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    if not stat.S_ISREG(status.st_mode):
+        raise DatasetError(f"'{file}' in '{folder}' is not a regular file")
+    if limit is not None and status.st_size > limit:
+        raise DatasetError(f"'{path}' has {status.st_size} bytes, more than any {file} has")
+
+
+def _is_below(root: str, path: str) -> bool:
+    return os.path.commonpath([root, os.path.realpath(path)]) == root

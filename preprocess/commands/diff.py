@@ -1,4 +1,4 @@
-"""Says how two dataset directories differ: inputs, recipe, counts, digests, classes.
+"""Prints how two dataset directories differ: inputs, recipe, counts, digests, classes.
 
     python -m preprocess diff DATASET DATASET
 
@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from absl import flags
 
-from preprocess.cli import print_json
-from preprocess.errors import UsageError
+from preprocess.shell.cli import print_json
+from preprocess.shell.errors import UsageError
 
 _JSON = flags.DEFINE_bool("json", False, "Print one JSON object: name -> [first, second].")
 
 
 def main(arguments: list[str]) -> None:
     """Compares the two dataset directories named."""
-    from preprocess.diff import diff
+    from preprocess.inspect.dataset_diff import diff
 
     if len(arguments) != 2:
         raise UsageError(f"DATASET DATASET expected, got {' '.join(arguments) or 'none'}")

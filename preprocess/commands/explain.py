@@ -3,29 +3,30 @@
     python -m preprocess explain DATASET IMAGE_ID VARIANT
 
 The numbers are drawn again from (seed, recipe, image id, variant), exactly as the build drew
-them. Of an albumentations pipeline: its seed, and the transforms that fired where albumentations
-is installed.
+them. For an albumentations pipeline: its seed, and the transforms that were applied, if
+albumentations is installed.
 """
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from absl import flags
 
-from preprocess.cli import print_json
-from preprocess.errors import DataError, UsageError
+from preprocess.shell.cli import print_json
+from preprocess.shell.errors import DataError, UsageError, UserError
 
 _JSON = flags.DEFINE_bool("json", False, "Print one JSON object.")
 
 
 def main(arguments: list[str]) -> None:
     """Explains one variant."""
-    from preprocess import reading
-    from preprocess.augment import load_recipe, variant_generator
+    from preprocess.augment import variant_generator
+    from preprocess.augment.recipe import load_stored_recipe
     from preprocess.dataset_format import RECIPE_FILE, ImageKey
-    from preprocess.shards import as_rgb
+    from preprocess.pictures.refusal import one_line
+    from preprocess.shards import reading
+    from preprocess.shards.build_shard import as_rgb
 
     if len(arguments) != 3 or not arguments[2].isdecimal():
         raise UsageError(f"DATASET IMAGE_ID VARIANT expected, got {' '.join(arguments) or 'none'}")
@@ -37,7 +38,7 @@ def main(arguments: list[str]) -> None:
         raise UsageError(f"split '{name}' has variants 0 to {split.variants - 1}, not {variant}")
     drawn = []
     if variant > 0:
-        recipe = load_recipe(os.path.join(dataset, RECIPE_FILE))
+        recipe = load_stored_recipe(dataset)
         if recipe.digest != manifest.recipe:
             raise DataError(f"'{dataset}/{RECIPE_FILE}' is not the recipe the dataset was built by")
         entry = reading.read_index(dataset, shard.file)[position]
@@ -47,7 +48,12 @@ def main(arguments: list[str]) -> None:
         assert isinstance(width, int)
         rng = variant_generator(manifest.seed, recipe.digest, image_id, variant)
         image = as_rgb(reading.pixels(features))
-        drawn = recipe.explain(image, recipe.draw(rng, height, width))
+        try:
+            drawn = recipe.explain(image, recipe.draw(rng, height, width))
+        except UserError:
+            raise
+        except Exception as error:  # whatever a library raises for this picture
+            raise DataError(f"the recipe fails for '{image_id}': {one_line(error)}") from None
     if _JSON.value:
         operations = [{"operation": d.operation, "numbers": dict(d.numbers)} for d in drawn]
         print_json({"id": image_id, "split": name, "variant": variant, "operations": operations})

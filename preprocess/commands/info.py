@@ -1,4 +1,4 @@
-"""Says what is in a dataset directory.
+"""Prints what is in a dataset directory.
 
 python -m preprocess info DATASET
 """
@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from absl import flags
 
-from preprocess.cli import one_argument, print_json
+from preprocess.shell.cli import one_argument, print_json
 
 _JSON = flags.DEFINE_bool("json", False, "Print the counts as one JSON object.")
 
 
 def main(arguments: list[str]) -> None:
     """Prints the manifest's figures."""
-    from preprocess.reading import load_manifest
+    from preprocess.shards.reading import load_manifest
 
     manifest = load_manifest(one_argument(arguments, "DATASET"))
     splits = {
@@ -34,6 +34,8 @@ def main(arguments: list[str]) -> None:
                 "task": manifest.task,
                 "digest": manifest.digest,
                 "classes": list(manifest.classes),
+                **({"targets": [t.name for t in manifest.targets]} if manifest.targets else {}),
+                **({"weighted": True} if manifest.weighted else {}),
                 "splits": splits,
                 "rejected": manifest.rejected,
             }
@@ -43,6 +45,10 @@ def main(arguments: list[str]) -> None:
     print(f"task      {manifest.task}")
     print(f"pictures  {size} (width x height x channels), {image.encoding}")
     print(f"variants  {manifest.variants}, seed {manifest.seed}")
+    for target in manifest.targets:
+        print(f"target    {target.name}: mean {target.mean:g}, deviation {target.std:g} in train")
+    if manifest.weighted:
+        print("weights   one a picture")
     if manifest.classes:
         shown = ", ".join(manifest.classes[:10])
         more = f" and {len(manifest.classes) - 10} more" if len(manifest.classes) > 10 else ""

@@ -1,11 +1,11 @@
-r"""Says what a build would cost, before any work: the same flags as `build`, nothing is written.
+r"""Estimates what a build would cost, before any work: the flags of `build`, nothing is written.
 
     python -m preprocess plan --source=fec --csv=labels.csv --images=images_cropped \
         --output=DATASET --variants=10
 
-Pictures, triplets, bytes, shards and core-hours, from 200 pictures of each split built in
-memory, and which stage the time would go to; warnings for shards that do not divide, are tiny or
-huge, faces or pictures in two splits, triplets nobody agreed on, pictures that are refused.
+Reports pictures, triplets, bytes, shards and core-hours, from 200 pictures of each split built in
+memory, and where the time would go; warns about shards that do not divide evenly, are tiny or huge,
+faces or pictures in two splits, triplets without a majority, and pictures that are refused.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 
 from absl import flags
 
-from preprocess import stages
-from preprocess.cli import print_json
+from preprocess.augment import stage_clock as stages
 from preprocess.commands import request as shared
+from preprocess.shell.cli import print_json
 
 flags.adopt_module_key_flags(shared)
 _JSON = flags.DEFINE_bool("json", False, "Print one JSON object.")
@@ -25,8 +25,8 @@ _JSON = flags.DEFINE_bool("json", False, "Print one JSON object.")
 
 def main(arguments: list[str]) -> None:
     """Plans and prints."""
-    from preprocess.build import plan_build
-    from preprocess.estimate import estimate
+    from preprocess.build.builder import plan_build
+    from preprocess.build.estimate import estimate
 
     request = shared.build_request(arguments)
     workers = request.workers or len(os.sched_getaffinity(0))

@@ -1,25 +1,27 @@
-"""Draws a contact sheet: a row a picture, a column a variant; below, triplets with their votes.
+"""Draws a contact sheet: one row per picture, one column per variant; then triplets with votes.
 
     python -m preprocess preview DATASET --output=preview.png
 
-Look at it before training: a colour swap, a black border or an operation that hides the
-label is seen here first.
+Look at it before training: swapped colours, black borders or an operation that hides the label
+are easiest to see here.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from absl import flags
 
-from preprocess.cli import one_argument
 from preprocess.dataset_format import Split
+from preprocess.shell.cli import one_argument
+from preprocess.shell.path_flags import define_path
 
-_OUTPUT = flags.DEFINE_string("output", None, "PNG file to write.", required=True)
-_SPLIT = flags.DEFINE_string("split", "train", "Split to show.")
+_OUTPUT = define_path("output", None, "PNG file to write.", required=True)
+_SPLIT = flags.DEFINE_string("split", "", "Split to show; by default train, or the first.")
 _ROWS = flags.DEFINE_integer("rows", 6, "Pictures to show.", lower_bound=1, upper_bound=64)
 _TRIPLETS = flags.DEFINE_integer(
     "triplets", 6, "Triplets to show below.", lower_bound=0, upper_bound=64
@@ -34,43 +36,49 @@ def main(arguments: list[str]) -> None:
     """Writes the sheet and prints its path."""
     import numpy as np
 
-    from preprocess import contact_sheet, reading, storage
-    from preprocess.encode import encode
-    from preprocess.errors import DataError, UsageError
+    from preprocess import storage
+    from preprocess.inspect import contact_sheet
+    from preprocess.shards import reading
+    from preprocess.shards.encode import encode
+    from preprocess.shell.errors import DataError, UsageError
 
     dataset = one_argument(arguments, "DATASET")
     manifest = reading.load_manifest(dataset)
-    if _SPLIT.value not in manifest.splits:
-        raise DataError(f"no split '{_SPLIT.value}'; there are {', '.join(manifest.splits)}")
-    split = manifest.splits[_SPLIT.value]
+    name = _SPLIT.value or ("train" if "train" in manifest.splits else next(iter(manifest.splits)))
+    if name not in manifest.splits:
+        raise DataError(f"no split '{name}'; there are {', '.join(manifest.splits)}")
+    split = manifest.splits[name]
     if not split.images:
-        raise DataError(f"split '{_SPLIT.value}' has no pictures to show")
+        raise DataError(f"split '{name}' has no pictures to show")
     choice = random.Random(_SEED.value)
     places = [
         (shard, entry, position)
         for shard in split.image_shards(0)
         for position, entry in enumerate(reading.read_index(dataset, shard.file))
     ]
-    rows = []
-    for _, entry, position in choice.sample(places, min(_ROWS.value, len(places))):
-        variants = [
-            reading.read_variant(dataset, split, entry.key, position, variant)
-            for variant in range(split.variants)
-        ]
-        rows.append((_title(variants[0], manifest.classes), [reading.pixels(v) for v in variants]))
+    rows: list[tuple[str, list[Any]]] = []
+    for _, entry, position in choice.sample(places, len(places)):
+        if len(rows) == _ROWS.value:
+            break
+        # One that is damaged costs its row only.
+        with _left_out(f"picture {position} of its shard"):
+            variants = [
+                reading.read_variant(dataset, split, entry.key, position, variant)
+                for variant in range(split.variants)
+            ]
+            title = _title(variants[0], manifest.classes)
+            rows.append((title, [reading.pixels(variant) for variant in variants]))
+    if not rows:
+        raise DataError(f"no picture of split '{name}' can be shown; run `preprocess verify`")
     columns = ["original", *(f"variant {v}" for v in range(1, split.variants))]
     sheets = [contact_sheet.variants_sheet(rows, columns, _CELL.value)]
     if split.triplets and _TRIPLETS.value:
         positions = {entry.key: position for _, entry, position in places}
-        sheets.append(
-            contact_sheet.triplets_sheet(
-                [
-                    _triplet(dataset, split, positions, features)
-                    for features in _first_triplets(dataset, split, _TRIPLETS.value)
-                ],
-                _CELL.value,
-            )
-        )
+        triplets = []
+        for features in _first_triplets(dataset, split, _TRIPLETS.value):
+            with _left_out("a triplet"):
+                triplets.append(_triplet(dataset, split, positions, features))
+        sheets.append(contact_sheet.triplets_sheet(triplets, _CELL.value))
     width = max(sheet.shape[1] for sheet in sheets)
     padded = [
         np.pad(s, ((0, 0), (0, width - s.shape[1]), (0, 0)), constant_values=255) for s in sheets
@@ -87,16 +95,36 @@ def main(arguments: list[str]) -> None:
     print(_OUTPUT.value)
 
 
+@contextlib.contextmanager
+def _left_out(what: str) -> Iterator[None]:
+    """Continues without what is damaged, with a warning on stderr."""
+    from preprocess.shell.cli import say
+    from preprocess.shell.errors import DataError
+
+    try:
+        yield
+    except DataError as error:
+        say(f"left out: {what}: {error}")
+
+
 def _title(features: dict[str, Any], classes: Sequence[str]) -> str:
     from preprocess.dataset_format import ImageKey
+    from preprocess.shell.errors import DataError
 
     name: str = features[ImageKey.ID].decode("utf-8")
     label = features.get(ImageKey.LABEL)
-    return name if label is None else f"{classes[label]}: {name.rsplit('/', 1)[-1]}"
+    if label is not None and not (isinstance(label, int) and 0 <= label < len(classes)):
+        raise DataError(f"'{name}' has label {label}, there are {len(classes)} classes")
+    several = features.get(ImageKey.LABELS, [])
+    numbers = [label] if label is not None else several if isinstance(several, list) else [several]
+    if any(not 0 <= number < len(classes) for number in numbers):
+        raise DataError(f"'{name}' has labels {numbers}, there are {len(classes)} of them")
+    labels = ", ".join(classes[number] for number in numbers)
+    return f"{labels}: {name.rsplit('/', 1)[-1]}" if labels else name
 
 
 def _first_triplets(dataset: str, split: Split, count: int) -> list[dict[str, Any]]:
-    from preprocess.reading import records
+    from preprocess.shards.reading import records
 
     everything = (
         features for shard in split.triplet_shards() for features in records(dataset, shard.file)
@@ -107,9 +135,9 @@ def _first_triplets(dataset: str, split: Split, count: int) -> list[dict[str, An
 def _triplet(
     dataset: str, split: Split, positions: dict[int, int], features: dict[str, Any]
 ) -> tuple[list[Any], list[float], str]:
-    from preprocess import reading
     from preprocess.dataset_format import TripletKey
-    from preprocess.errors import DataError
+    from preprocess.shards import reading
+    from preprocess.shell.errors import DataError
 
     keys = features[TripletKey.IMAGES]
     if not positions.keys() >= set(keys):
@@ -117,4 +145,4 @@ def _triplet(
     images = [
         reading.pixels(reading.read_variant(dataset, split, key, positions[key], 0)) for key in keys
     ]
-    return images, features[TripletKey.VOTES], features[TripletKey.TYPE].decode("utf-8")
+    return images, features[TripletKey.VOTES], features[TripletKey.TYPE].decode("utf-8", "replace")

@@ -2,17 +2,17 @@
 
     python -m preprocess push DIR gs://BUCKET/DATASET
 
-Objects that are there already with the right bytes stay: stopped and started again, it goes on
-where it was. The manifest is written last, so what is there is a whole dataset or none. With
-STORAGE_EMULATOR_HOST set, an emulator is spoken to.
+Existing objects with the right bytes are kept: run again after an interruption, it resumes. The
+manifest is written last, so the target is a complete dataset or none. STORAGE_EMULATOR_HOST
+redirects to an emulator.
 """
 
 from __future__ import annotations
 
 from absl import flags
 
-from preprocess import quiet
 from preprocess.commands import staged
+from preprocess.shell import quiet
 
 flags.adopt_module_key_flags(staged)
 
@@ -20,6 +20,6 @@ flags.adopt_module_key_flags(staged)
 def main(arguments: list[str]) -> None:
     """Copies the dataset named first to the prefix named second."""
     quiet.hush()
-    from preprocess.staging import push
+    from preprocess.build.staging import push
 
     staged.run(push, arguments, to="remote")

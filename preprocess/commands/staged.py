@@ -7,12 +7,17 @@ from typing import Any
 
 from absl import flags
 
-from preprocess.cli import print_json
-from preprocess.errors import UsageError
+from preprocess.shell.cli import print_json
+from preprocess.shell.errors import UsageError
 from preprocess.storage import is_remote
 
-_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace another dataset that is there.")
+_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a different dataset at the target.")
 _JSON = flags.DEFINE_bool("json", False, "Print one JSON object.")
+
+
+def wants_json() -> bool:
+    """Whether one JSON object is asked for."""
+    return bool(_JSON.value)
 
 
 def run(copy: Callable[[str, str, bool], dict[str, Any]], arguments: list[str], to: str) -> None:

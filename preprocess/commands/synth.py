@@ -1,6 +1,6 @@
-"""Makes up a small set like Google's facial expression comparison, to try everything on.
+"""Generates a small synthetic set like Google's facial expression comparison, to try things on.
 
-Cartoon faces are drawn with a known expression, and simulated annotators say which of three is
+Cartoon faces are drawn with a known expression, and simulated annotators vote which of three is
 the odd one out. Writes DIR/images_cropped/ID.jpg (112x112), DIR/labels.csv (the triplets) and
 DIR/truth.csv (the expression each face was drawn with). The same flags write the same bytes.
 
@@ -16,9 +16,10 @@ import json
 
 from absl import flags
 
-from preprocess.errors import UsageError
+from preprocess.shell.errors import UsageError
+from preprocess.shell.path_flags import define_path
 
-_OUTPUT = flags.DEFINE_string("output", None, "Directory to write; new, empty or an earlier one.")
+_OUTPUT = define_path("output", None, "Directory to write; new, empty or an earlier one.")
 _FACES = flags.DEFINE_integer("faces", 1500, "Number of faces.")
 _TRIPLETS = flags.DEFINE_integer("triplets", 9000, "Number of triplets.")
 _TEST_FRACTION = flags.DEFINE_float(
