@@ -1,10 +1,13 @@
-"""Models: backbones (`backbones`, `small`), the range of pixels they want (`pixels`), heads.
+"""Models: backbones, the range of pixels they want (`pixels`), heads, layers, first weights.
 
-Everything takes pixels 0 to 255 and is built from the configuration alone; nothing here reads
-data. Networks may be fetched by `keras:` with ImageNet weights and by `hub:`, nowhere else.
+A backbone is a file of `backbones`, an on-device layer one of `on_device`. Everything takes pixels
+0 to 255 and is built from the configuration alone; nothing here reads data. Networks may be
+fetched by `keras:` with ImageNet weights and by `hub:`, nowhere else. Importing this package makes
+the layers of a saved model known to Keras.
 """
 
-from trainer.models.backbones import backbone
-from trainer.models.build import build_model
+from trainer.models import heads, hub
+from trainer.models.build_backbone import backbone
+from trainer.models.build_model import build_model
 
-__all__ = ["backbone", "build_model"]
+__all__ = ["backbone", "build_model", "heads", "hub"]

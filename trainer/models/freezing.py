@@ -1,21 +1,26 @@
 """Which part of a model trains: `model.trainable`."""
 
-import difflib
-from typing import Any
+from __future__ import annotations
 
-from trainer.errors import ConfigError
-from trainer.models.backbones import network_of
+from typing import TYPE_CHECKING
+
+from preprocess.shell.errors import ConfigError
+from preprocess.shell.nearest import nearest
+from trainer.models.build_backbone import network_of
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 ALL, HEAD = "all", "head"
 NAMED = 5  # layers in an error message
 
 
-def freeze(body: Any, trainable: str) -> None:
+def freeze(body: tf.keras.Model, trainable: str) -> None:
     """Freezes a backbone, or the layers of its network before one of them.
 
     A frozen layer keeps its weights, and BatchNorm its statistics, which it uses as in inference.
     "Before" is the order of `network.layers`. Dropout between frozen layers of a network of which
-    a part trains goes on.
+    a part trains stays active.
 
     Args:
       body: of backbone().
@@ -30,7 +35,7 @@ def freeze(body: Any, trainable: str) -> None:
     layers = network_of(body).layers
     names = [layer.name for layer in layers]
     if trainable not in names:
-        near = difflib.get_close_matches(trainable, names, n=NAMED, cutoff=0.7)
+        near = nearest(trainable, names, NAMED, cutoff=0.7)
         named = [layer.name for layer in layers if layer.weights][-NAMED:]
         which = f"near ones: {', '.join(near)}" if near else f"its last are {', '.join(named)}"
         raise ConfigError(

@@ -3,12 +3,14 @@
 Pixels travel as 0 to 255 until the backbone; what happens there is decided here and nowhere else.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import tensorflow as tf
 
-from trainer.errors import ConfigError
-from trainer.layers.base import PACKAGE
+from preprocess.shell.errors import ConfigError
+from trainer.compat.saving import registered
 
 # Per channel: the order of channels taken, then (pixel - mean) / deviation. The means and
 # deviations of ImageNet are those of `keras.applications.imagenet_utils.preprocess_input`.
@@ -20,40 +22,9 @@ RANGES: dict[str, tuple[tuple[int, ...], Any, Any]] = {
     "caffe": (_BGR, (103.939, 116.779, 123.68), 1.0),
     "torch": (_RGB, (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
 }
-# Families of keras.applications, by the module that defines them.
-KERAS_FAMILIES = {
-    "convnext": "0..255",
-    "densenet": "torch",
-    "efficientnet": "0..255",
-    "efficientnet_v2": "0..255",
-    "inception_resnet_v2": "-1..1",
-    "inception_v3": "-1..1",
-    "mobilenet": "-1..1",
-    "mobilenet_v2": "-1..1",
-    "mobilenet_v3": "0..255",
-    "nasnet": "-1..1",
-    "regnet": "0..255",
-    "resnet": "caffe",
-    "resnet_rs": "0..255",
-    "resnet_v2": "-1..1",
-    "vgg16": "caffe",
-    "vgg19": "caffe",
-    "xception": "-1..1",
-}
-# The EfficientNetV2 checkpoints under .../efficientnet/v2/hub; other hub modules follow the common
-# image convention of TF-Hub, 0 to 1.
-HUB_EFFICIENTNET_V2 = ("efficientnet/v2", "-1..1")
-HUB_DEFAULT = "0..1"
-OURS = {"cnn": "-1..1", "mlp": "0..1"}
 
 
-def hub_range(handle: str) -> str:
-    """The key of RANGES for a hub handle or path."""
-    part, wanted = HUB_EFFICIENTNET_V2
-    return wanted if part in handle else HUB_DEFAULT
-
-
-@tf.keras.saving.register_keras_serializable(package=PACKAGE)
+@registered
 class Pixels(tf.keras.layers.Layer):
     """Pixels 0 to 255 to the range a backbone wants, in float32; grey to RGB where it wants that.
 
@@ -74,7 +45,7 @@ class Pixels(tf.keras.layers.Layer):
         self.range = range
         self.channels = channels
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Returns float32 [N, H, W, channels] of pixels [N, H, W, 1 or channels]."""
         images = tf.cast(inputs, tf.float32)
         if images.shape[-1] == 1 < self.channels:
@@ -84,6 +55,6 @@ class Pixels(tf.keras.layers.Layer):
             images = tf.reverse(images, axis=[-1])
         return (images - mean) / deviation
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Arguments to build this layer again."""
         return {**super().get_config(), "range": self.range, "channels": self.channels}

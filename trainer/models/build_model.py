@@ -1,24 +1,24 @@
 """A whole model from the configuration: pixels, backbone, head."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import Any
 
 import tensorflow as tf
 
-from trainer.errors import ConfigError
-from trainer.models.backbones import backbone
+from trainer.config.keys import Config
+from trainer.models.build_backbone import backbone
 from trainer.models.freezing import HEAD, freeze
-from trainer.models.heads import class_head, embedding_head
 from trainer.models.weights import load_weights
 
 
 def build_model(
-    config: Any,
-    classes: int | None,
+    config: Config,
+    head: Callable[[tf.Tensor], tf.Tensor],
     say: Callable[[str], None] = lambda _: None,
     *,
     weights: bool = True,
-) -> Any:
+) -> tf.keras.Model:
     """The model of a run.
 
     For triplets, flatten [T, 3, S, S, C] to [T*3, S, S, C] before it and reshape the embeddings
@@ -29,23 +29,19 @@ def build_model(
     are float32.
 
     Args:
-      config: the run's configuration; read are `task`, `image_size`, and of `model`: `backbone`,
-        `weights`, `pooling`, `pixel_range`, `channels`, `dropout`, `embedding_size`, `scale`,
-        `trainable`.
-      classes: number of classes; None for triplets.
+      config: the run's configuration; read are `image_size`, and of `model`: `backbone`,
+        `weights`, `pooling`, `pixel_range`, `channels`, `trainable`.
+      head: features float [N, F] -> outputs float32 [N, ...], of the task.
       say: is told which weights were taken from elsewhere.
       weights: whether to take any; not where a checkpoint follows.
 
     Returns:
-      A model from pixels [N, S, S, C], uint8 or float32, 0 to 255, to float32 [N, classes] logits
-      or [N, embedding_size] embeddings of length `model.scale`.
+      A model from pixels [N, S, S, C], uint8 or float32, 0 to 255, to the outputs of the head.
 
     Raises:
-      ConfigError: a value that cannot be, or weights that cannot be had.
+      ConfigError: an invalid value, or weights that are not available.
     """
     settings = config.model
-    if (config.task == "triplet") != (classes is None):
-        raise ConfigError(f"task={config.task} on a dataset with {classes or 'no'} classes")
     body = backbone(
         settings.backbone,
         config.image_size,
@@ -58,13 +54,7 @@ def build_model(
 
     images = tf.keras.Input(body.input_shape[1:], name="images")
     features = body(images, training=False) if settings.trainable == HEAD else body(images)
-    if classes is None:
-        outputs = embedding_head(
-            features, settings.dropout, settings.embedding_size, settings.scale
-        )
-    else:
-        outputs = class_head(features, settings.dropout, classes)
-    model = tf.keras.Model(images, outputs, name="model")
+    model = tf.keras.Model(images, head(features), name="model")
     if weights and settings.weights not in ("", "imagenet"):
         load_weights(model, settings.weights, say)
     return model

@@ -1,13 +1,16 @@
 """Layers of the head, on features [N, F], in float32."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import tensorflow as tf
 
-from trainer.layers.base import PACKAGE, KeyedLayer
+from trainer.compat.saving import registered
+from trainer.models.layers.base import KeyedLayer
 
 
-@tf.keras.saving.register_keras_serializable(package=PACKAGE)
+@registered
 class KeyedDropout(KeyedLayer):
     """Dropout whose mask is a function of seed, step and row, so that replicas agree.
 
@@ -19,19 +22,19 @@ class KeyedDropout(KeyedLayer):
         super().__init__(**kwargs)
         self.rate = rate
 
-    def transform(self, inputs: Any) -> Any:
+    def transform(self, inputs: tf.Tensor) -> tf.Tensor:
         """Returns float32 of the shape of `inputs`, all dimensions but the first static."""
         if not self.rate:
             return inputs
         kept = self.draw(inputs, inputs.shape[1:]) >= self.rate
         return tf.where(kept, inputs / (1 - self.rate), 0.0)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Arguments to build this layer again."""
         return {**super().get_config(), "rate": self.rate}
 
 
-@tf.keras.saving.register_keras_serializable(package=PACKAGE)
+@registered
 class L2Normalize(tf.keras.layers.Layer):
     """Vectors to length 1 along the last axis; a zero vector stays zero, with a finite gradient.
 
@@ -43,16 +46,16 @@ class L2Normalize(tf.keras.layers.Layer):
         super().__init__(**{"dtype": "float32", **kwargs})
         self.epsilon = epsilon
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Returns float32 of the shape of `inputs`."""
         return tf.math.l2_normalize(inputs, axis=-1, epsilon=self.epsilon)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Arguments to build this layer again."""
         return {**super().get_config(), "epsilon": self.epsilon}
 
 
-@tf.keras.saving.register_keras_serializable(package=PACKAGE)
+@registered
 class Scale(tf.keras.layers.Layer):
     """Multiply by a constant: the radius of the sphere that embeddings lie on.
 
@@ -64,10 +67,10 @@ class Scale(tf.keras.layers.Layer):
         super().__init__(**{"dtype": "float32", **kwargs})
         self.factor = factor
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Returns float32 of the shape of `inputs`."""
         return inputs * self.factor
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Arguments to build this layer again."""
         return {**super().get_config(), "factor": self.factor}

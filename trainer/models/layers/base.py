@@ -1,18 +1,17 @@
 """What the layers of this package have in common."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
-from trainer import randomness
-
-# The name that our Keras objects are registered under: it is written into saved models.
-PACKAGE = "shardline"
+from trainer.models import randomness
 
 
 class KeyedLayer(tf.keras.layers.Layer):
-    """A layer on a batch that draws its random numbers from `trainer.randomness`.
+    """A layer on a batch that draws its random numbers from `trainer.models.randomness`.
 
     It works in float32 whatever the precision policy: rotation refuses bfloat16, and pixels in
     bfloat16 would lose all but eight bits. A subclass writes `transform`, what happens in
@@ -27,7 +26,7 @@ class KeyedLayer(tf.keras.layers.Layer):
         super().__init__(**{"dtype": "float32", **kwargs})
         self.label = label or self.name
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Returns float32 of the batch, transformed in training.
 
         Raises:
@@ -36,17 +35,17 @@ class KeyedLayer(tf.keras.layers.Layer):
         inputs = tf.cast(inputs, tf.float32)
         return self.transform(inputs) if training else self.at_inference(inputs)
 
-    def transform(self, inputs: Any) -> Any:
+    def transform(self, inputs: tf.Tensor) -> tf.Tensor:
         """What the layer does in training, float32 to float32."""
         raise NotImplementedError  # abstract
 
-    def at_inference(self, inputs: Any) -> Any:
+    def at_inference(self, inputs: tf.Tensor) -> tf.Tensor:
         """What the layer does otherwise: nothing."""
         return inputs
 
     def draw(
-        self, inputs: Any, shape: Sequence[int] = (), low: float = 0.0, high: float = 1.0
-    ) -> Any:
+        self, inputs: tf.Tensor, shape: Sequence[int] = (), low: float = 0.0, high: float = 1.0
+    ) -> tf.Tensor:
         """Uniform numbers in [low, high), float32 [N, *shape], for the N entries of `inputs`.
 
         A layer draws once: a second draw would give the same numbers.
@@ -54,6 +53,26 @@ class KeyedLayer(tf.keras.layers.Layer):
         per_row = randomness.entries_per_row(inputs)
         return randomness.uniform(self.label, shape, per_row, low, high)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Arguments to build this layer again."""
         return {**super().get_config(), "label": self.label}
+
+
+class Jitter(KeyedLayer):
+    """Scales something by a number in [1 - factor, 1 + factor), one a picture.
+
+    Attributes:
+      factor: largest relative change, in [0, 1].
+    """
+
+    def __init__(self, factor: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.factor = factor
+
+    def scales(self, images: tf.Tensor) -> tf.Tensor:
+        """Returns float32 [N, 1, 1, 1]."""
+        return self.draw(images, (1, 1, 1), 1 - self.factor, 1 + self.factor)
+
+    def get_config(self) -> dict[str, object]:
+        """Arguments to build this layer again."""
+        return {**super().get_config(), "factor": self.factor}
