@@ -1,5 +1,7 @@
 """What a model is judged by: triplet accuracy on the device, reports on the host in float64."""
 
+from __future__ import annotations
+
 import math
 from statistics import NormalDist
 from typing import Any
@@ -7,14 +9,18 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from trainer.layers.base import PACKAGE
+from preprocess.shell.json_text import JsonObject
+from trainer.compat.saving import registered
 from trainer.losses import squared_distances
 
 # A triplet is counted only when more than half of its annotators agree on the odd picture.
 MAJORITY = 0.5
+# Of a confusion matrix in a report: it grows with the pictures, not with the classes squared.
+MOST_CELLS = 50_000
+_PART_CELLS = 1 << 24  # scores that are compared at a time
 
 
-def triplet_hits(votes: Any, embeddings: Any) -> tuple[Any, Any]:
+def triplet_hits(votes: tf.Tensor, embeddings: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Which triplets count, and which of them the embeddings get right.
 
     Right when both distances from the odd picture are greater than the distance between the other
@@ -36,7 +42,7 @@ def triplet_hits(votes: Any, embeddings: Any) -> tuple[Any, Any]:
     return counted & tf.reduce_all((others > together) | odd, axis=-1), counted
 
 
-@tf.keras.saving.register_keras_serializable(package=PACKAGE)
+@registered
 class TripletAccuracy(tf.keras.metrics.Metric):
     """Share of the counted triplets that are right; chance is 1/3.
 
@@ -52,7 +58,9 @@ class TripletAccuracy(tf.keras.metrics.Metric):
         self.right = self.add_weight(name="right", initializer="zeros", dtype=tf.float64)
         self.counted = self.add_weight(name="counted", initializer="zeros", dtype=tf.float64)
 
-    def update_state(self, votes: Any, embeddings: Any, sample_weight: Any = None) -> None:
+    def update_state(
+        self, votes: tf.Tensor, embeddings: tf.Tensor, sample_weight: tf.Tensor | None = None
+    ) -> None:
         """Add a batch.
 
         Args:
@@ -67,7 +75,7 @@ class TripletAccuracy(tf.keras.metrics.Metric):
         self.right.assign_add(tf.reduce_sum(weights * right))
         self.counted.assign_add(tf.reduce_sum(weights * counted))
 
-    def result(self) -> Any:
+    def result(self) -> tf.Tensor:
         """Float64 scalar: right / counted; NaN when nothing was counted, as 0 would be a claim."""
         return self.right / self.counted
 
@@ -142,7 +150,7 @@ def _share(part: float, whole: float) -> float | None:
     return float(part / whole) if whole else None
 
 
-def _class_row(name: str, hits: float, predicted: float, support: float) -> dict[str, Any]:
+def _class_row(name: str, hits: float, predicted: float, support: float) -> JsonObject:
     return {
         "class": name,
         "precision": _share(hits, predicted),
@@ -152,9 +160,33 @@ def _class_row(name: str, hits: float, predicted: float, support: float) -> dict
     }
 
 
+def places_of_labels(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Int [N]: how many classes come before the true one. A part of the rows at a time, as
+    thousands of classes times all pictures may not fit into memory twice.
+    """
+    places = np.zeros(len(labels), np.int64)
+    numbers = np.arange(scores.shape[1])
+    rows = max(1, _PART_CELLS // max(1, scores.shape[1]))
+    for start in range(0, len(labels), rows):
+        part, true = scores[start : start + rows], labels[start : start + rows, None]
+        own = np.take_along_axis(part, true, axis=1)
+        before = (part > own) | ((part == own) & (numbers < true))
+        places[start : start + rows] = before.sum(axis=1)
+    return places
+
+
+def _confusion(labels: np.ndarray, chosen: np.ndarray, classes: int) -> tuple[list[list[int]], int]:
+    """([true, predicted, pictures] of each cell that is not 0, pictures of the cells left out)."""
+    cells, counts = np.unique(labels * classes + chosen, return_counts=True)
+    kept = np.sort(np.argsort(-counts, kind="stable")[:MOST_CELLS])
+    left_out = int(counts.sum() - counts[kept].sum())
+    cells, counts = cells[kept], counts[kept]
+    return np.stack([cells // classes, cells % classes, counts], axis=1).tolist(), left_out
+
+
 def classification_report(
     labels: np.ndarray, probabilities: np.ndarray, classes: list[str], top_k: int = 5
-) -> dict[str, Any]:
+) -> JsonObject:
     """All figures of a classifier, plain data for JSON; None where a figure does not exist.
 
     Args:
@@ -166,8 +198,9 @@ def classification_report(
     Returns:
       `counted`, `right`, `accuracy`, `interval` [low, high] (95 %), `top_k` (k itself),
       `top_k_accuracy`, `per_class` (a row a class: `class`, `precision`, `recall`, `f1`,
-      `support`), `confusion` (rows true, columns predicted), `auc` (two classes only: of the
-      second class).
+      `support`), `confusion` ([true, predicted, pictures] of each pair of class numbers that there
+      is, by class; of more than MOST_CELLS the most frequent ones), `confusion_left_out` (pictures
+      in the others), `auc` (two classes only: of the second class).
 
     Raises:
       ValueError: a shape that does not fit, a label out of range, or NaN among the scores, which
@@ -186,13 +219,13 @@ def classification_report(
         raise ValueError(f"labels {labels.min()} to {labels.max()} for {count} classes")
 
     # Equal scores go by class number everywhere, so that top-1 is the accuracy.
-    order = np.argsort(-scores, axis=1, kind="stable")
+    chosen = scores.argmax(axis=1) if len(labels) else np.zeros(0, np.int64)
     top_k = min(top_k, count)
-    confusion = np.zeros((count, count), np.int64)
-    np.add.at(confusion, (labels, order[:, 0]), 1)
-    hits, predicted, support = confusion.diagonal(), confusion.sum(axis=0), confusion.sum(axis=1)
+    hits = np.bincount(labels[chosen == labels], minlength=count)
+    predicted, support = np.bincount(chosen, minlength=count), np.bincount(labels, minlength=count)
     right = int(hits.sum())
-    in_top = (order[:, :top_k] == labels[:, None]).any(axis=1).sum()
+    in_top = (places_of_labels(labels, scores) < top_k).sum()
+    cells, left_out = _confusion(labels, chosen, count)
     return {
         "counted": len(labels),
         "right": right,
@@ -203,6 +236,7 @@ def classification_report(
         "per_class": [
             _class_row(*row) for row in zip(classes, hits, predicted, support, strict=True)
         ],
-        "confusion": confusion.tolist(),
+        "confusion": cells,
+        "confusion_left_out": left_out,
         "auc": area_under_curve(labels == 1, scores[:, 1] - scores[:, 0]) if count == 2 else None,
     }

@@ -1,0 +1,53 @@
+"""How often each class is right, named and true: what precision, recall and F1 are made of."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+THRESHOLD = 0.5  # from which on a label is given, where there may be several
+
+Floats = NDArray[np.float64]
+
+
+class ClassCounts(NamedTuple):
+    """float64[C] each."""
+
+    hits: Floats
+    predicted: Floats
+    support: Floats
+
+    @property
+    def seen(self) -> NDArray[np.bool_]:
+        """bool[C]: the classes that are true or named somewhere; of others no figure exists."""
+        return (self.predicted + self.support) > 0
+
+
+def class_counts(scores: Floats, truth: np.ndarray, threshold: float = THRESHOLD) -> ClassCounts:
+    """Of the class with the largest score, or of the labels whose score is at least `threshold`.
+
+    Args:
+      scores: float64[N,C].
+      truth: int[N], or bool[N,C].
+      threshold: where there are several labels.
+    """
+    classes = scores.shape[1]
+    if truth.ndim == 1:
+        chosen = scores.argmax(1) if len(scores) else np.zeros(0, np.int64)
+        parts = (truth[chosen == truth], chosen, truth)
+        counts = [np.bincount(part, minlength=classes) for part in parts]
+    else:
+        said, true = scores >= threshold, truth.astype(bool)
+        counts = [part.sum(0) for part in (said & true, said, true)]
+    return ClassCounts(*(np.asarray(count, np.float64) for count in counts))
+
+
+def mean_share(part: Floats, whole: Floats, seen: NDArray[np.bool_]) -> float | None:
+    """The mean over the classes that are seen of part / whole, 0 where whole is 0, as scikit-learn
+    has it; None where none is seen.
+    """
+    if not seen.any():
+        return None
+    return float((part[seen] / np.maximum(whole[seen], 1)).mean())

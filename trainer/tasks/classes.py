@@ -1,0 +1,194 @@
+"""Classes: a picture belongs to one of several, told apart by logits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from preprocess.shell.errors import ConfigError
+from preprocess.shell.json_text import JsonObject
+from trainer.config.keys import Config
+from trainer.config.task_table import TaskKind
+from trainer.data.reader import Reader
+from trainer.data.rows import Tensors
+from trainer.metrics import classification_report, wilson_interval
+from trainer.models.heads import LOGITS, class_head
+from trainer.report.confusion import confusion_figure
+from trainer.report.figures import percent
+from trainer.report.page import Section
+from trainer.report.pictures import ClassMistake
+from trainer.tasks.outputs import Floats, Outputs, mean_of, softmax
+from trainer.tasks.task import Task
+
+SHOWN_PAIRS = 20  # of classes that are mistaken for each other, in report.html
+SHOWN_CLASSES = 1_000
+
+
+class Classes(Task):
+    """Outputs and values are logits [b,classes]."""
+
+    target = "label"
+    output = "logits"
+    detail = "classification"
+    evaluate_detail = "report"
+
+    def __init__(self, kind: TaskKind, config: Config, classes: Sequence[str]) -> None:
+        super().__init__(kind, config, classes)
+        if not self.classes:
+            raise ConfigError(f"task={config.task} on a dataset with no classes")
+
+    def head(self, features: tf.Tensor) -> tf.Tensor:
+        """float32[N,classes] logits."""
+        return class_head(features, self._config.model.dropout, len(self.classes))
+
+    def factors(self, batch: Tensors) -> tf.Tensor | None:
+        """Those of its class, times that of the record."""
+        found, weights = super().factors(batch), self._config.loss.class_weights
+        if not weights:
+            return found
+        # Numbers by now: trainer/data/class_weights.py.
+        assert isinstance(weights, Mapping)
+        table = tf.constant([weights[name] for name in self.classes], tf.float32)
+        of_class = tf.gather(table, batch[self.target])
+        return of_class if found is None else tf.cast(of_class, found.dtype) * found
+
+    def hits(self, outputs: tf.Tensor, batch: Tensors) -> tuple[tf.Tensor, tf.Tensor]:
+        """Every picture counts."""
+        right = tf.equal(tf.argmax(outputs, -1), tf.cast(batch["label"], tf.int64))
+        return right, tf.ones_like(right)
+
+    def scores(self, outputs: Outputs) -> Floats:
+        """Probabilities."""
+        return softmax(outputs.values)
+
+    def figures(self, outputs: Outputs) -> JsonObject:
+        """Every picture counts."""
+        hits, total = int((~self.wrong(outputs)).sum()), len(outputs.records)
+        return {
+            "loss": float(self.losses(outputs).mean()),
+            "counted": total,
+            "accuracy": hits / total if total else None,
+            "interval": list(wilson_interval(hits, total)) if total else None,
+        }
+
+    def baseline(self, outputs: Outputs) -> JsonObject:
+        """Always naming the class that the split has most of."""
+        counts = np.bincount(_labels(outputs), minlength=len(self.classes))
+        if not counts.sum():
+            return {}
+        largest = self.classes[int(counts.argmax())]
+        share = float(counts.max() / counts.sum())
+        return {"name": f"always naming '{largest}'", "accuracy": share}
+
+    def average(self, outputs: Sequence[Outputs], how: str) -> Outputs:
+        """The mean of the logits, or the logarithm of the mean probability."""
+        if how != "probabilities" or len(outputs) == 1:
+            return super().average(outputs, how)
+        mean = mean_of(outputs, [softmax(each.values) for each in outputs])
+        tiny = np.finfo(np.float64).tiny
+        return Outputs(np.log(np.maximum(mean.values, tiny)), mean.targets, mean.records)
+
+    def details(self, outputs: Outputs, reader: Reader) -> JsonObject:
+        """Figures by class, and the confusion matrix."""
+        return classification_report(_labels(outputs), softmax(outputs.values), list(self.classes))
+
+    def detail_lines(self, details: JsonObject) -> list[str]:
+        """A line a class."""
+        return [
+            f"  {row['class']:<24} precision {_share(row['precision'])}  "
+            f"recall {_share(row['recall'])}  of {row['support']}"
+            for row in details["per_class"]
+        ]
+
+    def drawings(self, details: JsonObject) -> dict[str, Figure]:
+        """The confusion matrix."""
+        return {"confusion": confusion_figure(details["confusion"], self.classes)}
+
+    def sections(self, details: JsonObject, images: Mapping[str, bytes]) -> list[Section]:
+        """The confusion matrix with the pairs mistaken most often, and the figures by class."""
+        mistaken = sorted((c for c in details["confusion"] if c[0] != c[1]), key=lambda c: -c[2])
+        pairs = [
+            (self.classes[true], self.classes[predicted], str(pictures))
+            for true, predicted, pictures in mistaken[:SHOWN_PAIRS]
+        ]
+        worst = sorted(details["per_class"], key=_difficulty)[:SHOWN_CLASSES]
+        left = len(self.classes) - len(worst)
+        lines = ["Hardest classes first."] + [f"{left} easier ones are in report.json."] * bool(
+            left
+        )
+        return [
+            Section(
+                "Confusion",
+                lines=("Rows are true classes, columns what the model said.",),
+                picture=images.get("confusion"),
+                header=("true", "predicted", "pictures"),
+                rows=pairs,
+            ),
+            Section(
+                "Classes",
+                lines=(" ".join(lines),),
+                header=("class", "precision", "recall", "F1", "pictures"),
+                rows=[
+                    (
+                        row["class"],
+                        *(percent(row[name]) for name in ("precision", "recall", "f1")),
+                        str(row["support"]),
+                    )
+                    for row in worst
+                ],
+            ),
+        ]
+
+    def wrong(self, outputs: Outputs) -> NDArray[np.bool_]:
+        """Where the largest logit is another class's."""
+        return outputs.values.argmax(-1) != _labels(outputs)
+
+    def mistake(self, outputs: Outputs, row: int, picture: np.ndarray) -> ClassMistake:
+        """Of a picture uint8[H,W,C]."""
+        probabilities = softmax(outputs.values[row])
+        chosen = int(probabilities.argmax())
+        return ClassMistake(
+            picture=picture,
+            true=self.classes[int(outputs.targets[row])],
+            predicted=self.classes[chosen],
+            probability=float(probabilities[chosen]),
+        )
+
+    def embedding(self, model: tf.keras.Model) -> tf.Tensor:
+        """The features in front of the last layer."""
+        return model.get_layer(LOGITS).input
+
+    def served(self, embedding: tf.Tensor, output: tf.Tensor) -> Tensors:
+        """The logits, and what is read from them."""
+        return {
+            "embedding": embedding,
+            "logits": output,
+            "probabilities": tf.nn.softmax(output),
+            "class": tf.gather(tf.constant(self.classes), tf.argmax(output, -1)),
+        }
+
+    def prediction_columns(self) -> list[str]:
+        """The most probable class, and a probability a class."""
+        return ["class", *(f"p_{name}" for name in self.classes)]
+
+    def prediction_cells(self, values: Floats) -> list[str]:
+        """Of logits."""
+        probabilities = softmax(values)
+        return [self.classes[int(probabilities.argmax())], *(f"{p:.6f}" for p in probabilities)]
+
+
+def _difficulty(row: JsonObject) -> tuple[bool, float]:
+    """Of a class: by F1, those without any figure last."""
+    return row["f1"] is None, row["f1"] or 0.0
+
+
+def _labels(outputs: Outputs) -> NDArray[np.int64]:
+    return outputs.targets.astype(np.int64)
+
+
+def _share(value: float | None) -> str:
+    return "   - " if value is None else f"{value:.3f}"

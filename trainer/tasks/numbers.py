@@ -1,0 +1,173 @@
+"""Numbers: one or several a picture, learned in deviations from the mean of the training split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from preprocess.dataset_format import Target
+from preprocess.shell.errors import ConfigError
+from preprocess.shell.json_text import JsonObject
+from trainer.config.keys import Config
+from trainer.config.task_table import TaskKind
+from trainer.data.reader import Reader
+from trainer.data.rows import Tensors
+from trainer.models.heads import NUMBERS, number_head
+from trainer.report.figures import figure, percent
+from trainer.report.page import Section
+from trainer.report.pictures import LabelsMistake
+from trainer.report.scatter import scatter_figure
+from trainer.tasks.number_report import number_report, r_squared
+from trainer.tasks.outputs import Floats, Outputs
+from trainer.tasks.task import Task
+
+STANDARDIZED = "standardized"
+
+
+class Numbers(Task):
+    """Outputs are deviations [b,T] from the mean, in standard deviations; values float64 [N,T] are
+    in their own units, so that runs with other means are averaged as they should be.
+    """
+
+    target = "numbers"
+    output = STANDARDIZED
+    detail = "regression"
+    evaluate_detail = "report"
+    binomial = False
+
+    def __init__(
+        self, kind: TaskKind, config: Config, classes: Sequence[str], targets: Sequence[Target] = ()
+    ) -> None:
+        super().__init__(kind, config, classes, targets)
+        if not self.targets:
+            raise ConfigError(f"task={config.task} on a dataset without numbers")
+        self._mean = np.array([target.mean for target in self.targets])
+        self._std = np.array([target.std for target in self.targets])
+
+    def head(self, features: tf.Tensor) -> tf.Tensor:
+        """float32[N,T] deviations."""
+        return number_head(features, self._config.model.dropout, len(self.targets))
+
+    def loss(self, outputs: tf.Tensor, batch: Tensors) -> tf.Tensor:
+        """float32[b], in deviations."""
+        return self._loss(outputs, self._standardized(batch))
+
+    def hits(self, outputs: tf.Tensor, batch: Tensors) -> tuple[tf.Tensor, tf.Tensor]:
+        """(explained, whole) squares, whose quotient is R² against the training split's mean."""
+        wanted = self._standardized(batch)
+        whole = tf.reduce_mean(tf.square(wanted), -1)
+        return whole - tf.reduce_mean(tf.square(outputs - wanted), -1), whole
+
+    def values(self, outputs: Floats) -> Floats:
+        """In their own units."""
+        return self._mean + self._std * outputs
+
+    def losses(self, outputs: Outputs) -> Floats:
+        """float64[N], in deviations."""
+        ours, wanted = (
+            (each - self._mean) / self._std for each in (outputs.values, outputs.targets)
+        )
+        with tf.device("CPU:0"):
+            losses: Floats = self._loss(tf.constant(ours), wanted).numpy()
+        return losses
+
+    def figures(self, outputs: Outputs) -> JsonObject:
+        """Every picture counts."""
+        found, interval = r_squared(outputs.values, outputs.targets.astype(np.float64))
+        return {
+            "loss": float(self.losses(outputs).mean()),
+            "counted": len(outputs.records),
+            "r2": found,
+            "interval": list(interval) if interval else None,
+        }
+
+    def baseline(self, outputs: Outputs) -> JsonObject:
+        """R² of the mean of a split is 0 by its definition."""
+        return {"name": "always predicting the mean", "accuracy": 0.0}
+
+    def details(self, outputs: Outputs, reader: Reader) -> JsonObject:
+        """Figures by number."""
+        true = outputs.targets.astype(np.float64)
+        return number_report(outputs.values, true, self.targets)
+
+    def detail_lines(self, details: JsonObject) -> list[str]:
+        """A line a number."""
+        return [
+            f"  {row['target']:<24} mean absolute error {figure(row['mean_absolute_error'])}, "
+            f"root mean square {figure(row['root_mean_squared_error'])}, R² {percent(row['r2'])}"
+            for row in details["targets"]
+        ]
+
+    def drawings(self, details: JsonObject) -> dict[str, Figure]:
+        """Predicted over true."""
+        return {"scatter": scatter_figure(details["targets"])}
+
+    def sections(self, details: JsonObject, images: Mapping[str, bytes]) -> list[Section]:
+        """The scatter plot, and the figures by number."""
+        names = ("mean_absolute_error", "root_mean_squared_error")
+        rest = ("bias", "mean", "std")
+        return [
+            Section(
+                "Predicted and true",
+                lines=(
+                    "On the line they are equal. A cloud that is flatter than it: predictions "
+                    "stay too close to the mean.",
+                ),
+                picture=images.get("scatter"),
+                header=(
+                    *("number", "mean absolute error", "root mean square error", "R²"),
+                    *("bias", "mean", "deviation"),
+                ),
+                rows=[
+                    (
+                        row["target"],
+                        *(figure(row[name]) for name in names),
+                        percent(row["r2"]),
+                        *(figure(row[name]) for name in rest),
+                    )
+                    for row in details["targets"]
+                ],
+            )
+        ]
+
+    def wrong(self, outputs: Outputs) -> NDArray[np.bool_]:
+        """Where a number is off by more than a standard deviation of the training split."""
+        return (np.abs(outputs.values - outputs.targets) > self._std).any(-1)
+
+    def mistake(self, outputs: Outputs, row: int, picture: np.ndarray) -> LabelsMistake:
+        """Of a picture uint8[H,W,C]."""
+        return LabelsMistake(
+            picture=picture,
+            true=self._text(outputs.targets[row]),
+            predicted=self._text(outputs.values[row]),
+        )
+
+    def embedding(self, model: tf.keras.Model) -> tf.Tensor:
+        """The features in front of the last layer."""
+        return model.get_layer(NUMBERS).input
+
+    def served(self, embedding: tf.Tensor, output: tf.Tensor) -> Tensors:
+        """The numbers in their own units, and as they were learned."""
+        mean, std = (tf.constant(each, tf.float32) for each in (self._mean, self._std))
+        return {"embedding": embedding, STANDARDIZED: output, "numbers": mean + std * output}
+
+    def prediction_columns(self) -> list[str]:
+        """The names of the numbers."""
+        return [target.name for target in self.targets]
+
+    def prediction_cells(self, values: Floats) -> list[str]:
+        """In their own units."""
+        return [f"{value:.7g}" for value in values]
+
+    def _standardized(self, batch: Tensors) -> tf.Tensor:
+        wanted = batch[self.target]
+        mean, std = (tf.constant(each, wanted.dtype) for each in (self._mean, self._std))
+        return (wanted - mean) / std
+
+    def _text(self, values: np.ndarray) -> str:
+        named = zip(self.targets, values.tolist(), strict=True)
+        return ", ".join(f"{target.name} {value:.4g}" for target, value in named)

@@ -1,0 +1,126 @@
+"""Triplets: three pictures, the odd one of which is found by the distances of embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from preprocess.shell.json_text import JsonObject
+from trainer import losses
+from trainer.data.reader import Reader
+from trainer.data.rows import Tensors
+from trainer.data.triplets import TripletReader
+from trainer.metrics import MAJORITY, triplet_hits, triplet_hits_from_distances, wilson_interval
+from trainer.models.heads import embedding_head
+from trainer.report.page import Section
+from trainer.report.pictures import TripletMistake
+from trainer.tasks import triplet_card
+from trainer.tasks.outputs import Floats, Outputs
+from trainer.tasks.task import SQUARED, Task
+from trainer.tasks.triplet_card_figure import card_figure, card_section, words
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+PAIRS = ((0, 1), (0, 2), (1, 2))  # whose distances stand in a triplet's three columns
+
+
+class Triplets(Task):
+    """Outputs are embeddings [b,3,E]; values are squared distances [N,3] of PAIRS."""
+
+    target = "votes"
+    picture_columns = ("face1", "face2", "face3")
+    output = "embedding"
+    compare_by = SQUARED
+    detail = "report_card"
+    evaluate_detail = "report_card"
+
+    def head(self, features: tf.Tensor) -> tf.Tensor:
+        """float32[N,E] of length `model.scale`."""
+        model = self._config.model
+        return embedding_head(features, model.dropout, model.embedding_size, model.scale)
+
+    def judged(self, outputs: tf.Tensor) -> tf.Tensor:
+        """Squared distances."""
+        return losses.squared_distances(outputs)
+
+    def hits(self, outputs: tf.Tensor, batch: Tensors) -> tuple[tf.Tensor, tf.Tensor]:
+        """Of the triplets whose odd one has a majority."""
+        return triplet_hits(batch["votes"], outputs)
+
+    def values(self, outputs: Floats) -> Floats:
+        """Embeddings of different runs live in different spaces; their distances compare."""
+        return squared_distances(outputs)
+
+    def figures(self, outputs: Outputs) -> JsonObject:
+        """Those without a majority do not count."""
+        right, counted = triplet_hits_from_distances(outputs.values, outputs.targets)
+        hits, total = int(np.sum(right & counted)), int(np.sum(counted))
+        return {
+            "loss": float(self.losses(outputs).mean()),
+            "counted": total,
+            "triplet_accuracy": hits / total if total else None,
+            "interval": list(wilson_interval(hits, total)) if total else None,
+        }
+
+    def details(self, outputs: Outputs, reader: Reader) -> JsonObject:
+        """The report card; the reader knows the types of triplets."""
+        assert isinstance(reader, TripletReader)
+        types = [reader.types[record] for record in outputs.records.tolist()]
+        return triplet_card.report_card(outputs.values, outputs.targets, types)
+
+    def detail_lines(self, details: JsonObject) -> list[str]:
+        """The card's rows, then its sentences."""
+        lines = []
+        for row in [*details["by_type"], *details["by_agreement"]]:
+            low, high = row["interval"]
+            figures = f"{row['accuracy']:.3f}  [{low:.3f}, {high:.3f}]  of {row['counted']}"
+            lines.append(f"  {row['name']:<24} {figures}")
+        return [*lines, *words(details)]
+
+    def drawings(self, details: JsonObject) -> dict[str, Figure]:
+        """The card."""
+        return {"card": card_figure(details)}
+
+    def sections(self, details: JsonObject, images: Mapping[str, bytes]) -> list[Section]:
+        """The card."""
+        return [card_section(details, images.get("card"))]
+
+    def wrong(self, outputs: Outputs) -> NDArray[np.bool_]:
+        """Where the closest pair of the model leaves another one than the people's choice."""
+        # Column i of the reversed distances is that of the two pictures other than i: where
+        # that is the smallest, the model takes i for the odd one.
+        chosen = outputs.values[:, ::-1].argmin(-1)
+        majority = outputs.targets.max(-1) > MAJORITY
+        return (chosen != outputs.targets.argmax(-1)) & majority
+
+    def mistake(self, outputs: Outputs, row: int, picture: np.ndarray) -> TripletMistake:
+        """Of three pictures uint8[3,H,W,C]."""
+        return TripletMistake(
+            pictures=list(picture),
+            votes=outputs.targets[row].tolist(),
+            distances=outputs.values[row].tolist(),
+        )
+
+    def served(self, embedding: tf.Tensor, output: tf.Tensor) -> Tensors:
+        """The embedding alone."""
+        return {"embedding": embedding}
+
+    def prediction_columns(self) -> list[str]:
+        """The odd one and the squared distances."""
+        return ["odd_one", "distance12", "distance13", "distance23"]
+
+    def prediction_cells(self, values: Floats) -> list[str]:
+        """The closest pair leaves the odd one."""
+        odd = self.picture_columns[int(values[::-1].argmin())]
+        return [odd, *(f"{distance:.6f}" for distance in values)]
+
+
+def squared_distances(embeddings: Floats) -> Floats:
+    """float64[N,3] in the order of PAIRS, from embeddings float64[N,3,E]."""
+    columns = [((embeddings[:, i] - embeddings[:, j]) ** 2).sum(-1) for i, j in PAIRS]
+    return np.stack(columns, axis=-1)
