@@ -12,24 +12,32 @@ import itertools
 import os
 import threading
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.dataset_format import Shard, index_file
-from trainer.checksum import masked_crc
-from trainer.errors import DataError
-from trainer.reader import storage
+from preprocess.pictures.refusal import Refused
+from preprocess.shell.checksum import masked_crc
+from preprocess.shell.errors import DataError
+from trainer.data import storage
+from trainer.data.picture_record import BadRecordError, parse_picture
+from trainer.data.record_limits import check_record
 
 _HEADER_BYTES, _FOOTER_BYTES = 12, 4
 OPEN_SHARDS = 128  # at a time; a group of shards in one variant each needs far fewer
 
 
 def read_index(dataset: str, shard: Shard) -> NDArray[np.int64]:
-    """int64[records, 3]: key, offset, length. Raises DataError where it does not fit the shard."""
+    """int64[records, 3]: key, offset, length. Raises DataError where it does not fit the shard.
+
+    Of a local shard that has no index it is made, by reading the shard.
+    """
     path = os.path.join(dataset, index_file(shard.file))
+    if not storage.is_address(path) and not os.path.lexists(path):
+        return _made_index(os.path.join(dataset, shard.file))
     try:
         text = storage.read_bytes(path).decode("ascii")
         table = np.array(text.split(), np.int64).reshape(-1, 3)
@@ -38,6 +46,41 @@ def read_index(dataset: str, shard: Shard) -> NDArray[np.int64]:
     if len(table) != shard.records:
         raise DataError(f"'{path}' has {len(table)} records, the manifest says {shard.records}")
     return table
+
+
+def _made_index(path: str) -> NDArray[np.int64]:
+    rows = []
+    for offset, payload in scanned(path):
+        try:
+            key = parse_picture(payload).key
+        except BadRecordError:
+            raise _damaged(path, offset) from None
+        rows.append((key, offset, _HEADER_BYTES + len(payload) + _FOOTER_BYTES))
+    return np.array(rows, np.int64).reshape(-1, 3)
+
+
+def scanned(path: str) -> Iterator[tuple[int, bytes]]:
+    """(offset, payload) of each record of a shard that has no index, a file or at an address.
+
+    Raises:
+      DataError: the shard is damaged.
+    """
+    content = storage.read_bytes(path)
+    offset = 0
+    while offset < len(content):
+        header = content[offset : offset + _HEADER_BYTES]
+        start = offset + _HEADER_BYTES
+        stop = start + int.from_bytes(header[:8], "little")
+        payload = content[start:stop]
+        footer = content[stop : stop + _FOOTER_BYTES]
+        if header[8:] != masked_crc(header[:8]) or footer != masked_crc(payload):
+            raise _damaged(path, offset)
+        yield offset, payload
+        offset = stop + _FOOTER_BYTES
+
+
+def _damaged(path: str, offset: int) -> DataError:
+    return DataError(f"'{path}' is damaged at byte {offset}; run `python -m preprocess verify`")
 
 
 def check_shards(dataset: str, shards: Iterable[Shard]) -> None:
@@ -90,12 +133,18 @@ class ShardRecords:
     """One shard: a local one is read record by record, one at an address is held as a whole, or
     read by ranges.
 
+    With `encoded` its pictures are files, and each is looked at once, before anything decodes it:
+    one that is beyond the limits is refused.
+
     Attributes:
       index: what read_index() gives.
     """
 
-    def __init__(self, dataset: str, shard: Shard, whole: bool = True) -> None:
+    def __init__(
+        self, dataset: str, shard: Shard, whole: bool = True, encoded: bool = False
+    ) -> None:
         self.index = read_index(dataset, shard)
+        self._looked_at = np.full(len(self.index), not encoded)
         self._path = path = os.path.join(dataset, shard.file)
         self._bytes: bytes | _Range | _File
         if storage.is_address(path):
@@ -107,35 +156,53 @@ class ShardRecords:
             raise storage.problem(path, error) from None
 
     def payload(self, record: int) -> bytes:
-        """The serialised example of a record; raises DataError where its checksum is wrong."""
+        """The serialised example of a record; raises DataError where its checksum is wrong, or its
+        picture is too large.
+        """
         _, offset, length = self.index[record].tolist()
         framed = self._bytes[offset + _HEADER_BYTES : offset + length]
         payload, footer = framed[:-_FOOTER_BYTES], framed[-_FOOTER_BYTES:]
         if footer != masked_crc(payload):
-            raise DataError(
-                f"'{self._path}' is damaged at byte {offset}; run `python -m preprocess verify`"
-            )
+            raise _damaged(self._path, offset)
+        if not self._looked_at[record]:
+            self._look_at(payload, offset)
+            self._looked_at[record] = True
         return payload
+
+    def _look_at(self, payload: bytes, offset: int) -> None:
+        try:
+            check_record(payload)
+        except Refused as refused:
+            raise DataError(
+                f"'{self._path}' has a picture at byte {offset} that is not decoded: "
+                f"{refused.detail}; run `python -m preprocess verify --deep`"
+            ) from None
 
 
 class StoredPictures:
     """The image records of a split, by shard and number, in every variant that is used."""
 
     def __init__(
-        self, dataset: str, shards: Sequence[Sequence[Shard]], parallel_reads: int = 2
+        self,
+        dataset: str,
+        shards: Sequence[Sequence[Shard]],
+        parallel_reads: int = 2,
+        *,
+        encoded: bool,
     ) -> None:
         """Args:
         dataset: the dataset directory, or its address.
         shards: of each variant; every variant has the records in the same order.
         parallel_reads: batches read at a time; half as many as shards fetched ahead at a time.
+        encoded: whether pictures are stored as files, not as pixels: see ShardRecords.
         """
-        self._dataset = dataset
+        self._dataset, self._encoded = dataset, encoded
         self._shards = shards
         counts = [shard.records for shard in shards[0]]
         self._starts = np.cumsum([0, *counts[:-1]], dtype=np.int64)
         # The cache belongs to this object and goes with it.
         self._open = functools.lru_cache(maxsize=OPEN_SHARDS)(self._open_shard)
-        self._ahead = _Ahead(dataset, shards, 2 * parallel_reads)
+        self._ahead = _Ahead(dataset, shards, 2 * parallel_reads, encoded)
 
     def payload(self, variant: int, shard: int, record: int) -> bytes:
         """A serialised example; raises DataError where it is damaged."""
@@ -171,13 +238,19 @@ class StoredPictures:
         shard = int(np.searchsorted(self._starts, number, side="right")) - 1
         return shard, number - int(self._starts[shard])
 
+    def places(self, numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """place() of each of int64[n]."""
+        shards = np.searchsorted(self._starts, numbers, side="right") - 1
+        return shards, numbers - self._starts[shards]
+
     def location(self, variant: int, shard: int) -> tuple[str, NDArray[np.int64]]:
         """(path of a shard, its index as read_index() gives it)."""
         found = self._shards[variant][shard]
         return os.path.join(self._dataset, found.file), self._open(variant, shard).index
 
     def _open_shard(self, variant: int, shard: int) -> ShardRecords:
-        return ShardRecords(self._dataset, self._shards[variant][shard], whole=False)
+        found = self._shards[variant][shard]
+        return ShardRecords(self._dataset, found, whole=False, encoded=self._encoded)
 
 
 class _Ahead:
@@ -187,8 +260,11 @@ class _Ahead:
       fetched: shards fetched so far.
     """
 
-    def __init__(self, dataset: str, shards: Sequence[Sequence[Shard]], at_once: int) -> None:
+    def __init__(
+        self, dataset: str, shards: Sequence[Sequence[Shard]], at_once: int, encoded: bool
+    ) -> None:
         self._dataset, self._shards, self._at_once = dataset, shards, at_once
+        self._encoded = encoded
         self._held: dict[tuple[int, int], Future[ShardRecords]] = {}
         self._wanted: frozenset[tuple[int, int]] = frozenset()
         self._lock = threading.Lock()
@@ -213,7 +289,7 @@ class _Ahead:
                     del self._held[place]
 
     def _fetch(self, variant: int, shard: int) -> ShardRecords:
-        found = ShardRecords(self._dataset, self._shards[variant][shard])
+        found = ShardRecords(self._dataset, self._shards[variant][shard], encoded=self._encoded)
         with self._lock:
             self.fetched += 1
             if (variant, shard) not in self._wanted:  # it came late: only who waits gets it

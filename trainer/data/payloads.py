@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from preprocess.dataset_format import variant_of
-from trainer.errors import UserError
-from trainer.order import PictureOrder, ReplicaSlice, element_rows
-from trainer.reader.records import StoredPictures
-from trainer.reader.service import Plan
+from preprocess.shell.errors import UserError
+from trainer.data.order import PictureOrder, ReplicaSlice, element_rows
+from trainer.data.records import StoredPictures
+
+
+class Plan(NamedTuple):
+    """Where the b records of one batch are, and what goes with them.
+
+    files: b paths. spans: int64[b, 2], offset and length of the framed record. The others are
+    those of a batch.
+    """
+
+    files: list[str]
+    spans: NDArray[np.int64]
+    record: NDArray[np.int64]
+    weight: NDArray[np.float32]
+    share: NDArray[np.float32]
+    row: NDArray[np.int32]
 
 
 class Payloads:
@@ -45,13 +60,31 @@ class Payloads:
         """A pipeline begins, wherever it does: its shards are to be asked for anew."""
         self._entered = ()
 
-    def rows(self, element: int, replicas: ReplicaSlice) -> tuple[Any, ...]:
+    def expect(self, element: int, replicas: ReplicaSlice) -> None:
+        """Tells the storage which shards come next, once a group of them.
+
+        Several batches are read at a time, so at a border groups before are asked for once more.
+        """
+        pass_number, rows = element_rows(element, replicas, self._order.records, self._batch_size)
+        group = (pass_number, self._order.group_at(pass_number, int(rows.positions[0])))
+        if group in self._entered:
+            return
+        self._entered = (group, *self._entered)[: self._parallel_reads]
+        self._stored.expect(
+            [
+                (variant_of(its_pass, shard, self._variants), shard)
+                for its_pass, shards in self._order.groups_around(*group)
+                for shard in shards
+            ]
+        )
+
+    def rows(self, element: int, replicas: ReplicaSlice) -> tuple[np.ndarray, ...]:
         """(record, weight, share, row) of a batch of b, [b] each; see the package's docstring."""
         pass_number, rows = element_rows(element, replicas, self._order.records, self._batch_size)
         number = self._stored.number(*self._order.places(pass_number, rows.positions))
         return number, rows.weight, rows.share, rows.rows
 
-    def read(self, element: int, replicas: ReplicaSlice) -> tuple[Any, ...]:
+    def read(self, element: int, replicas: ReplicaSlice) -> tuple[np.ndarray, ...]:
         """(serialised records, record, weight, share, row) of a batch of b, [b] each.
 
         Raises:
@@ -59,14 +92,16 @@ class Payloads:
         """
         pass_number, rows = element_rows(element, replicas, self._order.records, self._batch_size)
         try:
-            self._expect(pass_number, int(rows.positions[0]))
+            self.expect(element, replicas)
             payloads, record = self.at(pass_number, rows.positions)
         except UserError as error:
             self.error = error
             raise
         return np.array(payloads, object), record, rows.weight, rows.share, rows.rows
 
-    def at(self, pass_number: int, positions: Any) -> tuple[list[bytes], Any]:
+    def at(
+        self, pass_number: int, positions: NDArray[np.int64]
+    ) -> tuple[list[bytes], NDArray[np.int64]]:
         """(serialised records, their numbers in stored order) at positions int64[n] of a pass."""
         shards, records = self._order.places(pass_number, positions)
         payloads = []
@@ -87,20 +122,3 @@ class Payloads:
             spans.append(index[record, 1:])
         number = self._stored.number(shards, records)
         return Plan(files, np.stack(spans), number, rows.weight, rows.share, rows.rows)
-
-    def _expect(self, pass_number: int, position: int) -> None:
-        """Tells the storage which shards come next, once a group of them.
-
-        Several batches are read at a time, so at a border groups before are asked for once more.
-        """
-        group = (pass_number, self._order.group_at(pass_number, position))
-        if group in self._entered:
-            return
-        self._entered = (group, *self._entered)[: self._parallel_reads]
-        self._stored.expect(
-            [
-                (variant_of(its_pass, shard, self._variants), shard)
-                for its_pass, shards in self._order.groups_around(*group)
-                for shard in shards
-            ]
-        )

@@ -7,11 +7,13 @@ not depend on the build's packages. The two agree to within rounding, one grey l
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
-from trainer.reader.decoding import stretch
+from preprocess.shell.json_text import JsonObject
+from trainer.config.keys import Config
+from trainer.data.decoding import stretch
 
 _CUBIC = -0.75  # the free parameter of the cubic kernel, as OpenCV has it
 
@@ -26,13 +28,13 @@ class PictureShape(NamedTuple):
     mixed: bool  # stored in several sizes; the reader stretches them to this one
 
 
-def side_of_mixed(config: Any) -> int:
+def side_of_mixed(config: Config) -> int:
     """The side that the reader stretches pictures to, where a dataset has several sizes."""
     enlarged = config.augment.resize_to if config.augment.enabled else 0
     return int(enlarged or config.image_size)
 
 
-def picture_shape(config: Any, dataset: dict[str, Any]) -> PictureShape:
+def picture_shape(config: Config, dataset: JsonObject) -> PictureShape:
     """The shape for a run's configuration and what its config.json says of its dataset."""
     channels = config.model.channels
     if dataset["height"] is None or dataset["width"] is None:
@@ -43,7 +45,7 @@ def picture_shape(config: Any, dataset: dict[str, Any]) -> PictureShape:
     )
 
 
-def shaped(pixels: Any, shape: PictureShape) -> Any:
+def shaped(pixels: tf.Tensor, shape: PictureShape) -> tf.Tensor:
     """uint8 [height, width, channels] of pixels uint8 [H, W, channels] of any size."""
     if shape.mixed:
         pixels = stretch(pixels, shape.height)
@@ -52,7 +54,7 @@ def shaped(pixels: Any, shape: PictureShape) -> Any:
     return tf.ensure_shape(pixels, [shape.height, shape.width, shape.channels])
 
 
-def _resized(pixels: Any, height: int, width: int, mode: str) -> Any:
+def _resized(pixels: tf.Tensor, height: int, width: int, mode: str) -> tf.Tensor:
     size = tf.shape(pixels)[:2]
     wanted = tf.constant([height, width])
     if mode == "crop":
@@ -68,7 +70,7 @@ def _resized(pixels: Any, height: int, width: int, mode: str) -> Any:
     return _scaled(pixels, wanted)
 
 
-def _scaled(pixels: Any, wanted: Any) -> Any:
+def _scaled(pixels: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
     """In two steps, each axis in one of them: first what shrinks, then what grows."""
     size = tf.shape(pixels)[:2]
     shrunk = tf.minimum(size, wanted)
@@ -82,13 +84,13 @@ def _scaled(pixels: Any, wanted: Any) -> Any:
     )
 
 
-def _grown(pixels: Any, wanted: Any) -> Any:
+def _grown(pixels: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
     size = tf.shape(pixels)
     rows, columns = _cubic(size[0], wanted[0]), _cubic(size[1], wanted[1])
     return tf.einsum("ph,hwc,qw->pqc", rows, tf.cast(pixels, tf.float32), columns)
 
 
-def _cubic(old: Any, new: Any) -> Any:
+def _cubic(old: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
     """float32 [new, old]: what each old place gives to each new one; the border is repeated.
 
     Keys, "Cubic convolution interpolation for digital image processing" (1981), with the
@@ -111,5 +113,5 @@ def _cubic(old: Any, new: Any) -> Any:
     return weights
 
 
-def _bytes(values: Any) -> Any:
+def _bytes(values: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.round(tf.clip_by_value(values, 0, 255)), tf.uint8)

@@ -18,15 +18,19 @@ import socket
 import threading
 import time
 import weakref
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.eager import cancellation
 
-from trainer.cli import say
-from trainer.errors import RestartError, UserError
+from preprocess.shell.address import host_and_port
+from preprocess.shell.cli import say
+from preprocess.shell.errors import RestartError, UserError
+from preprocess.shell.tensorflow_text import error_reason
+from trainer.compat.grpc_proxy import proxy_note
+from trainer.data.payloads import Plan
 
 GUARANTEE = (
     "pictures decoded by the tf.data service at {}: every record once a pass in the usual order, "
@@ -42,34 +46,19 @@ CONNECT_SECONDS = 5.0
 FIRST_ANSWER_SECONDS = 30.0  # of a worker, from when the dispatcher has answered
 CALLS_A_WORKER = 4  # batches that a worker makes at a time
 
-Arrays = tuple[Any, ...]
+Arrays = tuple[np.ndarray, ...]
+Decode: TypeAlias = "Callable[[tf.Tensor], tuple[tf.Tensor, ...]]"  # of serialised records [b]
 
 
-class Plan(NamedTuple):
-    """Where the b records of one batch are, and what goes with them.
-
-    files: b paths. spans: int64[b, 2], offset and length of the framed record. The others are
-    those of a batch.
-    """
-
-    files: list[str]
-    spans: Any
-    record: Any
-    weight: Any
-    share: Any
-    row: Any
-
-
-def host_and_port(address: str) -> tuple[str, int]:
-    """Of grpc://HOST:PORT."""
-    host, _, port = address.removeprefix("grpc://").rpartition(":")
-    return host.strip("[]"), int(port)
+def service_address(address: str) -> tuple[str, int]:
+    """Host and port of grpc://HOST:PORT."""
+    return host_and_port(address.removeprefix("grpc://"))
 
 
 def reachable(address: str, seconds: float) -> str:
     """Why nothing listens at grpc://HOST:PORT, in words; '' where something does."""
     try:
-        socket.create_connection(host_and_port(address), seconds).close()
+        socket.create_connection(service_address(address), seconds).close()
     except OSError as error:
         return str(error)
     return ""
@@ -95,7 +84,7 @@ def check_service(address: str, seconds: float = FIRST_ANSWER_SECONDS) -> None:
             numbers = tf.data.Dataset.range(1).apply(_distributed(address, "OFF"))
             answers.extend("" for _ in itertools.islice(_iterate(numbers, stop), 1))
         except tf.errors.OpError as error:
-            answers.append(_words(error))
+            answers.append(error_reason(error) or type(error).__name__)
 
     # Left behind if need be: registering waits for a dispatcher for ever, and no one can stop it.
     thread = threading.Thread(target=ask, daemon=True)
@@ -106,7 +95,7 @@ def check_service(address: str, seconds: float = FIRST_ANSWER_SECONDS) -> None:
         what = answers[0] if answers else f"no worker answered within {seconds:g} s"
         raise RestartError(
             f"data.service={address}: something is there, but {what}; start workers with "
-            f"`python -m trainer dataservice --role=worker --dispatcher={address}`"
+            f"`python -m trainer dataservice --role=worker --dispatcher={address}`{proxy_note()}"
         )
 
 
@@ -118,7 +107,7 @@ class ServiceBatches:
         address: str,
         rows: int,
         plan: Callable[[int], Plan],
-        decode: Callable[[Any], Any],
+        decode: Decode,
         here: Callable[[int], Arrays],
         batch_bytes: int,
         last: int,
@@ -127,8 +116,8 @@ class ServiceBatches:
         address: grpc://HOST:PORT of the dispatcher.
         rows: of a batch.
         plan: the plan of a batch.
-        decode: payloads string[b] -> (pictures, labels), as a graph without Python in it.
-        here: the batch as this process reads it, (pictures, labels, record, weight, share, row).
+        decode: payloads string[b] -> (pictures, targets ...), as a graph without Python in it.
+        here: the batch as this process reads it: these, then (record, weight, share, row).
         batch_bytes: of a batch's pictures.
         last: the number after the last batch.
         """
@@ -194,7 +183,7 @@ class _Chunk:
         address: str,
         numbers: range,
         plan: Callable[[int], Plan],
-        decode: Callable[[Any], Any],
+        decode: Decode,
         window: int,
     ) -> None:
         self.first, self.stop, self.failure = numbers.start, numbers.stop, ""
@@ -231,9 +220,7 @@ class _Chunk:
             self._changed.notify_all()
         self._cancel.start_cancel()
 
-    def _receive(
-        self, address: str, plan: Callable[[int], Plan], decode: Callable[[Any], Any]
-    ) -> None:
+    def _receive(self, address: str, plan: Callable[[int], Plan], decode: Decode) -> None:
         try:
             plans = [plan(number) for number in range(self.first, self.stop)]
             batches = _planned(plans, decode).apply(_distributed(address, "DYNAMIC"))
@@ -244,7 +231,7 @@ class _Chunk:
                     return
         except (tf.errors.OpError, UserError) as error:
             # Where it is the fault of the data, reading here says so properly.
-            self.failure = _words(error)
+            self.failure = error_reason(error) or type(error).__name__
         finally:
             with self._changed:
                 self._over = True
@@ -264,15 +251,15 @@ class _Chunk:
             return not self._over
 
 
-def _planned(plans: list[Plan], decode: Callable[[Any], Any]) -> Any:
-    """(number of the batch in the chunk, pictures, labels) of all batches, as a graph."""
+def _planned(plans: list[Plan], decode: Decode) -> tf.data.Dataset:
+    """(number of the batch in the chunk, pictures, targets ...) of all batches, as a graph."""
     names = sorted({name for plan in plans for name in plan.files})
     place = {name: at for at, name in enumerate(names)}
     files = tf.constant(names)
     which = tf.constant([[place[name] for name in plan.files] for plan in plans], tf.int32)
     spans = tf.constant(np.stack([plan.spans for plan in plans]), tf.int64)
 
-    def record(where: tuple[Any, Any]) -> Any:
+    def record(where: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
         file, span = where
         found = tf.raw_ops.TFRecordDatasetV2(
             filenames=[tf.gather(files, file)],
@@ -284,7 +271,7 @@ def _planned(plans: list[Plan], decode: Callable[[Any], Any]) -> Any:
         records = tf.data.experimental.from_variant(found, tf.TensorSpec([], tf.string))
         return records.take(1).get_single_element()
 
-    def batch(number: Any) -> tuple[Any, ...]:
+    def batch(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
         payloads = tf.map_fn(
             record,
             (tf.gather(which, number), tf.gather(spans, number)),
@@ -298,13 +285,15 @@ def _planned(plans: list[Plan], decode: Callable[[Any], Any]) -> Any:
     )
 
 
-def _distributed(address: str, mode: str) -> Any:
+def _distributed(address: str, mode: str) -> Callable[[tf.data.Dataset], tf.data.Dataset]:
     service = tf.data.experimental.service
     # Pixels do not shrink.
     return service.distribute(getattr(service.ShardingPolicy, mode), address, compression=None)
 
 
-def _iterate(dataset: Any, stop: Any) -> Any:
+def _iterate(
+    dataset: tf.data.Dataset, stop: cancellation.CancellationManager
+) -> Iterator[Sequence[tf.Tensor]]:
     """The elements of a dataset, until `stop` is called: TensorFlow itself would wait for ever."""
     with tf.device("CPU:0"):
         iterator = iter(dataset)
@@ -316,12 +305,6 @@ def _iterate(dataset: Any, stop: Any) -> Any:
         except (tf.errors.OutOfRangeError, tf.errors.CancelledError):
             return
         yield found if isinstance(found, (tuple, list)) else (found,)
-
-
-def _words(error: Exception) -> str:
-    """The first line of an error."""
-    words = getattr(error, "message", None) or str(error) or type(error).__name__
-    return words.partition("\n")[0][:200]
 
 
 def _stop_all(chunks: dict[int, _Chunk]) -> None:

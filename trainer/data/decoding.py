@@ -7,12 +7,18 @@ the build sees, and the speed is the same. TensorFlow's own default is a few gre
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Mapping
 
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from preprocess.dataset_format import ImageFormat, ImageKey
-from trainer.stages import DECODE, HOST_MAP, PARSE
+from trainer.data.decode_limits import within_limits
+from trainer.data.rows import Tensors
+from trainer.data.stored_form import StoredForm
+from trainer.data.targets import Targets
+from trainer.monitoring.stages import DECODE, HOST_MAP, PARSE
 
 # The name of a map that goes from records to pixels: an identifier, as tf.data wants it.
 RECORDS_TO_PIXELS = "_".join((PARSE, DECODE, HOST_MAP))
@@ -27,24 +33,27 @@ FEATURES = {
 }
 
 
-def parse(payloads: Any) -> dict[str, Any]:
-    """The features, [b] each, of serialised records string[b]."""
+def parse(payloads: tf.Tensor, further: Mapping[str, object] | None = None) -> Tensors:
+    """The features, [b] each, of serialised records string[b]; `further` ones beside FEATURES."""
     with tf.name_scope(PARSE):
-        found: dict[str, Any] = tf.io.parse_example(payloads, FEATURES)
+        found: Tensors = tf.io.parse_example(payloads, {**FEATURES, **(further or {})})
     return found
 
 
-def parse_one(payload: Any) -> dict[str, Any]:
-    """The features, [] each, of one serialised record."""
+def parse_one(payload: tf.Tensor, further: Mapping[str, object] | None = None) -> Tensors:
+    """The features, [] each, of one serialised record; `further` ones beside FEATURES."""
     with tf.name_scope(PARSE):
-        found: dict[str, Any] = tf.io.parse_single_example(payload, FEATURES)
+        found: Tensors = tf.io.parse_single_example(payload, {**FEATURES, **(further or {})})
     return found
 
 
-def decode(features: dict[str, Any], image: ImageFormat, channels: int) -> Any:
+def decode(
+    features: Tensors, image: ImageFormat, channels: int, looked_at: bool = False
+) -> tf.Tensor:
     """uint8 [H, W, channels] of one parsed record; grey and colour are turned into each other.
 
-    H and W are static where the manifest says that all pictures have the same.
+    H and W are static where the manifest says that all pictures have the same. `looked_at` = the
+    record was read by StoredPictures, which lets none through that is beyond the limits.
     """
     encoded = features[ImageKey.ENCODED]
     if image.encoding == "raw":  # then every record is
@@ -56,38 +65,27 @@ def decode(features: dict[str, Any], image: ImageFormat, channels: int) -> Any:
         elif image.channels != 1:
             pixels = tf.image.rgb_to_grayscale(pixels)
     else:
-        pixels = _decode(encoded, channels)
+        pixels = _decode(encoded if looked_at else within_limits(encoded), channels)
     return tf.ensure_shape(pixels, [image.height, image.width, channels])
 
 
 @dataclasses.dataclass(frozen=True)
-class Decoder:
+class Decoder(StoredForm):
     """Parsed records -> pixels of one shape.
 
     Attributes:
-      image: how the dataset stores its pictures.
-      channels: of the pixels, 1 or 3.
-      side: what pictures are stretched to where they have several sizes; 0 = they have one.
+      looked_at: whether all records come from StoredPictures, which looks for what is too large.
+      targets: what else of a record a table keeps; None = nothing.
     """
 
-    image: ImageFormat
-    channels: int
-    side: int = 0
+    looked_at: bool = False
+    targets: Targets | None = None
 
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(H, W, C)."""
-        if self.side:
-            return self.side, self.side, self.channels
-        assert self.image.height is not None
-        assert self.image.width is not None
-        return self.image.height, self.image.width, self.channels
-
-    def decode(self, features: dict[str, Any]) -> Any:
+    def decode(self, features: Tensors) -> tf.Tensor:
         """uint8 [h, w, C] of one record, in the size it is stored in."""
-        return decode(features, self.image, self.channels)
+        return decode(features, self.image, self.channels, self.looked_at)
 
-    def __call__(self, features: dict[str, Any]) -> Any:
+    def __call__(self, features: Tensors) -> tf.Tensor:
         """uint8 [H, W, C] of one record."""
         with tf.name_scope(DECODE):
             pixels = self.decode(features)
@@ -96,30 +94,34 @@ class Decoder:
         with tf.name_scope(HOST_MAP):
             return stretch(pixels, self.side)
 
-    def batch(self, features: dict[str, Any]) -> Any:
+    def batch(self, features: Tensors) -> tf.Tensor:
         """uint8 [b, H, W, C] of b records."""
         pixels = tf.TensorSpec(self.shape, tf.uint8)
         with tf.name_scope(HOST_MAP):
             return tf.map_fn(self, features, fn_output_signature=pixels)
 
-    def payload(self, payload: bytes) -> Any:
+    def payload(self, payload: bytes) -> NDArray[np.uint8]:
         """uint8 [H, W, C], as an array, of a serialised record."""
-        return self(parse_one(payload)).numpy()
+        pixels: NDArray[np.uint8] = self(parse_one(payload)).numpy()
+        return pixels
 
 
-def decode_file(encoded: Any, channels: int) -> Any:
+def decode_file(encoded: tf.Tensor, channels: int) -> tf.Tensor:
     """uint8 [H, W, channels] of the bytes of a JPEG or PNG file, as `decode` has its record.
 
-    What is transparent in a PNG is laid over white and 16 bits become 8, as in the build.
+    What is transparent in a PNG is laid over white (but where that is everything, which is taken
+    as it is) and 16 bits become 8, as in the build.
     EXIF's orientation is not looked at.
     """
+    encoded = within_limits(encoded)
 
-    def png() -> Any:
+    def png() -> tf.Tensor:
         transparent = tf.shape(tf.io.decode_png(encoded))[-1] % 2 == 0
         return tf.cond(transparent, over_white, lambda: _decode(encoded, channels))
 
-    def over_white() -> Any:
+    def over_white() -> tf.Tensor:
         colour, alpha = tf.split(tf.cast(tf.io.decode_png(encoded, 4), tf.int32), [3, 1], -1)
+        alpha = tf.where(tf.reduce_all(alpha == 0), 255, alpha)
         # (c * a + 255 * (255 - a)) / 255, rounded.
         pixels = (colour * alpha + 255 * (255 - alpha) + 127) // 255
         if channels == 1:
@@ -132,12 +134,12 @@ def decode_file(encoded: Any, channels: int) -> Any:
     return tf.ensure_shape(pixels, [None, None, channels])
 
 
-def _decode(encoded: Any, channels: int) -> Any:
+def _decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
     # In spite of its name this op takes PNG too; decode_image would not take the method.
     return tf.io.decode_jpeg(encoded, channels, dct_method="INTEGER_ACCURATE")
 
 
-def stretch(pixels: Any, size: int) -> Any:
+def stretch(pixels: tf.Tensor, size: int) -> tf.Tensor:
     """uint8 [size, size, C] from pixels of any shape."""
     resized = tf.image.resize(pixels, [size, size], method="area")
     return tf.cast(tf.round(resized), tf.uint8)

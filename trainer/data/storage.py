@@ -3,25 +3,24 @@
 An address is what has a scheme (`gs://bucket/dataset`); TensorFlow's file systems read it. A
 request to object storage costs tens of milliseconds whatever its size, so what is read from
 there is read in few, large pieces.
+
+TensorFlow is imported when an address is read: local files do without.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-import tensorflow as tf
-
 from preprocess.dataset_format import MANIFEST_FILE, DatasetError, Manifest
-from trainer.errors import DataError, StorageError
-from trainer.hub import PROBE_SECONDS, probe
+from preprocess.shell.errors import DataError, StorageError
+from preprocess.shell.probe import PROBE_SECONDS, probe
+from preprocess.shell.tensorflow_text import error_reason
 
-_NAMES = {tf.errors.NotFoundError: "no such file"}
 FIRST_READ_SECONDS = 60.0  # of the manifest, credentials included; TensorFlow has no limit
 REQUESTS_AT_ONCE = 16
 # Of one read of a shard from front to back. TensorFlow's own 256 kB make a request each.
@@ -53,49 +52,57 @@ def read_bytes(path: str) -> bytes:
       DataError: there is none, or it cannot be read.
       StorageError: the storage does not answer.
     """
+    if is_address(path):
+        return _from_address(path, lambda tf: tf.io.read_file(path).numpy())
     try:
-        if is_address(path):
-            # Not GFile.read(), which goes through the file in steps of 512 kB.
-            content: bytes = tf.io.read_file(path).numpy()
-            return content
         return Path(path).read_bytes()
-    except (OSError, tf.errors.OpError) as error:
+    except OSError as error:
         raise problem(path, error) from None
 
 
 def read_range(path: str, start: int, stop: int) -> bytes:
     """Bytes start to stop of a file at an address; raises as read_bytes does."""
-    try:
+
+    def read(tf: Any) -> bytes:
         with tf.io.gfile.GFile(path, "rb") as file:
             file.seek(start)
             content: bytes = file.read(stop - start)
             return content
-    except tf.errors.OpError as error:
-        raise problem(path, error) from None
+
+    return _from_address(path, read)
 
 
 def size(path: str) -> int:
     """Bytes of a file; raises as read_bytes does."""
+    if is_address(path):
+        return _from_address(path, lambda tf: int(tf.io.gfile.stat(path).length))
     try:
-        if is_address(path):
-            return int(tf.io.gfile.stat(path).length)
         return os.stat(path).st_size
-    except (OSError, tf.errors.OpError) as error:
+    except OSError as error:
+        raise problem(path, error) from None
+
+
+def _from_address(path: str, read: Callable[[Any], T]) -> T:
+    """What `read` gives, by the tensorflow module that it is handed."""
+    import tensorflow as tf
+
+    try:
+        return read(tf)
+    except tf.errors.OpError as error:
         raise problem(path, error) from None
 
 
 def problem(path: str, error: Exception) -> Exception:
     """The user's error for one of the system's or TensorFlow's."""
-    lasting = (tf.errors.NotFoundError, tf.errors.PermissionDeniedError)
-    if isinstance(error, tf.errors.OpError):
-        # "{{function_node ...}} what happened [Op:ReadFile]"
-        first = (error.message or "").partition("\n")[0]
-        words = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", first).strip() or _NAMES.get(type(error), "")
-        words = words or type(error).__name__
-        if isinstance(error, lasting) or not is_address(path):
-            return DataError(f"cannot read '{path}': {words}")
-        return StorageError(f"'{path}' does not answer: {words}")
-    return DataError(f"cannot read '{path}': {getattr(error, 'strerror', None) or error}")
+    if isinstance(error, OSError):
+        return DataError(f"cannot read '{path}': {error.strerror or error}")
+    words = error_reason(error)
+    kind = type(error).__name__
+    if not words:
+        words = "no such file" if kind == "NotFoundError" else kind
+    if kind in ("NotFoundError", "PermissionDeniedError") or not is_address(path):
+        return DataError(f"cannot read '{path}': {words}")
+    return StorageError(f"'{path}' does not answer: {words}")
 
 
 def for_each(work: Callable[[T], R], items: Iterable[T], path: str) -> list[R]:
@@ -115,13 +122,13 @@ def read_manifest(dataset: str) -> Manifest:
     """
     try:
         path = f"{dataset.removesuffix('/').removesuffix('/' + MANIFEST_FILE)}/{MANIFEST_FILE}"
-        _check_reachable(path)
+        check_reachable(path)
         return Manifest.from_json(_within(FIRST_READ_SECONDS, path).decode("utf-8"))
     except (DatasetError, UnicodeDecodeError) as error:
         raise DataError(str(error)) from None
 
 
-def _check_reachable(path: str) -> None:
+def check_reachable(path: str) -> None:
     """Asks the server of gs:// itself: TensorFlow would try for minutes before it says a word."""
     if path.startswith("gs://"):
         url = f"https://storage.googleapis.com/{path.removeprefix('gs://')}"

@@ -4,7 +4,10 @@ A batch is a dict of tensors; b rows a replica:
 
     image   uint8 [b, H, W, C], or [b, 3, H, W, C] where a row is a triplet
     label   int64 [b]                  classification
+    labels  float32 [b, C]             several labels: 1 where a record has one, else 0
+    numbers float32 [b, T]             regression, in their own units
     votes   float32 [b, 3]             triplets
+    record_weight float32 [b]          by which a record counts in the loss, where records have one
     weight  float32 [b]                1 = a record, 0 = padding of a pass's last batch
     share   float32 [b]                weight over the records of the global batch
     row     int32 [b]                  in the global batch: keys the random numbers
@@ -17,12 +20,13 @@ may do too; `cuts.py` cuts either after each stage, to be timed; the others are 
 
 from __future__ import annotations
 
-from typing import Any
-
-from preprocess.dataset_format import TRIPLET, Manifest
-from trainer.reader.pictures import PictureReader
-from trainer.reader.service import check_service
-from trainer.reader.triplets import TripletReader
+from preprocess.dataset_format import Manifest
+from preprocess.shell.entries import load
+from trainer.config.keys import Config
+from trainer.config.task_table import task_kind
+from trainer.data.pictures import PictureReader
+from trainer.data.service import check_service
+from trainer.data.triplets import TripletReader
 
 Reader = PictureReader | TripletReader
 
@@ -31,7 +35,7 @@ def open_reader(
     dataset: str,
     manifest: Manifest,
     split: str,
-    config: Any,
+    config: Config,
     *,
     training: bool,
     reserved_bytes: int = 0,
@@ -54,10 +58,5 @@ def open_reader(
     """
     if training and config.data.service:
         check_service(config.data.service)
-    if manifest.task == TRIPLET:
-        return TripletReader(
-            dataset, manifest, split, config, training=training, reserved_bytes=reserved_bytes
-        )
-    return PictureReader(
-        dataset, manifest, split, config, training=training, reserved_bytes=reserved_bytes
-    )
+    kind: type[Reader] = load(task_kind(manifest.task).records)
+    return kind(dataset, manifest, split, config, training=training, reserved_bytes=reserved_bytes)

@@ -9,15 +9,16 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
 from preprocess.dataset_format import ImageKey
-from trainer.reader.decoding import Decoder, parse, parse_one
+from trainer.data.decoding import Decoder, parse, parse_one
+from trainer.data.rows import Tensors
 
 if TYPE_CHECKING:
-    from trainer.reader.table import PictureTable
+    from trainer.data.table import PictureTable
 
 PICTURES_AN_ELEMENT = 64  # of a table's records; one at a time, Python would be what is timed
 # Of pixels of a part of a large table, which costs the same per picture: built over and over, and
@@ -43,12 +44,12 @@ class Cut:
     """
 
     stage: str
-    dataset: Callable[[], Any]
+    dataset: Callable[[], tf.data.Dataset]
     pictures_a_step: float
     once: bool = False
 
 
-def count(values: Any) -> Any:
+def count(values: tf.Tensor) -> tf.Tensor:
     """int64 []: how many values (texts, or numbers from 0 on), found by looking at each of them.
 
     Their number alone is often known before they are, and they would not be computed for it.
@@ -57,12 +58,12 @@ def count(values: Any) -> Any:
     return tf.reduce_sum(tf.cast(tf.cast(sizes, tf.int32) >= 0, tf.int64))
 
 
-def first_pixels(pictures: Any) -> Any:
+def first_pixels(pictures: tf.Tensor) -> tf.Tensor:
     """uint8 [...] of pictures uint8 [..., H, W, C]: what to count them by."""
     return pictures[..., 0, 0, 0]
 
 
-def count_decoded(decoder: Decoder, features: dict[str, Any]) -> Any:
+def count_decoded(decoder: Decoder, features: Tensors) -> tf.Tensor:
     """int64 []: how many of b parsed records were decoded; their pixels are not put together."""
     return count(
         tf.map_fn(
@@ -73,7 +74,7 @@ def count_decoded(decoder: Decoder, features: dict[str, Any]) -> Any:
     )
 
 
-def batch_cut(stage: str, batches: Callable[[], Any], pictures_a_step: float) -> Cut:
+def batch_cut(stage: str, batches: Callable[[], tf.data.Dataset], pictures_a_step: float) -> Cut:
     """The cut of whole batches."""
     return Cut(
         stage,
@@ -83,7 +84,9 @@ def batch_cut(stage: str, batches: Callable[[], Any], pictures_a_step: float) ->
 
 
 def stream_cuts(
-    decoder: Decoder, streamed: Callable[[Callable[..., Any]], Any], pictures_a_step: float
+    decoder: Decoder,
+    streamed: Callable[[Callable[..., tf.Tensor]], tf.data.Dataset],
+    pictures_a_step: float,
 ) -> list[Cut]:
     """The cuts of streaming up to "decode".
 
@@ -92,7 +95,7 @@ def stream_cuts(
       streamed: what a function makes of each batch as it is read, with its `payload` string[b].
       pictures_a_step: see `Cut`.
     """
-    stages: dict[str, Callable[[Any], Any]] = {
+    stages: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
         "storage": lambda batch: count(batch["payload"]),
         "parse": lambda batch: count(parse(batch["payload"])[ImageKey.ENCODED]),
         "decode": lambda batch: count_decoded(decoder, parse(batch["payload"])),
@@ -111,27 +114,27 @@ def table_cuts(table: PictureTable, steps_per_pass: int) -> list[Cut]:
     once = not table.one_a_pass
     a_step = 0.0 if once else table.pictures / steps_per_pass
     part = _pictures_of(BUILT_BYTES, table)
-    stages: dict[str, Callable[[Any], Any]] = {
+    stages: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
         "parse": lambda payload: count(parse_one(payload)[ImageKey.ENCODED]),
         "decode": lambda payload: count(first_pixels(table.decoder.decode(parse_one(payload)))),
     }
     if table.kind == "encoded":  # decoded when they are gathered
         del stages["decode"]
 
-    def read() -> Any:
+    def read() -> tf.data.Dataset:
         return (
             table.passes()
             .flat_map(lambda p: table.records(p).batch(PICTURES_AN_ELEMENT))
             .map(count)
         )
 
-    def each(one: Callable[[Any], Any]) -> Any:
+    def each(one: Callable[[tf.Tensor], tf.Tensor]) -> tf.data.Dataset:
         counts = table.passes().flat_map(
             lambda p: table.each(table.records(p), one).batch(PICTURES_AN_ELEMENT)
         )
         return counts.map(tf.reduce_sum)
 
-    def built(number: Any) -> Any:
+    def built(number: tf.Tensor) -> tf.Tensor:
         position, rows = table.build(number, part)
         kept = rows["image"] if "image" in rows else rows[ImageKey.ENCODED]
         return count(tf.gather(first_pixels(kept) if "image" in rows else kept, position[:part]))
@@ -146,8 +149,8 @@ def table_cuts(table: PictureTable, steps_per_pass: int) -> list[Cut]:
 
 def gather_cuts(
     table: PictureTable,
-    gathered: Callable[[Callable[..., Any], int], Any],
-    batch: Callable[..., Any],
+    gathered: Callable[[Callable[..., tf.Tensor], int], tf.data.Dataset],
+    batch: Callable[..., Tensors],
     pictures_a_step: float,
 ) -> list[Cut]:
     """The cuts of gathering batches out of a table that is ready, the last one being "host_map".

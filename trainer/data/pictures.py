@@ -1,6 +1,6 @@
 """Pictures for classifiers: streamed, each record read once a pass, or gathered from a table.
 
-Which record stands where is arithmetic (`trainer.order`), so a reader takes only its own
+Which record stands where is arithmetic (`trainer.data.order`), so a reader takes only its own
 records from the shards, starts anywhere, and any number of readers gives the same batches.
 """
 
@@ -10,23 +10,25 @@ import itertools
 import math
 import os
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
-from preprocess.dataset_format import ImageKey, Manifest
-from trainer.errors import DataError
-from trainer.order import PictureOrder, ReplicaSlice, steps_per_pass
-from trainer.reader.cuts import Cut, batch_cut, gather_cuts, stream_cuts, table_cuts
-from trainer.reader.decoding import RECORDS_TO_PIXELS, Decoder, parse
-from trainer.reader.payloads import Payloads
-from trainer.reader.records import StoredPictures, check_shards
-from trainer.reader.rows import from_python, row_specs
-from trainer.reader.service import ServiceBatches
-from trainer.reader.shaping import side_of_mixed
-from trainer.reader.table import PictureTable
-from trainer.stages import HOST_MAP, STORAGE
+from preprocess.dataset_format import Manifest
+from preprocess.shell.errors import DataError
+from trainer.config.keys import Config
+from trainer.data.cuts import Cut, batch_cut, gather_cuts, stream_cuts, table_cuts
+from trainer.data.decoding import RECORDS_TO_PIXELS, Decoder, parse
+from trainer.data.order import PictureOrder, ReplicaSlice, steps_per_pass
+from trainer.data.payloads import Payloads
+from trainer.data.records import StoredPictures, check_shards
+from trainer.data.rows import Tensors, from_python, row_specs
+from trainer.data.service import ServiceBatches
+from trainer.data.shaping import side_of_mixed
+from trainer.data.table import MemoryLimit, PictureTable, Table
+from trainer.data.targets import targets_of
+from trainer.monitoring.stages import HOST_MAP, STORAGE
 
 
 class PictureReader:
@@ -51,13 +53,14 @@ class PictureReader:
         dataset: str,
         manifest: Manifest,
         name: str,
-        config: Any,
+        config: Config,
         *,
         training: bool,
         reserved_bytes: int = 0,
     ) -> None:
         split = manifest.split(name)
         self._service = config.data.service if training else ""
+        self._targets = targets_of(manifest)
         self._parallel_reads = config.data.parallel_reads
         variants = config.data.variants or split.variants
         variants = min(variants, split.variants) if training else 1
@@ -65,7 +68,9 @@ class PictureReader:
         if not split.images:
             raise DataError(f"split '{name}' of '{dataset}' has no pictures")
         check_shards(dataset, itertools.chain(*shards))
-        self._stored = StoredPictures(dataset, shards, self._parallel_reads)
+        self._stored = StoredPictures(
+            dataset, shards, self._parallel_reads, encoded=manifest.image.has_files
+        )
         first = shards[0]
         order = PictureOrder(
             [shard.records for shard in first],
@@ -84,7 +89,10 @@ class PictureReader:
         mixed = manifest.image.height is None or manifest.image.width is None
         # Pictures of different sizes cannot share a batch: they are brought to one here.
         side = side_of_mixed(config) if mixed else 0
-        self._decoder = Decoder(manifest.image, config.model.channels, side)
+        streamed = not self._service and config.data.image_table == "auto"
+        self._decoder = Decoder(
+            manifest.image, config.model.channels, side, looked_at=streamed, targets=self._targets
+        )
         self.batch_size = config.batch_size
         self.records = order.records
         self.steps_per_pass = steps_per_pass(self.records, self.batch_size)
@@ -98,10 +106,8 @@ class PictureReader:
                 self._decoder,
                 split=name,
                 training=training,
-                wanted=config.data.image_table,
-                parallel_reads=self._parallel_reads,
-                reserved_bytes=reserved_bytes,
-                remedy="stream them with data.image_table=auto",
+                config=config.data,
+                memory=MemoryLimit(reserved_bytes, "stream them with data.image_table=auto"),
             )
             self.table, self.table_bytes = self._table.kind, self._table.bytes
             self.pictures_in_table = self._table.pictures
@@ -118,7 +124,9 @@ class PictureReader:
         """(H, W, C) of the pictures of a batch."""
         return self._decoder.shape
 
-    def dataset(self, first_step: int, replicas: ReplicaSlice, steps: int | None = None) -> Any:
+    def dataset(
+        self, first_step: int, replicas: ReplicaSlice, steps: int | None = None
+    ) -> tf.data.Dataset:
         """Batches from step `first_step` of the run on, one after another for each replica.
 
         Args:
@@ -164,8 +172,8 @@ class PictureReader:
         )
 
     def _streamed(
-        self, numbers: Any, replicas: ReplicaSlice, make: Callable[[dict[str, Any]], Any]
-    ) -> Any:
+        self, numbers: tf.data.Dataset, replicas: ReplicaSlice, make: Callable[[Tensors], tf.Tensor]
+    ) -> tf.data.Dataset:
         """`make` of each batch as it is read, with its `payload` string[b]."""
         self._payloads.begin()
         size = self.batch_size // replicas.total
@@ -194,38 +202,41 @@ class PictureReader:
             .with_options(options)
         )
 
-    def _of_payloads(self, batch: dict[str, Any]) -> dict[str, Any]:
-        image, label = self._decode(batch.pop("payload"))
-        return {**batch, "image": image, "label": label}
+    def _of_payloads(self, batch: Tensors) -> Tensors:
+        image, *targets = self._decode(batch.pop("payload"))
+        return {**batch, "image": image, **dict(zip(self._targets.specs(0), targets, strict=True))}
 
     def _gathered(
         self,
         first_step: int,
         replicas: ReplicaSlice,
-        make: Callable[[dict[str, Any], dict[str, Any]], Any],
+        make: Callable[[Tensors, Tensors], tf.Tensor],
         part: int | None = None,
-    ) -> Any:
+    ) -> tf.data.Dataset:
         """`make` of each batch's rows of the table and its bookkeeping."""
         table = self._table
         assert table
         specs = row_specs(self.batch_size // replicas.total)
 
-        def batch(number: Any, pictures: Any) -> Any:
+        def batch(number: tf.Tensor, pictures: Table) -> tf.Tensor:
             rows = from_python(HOST_MAP, lambda n: self._payloads.rows(n, replicas), number, specs)
             return make(table.gather(pictures, rows["record"]), rows)
 
         return table.batches(first_step, replicas, self.steps_per_pass, batch, part=part)
 
-    def _of_rows(self, found: dict[str, Any], rows: dict[str, Any]) -> dict[str, Any]:
+    def _of_rows(self, found: Tensors, rows: Tensors) -> Tensors:
         assert self._table
-        return {**rows, "image": self._table.pixels(found), "label": found[ImageKey.LABEL]}
+        targets = {name: found[name] for name in self._targets.specs(0)}
+        return {**rows, "image": self._table.pixels(found), **targets}
 
-    def _from_service(self, numbers: Any, replicas: ReplicaSlice, last: int) -> Any:
+    def _from_service(
+        self, numbers: tf.data.Dataset, replicas: ReplicaSlice, last: int
+    ) -> tf.data.Dataset:
         """The same batches, read and decoded by a tf.data service."""
         size = self.batch_size // replicas.total
         decode = tf.function(self._decode)
 
-        def here(element: int) -> tuple[Any, ...]:
+        def here(element: int) -> tuple[np.ndarray, ...]:
             payloads, *rest = self._payloads.read(element, replicas)
             return (*decode(tf.constant(payloads)), *rest)
 
@@ -240,7 +251,7 @@ class PictureReader:
         )
         specs = {
             "image": tf.TensorSpec([size, *self.picture_shape], tf.uint8),
-            "label": tf.TensorSpec([size], tf.int64),
+            **self._targets.specs(size),
             **row_specs(size),
         }
         # One after another: they are waited for here, and worked on elsewhere.
@@ -252,17 +263,18 @@ class PictureReader:
         """What is wrong with the first damaged picture record; None where all are whole."""
         return self._stored.damage()
 
-    def pictures(self, records: list[int]) -> list[Any]:
+    def pictures(self, records: list[int]) -> list[NDArray[np.uint8]]:
         """uint8[H,W,C] of records in stored order, variant 0."""
         places = [self._stored.place(record) for record in records]
         return [self._decoder.payload(self._stored.payload(0, *place)) for place in places]
 
-    def first_pictures(self, rows: int) -> Any:
+    def first_pictures(self, rows: int) -> NDArray[np.uint8]:
         """uint8[rows,H,W,C]: the first rows of the first pass, in the variants it reads."""
         payloads, _ = self._payloads.at(0, np.arange(min(rows, self.records)))
         return np.stack([self._decoder.payload(payload) for payload in payloads])
 
-    def _decode(self, payloads: Any) -> tuple[Any, Any]:
-        """(uint8[b,H,W,C], int64[b] labels) of string[b]."""
-        features = parse(payloads)
-        return self._decoder.batch(features), features[ImageKey.LABEL]
+    def _decode(self, payloads: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """(uint8[b,H,W,C], what else there is of the records) of string[b]."""
+        features = parse(payloads, self._targets.features)
+        targets = self._targets.tensors(features)
+        return self._decoder.batch(features), *(targets[name] for name in self._targets.specs(0))

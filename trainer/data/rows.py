@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeAlias
 
+import numpy as np
 import tensorflow as tf
 
+Tensors: TypeAlias = "dict[str, tf.Tensor]"
+"""Tensors by name: of a batch, or of the features of records."""
 
-def row_specs(size: int) -> dict[str, Any]:
+
+def row_specs(size: int) -> dict[str, tf.TensorSpec]:
     """What goes with the pictures of every batch of `size` rows; see the package's docstring."""
     kinds = {"record": tf.int64, "weight": tf.float32, "share": tf.float32, "row": tf.int32}
     return {name: tf.TensorSpec([size], kind) for name, kind in kinds.items()}
 
 
 def from_python(
-    stage: str, function: Callable[[int], tuple[Any, ...]], element: Any, specs: dict[str, Any]
-) -> dict[str, Any]:
+    stage: str,
+    function: Callable[[int], tuple[np.ndarray, ...]],
+    element: tf.Tensor,
+    specs: dict[str, tf.TensorSpec],
+) -> Tensors:
     """Tensors of the arrays that `function` gives for a number, named and shaped by `specs`.
 
     A trace counts the time for `stage`.

@@ -5,20 +5,23 @@ The next pass's table is made while this one is in use.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 import tensorflow as tf
 
 from preprocess.dataset_format import ImageKey, Shard, variant_of
-from trainer.errors import ConfigError
-from trainer.memory import available_bytes
-from trainer.order import ReplicaSlice
-from trainer.reader import storage
-from trainer.reader.decoding import RECORDS_TO_PIXELS, Decoder, parse_one
-from trainer.stages import HOST_MAP, STORAGE, TABLE
+from preprocess.shell.errors import ConfigError
+from trainer.config.keys import DataConfig
+from trainer.data import storage
+from trainer.data.decoding import RECORDS_TO_PIXELS, Decoder, parse_one
+from trainer.data.order import ReplicaSlice
+from trainer.data.rows import Tensors
+from trainer.monitoring.memory import available_bytes
+from trainer.monitoring.stages import HOST_MAP, STORAGE, TABLE
 
 # Peak of a table that is built while another is in use, in tables (measured for the design:
 # 2.4 to 2.6), and of a single one.
@@ -26,10 +29,23 @@ TABLES_AT_ONCE = {True: 2.6, False: 1.3}
 CALLS_A_CORE = 2  # decoding at a time while a table is built
 MEMORY_SHARE = 0.7  # of what is free; the model and the rest need some too
 
-# What an encoded table keeps of a record; a label goes with it in either kind.
+# What an encoded table keeps of a record; its targets go with it in either kind.
 _ENCODED = (ImageKey.ENCODED, ImageKey.HEIGHT, ImageKey.WIDTH, ImageKey.CHANNELS)
 
-Table = tuple[Any, dict[str, Any]]  # (position of each rank among the rows, the rows)
+Table: TypeAlias = "tuple[tf.Tensor, Tensors]"  # (position of each rank among the rows, the rows)
+
+
+@dataclasses.dataclass(frozen=True)
+class MemoryLimit:
+    """How much of the free memory a table may take.
+
+    Attributes:
+      reserved_bytes: promised to other tables already.
+      remedy: what the user can do where no table fits.
+    """
+
+    reserved_bytes: int
+    remedy: str
 
 
 class PictureTable:
@@ -54,10 +70,8 @@ class PictureTable:
         *,
         split: str,
         training: bool,
-        wanted: str,
-        parallel_reads: int,
-        reserved_bytes: int,
-        remedy: str,
+        config: DataConfig,
+        memory: MemoryLimit,
     ) -> None:
         """Args:
           dataset: the dataset directory, or its address.
@@ -65,10 +79,9 @@ class PictureTable:
           decoder: how a record becomes pixels.
           split: the name of the split.
           training: whether there will be one iterator, or several over the same table.
-          wanted: "decoded", "encoded", or "auto" for decoded where it fits.
-          parallel_reads: files read at a time.
-          reserved_bytes: memory that is given away already.
-        remedy: what to do where none fits, in words.
+          config: `image_table` "decoded", "encoded", or "auto" for decoded where it fits;
+            `parallel_reads`, files read at a time.
+          memory: what other tables leave of it.
 
         Raises:
           ConfigError: the table does not fit into memory.
@@ -76,7 +89,7 @@ class PictureTable:
         self.decoder = decoder
         self.one_a_pass = len(shards) > 1
         self.pictures = sum(shard.records for shard in shards[0])
-        self._directory, self._training, self._reads = dataset, training, parallel_reads
+        self._directory, self._training, self._reads = dataset, training, config.parallel_reads
         self._files = [[os.path.join(dataset, s.file) for s in variant] for variant in shards]
         at_once = TABLES_AT_ONCE[self.one_a_pass]
         stored_bytes = max(sum(shard.bytes for shard in variant) for variant in shards)
@@ -85,8 +98,8 @@ class PictureTable:
             "decoded": int(self.pictures * height * width * channels * at_once),
             "encoded": int(stored_bytes * at_once),
         }
-        free = int(available_bytes() * MEMORY_SHARE) - reserved_bytes
-        self.kind = _choose(wanted, needed, free, split, remedy)
+        free = int(available_bytes() * MEMORY_SHARE) - memory.reserved_bytes
+        self.kind = _choose(config.image_table, needed, free, split, memory.remedy)
         self.bytes = needed[self.kind]
         self._kept: Table | None = None
 
@@ -95,10 +108,10 @@ class PictureTable:
         first_step: int,
         replicas: ReplicaSlice,
         steps_per_pass: int,
-        batch: Callable[[Any, Table], dict[str, Any]],
+        batch: Callable[[tf.Tensor, Table], Tensors],
         *,
         part: int | None = None,
-    ) -> Any:
+    ) -> tf.data.Dataset:
         """Batches from a step of the run on, one after another for each replica, without end.
 
         Args:
@@ -110,11 +123,11 @@ class PictureTable:
         """
         first, a_pass = first_step * replicas.count, steps_per_pass * replicas.count
 
-        def gathered(number: Any, table: Table) -> dict[str, Any]:
+        def gathered(number: tf.Tensor, table: Table) -> Tensors:
             with tf.name_scope(HOST_MAP):
                 return batch(number, table)
 
-        def one_pass(pass_number: Any, table: Table) -> Any:
+        def one_pass(pass_number: tf.Tensor, table: Table) -> tf.data.Dataset:
             start = tf.maximum(pass_number * a_pass, first)
             numbers = tf.data.Dataset.range(start, (pass_number + 1) * a_pass)
             return numbers.map(
@@ -138,25 +151,26 @@ class PictureTable:
             batches = passes.flat_map(lambda p: one_pass(p, kept))
         return batches.prefetch(4)
 
-    def passes(self, first: int = 0) -> Any:
+    def passes(self, first: int = 0) -> tf.data.Dataset:
         """The numbers of the passes from one of them on, int64 []."""
         return tf.data.Dataset.range(first, np.iinfo(np.int64).max)
 
-    def build(self, pass_number: Any, part: int | None = None) -> Table:
+    def build(self, pass_number: tf.Tensor, part: int | None = None) -> Table:
         """The table of a pass: rows as they were read, and the position in them of each rank,
         int32 [pictures]. Of `part` pictures, each stands in for several.
 
         Made inside a dataset's function, where map and batch are fused and the decoder writes
         straight into the table: 1.06 tables of memory at the peak; eager code would take two.
         """
+        targets = self.decoder.targets
 
-        def row(payload: Any) -> tuple[Any, dict[str, Any]]:
-            features = parse_one(payload)
+        def row(payload: tf.Tensor) -> tuple[tf.Tensor, Tensors]:
+            features = parse_one(payload, targets.features if targets else None)
             if self.kind == "encoded":
                 kept = {name: features[name] for name in _ENCODED}
             else:
                 kept = {"image": self.decoder(features)}
-            return features[ImageKey.KEY], {ImageKey.LABEL: features[ImageKey.LABEL], **kept}
+            return features[ImageKey.KEY], kept | (targets.tensors(features) if targets else {})
 
         count = min(part or self.pictures, self.pictures)
         with tf.name_scope(TABLE):
@@ -171,7 +185,7 @@ class PictureTable:
                 position = tf.gather(position, tf.range(self.pictures) % count)
         return position, rows
 
-    def records(self, pass_number: Any) -> Any:
+    def records(self, pass_number: tf.Tensor) -> tf.data.Dataset:
         """The serialised records of a pass, in no certain order."""
         variants, shards = len(self._files), len(self._files[0])
         numbers = tf.range(shards, dtype=tf.int64)
@@ -187,7 +201,9 @@ class PictureTable:
             name=STORAGE,
         )
 
-    def each(self, records: Any, function: Callable[[Any], Any]) -> Any:
+    def each(
+        self, records: tf.data.Dataset, function: Callable[[tf.Tensor], tf.Tensor]
+    ) -> tf.data.Dataset:
         """`function` of serialised records, in no certain order."""
         # A number, not AUTOTUNE: that would start with one call and the table is soon built.
         calls = CALLS_A_CORE * len(os.sched_getaffinity(0))
@@ -195,7 +211,7 @@ class PictureTable:
             function, num_parallel_calls=calls, deterministic=False, name=RECORDS_TO_PIXELS
         )
 
-    def gather(self, table: Table, ranks: Any) -> dict[str, Any]:
+    def gather(self, table: Table, ranks: tf.Tensor) -> Tensors:
         """The rows of pictures int32|int64 [b]: `image` uint8 [b,H,W,C] of a decoded table, the
         features of the records of an encoded one.
         """
@@ -203,7 +219,7 @@ class PictureTable:
         places = tf.gather(position, ranks)
         return {name: tf.gather(values, places) for name, values in rows.items()}
 
-    def pixels(self, rows: dict[str, Any]) -> Any:
+    def pixels(self, rows: Tensors) -> tf.Tensor:
         """uint8 [b,H,W,C] of rows that were gathered."""
         return rows["image"] if "image" in rows else self.decoder.batch(rows)
 

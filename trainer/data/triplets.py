@@ -10,23 +10,26 @@ import functools
 import itertools
 import os
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from preprocess.dataset_format import Manifest, TripletKey, variant_of
-from trainer.errors import ConfigError, DataError
-from trainer.order import ReplicaSlice, element_rows, steps_per_pass, triplet_order
-from trainer.reader import storage
-from trainer.reader.cuts import Cut, gather_cuts, table_cuts
-from trainer.reader.decoding import Decoder
-from trainer.reader.records import StoredPictures, check_shards, read_index
-from trainer.reader.rows import from_python, row_specs
-from trainer.reader.table import PictureTable
-from trainer.stages import HOST_MAP
+from preprocess.shell.errors import ConfigError, DataError
+from preprocess.shell.tensorflow_text import error_reason
+from trainer.config.keys import Config
+from trainer.data import storage
+from trainer.data.cuts import Cut, gather_cuts, table_cuts
+from trainer.data.decoding import Decoder
+from trainer.data.order import ReplicaSlice, element_rows, steps_per_pass, triplet_order
+from trainer.data.records import StoredPictures, check_shards, read_index
+from trainer.data.rows import Tensors, from_python, row_specs
+from trainer.data.table import MemoryLimit, PictureTable, Table
+from trainer.data.triplet_rows import ranks_of
+from trainer.monitoring.stages import HOST_MAP
 
-_TRIPLET_FEATURES = {
+TRIPLET_FEATURES = {
     TripletKey.IMAGES: tf.io.FixedLenFeature([3], tf.int64),
     TripletKey.VOTES: tf.io.FixedLenFeature([3], tf.float32),
     TripletKey.TYPE: tf.io.FixedLenFeature([], tf.string),
@@ -58,7 +61,7 @@ class TripletReader:
         dataset: str,
         manifest: Manifest,
         name: str,
-        config: Any,
+        config: Config,
         *,
         training: bool,
         reserved_bytes: int = 0,
@@ -77,7 +80,7 @@ class TripletReader:
         self._variants = min(variants, split.variants) if training else 1
         pictures = [split.image_shards(variant) for variant in range(self._variants)]
         check_shards(dataset, [*itertools.chain(*pictures), *split.triplet_shards()])
-        self._stored = StoredPictures(dataset, pictures)
+        self._stored = StoredPictures(dataset, pictures, encoded=manifest.image.has_files)
         # Shards in order hold ascending keys, so a key's place in the table is its rank.
         indexes = storage.for_each(lambda s: read_index(dataset, s), pictures[0], dataset)
         keys = np.concatenate([index[:, 0] for index in indexes])
@@ -94,10 +97,11 @@ class TripletReader:
             self._decoder,
             split=name,
             training=training,
-            wanted=config.data.image_table,
-            parallel_reads=config.data.parallel_reads,
-            reserved_bytes=reserved_bytes,
-            remedy="take more memory, or build the dataset with a smaller --image_size",
+            config=config.data,
+            memory=MemoryLimit(
+                reserved_bytes,
+                "take more memory, or build the dataset with a smaller --image_size",
+            ),
         )
         self.table, self.table_bytes = self._table.kind, self._table.bytes
         self.pictures_in_table = self._table.pictures
@@ -110,7 +114,9 @@ class TripletReader:
         """(H, W, C) of the pictures of a batch."""
         return self._decoder.shape
 
-    def dataset(self, first_step: int, replicas: ReplicaSlice, steps: int | None = None) -> Any:
+    def dataset(
+        self, first_step: int, replicas: ReplicaSlice, steps: int | None = None
+    ) -> tf.data.Dataset:
         """Batches from step `first_step` of the run on, one after another for each replica.
 
         Args:
@@ -138,14 +144,14 @@ class TripletReader:
         self,
         first_step: int,
         replicas: ReplicaSlice,
-        make: Callable[[dict[str, Any], dict[str, Any]], Any],
+        make: Callable[[Tensors, Tensors], tf.Tensor],
         part: int | None = None,
-    ) -> Any:
+    ) -> tf.data.Dataset:
         """`make` of each batch's rows of the table, three a triplet, and its bookkeeping."""
         triplets, votes = tf.constant(self._triplets), tf.constant(self.votes)
         specs = row_specs(self.batch_size // replicas.total)
 
-        def batch(number: Any, table: Any) -> Any:
+        def batch(number: tf.Tensor, table: Table) -> tf.Tensor:
             rows = from_python(HOST_MAP, lambda n: self._numbers(n, replicas), number, specs)
             ranks = tf.reshape(tf.gather(triplets, rows["record"]), [-1])
             rows["votes"] = tf.gather(votes, rows["record"])
@@ -153,7 +159,7 @@ class TripletReader:
 
         return self._table.batches(first_step, replicas, self.steps_per_pass, batch, part=part)
 
-    def _of_rows(self, found: dict[str, Any], rows: dict[str, Any]) -> dict[str, Any]:
+    def _of_rows(self, found: Tensors, rows: Tensors) -> Tensors:
         image = tf.reshape(self._table.pixels(found), [-1, 3, *self.picture_shape])
         return {**rows, "image": image}
 
@@ -161,14 +167,14 @@ class TripletReader:
         """What is wrong with the first damaged picture record; None where all are whole."""
         return self._stored.damage()
 
-    def pictures(self, records: list[int]) -> list[Any]:
+    def pictures(self, records: list[int]) -> list[NDArray[np.uint8]]:
         """uint8[3,H,W,C] of triplets in stored order, variant 0."""
         return [
             np.stack([self._picture(int(rank), lambda _: 0) for rank in self._triplets[record]])
             for record in records
         ]
 
-    def first_pictures(self, rows: int) -> Any:
+    def first_pictures(self, rows: int) -> NDArray[np.uint8]:
         """uint8[rows,3,H,W,C]: the first rows of the first pass, in the variants it reads."""
         order = triplet_order(self._seed, 0, self.records) if self._training else np.arange(rows)
 
@@ -178,41 +184,38 @@ class TripletReader:
         ranks = self._triplets[order[:rows]]
         return np.stack([[self._picture(int(rank), variant) for rank in row] for row in ranks])
 
-    def _picture(self, rank: int, variant: Callable[[int], int]) -> Any:
+    def _picture(self, rank: int, variant: Callable[[int], int]) -> NDArray[np.uint8]:
         """uint8[H,W,C] by rank, read by itself: a table takes long and much memory to build."""
         shard, record = self._stored.place(rank)
         return self._decoder.payload(self._stored.payload(variant(shard), shard, record))
 
-    def _load_triplets(self, files: list[str], keys: Any) -> None:
-        features = {name: [] for name in _TRIPLET_FEATURES}  # type: dict[str, list[Any]]
+    def _load_triplets(self, files: list[str], keys: NDArray[np.int64]) -> None:
+        features = {name: [] for name in TRIPLET_FEATURES}  # type: dict[str, list[np.ndarray]]
         buffer = storage.stream_bytes(files[0])
         batches = tf.data.TFRecordDataset(files, buffer_size=buffer).batch(4096)
         try:
-            for batch in batches.map(lambda b: tf.io.parse_example(b, _TRIPLET_FEATURES)):
+            for batch in batches.map(lambda b: tf.io.parse_example(b, TRIPLET_FEATURES)):
                 for name, values in batch.items():
                     features[name].append(values.numpy())
         except tf.errors.OpError as error:
             raise DataError(
-                f"a triplet shard is damaged ({error.message.splitlines()[0]}); "
+                f"a triplet shard is damaged ({error_reason(error)}); "
                 "run `python -m preprocess verify`"
             ) from None
         joined = {name: np.concatenate(values) for name, values in features.items()}
         images = joined[TripletKey.IMAGES]
-        ranks = np.searchsorted(keys, images)
-        if not np.array_equal(keys[np.minimum(ranks, len(keys) - 1)], images):
-            raise DataError("a triplet names a picture that is not in the dataset; run verify")
-        self._triplets = ranks.astype(np.int32)
+        self._triplets = ranks_of(images, keys).astype(np.int32)
         self.votes = joined[TripletKey.VOTES]
         self.types = [t.decode("utf-8") for t in joined[TripletKey.TYPE]]
         self.rows = joined[TripletKey.ROW]
 
-    def _numbers(self, element: int, replicas: ReplicaSlice) -> tuple[Any, ...]:
+    def _numbers(self, element: int, replicas: ReplicaSlice) -> tuple[np.ndarray, ...]:
         """The bookkeeping of a batch."""
         pass_number, rows = element_rows(element, replicas, self.records, self.batch_size)
         record = self._order(pass_number)[rows.positions]
         return record, rows.weight, rows.share, rows.rows
 
-    def _make_order(self, pass_number: int) -> Any:
+    def _make_order(self, pass_number: int) -> NDArray[np.int64]:
         """The record at each position of a pass, int64[records]."""
         if not self._training:
             return np.arange(self.records, dtype=np.int64)

@@ -1,0 +1,99 @@
+"""A dataset directory opened for training: its manifest, and whether it fits a configuration.
+
+Without TensorFlow, so that a command can tell before it waits for that.
+"""
+
+from __future__ import annotations
+
+from preprocess.dataset_format import DatasetError, Manifest, digest
+from preprocess.shell.errors import ConfigError, DataError
+from preprocess.shell.json_text import JsonObject
+from trainer.config.keys import Config
+from trainer.config.task_table import check_same_task
+from trainer.monitoring.memory import available_bytes
+
+_FLOAT_BYTES = 4  # of a pixel's channel, as the backbone sees it
+
+
+def load_manifest(dataset: str) -> Manifest:
+    """The manifest of a dataset, in a directory or at an address such as gs://...
+
+    Raises:
+      DataError: there is none there.
+      StorageError: what has the address does not answer.
+    """
+    if "://" in dataset:
+        from trainer.data.storage import read_manifest  # imports TensorFlow
+
+        return read_manifest(dataset)
+    try:
+        return Manifest.load(dataset)
+    except DatasetError as error:
+        raise DataError(str(error)) from None
+
+
+def what_it_reads(config: Config, manifest: Manifest, variants: int = 0) -> JsonObject:
+    """What of a dataset a run reads, for config.json.
+
+    Args:
+      config: of the run.
+      manifest: of the dataset.
+      variants: of the training split; 0 = those that the configuration asks for.
+
+    Returns:
+      `variants`, and `reads`: a digest of the files read, whatever else the dataset has.
+    """
+    train = manifest.split(config.data.train_split)
+    variants = variants or min(config.data.variants or train.variants, train.variants)
+    used = [
+        (shard.file, shard.sha256)
+        for name in (config.data.train_split, *config.data.validation_splits)
+        for shard in manifest.split(name).shards
+        if shard.variant < (variants if name == config.data.train_split else 1)
+    ]
+    return {"variants": variants, "reads": digest([*{*used}])}
+
+
+def digest_for(record: JsonObject, config: Config, manifest: Manifest) -> str:
+    """The digest that a dataset counts with for a run that goes on: the one it was started with,
+    where all that it reads is still the same.
+
+    Args:
+      record: `dataset` of the run's config.json.
+      config: of the run.
+      manifest: of the dataset.
+    """
+    before = record.get("reads")
+    if before and before == what_it_reads(config, manifest, record["variants"])["reads"]:
+        return str(record["digest"])
+    return manifest.digest
+
+
+def check_fits(config: Config, manifest: Manifest, dataset: str) -> None:
+    """Raises ConfigError where the dataset is for another task, or lacks a split that is used; or
+    where one batch of pictures alone is more than the memory there is.
+    """
+    _check_memory(config, available_bytes())
+    check_same_task(config.task, manifest.task, f"'{dataset}'")
+    for name in (config.data.train_split, *config.data.validation_splits):
+        if name not in manifest.splits:
+            raise ConfigError(
+                f"no split '{name}' in '{dataset}', it has {', '.join(manifest.splits)}; give "
+                "--config.data.validation_splits=NAME, or build with --validation_fraction=0.1"
+            )
+
+
+def _check_memory(config: Config, available: int) -> None:
+    augment = config.augment
+    name, side = max(
+        ("image_size", config.image_size),
+        ("augment.resize_to", augment.resize_to if augment.enabled else 0),
+        key=lambda named: named[1],
+    )
+    needed = config.batch_size * side**2 * config.model.channels * _FLOAT_BYTES
+    if needed > available:
+        raise ConfigError(
+            f"batch_size={config.batch_size} pictures of {side}x{side} ({name}) take "
+            f"{needed / 1e9:.3g} GB before any layer, {available / 1e9:.3g} GB are free: lower one "
+            "of the two"
+        )

@@ -1,0 +1,124 @@
+"""Whether anything can be learned of a dataset under a configuration; said before training."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess.dataset_format import Manifest
+from preprocess.shell.errors import ConfigError
+from trainer.config.keys import Config
+from trainer.config.task_table import task_kind
+from trainer.data.reader import Reader
+from trainer.data.storage import is_address
+from trainer.data.stored_labels import stored_labels
+from trainer.data.triplets import TripletReader
+from trainer.metrics import MAJORITY
+
+COUNTED_BYTES = 256 << 20  # of a split's pictures; reading more for its labels alone takes too long
+SHOWN = 8  # classes in a line
+
+
+@dataclasses.dataclass(frozen=True)
+class Census:
+    """What a split has to learn from, or to measure by.
+
+    Attributes:
+      classes: pictures of each class or label; None where there are none or counting takes too
+        long.
+      counted: triplets whose odd one has a majority; None where there are no triplets.
+      records: of the split.
+    """
+
+    classes: tuple[int, ...] | None = None
+    counted: int | None = None
+    records: int = 0
+
+
+def check_learnable(config: Config, manifest: Manifest) -> None:
+    """Raises ConfigError for settings under which no gradient tells anything."""
+    kind = task_kind(config.task)
+    if config.model.embedding_size < kind.least_embedding:
+        raise ConfigError(
+            f"model.embedding_size={config.model.embedding_size}: embeddings have the length "
+            "model.scale, so one number is + or - that and has no gradient; give 2 or more"
+        )
+    if len(manifest.classes) < kind.least_classes:
+        names = ", ".join(manifest.classes)
+        raise ConfigError(
+            f"the dataset has one class ({names}), so there is nothing to tell apart; build it "
+            "from two or more"
+        )
+
+
+def census(dataset: str, manifest: Manifest, name: str, reader: Reader) -> Census:
+    """Of a split; `reader` is its reader."""
+    if isinstance(reader, TripletReader):
+        counted = int((np.asarray(reader.votes).max(axis=1) > MAJORITY).sum())
+        return Census(counted=counted, records=reader.records)
+    labels = _labels(dataset, manifest, name) if manifest.classes else None
+    if labels is None:
+        return Census(records=reader.records)
+    counts = np.bincount(labels, minlength=len(manifest.classes))
+    return Census(classes=tuple(counts.tolist()), records=reader.records)
+
+
+def _labels(dataset: str, manifest: Manifest, name: str) -> NDArray[np.int64] | None:
+    """int64[N] of a split's pictures; None where that is too much to read."""
+    shards = manifest.split(name).image_shards()
+    if is_address(os.path.join(dataset, "")) or sum(s.bytes for s in shards) > COUNTED_BYTES:
+        return None
+    return stored_labels(dataset, manifest.split(name))
+
+
+def warnings(config: Config, manifest: Manifest, found: Mapping[str, Census]) -> list[str]:
+    """What of the splits is not as it should be, a line each.
+
+    Args:
+      config: of the run.
+      manifest: of the dataset.
+      found: census of each split that is used.
+    """
+    lines = []
+    train = config.data.train_split
+    for name, each in found.items():
+        if each.counted == 0:
+            lines.append(
+                f"split '{name}': none of {each.records} triplets has a majority, so no accuracy "
+                "can be measured" + (", and little learned" if name == train else "")
+            )
+    trained, classes = found[train].classes, manifest.classes
+    if trained is None:
+        return lines
+    missing = [name for name, count in zip(classes, trained, strict=True) if not count]
+    if missing:
+        lines.append(
+            f"split '{train}' has no picture of {_shortened(missing)}: what is never seen in "
+            "training is never told apart"
+        )
+    for name, each in found.items():
+        present = sum(count > 0 for count in each.classes or ())
+        if present == 1 < task_kind(config.task).least_classes:
+            lines.append(f"split '{name}' has pictures of one class only: nothing to tell apart")
+    return lines
+
+
+def census_in_words(name: str, found: Census, classes: tuple[str, ...]) -> str:
+    """What a split has, in one line."""
+    if found.counted is not None:
+        return f"{name}: {found.counted} of {found.records} triplets have a majority"
+    if found.classes is None:
+        uncounted = ", classes not counted (too much to read)" if classes else ""
+        return f"{name}: {found.records} pictures{uncounted}"
+    ordered = sorted(zip(found.classes, classes, strict=True), key=lambda pair: -pair[0])
+    return f"{name}: {_shortened([f'{label} {count}' for count, label in ordered])}"
+
+
+def _shortened(texts: list[str]) -> str:
+    """Some of them in one line, and how many more there are."""
+    more = len(texts) - SHOWN
+    return ", ".join(texts[:SHOWN]) + (f" and {more} more" if more > 0 else "")

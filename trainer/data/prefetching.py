@@ -1,0 +1,31 @@
+"""Results of a function of numbers in their order, made ahead by a few threads."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def in_order(
+    make: Callable[[int], T], numbers: Iterable[int], *, threads: int, ahead: int
+) -> Generator[T, None, None]:
+    """make(number) of each number, an error of its in its place.
+
+    `threads` threads make them, at most `ahead` before they are asked for. The threads end with the
+    iterator: when it is exhausted, closed or dropped.
+    """
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="batches")
+    waiting: collections.deque[Future[T]] = collections.deque()
+    try:
+        for number in numbers:
+            waiting.append(pool.submit(make, number))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
