@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from trainer.thresholds import GET_NEXT_MICROSECONDS, PROCESSOR_FULL
-from trainer.trace.operations import MAY_WAIT, stage_of_operation
+from trainer.bottleneck.thresholds import GET_NEXT_MICROSECONDS, PROCESSOR_FULL
+from trainer.bottleneck.trace.operations import MAY_WAIT, stage_of_operation
 
 # The profiler's words for a machine whose steps run on its processor, and on GPUs.
 CPU, GPU = "CPU_ONLY", "GPU"
@@ -164,9 +164,9 @@ class Explanation:
     @property
     def get_next_us(self) -> float | None:
         """Mean microseconds from asking for a batch to having it; None where nobody asked."""
-        asked = [each for each in self.iterators if each.awaited]
-        calls = sum(each.calls for each in asked)
-        return 1000 * sum(each.total_ms for each in asked) / calls if calls else None
+        asked = [iterator for iterator in self.iterators if iterator.awaited]
+        calls = sum(iterator.calls for iterator in asked)
+        return 1000 * sum(iterator.total_ms for iterator in asked) / calls if calls else None
 
     @property
     def input_is_ready(self) -> bool:

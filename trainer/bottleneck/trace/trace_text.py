@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from trainer import thresholds
-from trainer.trace.explanation import Explanation
-from trainer.trace.rules import advice
-from trainer.trace.stages import only_waits, stage_of, stage_shares
-from trainer.trace.verdict import bottleneck
+from trainer.bottleneck import sentences, thresholds
+from trainer.bottleneck.trace.explanation import Explanation
+from trainer.bottleneck.trace.trace_stages import only_waits, stage_of, stage_shares
+from trainer.bottleneck.trace.trace_verdict import trace_verdict
 
 SHOWN = 5  # stages of the pipeline, and operations
 _PARTS = {
@@ -28,12 +27,13 @@ _PARTS = {
 
 def lines(explanation: Explanation) -> list[str]:
     """What a person reads of it: verdict, split of a step, slowest stages, operations, advice."""
+    bottleneck = trace_verdict(explanation)
     return [
-        bottleneck(explanation)["verdict"],
+        sentences.verdict(bottleneck),
         *_steps(explanation),
         *_iterators(explanation),
         *_operations(explanation),
-        *(f"-> {each}" for each in advice(explanation)),
+        *(f"-> {sentences.advice_line(advice)}" for advice in bottleneck.advice),
     ]
 
 
@@ -63,12 +63,13 @@ def _iterators(explanation: Explanation) -> Iterator[str]:
         return
     yield ""
     yield "tf.data: own time in all; mean and longest call; a stage that waits has time too"
-    for each in explanation.iterators[:SHOWN]:
-        stage = "waits" if only_waits(each) else stage_of(each, explanation.operations)
-        name = f" '{each.name}'" if each.name else ""
+    for iterator in explanation.iterators[:SHOWN]:
+        stage = "waits" if only_waits(iterator) else stage_of(iterator, explanation.operations)
+        name = f" '{iterator.name}'" if iterator.name else ""
         yield (
-            f"  {each.self_ms:8.1f} ms  {each.calls} calls, mean {each.total_ms / each.calls:.2f} "
-            f"ms, longest {each.longest_ms:.2f} ms  {'::'.join(each.path[1:])}{name} ({stage})"
+            f"  {iterator.self_ms:8.1f} ms  {iterator.calls} calls, "
+            f"mean {iterator.total_ms / iterator.calls:.2f} ms, "
+            f"longest {iterator.longest_ms:.2f} ms  {'::'.join(iterator.path[1:])}{name} ({stage})"
         )
 
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from trainer.diagnosis.step_model import Cost
-from trainer.reader.cuts import GATHERED_BYTES
+from trainer.bottleneck.phases.step_model import Cost
+from trainer.data.cuts import GATHERED_BYTES
 
 REPEATS = 5
 
@@ -25,12 +25,12 @@ def gather_cost(pictures: int, shape: Sequence[int], batch: int) -> Cost:
     """
     rows = max(1, min(pictures, GATHERED_BYTES // int(np.prod(shape))))
     chosen = np.random.default_rng(0).integers(0, rows, (REPEATS + 1, batch))
-    found: list[tuple[float, float]] = []
+    costs: list[tuple[float, float]] = []
     with tf.device("CPU:0"):
         table = tf.fill([rows, *shape], tf.constant(1, tf.uint8))
-        for each in chosen:
+        for rows_of_batch in chosen:
             seconds, cpu = time.perf_counter(), time.process_time()
-            tf.gather(table, each)
-            found.append((time.perf_counter() - seconds, time.process_time() - cpu))
-    clock, processor = zip(*found[1:], strict=True)  # the first one comes upon cold memory
+            tf.gather(table, rows_of_batch)
+            costs.append((time.perf_counter() - seconds, time.process_time() - cpu))
+    clock, processor = zip(*costs[1:], strict=True)  # the first one comes upon cold memory
     return Cost(statistics.median(clock), statistics.median(processor))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from trainer.stages import (
+from trainer.monitoring.stages import (
     COLLECTIVE,
     DECODE,
     INPUT_STAGES,
@@ -34,7 +34,7 @@ _INPUT_SCOPE = "map"
 
 
 def stage_of_operation(name: str, kind: str, on_device: bool = False) -> str | None:
-    """One of `trainer.stages.STAGES`; None for what is input, but of which stage is not known.
+    """One of `stages.STAGES`; None for what is input, but of which stage is not known.
 
     The outermost scope tells, and of the input, which nests, the innermost. On a CPU, what has no
     scope at all ran in a function of tf.data: layers have one.

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from trainer.trace.explanation import IteratorTime
+from trainer.bottleneck.trace.explanation import IteratorTime
 
 PICOSECONDS = 1e9  # a millisecond
 _ITERATOR = re.compile(r"^(Iterator|SingleElementIterator)::")
@@ -19,7 +19,7 @@ _NUMBER = re.compile(r"\[\d+\]")  # of the element that a FlatMap or Interleave 
 _NO_NAME = re.compile(r"\w+:\d+|fused\(\?(,\?)*\)")  # what tf.data calls a stage without one
 _AHEAD = "tf_data_multi_device"  # a thread that asks for batches ahead of the replicas
 _ROOT = "Iterator::Root"
-_MARK, _STEP_NUMBER = "train", "step_num"  # by trainer.profiling
+_MARK, _STEP_NUMBER = "train", "step_num"  # by trainer.monitoring.profiling
 _DEVICE = "/device:"
 
 Span = tuple[int, int]  # start and duration, picoseconds
@@ -43,32 +43,32 @@ def iterators(planes: Iterable[Any]) -> tuple[IteratorTime, ...]:
                 root = path[-1] == "Root" and not line.name.startswith(_AHEAD)
                 key = path, _name(event, texts), root
                 calls.setdefault(key, []).append((event.duration_ps, own))
-    found = [
+    times = [
         IteratorTime(
             path=path,
             name=name,
-            calls=len(each),
-            total_ms=sum(duration for duration, _ in each) / PICOSECONDS,
-            self_ms=sum(own for _, own in each) / PICOSECONDS,
-            longest_ms=max(duration for duration, _ in each) / PICOSECONDS,
+            calls=len(durations),
+            total_ms=sum(duration for duration, _ in durations) / PICOSECONDS,
+            self_ms=sum(own for _, own in durations) / PICOSECONDS,
+            longest_ms=max(duration for duration, _ in durations) / PICOSECONDS,
             awaited=root,
         )
-        for (path, name, root), each in calls.items()
+        for (path, name, root), durations in calls.items()
     ]
-    return tuple(sorted(found, key=lambda each: -each.self_ms))
+    return tuple(sorted(times, key=lambda time: -time.self_ms))
 
 
 def own_times(spans: Sequence[tuple[int, int]]) -> list[int]:
     """Duration of each (start, duration) of a thread, without those that lie inside of it."""
     own = [duration for _, duration in spans]
     open_spans: list[int] = []
-    for at in sorted(range(len(spans)), key=lambda at: (spans[at][0], -spans[at][1])):
-        start, duration = spans[at]
+    for index in sorted(range(len(spans)), key=lambda index: (spans[index][0], -spans[index][1])):
+        start, duration = spans[index]
         while open_spans and sum(spans[open_spans[-1]]) <= start:
             open_spans.pop()
         if open_spans:
             own[open_spans[-1]] -= duration
-        open_spans.append(at)
+        open_spans.append(index)
     return own
 
 

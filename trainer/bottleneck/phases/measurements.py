@@ -52,7 +52,7 @@ class InputTiming:
     """A reader's pipeline up to and including a stage.
 
     Attributes:
-      stage: one of `trainer.stages.INPUT_STAGES`.
+      stage: one of `trainer.monitoring.stages.INPUT_STAGES`.
       timing: of what a step needs; where `once`, of a whole table.
       once: whether it is done at the start of a run only.
     """
@@ -71,7 +71,7 @@ class Measurements:
       replicas: of all workers.
       cores: processor cores this process may use.
       inputs: the cuts of the reader in order, of the worker with the slowest, for which all others
-        wait. After "table" they start anew: what comes then gathers from a table that is ready.
+        wait. After "table" they start again: what comes then gathers from a table that is ready.
       transfer: batches on their devices, by the whole input pipeline.
       nothing: a call of a function that does nothing, on all replicas.
       preprocess: the on-device layers on a resident batch.
@@ -126,8 +126,7 @@ class Measurements:
             dataclasses.replace(
                 self,
                 inputs=tuple(
-                    dataclasses.replace(each, timing=each.timing.round(number))
-                    for each in self.inputs
+                    dataclasses.replace(cut, timing=cut.timing.round(number)) for cut in self.inputs
                 ),
                 **{name: getattr(self, name).round(number) for name in timings},
             )
@@ -136,14 +135,14 @@ class Measurements:
 
 
 def chains(inputs: Sequence[InputTiming]) -> list[list[InputTiming]]:
-    """The cuts that go on from one another: those up to a table, and those after it.
+    """The cuts that continue one another: those up to a table, and those after it.
 
     A table that is filled once a run is no part of a step.
     """
-    found: list[list[InputTiming]] = [[]]
-    for each in inputs:
-        if not each.once:
-            found[-1].append(each)
-        if each.stage == "table":
-            found.append([])
-    return [chain for chain in found if chain]
+    result: list[list[InputTiming]] = [[]]
+    for cut in inputs:
+        if not cut.once:
+            result[-1].append(cut)
+        if cut.stage == "table":
+            result.append([])
+    return [chain for chain in result if chain]

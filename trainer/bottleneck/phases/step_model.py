@@ -18,9 +18,9 @@ import dataclasses
 import statistics
 from collections.abc import Mapping
 
-from trainer.diagnosis.measurements import InputTiming, Measurements, Timing, chains
-from trainer.stages import INPUT_STAGES, STAGES, STEP_STAGES
-from trainer.thresholds import SLOW_REPLICA, SMALL_GAIN
+from trainer.bottleneck.phases.measurements import InputTiming, Measurements, Timing, chains
+from trainer.bottleneck.thresholds import SLOW_REPLICA, SMALL_GAIN
+from trainer.monitoring.stages import INPUT_STAGES, STAGES, STEP_STAGES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,12 +77,12 @@ class StepModel:
         both, both_now = self._both(costs), self._both(self.costs)
         unexplained = max(0.0, self.measured - now)
         mutual = min(unexplained, both_now)
-        found = bound
+        total = bound
         if both_now:
-            found += mutual * both / both_now
+            total += mutual * both / both_now
         if now:
-            found += (unexplained - mutual) * bound / now
-        return found
+            total += (unexplained - mutual) * bound / now
+        return total
 
     def without(self, stage: str) -> float:
         """Seconds of a step where a stage costs nothing."""
@@ -123,13 +123,13 @@ class StepModel:
         step = {stage: self.costs[stage].seconds for stage in STEP_STAGES}
         shown = sum(step.values()) or 1.0
         on_step = min(1.0, self.resident / self.full)
-        found = {stage: on_step * seconds / shown for stage, seconds in step.items()}
+        shares = {stage: on_step * seconds / shown for stage, seconds in step.items()}
         inputs = {stage: self.costs[stage].seconds for stage in INPUT_STAGES}
         total = sum(inputs.values()) or 1.0
-        found.update({s: (1 - on_step) * seconds / total for s, seconds in inputs.items()})
-        rest = 1 - sum(found.values())  # no input was seen at all
-        found["host_overhead"] += rest
-        return {stage: found[stage] for stage in STAGES}
+        shares.update({s: (1 - on_step) * seconds / total for s, seconds in inputs.items()})
+        rest = 1 - sum(shares.values())  # no input was seen at all
+        shares["host_overhead"] += rest
+        return {stage: shares[stage] for stage in STAGES}
 
     @property
     def _outlasted(self) -> bool:
@@ -156,50 +156,50 @@ def _step(costs: Mapping[str, Cost]) -> float:
     return sum(costs[stage].seconds for stage in STEP_STAGES)
 
 
-def fit(found: Measurements) -> StepModel:
+def fit(measured: Measurements) -> StepModel:
     """The model of what was measured."""
     costs = dict.fromkeys(STAGES, Cost())
     stages: list[tuple[str, ...]] = []
-    for chain in chains(found.inputs):
+    for chain in chains(measured.inputs):
         costs.update(_own(chain))
-        stages.append(tuple(each.stage for each in chain))
+        stages.append(tuple(cut.stage for cut in chain))
     if stages:
         # Of whole batches, which then go to their devices; other chains run beside.
-        reached = [_cost(chain[-1].timing) for chain in chains(found.inputs)]
+        reached = [_cost(chain[-1].timing) for chain in chains(measured.inputs)]
         before = Cost(max(c.seconds for c in reached), sum(c.cpu for c in reached))
-        costs["transfer"] = _cost(found.transfer) - before
+        costs["transfer"] = _cost(measured.transfer) - before
         stages[-1] = (*stages[-1], "transfer")
-    costs.update(_of_the_step(found))
+    costs.update(_of_the_step(measured))
     return StepModel(
-        costs, tuple(stages), found.cores, found.full.median, found.resident.median,
-        found.pictures_a_step,
+        costs, tuple(stages), measured.cores, measured.full.median, measured.resident.median,
+        measured.pictures_a_step,
     )  # fmt: skip
 
 
 def _own(chain: list[InputTiming]) -> dict[str, Cost]:
     """What each cut adds to the one before it."""
     costs, before = {}, Cost()
-    for each in chain:
-        cost = _cost(each.timing)
-        costs[each.stage] = cost - before
+    for cut in chain:
+        cost = _cost(cut.timing)
+        costs[cut.stage] = cost - before
         # Noise may make a cut cheaper than the one before; the next adds to what was reached.
         before = Cost(max(cost.seconds, before.seconds), max(cost.cpu, before.cpu))
     return costs
 
 
-def _of_the_step(found: Measurements) -> dict[str, Cost]:
+def _of_the_step(measured: Measurements) -> dict[str, Cost]:
     """A step on a resident batch in its parts, which add up to the loop's time."""
-    step, resident = found.step.median, found.resident.median
-    preprocess = max(0.0, found.preprocess.median - found.nothing.median)
-    collective = imbalance(found.each_replica)
-    if found.replicas > 1:
-        collective += max(0.0, found.all_reduce.median - found.nothing.median)
+    step, resident = measured.step.median, measured.resident.median
+    preprocess = max(0.0, measured.preprocess.median - measured.nothing.median)
+    collective = imbalance(measured.each_replica)
+    if measured.replicas > 1:
+        collective += max(0.0, measured.all_reduce.median - measured.nothing.median)
     # A difference of two figures: by the fastest round of each, which noise disturbs least.
-    fixed = _fixed(found.step.best, found.small_step.best, found.small)
+    fixed = _fixed(measured.step.best, measured.small_step.best, measured.small)
     fixed_before = _fixed(
-        max(0.0, found.preprocess.best - found.nothing.best),
-        max(0.0, found.small_preprocess.best - found.nothing.best),
-        found.small,
+        max(0.0, measured.preprocess.best - measured.nothing.best),
+        max(0.0, measured.small_preprocess.best - measured.nothing.best),
+        measured.small,
     )
     # Of what does not grow with the batch, that of the layers and of summing is theirs.
     launching = max(0.0, fixed - fixed_before - collective)
@@ -208,7 +208,7 @@ def _of_the_step(found: Measurements) -> dict[str, Cost]:
     parts = {stage: seconds * room for stage, seconds in parts.items()}
     parts["model"] = step - sum(parts.values())
     parts["host_overhead"] += max(0.0, resident - step)
-    busy = found.resident.cpu / resident if resident else 0.0
+    busy = measured.resident.cpu / resident if resident else 0.0
     return {stage: Cost(seconds, seconds * busy) for stage, seconds in parts.items()}
 
 

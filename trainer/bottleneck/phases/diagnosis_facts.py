@@ -1,13 +1,10 @@
-"""What the rules look at beside the measurements, and what they give."""
+"""What the rules of a diagnosis look at beside the measurements."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Protocol
 
-from trainer.diagnosis.measurements import Measurements
-from trainer.diagnosis.step_model import Cost, StepModel
+from trainer.bottleneck.phases.step_model import Cost
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,29 +49,3 @@ class Facts:
     service: bool
     gpu_capability: float
     precision: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Advice:
-    """One thing to change.
-
-    Attributes:
-      rule: the name of the class that gave it.
-      text: what to do.
-      images_per_second: what training would reach; None = the measurements do not say.
-      change: configuration keys and their new values; {} = it is not a matter of them.
-      same_training: whether what is learned stays the same; --apply makes only such a change.
-    """
-
-    rule: str
-    text: str
-    images_per_second: float | None = None
-    change: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    same_training: bool = True
-
-
-class Rule(Protocol):
-    """What every rule has."""
-
-    def __call__(self, facts: Facts, model: StepModel, found: Measurements) -> Advice | None:
-        """What to do, or None where the rule has nothing to say."""

@@ -5,36 +5,38 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
-from typing import Any
 
 import tensorflow as tf
 
 from preprocess.dataset_format import Manifest
-from trainer import devices, signals
-from trainer.barrier import wait_for_peers
-from trainer.cluster import cluster_of_environment
-from trainer.config import with_changes
-from trainer.crew import Crew
-from trainer.dataset import check_fits, load_manifest
-from trainer.diagnosis.advice import Advice, Facts
-from trainer.diagnosis.gather import gather_cost
-from trainer.diagnosis.measure import ROUNDS, SECONDS, measure
-from trainer.diagnosis.measurements import Measurements
-from trainer.diagnosis.rules import advise
-from trainer.diagnosis.step_model import Cost, StepModel, fit
-from trainer.memory import available_bytes
-from trainer.reader import Reader, open_reader
-from trainer.reader.table import MEMORY_SHARE, TABLES_AT_ONCE
-from trainer.session import session_for
+from trainer.bottleneck.bottleneck import Advice, Bottleneck
+from trainer.bottleneck.phases.diagnosis_facts import Facts
+from trainer.bottleneck.phases.gather_cost import gather_cost
+from trainer.bottleneck.phases.measurements import Measurements
+from trainer.bottleneck.phases.phase_rules import phase_advice
+from trainer.bottleneck.phases.phase_runner import ROUNDS, SECONDS, measure
+from trainer.bottleneck.phases.phase_verdict import phase_verdict
+from trainer.bottleneck.phases.step_model import Cost, StepModel, fit
+from trainer.config import Config, Value, with_changes, with_values
+from trainer.data.class_weights import with_class_weights
+from trainer.data.dataset import check_fits, load_manifest
+from trainer.data.reader import Reader, open_reader
+from trainer.data.table import MEMORY_SHARE, TABLES_AT_ONCE
+from trainer.monitoring.memory import available_bytes
+from trainer.training.session import session_for
+from trainer.workers import devices, signals
+from trainer.workers.barrier import wait_for_peers
+from trainer.workers.cluster import cluster_of_environment
+from trainer.workers.worker_group import WorkerGroup
 
 
 @dataclasses.dataclass(frozen=True)
 class Diagnosis:
     """What was measured, and what follows from it."""
 
-    found: Measurements
+    measured: Measurements
     model: StepModel
-    advice: list[Advice]
+    bottleneck: Bottleneck
 
     @property
     def speed(self) -> float:
@@ -59,7 +61,7 @@ class Diagnoser:
 
     def __init__(
         self,
-        config: Any,
+        config: Config,
         data: str,
         say: Callable[[str], None],
         rounds: int = ROUNDS,
@@ -78,10 +80,10 @@ class Diagnoser:
         if cluster:  # TensorFlow has just put a handler of its own there, which does nothing
             signals.leave_on_sigterm(say, "stopped")
         devices.check_replicas(config, self._strategy.num_replicas_in_sync)
-        self._crew = Crew(cluster, self._strategy)
-        self.chief = self._crew.chief
+        self._workers = WorkerGroup(cluster, self._strategy)
+        self.chief = self._workers.chief
 
-    def diagnose(self, config: Any) -> Diagnosis:
+    def diagnose(self, config: Config) -> Diagnosis:
         """Measures a configuration.
 
         Raises:
@@ -89,16 +91,18 @@ class Diagnoser:
         """
         config = _without_reports(config)
         tf.keras.backend.clear_session()
-        session = session_for(config, self._strategy, self._manifest, self._say, weights=False)
+        built = with_class_weights(config, self._data, self._manifest)
+        session = session_for(built, self._strategy, self._manifest, self._say, weights=False)
         reader = open_reader(
             self._data, self._manifest, config.data.train_split, config, training=True
         )
-        found = measure(session, reader, self._crew, self._say, self._rounds, self._seconds)
-        model = fit(found)
-        return Diagnosis(found, model, advise(_facts(config, self._manifest, reader), model, found))
+        measured = measure(session, reader, self._workers, self._say, self._rounds, self._seconds)
+        model = fit(measured)
+        advice = phase_advice(_facts(config, self._manifest, reader), model, measured)
+        return Diagnosis(measured, model, phase_verdict(model, measured, advice))
 
-    def apply(self, config: Any, before: Diagnosis) -> tuple[Any, Applied] | None:
-        """Makes the first change that leaves what is learned as it is; worker 0 says which.
+    def apply(self, config: Config, before: Diagnosis) -> tuple[Config, Applied] | None:
+        """Makes the first change that leaves what is learned as it is; worker 0 chooses it.
 
         Returns:
           The changed configuration and what it brought; None where there is no such change.
@@ -106,31 +110,33 @@ class Diagnoser:
         Raises:
           UserError: the changed configuration cannot be trained.
         """
-        able = [each for each in before.advice if each.change and each.same_training]
-        said = self._crew.of_chief(json.dumps(dict(able[0].change)) if able else "")
-        if not said:
-            return None
-        change: dict[str, str] = json.loads(said)
-        changed = with_changes(_without_reports(config), change)
+        able = [one for one in before.bottleneck.advice if one.change and one.same_training]
         # On another worker the same change may not have been worth an advice.
-        advice = able[0] if able else Advice("", "", change=change)
+        first = json.dumps([able[0].remedy, able[0].values]) if able else ""
+        chosen = self._workers.broadcast(first)
+        if not chosen:
+            return None
+        remedy, values = json.loads(chosen)
+        advice = able[0] if able and first == chosen else Advice(remedy, values)
+        changed = with_changes(_without_reports(config), advice.change)
         return changed, Applied(advice, self.diagnose(changed))
 
     def leave(self) -> None:
         """The end, for all workers."""
-        self._crew.leave()
+        self._workers.leave()
 
 
-def _without_reports(config: Any) -> Any:
+def _without_reports(config: Config) -> Config:
     """A copy; what reports, saves or validates is no part of a step."""
-    copy = config.copy_and_resolve_references()
-    copy.profile.steps = ()
-    copy.checkpoint.every_steps = 0
-    copy.data.validation_splits = ()
-    return copy
+    without: dict[str, Value] = {
+        "profile.steps": (),
+        "checkpoint.every_steps": 0,
+        "data.validation_splits": (),
+    }
+    return with_values(config, without)
 
 
-def _facts(config: Any, manifest: Manifest, reader: Reader) -> Facts:
+def _facts(config: Config, manifest: Manifest, reader: Reader) -> Facts:
     height, width, channels = reader.picture_shape
     split = manifest.split(config.data.train_split)
     variants = min(config.data.variants or split.variants, split.variants)
@@ -147,7 +153,7 @@ def _facts(config: Any, manifest: Manifest, reader: Reader) -> Facts:
         used = augment.resize_to or (stored if augment.crop else used)
     gpus = tf.config.list_physical_devices("GPU")
     details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
-    capabilities = [each.get("compute_capability", (0, 0)) for each in details]
+    capabilities = [device.get("compute_capability", (0, 0)) for device in details]
     uses = reader.records * reader.pictures_a_record
     return Facts(
         task=manifest.task,

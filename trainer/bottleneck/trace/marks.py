@@ -13,10 +13,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trainer.stages import COLLECTIVE, INPUT_STAGES
-from trainer.trace.events import PICOSECONDS, Span, covered, events, own_times
-from trainer.trace.explanation import Split
-from trainer.trace.operations import EVENT, MAY_WAIT, stage_of_operation
+from trainer.bottleneck.trace.events import PICOSECONDS, Span, covered, events, own_times
+from trainer.bottleneck.trace.explanation import Split
+from trainer.bottleneck.trace.operations import EVENT, MAY_WAIT, stage_of_operation
+from trainer.monitoring.stages import COLLECTIVE, INPUT_STAGES
 
 _MICROSECOND = 1_000_000  # picoseconds
 
@@ -84,10 +84,10 @@ def _cores_busy(clock: list[tuple[int, int]]) -> float:
 @functools.lru_cache(maxsize=1 << 16)  # there are many events, of few names
 def _kind(event: str) -> tuple[bool, bool]:
     """(whether an event is an operation that does not wait, whether it is one of the step)."""
-    found = EVENT.fullmatch(event)
-    if found is None or MAY_WAIT.search(found["type"]):
+    operation = EVENT.fullmatch(event)
+    if operation is None or MAY_WAIT.search(operation["type"]):
         return False, False
-    stage = stage_of_operation(found["name"], found["type"])
+    stage = stage_of_operation(operation["name"], operation["type"])
     return stage != COLLECTIVE, stage not in INPUT_STAGES
 
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from trainer.stages import (
+from trainer.bottleneck.thresholds import INPUT_HIGH
+from trainer.bottleneck.trace.explanation import (
+    CPU,
+    Explanation,
+    IteratorTime,
+    OperationTime,
+    Split,
+)
+from trainer.monitoring.stages import (
     COLLECTIVE,
     DECODE,
     HOST_MAP,
@@ -18,8 +26,6 @@ from trainer.stages import (
     TABLE,
     TRANSFER,
 )
-from trainer.thresholds import INPUT_HIGH
-from trainer.trace.explanation import CPU, Explanation, IteratorTime, OperationTime, Split
 
 # The names that the reader gives its iterators.
 NAMED_STAGES = (STORAGE, PARSE, DECODE, HOST_MAP, TABLE)
@@ -47,15 +53,15 @@ def culprit(iterators: Sequence[IteratorTime]) -> IteratorTime | None:
     chain: from the one with the most own time down, as long as that is waiting. None where that
     does not explain what the step has waited.
     """
-    able = [each for each in iterators if not only_waits(each) and each.self_ms > 0]
-    found = max(able, key=lambda each: each.self_ms, default=None)
-    while found is not None:
-        below = [each for each in able if _waits_for(found, each)]
+    able = [iterator for iterator in iterators if not only_waits(iterator) and iterator.self_ms > 0]
+    slowest = max(able, key=lambda iterator: iterator.self_ms, default=None)
+    while slowest is not None:
+        below = [iterator for iterator in able if _waits_for(slowest, iterator)]
         if not below:
             break
-        found = max(below, key=lambda each: each.self_ms)
-    waited = sum(each.total_ms for each in iterators if each.awaited)
-    return found if found and found.self_ms >= _ENOUGH * waited else None
+        slowest = max(below, key=lambda iterator: iterator.self_ms)
+    waited = sum(iterator.total_ms for iterator in iterators if iterator.awaited)
+    return slowest if slowest and slowest.self_ms >= _ENOUGH * waited else None
 
 
 def _waits_for(above: IteratorTime, below: IteratorTime) -> bool:
@@ -72,24 +78,24 @@ def _waits_for(above: IteratorTime, below: IteratorTime) -> bool:
     return under and above.kind.startswith(_ASYNCHRONOUS)
 
 
-def only_waits(each: IteratorTime) -> bool:
+def only_waits(iterator: IteratorTime) -> bool:
     """Whether it hands on what other stages make."""
-    return each.kind in _WAITING
+    return iterator.kind in _WAITING
 
 
-def stage_of(each: IteratorTime, operations: Iterable[OperationTime]) -> str:
+def stage_of(iterator: IteratorTime, operations: Iterable[OperationTime]) -> str:
     """One of NAMED_STAGES: by the name of the iterator, else by what kind it is.
 
     Of a map without a name, one that is several stages, or one that was fused from several, the
     operations tell; they are those of the whole trace, as a trace does not say which function an
     operation ran in.
     """
-    named = [s for s in NAMED_STAGES if re.search(rf"(?<![a-z]){s}(?![a-z])", each.name)]
+    named = [s for s in NAMED_STAGES if re.search(rf"(?<![a-z]){s}(?![a-z])", iterator.name)]
     if len(named) == 1:
         return named[0]
-    if each.kind.startswith(_READING):
+    if iterator.kind.startswith(_READING):
         return STORAGE
-    if not named and each.path[0] == _SINGLE:
+    if not named and iterator.path[0] == _SINGLE:
         return TABLE
     spent = {stage: 0.0 for stage in (DECODE, PARSE, HOST_MAP) if not named or stage in named}
     for op in operations:
@@ -97,7 +103,7 @@ def stage_of(each: IteratorTime, operations: Iterable[OperationTime]) -> str:
             spent[op.stage] += op.self_ms
     most = max(spent, key=lambda stage: spent[stage], default=HOST_MAP)
     # Less than half of what was waited for: something else is in there.
-    if spent and spent[most] >= each.self_ms / 2:
+    if spent and spent[most] >= iterator.self_ms / 2:
         return most
     others = [stage for stage in named if stage not in spent]
     return others[0] if others else HOST_MAP
@@ -120,8 +126,8 @@ def work_of(explanation: Explanation) -> dict[str, float]:
 
 def input_stage(explanation: Explanation) -> str | None:
     """The stage that the input pipeline waits for; None where none explains the waiting."""
-    found = culprit(explanation.iterators)
-    return stage_of(found, explanation.operations) if found else None
+    slowest = culprit(explanation.iterators)
+    return stage_of(slowest, explanation.operations) if slowest else None
 
 
 def operation_shares(explanation: Explanation) -> dict[str, float]:

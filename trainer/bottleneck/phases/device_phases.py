@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeAlias
 
 import tensorflow as tf
 
-from trainer.randomness import keyed
-from trainer.session import Session
+from trainer.data.rows import Tensors
+from trainer.models.randomness import keyed
+from trainer.training.session import Session
+
+Part: TypeAlias = "Callable[[Tensors], tf.Tensor]"
 
 
 class DeviceParts:
@@ -23,21 +26,21 @@ class DeviceParts:
         self.preprocess = self._everywhere(self._preprocess)
         self._one = tf.function(self._one_replica)
 
-    def all_reduce(self) -> Callable[[Any], Any]:
+    def all_reduce(self) -> Part:
         """Sums what the gradients would be over the replicas."""
         shapes = [weight.shape for weight in self._session.model.trainable_variables]
 
-        def summed(batch: Any) -> Any:
+        def summed(batch: Tensors) -> tf.Tensor:
             context = tf.distribute.get_replica_context()
             # Not constants, which would be folded away.
             one = batch["weight"][0]
             tensors = [tf.fill(shape, one) for shape in shapes]
-            found = context.all_reduce(tf.distribute.ReduceOp.SUM, tensors)
-            return tf.add_n([tf.reshape(each, [-1])[0] for each in found])
+            sums = context.all_reduce(tf.distribute.ReduceOp.SUM, tensors)
+            return tf.add_n([tf.reshape(tensor, [-1])[0] for tensor in sums])
 
         return self._everywhere(summed)
 
-    def one_replica(self, replica: int) -> Callable[[Any], Any]:
+    def one_replica(self, replica: int) -> Part:
         """Forward and backward pass of one replica, counted over all workers, on its share.
 
         The other replicas of this process rest.
@@ -45,30 +48,30 @@ class DeviceParts:
         number = tf.constant(replica)
         return lambda batch: self._one(batch, number)
 
-    def _everywhere(self, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def _everywhere(self, function: Part) -> Part:
         @tf.function
-        def run(batch: Any) -> Any:
+        def run(batch: Tensors) -> tf.Tensor:
             return self._strategy.run(function, args=(batch,))
 
         return run
 
-    def _preprocess(self, batch: Any) -> Any:
+    def _preprocess(self, batch: Tensors) -> tf.Tensor:
         return tf.reduce_sum(self._pixels(batch))
 
-    def _pixels(self, batch: Any) -> Any:
+    def _pixels(self, batch: Tensors) -> tf.Tensor:
         session = self._session
         images = tf.reshape(batch["image"], tf.concat([[-1], tf.shape(batch["image"])[-3:]], 0))
         with keyed(session.config.seed, 0, batch["row"], session.config.batch_size):
             return session.task.pixels(session.augmentation, images, augment=True)
 
-    def _one_replica(self, batch: Any, number: Any) -> Any:
-        def on_replica(batch: Any) -> Any:
+    def _one_replica(self, batch: Tensors, number: tf.Tensor) -> tf.Tensor:
+        def on_replica(batch: Tensors) -> tf.Tensor:
             mine = tf.distribute.get_replica_context().replica_id_in_sync_group
             return tf.cond(tf.equal(mine, number), lambda: self._passes(batch), lambda: 0.0)
 
         return self._strategy.run(on_replica, args=(batch,))
 
-    def _passes(self, batch: Any) -> Any:
+    def _passes(self, batch: Tensors) -> tf.Tensor:
         session, model = self._session, self._session.model
         with keyed(session.config.seed, 0, batch["row"], session.config.batch_size):
             with tf.GradientTape() as tape:
@@ -77,21 +80,21 @@ class DeviceParts:
                 )
                 loss = tf.reduce_sum(session.task.loss(outputs, batch) * batch["share"])
             gradients = tape.gradient(loss, model.trainable_variables)
-        return loss + tf.add_n([tf.reshape(each, [-1])[0] for each in gradients])
+        return loss + tf.add_n([tf.reshape(gradient, [-1])[0] for gradient in gradients])
 
 
-def resized(strategy: Any, batch: Any, rows: int, wanted: int) -> Any:
+def resized(strategy: tf.distribute.Strategy, batch: Tensors, rows: int, wanted: int) -> Tensors:
     """A batch of `wanted` rows a replica, up to twice as many as the `rows` it has."""
 
-    def of(part: Any) -> Any:
+    def of(part: Tensors) -> Tensors:
         if wanted > rows:
             part = tf.nest.map_structure(lambda value: tf.concat([value, value], 0), part)
         return tf.nest.map_structure(lambda value: value[:wanted], part)
 
-    return tf.function(lambda each: strategy.run(of, args=(each,)))(batch)
+    return tf.function(lambda whole: strategy.run(of, args=(whole,)))(batch)
 
 
-def wait(strategy: Any, result: Any) -> None:
+def wait(strategy: tf.distribute.Strategy, result: tf.Tensor) -> None:
     """Returns when a result is there on all replicas of this process."""
     for part in tf.nest.flatten(strategy.experimental_local_results(result)):
         part.numpy()

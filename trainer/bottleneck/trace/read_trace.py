@@ -13,11 +13,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trainer.errors import DataError
-from trainer.trace.events import iterators
-from trainer.trace.explanation import CPU, Explanation, OperationTime, Split
-from trainer.trace.marks import Marks, marked_steps, marks
-from trainer.trace.operations import COMPILED
+from preprocess.shell.errors import DataError
+from trainer.bottleneck.trace.events import iterators
+from trainer.bottleneck.trace.explanation import CPU, Explanation, OperationTime, Split
+from trainer.bottleneck.trace.marks import Marks, marked_steps, marks
+from trainer.bottleneck.trace.operations import COMPILED
+from trainer.compat.profile_tools import input_analysis, operation_rows
 
 SUFFIX = ".xplane.pb"
 
@@ -36,8 +37,8 @@ def explain(path: str | Path) -> Explanation:
         raise DataError(
             f"no trace at '{path}': a file *{SUFFIX}, or a directory with one somewhere below"
         )
-    found = [_explain_file(file) for file in files]
-    return max(found, key=lambda each: each.split.input if each.split else -1.0)
+    explanations = [_explain_file(file) for file in files]
+    return max(explanations, key=lambda one: one.split.input if one.split else -1.0)
 
 
 def explain_run(run_directory: str | Path) -> Explanation | None:
@@ -78,13 +79,13 @@ def _run(logdir: Path) -> Path:
 def _explain_file(path: Path) -> Explanation:
     # First: over a file that it cannot parse TensorFlow writes errors of its own.
     planes = _planes(path)
-    analysis = _input_analysis(path)
-    times, split = _steps(analysis)
+    analysis, steps = input_analysis(str(path))
+    times, split = _steps(steps)
     if not times:
         times, split = marked_steps(planes)
     held = marks(planes)
     facts = held.facts if held else {}
-    found = Explanation(
+    explanation = Explanation(
         host=path.name.removesuffix(SUFFIX),
         hardware=analysis.hardware_type,
         steps=len(times),
@@ -99,29 +100,29 @@ def _explain_file(path: Path) -> Explanation:
         running=held.running if held else None,
         busy=held.busy if held else 0.0,
     )
-    return _without_gaps(found, held) if held else found
+    return _without_gaps(explanation, held) if held else explanation
 
 
 def _known(facts: Mapping[str, int], name: str) -> bool | None:
     return bool(facts[name]) if name in facts else None
 
 
-def _without_gaps(found: Explanation, held: Marks) -> Explanation:
+def _without_gaps(explanation: Explanation, held: Marks) -> Explanation:
     """Of a call on a CPU, what lies between its operations is no computing."""
-    split = found.split
-    if split is None or found.hardware != CPU or found.gpus:
-        return found
+    split = explanation.split
+    if split is None or explanation.hardware != CPU or explanation.gpus:
+        return explanation
     # It is the cores that operations wait for between each other, where those are taken. A single
     # core always is, also where it is overhead that takes it.
-    if found.operations_queue or (found.is_processor_full and found.cores != 1):
-        return found
+    if explanation.operations_queue or (explanation.is_processor_full and explanation.cores != 1):
+        return explanation
     gaps = max(0.0, split.host_compute - held.computing)
     if held.facts.get("jit"):  # what XLA compiled is no operation of TensorFlow's
-        spent = gaps * found.steps * (found.step_ms or 0.0)
-        model = OperationTime(COMPILED, "XLA", False, found.steps, spent, 0.0)
-        return dataclasses.replace(found, operations=(*found.operations, model))
+        spent = gaps * explanation.steps * (explanation.step_ms or 0.0)
+        model = OperationTime(COMPILED, "XLA", False, explanation.steps, spent, 0.0)
+        return dataclasses.replace(explanation, operations=(*explanation.operations, model))
     return dataclasses.replace(
-        found,
+        explanation,
         split=dataclasses.replace(split, host_compute=split.host_compute - gaps, between=gaps),
     )
 
@@ -139,31 +140,8 @@ def _planes(path: Path) -> Any:
     return space.planes
 
 
-def _tool(path: Path, tool: str, message: Any) -> Any:
-    from tensorflow.python.profiler.internal import _pywrap_profiler
-
-    data, made = _pywrap_profiler.xspace_to_tools_data([str(path)], tool)
-    if not made:
-        raise DataError(f"the trace '{path}' cannot be read: TensorFlow makes no {tool} of it")
-    return message.FromString(data)
-
-
-def _input_analysis(path: Path) -> Any:
-    from tensorboard_plugin_profile.protobuf import input_pipeline_pb2
-
-    result = input_pipeline_pb2.InputPipelineAnalysisResult
-    return _tool(path, "input_pipeline_analyzer", result)
-
-
-def _steps(analysis: Any) -> tuple[list[float], Split | None]:
+def _steps(steps: list[Any]) -> tuple[list[float], Split | None]:
     """(milliseconds of each step, what all of them together went to)."""
-    from tensorboard_plugin_profile.protobuf import input_pipeline_pb2
-
-    steps = []
-    for packed in analysis.step_details:
-        step = input_pipeline_pb2.PerGenericStepDetails()
-        packed.Unpack(step)
-        steps.append(step)
     times = [step.step_time_ms for step in steps]
     total = sum(times)
     if not total:
@@ -186,15 +164,12 @@ def _steps(analysis: Any) -> tuple[list[float], Split | None]:
 
 
 def _operations(path: Path) -> tuple[OperationTime, ...]:
-    from tensorboard_plugin_profile.protobuf import tf_stats_pb2
-
-    table = _tool(path, "tensorflow_stats", tf_stats_pb2.TfStatsDatabase).without_idle
-    rows = [row for row in table.tf_stats_record if row.op_type != "Dataset"]
-    found = []
+    rows = [row for row in operation_rows(str(path)) if row.op_type != "Dataset"]
+    operations = []
     for place in ("Host", "Device"):
         there = [row for row in rows if row.host_or_device == place]
         total = sum(row.total_self_time_in_us for row in there)
-        found += [
+        operations += [
             OperationTime(
                 name=row.op_name,
                 type=row.op_type,
@@ -205,4 +180,4 @@ def _operations(path: Path) -> tuple[OperationTime, ...]:
             )
             for row in there
         ]
-    return tuple(sorted(found, key=lambda op: (not op.on_device, -op.self_ms)))
+    return tuple(sorted(operations, key=lambda op: (not op.on_device, -op.self_ms)))
