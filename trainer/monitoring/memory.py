@@ -1,0 +1,79 @@
+"""How much memory this process may still take: the container's limit, not the machine's."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+CGROUPS = Path("/sys/fs/cgroup")
+OWN_GROUPS = Path("/proc/self/cgroup")
+MACHINE = Path("/proc/meminfo")
+
+
+class _Files(NamedTuple):
+    """Names in a control group: the limit, what is used, and which part of it are files that
+    were read and that the kernel drops before anything else.
+    """
+
+    limit: str
+    used: str
+    dropped_first: str  # a key of memory.stat
+
+
+_FILES = {
+    2: _Files("memory.max", "memory.current", "inactive_file"),
+    1: _Files("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+}
+
+
+def available_bytes() -> int:
+    """Bytes free for this process: the least of the machine's and its containers'.
+
+    A dataset that was just read fills the container with cached files; they do not count as used,
+    as they do not for Kubernetes (its working set).
+    """
+    available = 1 << 62
+    with contextlib.suppress(OSError, ValueError):
+        available = _entry(MACHINE, "MemAvailable:") << 10
+    for group, version in groups("memory"):
+        files = _FILES[version]
+        # "max" = no limit, which int() refuses.
+        with contextlib.suppress(OSError, ValueError):
+            limit = int((group / files.limit).read_text(encoding="ascii"))
+            used = int((group / files.used).read_text(encoding="ascii"))
+            with contextlib.suppress(OSError, ValueError):
+                used -= _entry(group / "memory.stat", files.dropped_first)
+            available = min(available, max(limit - used, 0))
+    return available
+
+
+def groups(controller: str) -> Iterator[tuple[Path, int]]:
+    """The control groups this process is in for a controller, each with its version, 1 or 2, from
+    its own up to the root of the container: a limit may be set on any of them (Slurm sets it on a
+    job and on a step of it).
+    """
+    lines = []
+    with contextlib.suppress(OSError):
+        lines = OWN_GROUPS.read_text(encoding="utf-8").splitlines()
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            root, version = CGROUPS, 2
+        elif controller in controllers.split(","):
+            root, version = CGROUPS / controller, 1
+        else:
+            continue
+        # A container without a namespace of its own gets a path that it does not see.
+        for part in (Path(path), *Path(path).parents):
+            yield root / part.relative_to("/"), version
+
+
+def _entry(file: Path, name: str) -> int:
+    """The number after a name in a file of lines; raises ValueError where there is none."""
+    for line in file.read_text(encoding="ascii").splitlines():
+        key, *values = line.split()
+        if key == name:
+            return int(values[0])
+    raise ValueError(name)

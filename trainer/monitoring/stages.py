@@ -1,0 +1,33 @@
+"""The stages that a training step's time is divided among, by the names that verdicts use."""
+
+from __future__ import annotations
+
+# On the host, beside the step: local or network reads; records to features; bytes to pixels;
+# filling the image table; putting batches together; bringing them to the devices.
+STORAGE, PARSE, DECODE, TABLE, HOST_MAP, TRANSFER = (
+    "storage",
+    "parse",
+    "decode",
+    "table",
+    "host_map",
+    "transfer",
+)
+# The step: the on-device layers; the model and its optimizer; waiting for other replicas; Python,
+# launching kernels, and what a batch costs whatever its size.
+PREPROCESS, MODEL, COLLECTIVE, OVERHEAD = (
+    "device_preprocess",
+    "model",
+    "collective",
+    "host_overhead",
+)
+INPUT_STAGES = (STORAGE, PARSE, DECODE, TABLE, HOST_MAP, TRANSFER)
+STEP_STAGES = (PREPROCESS, MODEL, COLLECTIVE, OVERHEAD)
+STAGES = (*INPUT_STAGES, *STEP_STAGES)
+
+# Name scopes by which a trace tells what an operation is for. What has none of them and is no
+# input is the model; the optimizer's update costs the same whatever the batch.
+UPDATE_SCOPE = "update"
+SCOPES = {
+    **{stage: stage for stage in (STORAGE, PARSE, DECODE, TABLE, HOST_MAP, PREPROCESS)},
+    UPDATE_SCOPE: OVERHEAD,
+}
