@@ -1,0 +1,133 @@
+r"""What runs inside a Slurm job: every task of it, and the end of an attempt.
+
+    srun python -m launch.supervisor.slurm_step task --lives=FOLDER --first_life=N -- COMMAND
+    python -m launch.supervisor.slurm_step end --lives=FOLDER --first_life=N --max_restarts=N \
+        --until=TIME
+
+The first in every task, the second in the batch script after it. Ranks, hosts and the number of
+the attempt come from Slurm's own variables. A job of an array is a worker of its own: its rank is
+its place in the array, and it keeps its attempts in a folder of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from launch import ports
+from launch.supervisor.attempts import Attempts
+from launch.supervisor.task import run
+from trainer.workers.supervisor.restart_policy import FAIL, FINISHED
+
+# Several tasks may share a host, and jobs may too: each job gets ports of its own, all of them
+# below those that Linux gives away itself (32768 and more).
+PORTS_OF_JOBS = 160
+PORTS_A_JOB = 64
+
+
+def worker_folder(folder: str | os.PathLike[str], worker: int) -> Path:
+    """Where a worker of an array keeps its attempts."""
+    return Path(folder) / f"worker-{worker:05d}"
+
+
+def tasks_per_node(text: str) -> list[int]:
+    """[2, 2, 1] of Slurm's `2(x2),1`; raises ValueError."""
+    counts: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", part)
+        if not match:
+            raise ValueError(f"SLURM_STEP_TASKS_PER_NODE={text}")
+        counts += [int(match[1])] * int(match[2] or 1)
+    return counts
+
+
+def addresses(hosts: list[str], tasks: list[int], job: int) -> list[str]:
+    """HOST:PORT of every rank; ranks fill one host after another (`--distribution=block`)."""
+    base = ports.GRPC + 20_000 + job % PORTS_OF_JOBS * PORTS_A_JOB
+    return [
+        f"{host}:{base + local}"
+        for host, count in zip(hosts, tasks, strict=True)
+        for local in range(count)
+    ]
+
+
+def attempt_number(first: int, environment: Mapping[str, str]) -> int:
+    """Which attempt of the run this is: Slurm counts the restarts of a job."""
+    return first + int(environment.get("SLURM_RESTART_COUNT", "0"))
+
+
+def array_place(environment: Mapping[str, str]) -> int | None:
+    """The place in the array; None in a job that is none."""
+    place = environment.get("SLURM_ARRAY_TASK_ID")
+    return None if place is None else int(place)
+
+
+def job_name(environment: Mapping[str, str]) -> str:
+    """The job as scontrol takes it: an array's own number stands for all of its jobs."""
+    if array_place(environment) is None:
+        return environment["SLURM_JOB_ID"]
+    return f"{environment['SLURM_ARRAY_JOB_ID']}_{environment['SLURM_ARRAY_TASK_ID']}"
+
+
+def task(folder: str, first_life: int, command: list[str]) -> int:
+    """One task of the step."""
+    attempt, place = attempt_number(first_life, os.environ), array_place(os.environ)
+    if place is not None:
+        return run(Attempts(worker_folder(folder, place)), attempt, [""], place, command)
+    hosts = subprocess.run(
+        ["scontrol", "show", "hostnames", os.environ["SLURM_STEP_NODELIST"]],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split()
+    tasks = tasks_per_node(os.environ["SLURM_STEP_TASKS_PER_NODE"])
+    cluster = addresses(hosts, tasks, int(os.environ["SLURM_JOB_ID"]))
+    return run(Attempts(folder), attempt, cluster, int(os.environ["SLURM_PROCID"]), command)
+
+
+def end(folder: str, first_life: int, max_restarts: int, until: float) -> int:
+    """Decides what follows the attempt that ended and requeues the job if it continues."""
+    attempt, place = attempt_number(first_life, os.environ), array_place(os.environ)
+    if place is None:
+        ranks = range(int(os.environ["SLURM_NTASKS"]))
+        decision = Attempts(folder).conclude(attempt, ranks, max_restarts)
+    else:
+        attempts = Attempts(worker_folder(folder, place))
+        decision = attempts.conclude(attempt, [place], max_restarts, together=False)
+    print(f"attempt {attempt}: {decision.reason}: {decision.action}", flush=True)
+    if decision.action in (FINISHED, FAIL):
+        return decision.exit_code
+    if time.time() > until:
+        print("the deadline has passed: not requeued", flush=True)
+        return decision.exit_code
+    subprocess.run(["scontrol", "requeue", job_name(os.environ)], check=True)
+    return decision.exit_code
+
+
+def main() -> None:
+    """`task` or `end`."""
+    parser = argparse.ArgumentParser(prog="python -m launch.supervisor.slurm_step")
+    kinds = parser.add_subparsers(dest="kind", required=True)
+    for kind in ("task", "end"):
+        of_kind = kinds.add_parser(kind)
+        of_kind.add_argument("--lives", required=True)
+        of_kind.add_argument("--first_life", type=int, required=True)
+        if kind == "task":
+            of_kind.add_argument("command", nargs="+")
+        else:
+            of_kind.add_argument("--max_restarts", type=int, required=True)
+            of_kind.add_argument("--until", type=float, required=True)
+    given = parser.parse_args()
+    if given.kind == "task":
+        sys.exit(task(given.lives, given.first_life, given.command))
+    sys.exit(end(given.lives, given.first_life, given.max_restarts, given.until))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""Replicas and processes: devices, cluster, barrier, watchdog, signals, the supervisor.
+
+Nothing here knows what is trained. Start reading at cluster.py (who takes part), then
+supervisor/ (starting and restarting workers).
+"""

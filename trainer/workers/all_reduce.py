@@ -1,0 +1,70 @@
+"""How gradients are summed over replicas: `distribute.all_reduce`, where it is possible.
+
+    what           CPU replicas   GPUs of a machine   workers, CPU   workers, GPU
+    auto           ring           nccl                ring           nccl
+    nccl           -              yes                 -              yes
+    hierarchical   even number    even number         -              -
+    one_device     yes            yes                 -              -
+    ring           yes            -                   yes            yes
+
+`hierarchical` is TensorFlow's copy between two halves of the devices; of an odd number it leaves
+out the last one's gradients, without a word, so that is refused here.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from preprocess.shell.errors import ConfigError
+
+AUTO = "auto"
+# By (several workers, GPUs), besides auto.
+_POSSIBLE = {
+    (False, False): ("hierarchical", "one_device", "ring"),
+    (False, True): ("nccl", "hierarchical", "one_device"),
+    (True, False): ("ring",),
+    (True, True): ("nccl", "ring"),
+}
+
+
+def check_all_reduce(how: str, *, workers: bool, gpus: bool, devices: int) -> None:
+    """Raises ConfigError where a way to sum cannot be on these devices.
+
+    Args:
+      how: `distribute.all_reduce`.
+      workers: whether there are several.
+      gpus: whether the replicas are on GPUs.
+      devices: replicas of this process.
+    """
+    possible = _POSSIBLE[workers, gpus]
+    if how not in (AUTO, *possible):
+        kind = f"{'several workers' if workers else 'one machine'} with {'GPUs' if gpus else 'CPU'}"
+        raise ConfigError(
+            f"distribute.all_reduce={how} cannot be on {kind}; take {AUTO} or one of "
+            f"{', '.join(possible)}"
+        )
+    if how == "hierarchical" and devices % 2 and devices > 1:
+        raise ConfigError(
+            f"distribute.all_reduce=hierarchical with {devices} replicas: TensorFlow 2.15 would "
+            f"leave out the gradients of the last; take an even number, or {AUTO}"
+        )
+
+
+def cross_device_ops(how: str, devices: int) -> tf.distribute.CrossDeviceOps | None:
+    """What MirroredStrategy takes for a way to sum; None = its own choice, nccl or ring."""
+    if devices == 1:  # nothing to sum
+        return None
+    made = {
+        "nccl": tf.distribute.NcclAllReduce,
+        "hierarchical": tf.distribute.HierarchicalCopyAllReduce,
+        "one_device": tf.distribute.ReductionToOneDevice,
+    }.get(how)
+    return made() if made else None
+
+
+def implementation(how: str, gpus: bool) -> tf.distribute.experimental.CommunicationImplementation:
+    """What CommunicationOptions of several workers take for it."""
+    kinds = tf.distribute.experimental.CommunicationImplementation
+    if how == AUTO:
+        return kinds.AUTO if gpus else kinds.RING
+    return kinds.NCCL if how == "nccl" else kinds.RING

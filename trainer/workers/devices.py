@@ -1,0 +1,153 @@
+"""Which replicas there are: the strategy, chosen from the configuration and the machine.
+
+Everything here must happen before any other TensorFlow call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import tensorflow as tf
+from tensorflow.python.eager import context
+
+from preprocess.shell.errors import ConfigError
+from trainer.compat.coordination import coordinated_job
+from trainer.config.keys import Config
+from trainer.data.order import ReplicaSlice
+from trainer.workers.all_reduce import check_all_reduce, cross_device_ops, implementation
+from trainer.workers.cluster import Cluster
+from trainer.workers.watchdog import PATIENCE
+
+NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")  # one entry a GPU, wherever the driver is loaded
+# A worker whose sign of life is missing for so long is lost, and every collective with it.
+# TensorFlow's own 10 s end runs on machines that are busy or short of memory.
+HEARTBEAT_SECONDS = 20.0
+# Of one collective, where the watchdog, which comes before it, is off.
+COLLECTIVE_SECONDS = 3600.0
+
+
+def prepare(
+    config: Config, say: Callable[[str], None], cluster: Cluster | None = None
+) -> tf.distribute.Strategy:
+    """Seeds, precision, devices; returns the tf.distribute strategy.
+
+    With a cluster: MultiWorkerMirroredStrategy. `virtual_replicas` > 0: that many CPU devices.
+    Otherwise every GPU, or the CPU where there is none.
+    """
+    if config.virtual_replicas and cluster is None:
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        each = [tf.config.LogicalDeviceConfiguration()] * config.virtual_replicas
+        tf.config.set_logical_device_configuration(cpu, each)
+        # A GPU left visible would be reserved whole and never used.
+        tf.config.set_visible_devices([], "GPU")
+    strategy = _strategy(config, say) if cluster is None else _workers(config, cluster)
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    tf.keras.utils.set_random_seed(config.seed)
+    tf.keras.mixed_precision.set_global_policy(config.precision)
+    tf.keras.backend.set_image_data_format("channels_last")
+    return strategy
+
+
+def check_replicas(config: Config, replicas: int) -> None:
+    """Raises ConfigError for a batch that does not divide among them, or XLA with several."""
+    if config.batch_size % replicas:
+        raise ConfigError(
+            f"batch_size={config.batch_size} does not divide among {replicas} replicas; "
+            f"take a multiple of {replicas}"
+        )
+    if config.jit_compile and replicas > 1:
+        raise ConfigError(
+            f"jit_compile works with one replica only in TensorFlow 2.15, there are {replicas}"
+        )
+
+
+def _strategy(config: Config, say: Callable[[str], None]) -> tf.distribute.Strategy:
+    gpus = [] if config.virtual_replicas else tf.config.list_physical_devices("GPU")
+    how, count = config.distribute.all_reduce, config.virtual_replicas or len(gpus) or 1
+    check_all_reduce(how, workers=False, gpus=bool(gpus), devices=count)
+    ops = cross_device_ops(how, count)
+    if config.virtual_replicas:
+        names = [f"CPU:{i}" for i in range(config.virtual_replicas)]
+        return tf.distribute.MirroredStrategy(names, ops)
+    if gpus:  # by name: left to itself, it would look for them in TF_CONFIG
+        return tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(len(gpus))], ops)
+    warn_of_unseen_gpus(say)
+    return tf.distribute.MirroredStrategy(["CPU:0"])
+
+
+def warn_of_unseen_gpus(say: Callable[[str], None]) -> None:
+    """Warns where the machine has GPUs and TensorFlow sees none."""
+    if tf.config.list_physical_devices("GPU"):
+        return
+    if NVIDIA_GPUS.is_dir() and any(NVIDIA_GPUS.iterdir()):
+        say(
+            "WARNING: this machine has NVIDIA GPUs, but TensorFlow sees none; working on the CPU. "
+            "Install requirements-gpu.txt, and check CUDA_VISIBLE_DEVICES and the driver"
+        )
+
+
+def _workers(config: Config, cluster: Cluster) -> tf.distribute.Strategy:
+    """The strategy over all workers, who must be there already: a CPU or all GPUs of each."""
+    gpus = tf.config.list_physical_devices("GPU")
+    how = config.distribute.all_reduce
+    check_all_reduce(how, workers=True, gpus=bool(gpus), devices=len(gpus) or 1)
+    options = tf.distribute.experimental.CommunicationOptions(
+        implementation=implementation(how, bool(gpus)),
+        timeout_seconds=PATIENCE * config.watchdog.seconds or COLLECTIVE_SECONDS,
+    )
+    # As the strategy does it itself, but for the times: there is no public way to them.
+    context.context().configure_coordination_service(
+        service_type="standalone",
+        service_leader=cluster.leader,
+        cluster_register_timeout_in_ms=int(1000 * config.watchdog.start_seconds),
+        heartbeat_timeout_in_ms=int(1000 * HEARTBEAT_SECONDS),
+        coordinated_jobs=[coordinated_job(name, tasks) for name, tasks in cluster.jobs],
+    )
+    return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+
+
+def gpus_of(strategy: tf.distribute.Strategy) -> int:
+    """How many of its replicas in this process are GPUs."""
+    return sum("GPU" in device for device in strategy.extended.worker_devices)
+
+
+def describe(strategy: tf.distribute.Strategy) -> str:
+    """`2 replicas (CPU)`, for people."""
+    count = strategy.num_replicas_in_sync
+    kinds = {device.split(":")[-2] for device in strategy.extended.worker_devices}
+    return f"{count} replica{'s' if count > 1 else ''} ({', '.join(sorted(kinds))})"
+
+
+def distribute(
+    strategy: tf.distribute.Strategy,
+    make: Callable[[ReplicaSlice], tf.data.Dataset],
+    *,
+    endless: bool = False,
+) -> tf.distribute.DistributedDataset:
+    """A distributed dataset of what `make` gives for the replicas of each input pipeline.
+
+    `endless` says that the datasets are: otherwise several workers ask each other before every
+    batch whether all have one, so that each waits for the slowest reader in there, and for ever
+    where one takes more batches than another.
+
+    Divided explicitly: AutoShard would silently give workers different passes. One CPU replica has
+    it plain, with nothing to divide or to copy to: that saves 0.3 ms a step.
+    """
+    if strategy.num_replicas_in_sync == 1 and "CPU" in strategy.extended.worker_devices[0]:
+        return make(ReplicaSlice())
+
+    def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        count = context.num_replicas_in_sync // context.num_input_pipelines
+        slice_ = ReplicaSlice(
+            context.input_pipeline_id * count, count, context.num_replicas_in_sync
+        )
+        options = tf.data.Options()
+        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+        made = make(slice_).with_options(options)
+        if endless:
+            made = made.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
+        return made
+
+    return strategy.distribute_datasets_from_function(dataset)

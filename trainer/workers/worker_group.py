@@ -1,0 +1,168 @@
+"""What the workers of a run agree on, by collectives of one number.
+
+Every worker must ask the same questions in the same order.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from preprocess.shell.errors import LostPeerError
+from preprocess.shell.process import boot_number
+from trainer.compat.grpc_proxy import proxy_note
+from trainer.workers.barrier import is_listening
+from trainer.workers.cluster import Cluster
+
+LEAVE_SECONDS = 30.0  # that rank 0 stays for the others at the end
+_PAUSE_SECONDS = 0.1
+TEXT_BYTES = 256  # of a text that goes to all
+
+# What TensorFlow raises where a peer is gone, too late, or has given up itself.
+_LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.CancelledError,
+)
+_LOST_WORDS = ("Collective ops is aborted", "CoordinationService", "coordination service")
+
+
+class WorkerGroup:
+    """The workers of a run as one of them sees them; without a cluster, this process alone.
+
+    Args:
+      cluster: the workers, or None.
+      strategy: the MultiWorkerMirroredStrategy that joins them.
+    """
+
+    def __init__(
+        self, cluster: Cluster | None = None, strategy: tf.distribute.Strategy | None = None
+    ) -> None:
+        self._cluster = cluster
+        self._replicas = strategy.num_replicas_in_sync if strategy else 1
+        self._asked: Any = None
+        self._sum = _sum_function(strategy) if cluster and strategy else None
+        # Host names do not tell: a machine may have several, and a container its own.
+        own = boot_number()
+        self._shares_machine = sum(boot == own for (boot,) in self.gather([own])) > 1
+
+    @property
+    def rank(self) -> int:
+        """Of this process."""
+        return self._cluster.rank if self._cluster else 0
+
+    @property
+    def size(self) -> int:
+        """How many workers there are."""
+        return self._cluster.size if self._cluster else 1
+
+    @property
+    def chief(self) -> bool:
+        """Whether this process writes the run directory."""
+        return self.rank == 0
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other worker is known to be on this machine."""
+        return not self._shares_machine
+
+    def any_worker(self, flag: bool) -> bool:
+        """Whether it is true on any worker."""
+        return bool(self._total(int(flag)) > 0) if self._sum else flag
+
+    def any_worker_soon(self, flag: bool) -> bool:
+        """any_worker() of the flags of the call before: devices are not waited for."""
+        if not self._sum:
+            return flag
+        answer, self._asked = self._asked, self._sum(int(flag))
+        return answer is not None and bool(answer > 0)
+
+    def same(self, number: int) -> bool:
+        """Whether all workers gave the same number."""
+        if not self._sum:
+            return True
+        mean = float(self._total(number)) / self._replicas
+        return not self.any_worker(number != mean)
+
+    def gather(self, values: Sequence[float]) -> list[list[float]]:
+        """Everyone's values, by rank; all give as many."""
+        if not self._sum:
+            return [list(values)]
+        # This worker's row, nothing elsewhere: the sum over all workers has every row.
+        rows = np.zeros((self.size, len(values)))
+        local = self._replicas // self.size
+        rows[self.rank] = np.asarray(values, np.float64) / local
+        found: list[list[float]] = self._sum(rows).numpy().tolist()
+        return found
+
+    def broadcast(self, text: str) -> str:
+        """Worker 0's text, of at most TEXT_BYTES."""
+        codes = text.encode("utf-8").ljust(TEXT_BYTES, b"\0")
+        return bytes(map(round, self.gather(codes)[0])).rstrip(b"\0").decode("utf-8")
+
+    def barrier(self) -> None:
+        """Returns when every worker has come here."""
+        self.any_worker(False)
+
+    def leave(self) -> None:
+        """The end of a run: rank 0 returns last, when the ports of the others are closed.
+
+        The last answer of a collective, and TensorFlow's coordination, come from rank 0.
+        """
+        if self._cluster is None:
+            return
+        try:
+            self.barrier()
+        except tf.errors.OpError as error:
+            # Another one may have its answer, and be gone, before the first has all of it.
+            if not self.chief or lost_peer(error) is None:
+                raise
+        deadline = time.monotonic() + LEAVE_SECONDS
+        while self.chief and time.monotonic() < deadline:
+            if not any(map(is_listening, self._cluster.addresses[1:])):
+                return
+            time.sleep(_PAUSE_SECONDS)
+
+    def _total(self, number: int) -> tf.Tensor:
+        assert self._sum
+        return self._sum(number).numpy()
+
+
+ALONE = WorkerGroup()
+
+
+def lost_peer(error: BaseException) -> LostPeerError | None:
+    """The error to end with where one of TensorFlow's means that a peer is gone, else None."""
+    message = getattr(error, "message", "") or ""
+    if not isinstance(error, tf.errors.OpError):
+        return None
+    if not isinstance(error, _LOST) and not any(word in message for word in _LOST_WORDS):
+        return None
+    words = [line for line in message.splitlines() if "Collective ops is aborted" in line]
+    reason = (words or message.splitlines() or [type(error).__name__])[0][:200]
+    return LostPeerError(
+        f"another worker is gone or out of step ({reason.strip()}); "
+        f"run the same command on all workers to resume from the last saved state{proxy_note()}"
+    )
+
+
+def _sum_function(strategy: tf.distribute.Strategy) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function of integers or float64s of this worker's -> their sum over all replicas."""
+
+    @tf.function
+    def total(number: tf.Tensor) -> tf.Tensor:
+        # Not the argument itself: a collective wants a tensor that the replica made.
+        each = strategy.run(tf.identity, args=(number,))
+        return strategy.reduce(tf.distribute.ReduceOp.SUM, each, axis=None)
+
+    def sum_of(number: tf.Tensor) -> tf.Tensor:
+        if isinstance(number, int):
+            return total(tf.constant(number, tf.int64))
+        return total(tf.constant(number, tf.float64))
+
+    return sum_of

@@ -1,0 +1,81 @@
+"""RUN/logs/worker-N.log: what one worker said, with the time; added to by every life of it."""
+
+from __future__ import annotations
+
+import faulthandler
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+from preprocess.shell.errors import UsageError, UserError
+from trainer.workers.deadline import STACKS_SIGNAL
+
+
+class WorkerLog:
+    """The log of this process; its stacks are in there too where it dies of a signal, and whenever
+    it gets STACKS_SIGNAL (`kill -USR1`).
+
+    Args:
+      folder: RUN/logs.
+      rank: of the worker; rank 0 speaks for all of them.
+      say: takes what people should read.
+    """
+
+    def __init__(self, folder: Path, rank: int, say: Callable[[str], None]) -> None:
+        self._rank, self._say = rank, say
+        self.path = folder / f"worker-{rank}.log"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = open(self.path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115
+        except OSError as error:
+            raise UsageError(f"'{self.path}' cannot be written: {error.strerror}") from None
+
+    def note(self, message: str) -> None:
+        """A line into the log."""
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        self._file.write(f"{now} {message}\n")
+
+    def say(self, message: str) -> None:
+        """A line into the log, and to people where this worker speaks for all."""
+        self.note(message)
+        if self._rank == 0:
+            self._say(message)
+
+    def announce(self, message: str) -> None:
+        """A line into the log and to people: what concerns this worker alone."""
+        self.note(message)
+        self._say(message)
+
+    def stacks(self) -> None:
+        """What every thread of this process is doing, into the log."""
+        frames = sys._current_frames()
+        for thread in threading.enumerate():
+            if frame := frames.get(thread.ident or 0):
+                lines = "".join(traceback.format_stack(frame))
+                self._file.write(f"thread {thread.name}:\n{lines}")
+
+    def __enter__(self) -> WorkerLog:
+        self._handles_faults = not faulthandler.is_enabled()
+        if self._handles_faults:
+            faulthandler.enable(self._file)
+        faulthandler.register(STACKS_SIGNAL, self._file)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, (UserError, SystemExit)):
+            self.note(f"ended: {error}")
+        elif error is not None:
+            self.note("".join(traceback.format_exception(error)).rstrip())
+        faulthandler.unregister(STACKS_SIGNAL)
+        if self._handles_faults:
+            faulthandler.disable()
+        self._file.close()
