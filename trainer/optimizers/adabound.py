@@ -1,19 +1,22 @@
-"""AdaBound and AMSBound (Luo, Xiong, Liu and Sun, ICLR 2019, arXiv 1902.09843).
+"""AdaBound (Luo, Xiong, Liu and Sun, ICLR 2019, arXiv 1902.09843).
 
 Adam whose step size is clipped between two bounds that both approach `final_learning_rate`, so
 that it begins as Adam and ends as SGD. The rule is that of the authors' published code, which
 differs from the paper's algorithm: bias correction as in Adam, no 1/sqrt(t).
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from trainer.layers.base import PACKAGE
+from trainer.compat.saving import registered
 
 
-@tf.keras.saving.register_keras_serializable(package=PACKAGE)
+@registered
 class AdaBound(tf.keras.optimizers.Optimizer):
     """AdaBound on the Keras 2.15 optimizer interface.
 
@@ -42,7 +45,7 @@ class AdaBound(tf.keras.optimizers.Optimizer):
 
     def __init__(
         self,
-        learning_rate: Any = 1e-3,
+        learning_rate: float | tf.keras.optimizers.schedules.LearningRateSchedule = 1e-3,
         final_learning_rate: float = 0.1,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
@@ -75,7 +78,7 @@ class AdaBound(tf.keras.optimizers.Optimizer):
             )
         self.base_learning_rate = base_learning_rate
 
-    def build(self, var_list: Any) -> None:
+    def build(self, var_list: Sequence[tf.Variable]) -> None:
         """Create m and v, and for amsbound the greatest v, of each variable."""
         super().build(var_list)
         if getattr(self, "_built", False):
@@ -83,11 +86,11 @@ class AdaBound(tf.keras.optimizers.Optimizer):
         self._built = True
         self._m = [self.add_variable_from_reference(w, "m") for w in var_list]
         self._v = [self.add_variable_from_reference(w, "v") for w in var_list]
-        self._v_max: list[Any] = []
+        self._v_max: list[tf.Variable] = []
         if self.amsbound:
             self._v_max = [self.add_variable_from_reference(w, "v_max") for w in var_list]
 
-    def update_step(self, gradient: Any, variable: Any) -> None:
+    def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
         """Move one variable by one step.
 
         Args:
@@ -117,7 +120,7 @@ class AdaBound(tf.keras.optimizers.Optimizer):
         rate = tf.clip_by_value(step / (tf.sqrt(v) + self.epsilon), low, high)
         variable.assign_sub(rate * m)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Arguments to build this optimizer again, with the learning rate it has now."""
         return {
             **super().get_config(),
@@ -132,11 +135,3 @@ class AdaBound(tf.keras.optimizers.Optimizer):
             # A rate lowered on a plateau must not become the first one of the copy.
             "base_learning_rate": self.base_learning_rate,
         }
-
-
-@tf.keras.saving.register_keras_serializable(package=PACKAGE)
-class AMSBound(AdaBound):
-    """AdaBound with `amsbound` on: v never falls, as in AMSGrad."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**{"amsbound": True, "name": "AMSBound", **kwargs})

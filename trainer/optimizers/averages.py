@@ -1,0 +1,91 @@
+"""Averages of the weights that an optimizer keeps: Keras's `use_ema`, tensorflow-addons' wrappers.
+
+The weights it steps are one thing, the average it makes of them another, and the average is what
+one asks for with such an optimizer. Here it takes the weights' place while they are measured or
+saved; training goes on with the others. BatchNorm's statistics are those of the stepped weights.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from preprocess.shell.errors import ConfigError
+from trainer.optimizers.current_rate import steps_of
+
+START = "start_averaging"  # tensorflow-addons' SWA: its averages are 0 until this step
+
+
+class Averages:
+    """The averages that the optimizer of a model keeps of its trainable variables, if it does."""
+
+    def __init__(self, model: tf.keras.Model) -> None:
+        self._model = model
+        self._stepped: list[np.ndarray] | None = None
+
+    @contextlib.contextmanager
+    def in_place(self) -> Iterator[list[np.ndarray] | None]:
+        """The model has the averages for its weights inside; may be entered again inside.
+
+        Yields:
+          The weights that are stepped, arrays in the order of `model.trainable_variables`; None
+          where the optimizer keeps no averages, or none yet.
+        """
+        optimizer, variables = self._model.optimizer, self._model.trainable_variables
+        averages = averages_of(optimizer, variables) if self._stepped is None else []
+        if not averages:
+            yield self._stepped
+            return
+        self._stepped = [variable.numpy() for variable in variables]
+        try:
+            put(variables, [average.numpy() for average in averages])
+            yield self._stepped
+        finally:
+            put(variables, self._stepped)
+            self._stepped = None
+
+
+def put(variables: list[tf.Variable], values: list[np.ndarray]) -> None:
+    """Assigns arrays to variables, one for one; raises ValueError where they do not fit."""
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def keeps_averages(optimizer: tf.keras.optimizers.Optimizer) -> bool:
+    """Whether an optimizer keeps averages of weights."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)  # of loss scaling
+    return bool(getattr(inner, "use_ema", False)) or hasattr(inner, "assign_average_vars")
+
+
+def averages_of(
+    optimizer: tf.keras.optimizers.Optimizer, variables: list[tf.Variable]
+) -> list[tf.Variable]:
+    """The variables that hold the averages of others; [] where there are none, or none yet."""
+    if optimizer is None or not keeps_averages(optimizer):
+        return []
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    if steps_of(inner) <= _first_step(inner):
+        return []
+    if getattr(inner, "use_ema", False):
+        kept = inner._model_variables_moving_average
+        return [kept[inner._index_dict[inner._var_key(variable)]] for variable in variables]
+    return [inner.get_slot(variable, "average") for variable in variables]
+
+
+def check_averages(optimizer: tf.keras.optimizers.Optimizer, total_steps: int) -> None:
+    """Raises ConfigError where a run ends before there is an average."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    if keeps_averages(inner) and _first_step(inner) >= total_steps:
+        raise ConfigError(
+            f"optimizer.args.{START}={_first_step(inner)}: the run has {total_steps} steps, so "
+            "nothing would be averaged; lower it"
+        )
+
+
+def _first_step(optimizer: tf.keras.optimizers.Optimizer) -> int:
+    """The step after which there are averages."""
+    hypers = getattr(optimizer, "_hyper", {})
+    return int(tf.keras.backend.get_value(optimizer._get_hyper(START))) if START in hypers else 0

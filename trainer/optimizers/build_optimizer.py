@@ -1,0 +1,109 @@
+"""An optimizer, from the keys of `optimizer`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from preprocess.shell.errors import ConfigError
+from trainer.compat import addons
+from trainer.config.entries import OPTIMIZERS
+from trainer.config.keys import OptimizerConfig
+from trainer.optimizers.by_name import as_list, construct, near_names, parameters, pick, subclasses
+from trainer.optimizers.current_rate import has_rate, innermost
+from trainer.optimizers.schedules import Rate, build_schedule
+
+ADDONS_PREFIX = "tfa:"
+# Keys of `optimizer` that say which optimizer, not how it steps.
+STRUCTURE = {"name", "schedule", "schedule_args", "args"}
+
+
+def _ours() -> dict[str, type]:
+    """Those of this package, by the name of the class, which is its file's in any case."""
+    found: dict[str, type] = {}
+    for name in OPTIMIZERS.names():
+        classes = subclasses(OPTIMIZERS.module(name), tf.keras.optimizers.Optimizer)
+        found |= {each: cls for each, cls in classes.items() if each.lower() == name}
+    return found
+
+
+def optimizer_class(name: str) -> type:
+    """The optimizer of a name, in any case: ours, then Keras's, then tensorflow-addons'.
+
+    Args:
+      name: "adabound", "Adam", "LAMB"; "tfa:AdamW" where both have one.
+
+    Raises:
+      ConfigError: nobody has it; the message names the near ones.
+    """
+    wanted = name.lower().removeprefix(ADDONS_PREFIX)
+    keras = subclasses(tf.keras.optimizers, tf.keras.optimizers.Optimizer)
+    own = {} if name.lower().startswith(ADDONS_PREFIX) else {**keras, **_ours()}
+    found = pick(wanted, own)
+    if found is None:
+        theirs = addons.optimizer_classes()
+        found = pick(wanted, theirs)
+        if found is None:
+            near = near_names(wanted, [*own, *theirs])
+            without = "" if addons.installed() else " (tensorflow-addons is not installed)"
+            raise ConfigError(
+                f"optimizer.name={name!r} is not an optimizer{without}; near ones: {near}"
+            )
+    return found
+
+
+def build_optimizer(optimizer: OptimizerConfig, total_steps: int) -> tf.keras.optimizers.Optimizer:
+    """The optimizer that `optimizer` asks for.
+
+    `args` goes to the class as it is. Of the other keys (`learning_rate`, `final_learning_rate`,
+    ...) the class gets those it takes. An optimizer of tensorflow-addons that wraps another gets
+    it from `args.optimizer`, a name.
+
+    Args:
+      optimizer: the section of the configuration.
+      total_steps: training steps of the whole run, for schedules; 0 = not known yet.
+
+    Returns:
+      A Keras optimizer; tensorflow-addons' are of Keras's legacy kind.
+
+    Raises:
+      ConfigError: an unknown name, or arguments the class refuses.
+    """
+    cls = optimizer_class(optimizer.name)
+    rate = build_schedule(optimizer, total_steps)
+    built = _build(cls, optimizer, rate, {n: as_list(v) for n, v in optimizer.args.items()})
+    inner = type(innermost(built)).__name__
+    if optimizer.schedule and (not has_rate(built) or inner in addons.WITHOUT_SCHEDULE):
+        raise ConfigError(
+            f"optimizer.schedule={optimizer.schedule!r}: {inner} takes none; leave it out"
+        )
+    return built
+
+
+def _build(
+    cls: type, optimizer: OptimizerConfig, rate: Rate, args: dict[str, Any]
+) -> tf.keras.optimizers.Optimizer:
+    takes = parameters(cls)
+    taken = {n: v for n, v in vars(optimizer).items() if n not in STRUCTURE and n in takes}
+    if "learning_rate" in takes:
+        taken["learning_rate"] = rate
+    inner = args.get("optimizer")
+    if isinstance(inner, str):
+        args = {**args, "optimizer": _wrapped(inner, optimizer, rate)}
+    return construct(cls, {**taken, **args}, "optimizer.args")
+
+
+def _wrapped(
+    name: str,
+    optimizer: OptimizerConfig,
+    rate: Rate,
+) -> tf.keras.optimizers.Optimizer:
+    """The optimizer inside one of tensorflow-addons' wrappers, which take the legacy kind only."""
+    legacy = subclasses(tf.keras.optimizers.legacy, tf.keras.optimizers.legacy.Optimizer)
+    known = {**addons.optimizer_classes(), **legacy}
+    cls = pick(name.lower().removeprefix(ADDONS_PREFIX), known)
+    if cls is None:
+        near = near_names(name, list(known))
+        raise ConfigError(f"optimizer.args.optimizer={name!r}: not one to wrap; near ones: {near}")
+    return _build(cls, optimizer, rate, {})

@@ -1,0 +1,110 @@
+"""Learning-rate schedules: Keras's by name, as long as the run where no length is given."""
+
+from __future__ import annotations
+
+import math
+from typing import TypeAlias
+
+import tensorflow as tf
+
+from preprocess.shell.errors import ConfigError
+from trainer.config.keys import OptimizerConfig
+from trainer.optimizers.by_name import as_list, construct, near_names, parameters, pick, subclasses
+
+# Arguments that mean "when the schedule ends", filled with the length of the run.
+LENGTHS = ("decay_steps", "first_decay_steps")
+WARMUP = "warmup_steps"  # Keras counts the length from their end on
+SAMPLES = 1000  # points at which a schedule's highest rate is looked for
+
+Rate: TypeAlias = "float | tf.keras.optimizers.schedules.LearningRateSchedule"
+
+
+def build_schedule(optimizer: OptimizerConfig, total_steps: int) -> Rate:
+    """The learning rate: a number, or one of Keras's schedules.
+
+    Args:
+      optimizer: the section of the configuration.
+      total_steps: length of the run, warm-up and decay together, where a schedule is given no
+        decay_steps of its own; 0 = not known yet.
+
+    Raises:
+      ConfigError: an unknown schedule, arguments it refuses, or a warm-up longer than the run.
+    """
+    name = optimizer.schedule
+    if not name:
+        return optimizer.learning_rate
+    cls = _class(name)
+    given = {n: as_list(v) for n, v in optimizer.schedule_args.items()}
+    warmup = given.get(WARMUP, 0)
+    if isinstance(warmup, int) and 0 < total_steps <= warmup:
+        raise ConfigError(
+            f"optimizer.schedule_args.{WARMUP}={warmup}: the run has {total_steps} steps, so "
+            "warm-up would not end; lower it, or raise epochs"
+        )
+    decay = total_steps - warmup if isinstance(warmup, int) else total_steps
+    defaults = {"initial_learning_rate": optimizer.learning_rate}
+    defaults.update(dict.fromkeys(LENGTHS, max(1, decay)))
+    taken = {n: v for n, v in defaults.items() if n in parameters(cls)}
+    schedule = construct(cls, {**taken, **given}, "optimizer.schedule_args")
+    # Some mistakes, such as boundaries and values of unequal length, show at the first call only.
+    try:
+        first = float(schedule(0))
+    except Exception as error:
+        raise ConfigError(f"optimizer.schedule_args: {name} with {given} fails: {error}") from error
+    if not 0 <= first < float("inf"):
+        raise ConfigError(f"optimizer.schedule={name!r} with {given} begins at {first}")
+    return schedule
+
+
+def _class(name: str) -> type:
+    base = tf.keras.optimizers.schedules.LearningRateSchedule
+    known = subclasses(tf.keras.optimizers.schedules, base)
+    cls = pick(name, known)
+    if cls is None:
+        near = near_names(name, list(known))
+        raise ConfigError(f"optimizer.schedule={name!r} is not a schedule; near ones: {near}")
+    return cls
+
+
+def schedule_in_words(optimizer: OptimizerConfig, total_steps: int) -> str:
+    """Where a schedule begins, how high it rises and where it ends in a run; "" without one."""
+    if not optimizer.schedule:
+        return ""
+    schedule = build_schedule(optimizer, total_steps)
+    assert callable(schedule)
+    last = max(0, total_steps - 1)
+    steps = {round(last * sample / SAMPLES) for sample in range(SAMPLES + 1)}
+    first, highest, end = schedule(0), max(float(schedule(step)) for step in steps), schedule(last)
+    return (
+        f"learning rate by {optimizer.schedule}: {float(first):.3g} at first, {highest:.3g} at "
+        f"most, {float(end):.3g} in the last of {total_steps} steps"
+    )
+
+
+def _rate_at(optimizer: OptimizerConfig, total_steps: int, step: int) -> float:
+    """Of a schedule in a run of that length."""
+    schedule = build_schedule(optimizer, total_steps)
+    assert callable(schedule)
+    return float(schedule(step))
+
+
+def stretched(optimizer: OptimizerConfig, before: int, now: int, step: int) -> str:
+    """What another length of a run does to its schedule; "" where that is nothing.
+
+    Args:
+      optimizer: the section of the configuration.
+      before: steps that the run had.
+      now: steps that it has.
+      step: at which it goes on.
+    """
+    if not optimizer.schedule or before == now:
+        return ""
+    old, new = (_rate_at(optimizer, steps, step) for steps in (before, now))
+    if math.isclose(old, new, rel_tol=1e-6):
+        return ""
+    return (
+        f"warning: optimizer.schedule={optimizer.schedule} is as long as the run, which now has "
+        f"{now} steps and had {before}: the learning rate at step {step} is {new:.3g}, it would "
+        f"have been {old:.3g}. To train on with another one, start a new run from this one's "
+        "state with --from"
+    )
