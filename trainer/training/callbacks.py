@@ -1,0 +1,96 @@
+"""Early stopping and the cut of the learning rate: Keras's own, with a state that is saved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from preprocess.shell.errors import ConfigError
+from preprocess.shell.json_text import JsonObject
+from trainer.config.keys import Config
+from trainer.config.measure_table import greater_is_better
+from trainer.optimizers.current_rate import has_rate
+
+STOPPING = "early_stopping"
+# What they carry from epoch to epoch, by attribute.
+_STATE = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter")
+
+
+class Callbacks:
+    """The callbacks that a configuration asks for.
+
+    Attributes:
+      metric: what best, stopping and plateau watch.
+      greater: whether more of it is better.
+    """
+
+    def __init__(self, config: Config, model: tf.keras.Model) -> None:
+        """Takes the run's configuration and a compiled model."""
+        default = "val_loss" if config.data.validation_splits else "loss"
+        self.metric: str = config.checkpoint.best_metric or default
+        self.greater = greater_is_better(self.metric)
+        self._model = model
+        self._callbacks: dict[str, tf.keras.callbacks.Callback] = {}
+        watched = {"monitor": self.metric, "mode": "max" if self.greater else "min"}
+        stopping, plateau = config.early_stopping, config.reduce_on_plateau
+        if stopping.patience:
+            self._callbacks[STOPPING] = tf.keras.callbacks.EarlyStopping(
+                patience=stopping.patience, min_delta=stopping.min_delta, **watched
+            )
+        if plateau.patience and not has_rate(model.optimizer):
+            raise ConfigError(
+                f"reduce_on_plateau.patience={plateau.patience}: {config.optimizer.name} has no "
+                "learning rate to cut; leave it out"
+            )
+        if plateau.patience:
+            self._callbacks["reduce_on_plateau"] = tf.keras.callbacks.ReduceLROnPlateau(
+                patience=plateau.patience,
+                factor=plateau.factor,
+                min_lr=plateau.min_learning_rate,
+                **watched,
+            )
+        model.stop_training = False
+        for callback in self._callbacks.values():
+            callback.set_model(model)
+            callback.on_train_begin()
+
+    def epoch_ended(self, epoch: int, row: JsonObject) -> bool:
+        """Takes an epoch's number (from 0) and figures; returns whether to stop."""
+        figures = {name: value for name, value in row.items() if isinstance(value, (int, float))}
+        if self.metric in figures:  # it does not exist where no record counts
+            for callback in self._callbacks.values():
+                callback.on_epoch_end(epoch, dict(figures))
+        return bool(self._model.stop_training)
+
+    def early_stop(self) -> str:
+        """Since when the metric has not improved, where that is long enough to stop; else ""."""
+        stopping = self._callbacks.get(STOPPING)
+        if stopping is None or stopping.wait < stopping.patience:
+            return ""
+        return (
+            f"{self.metric} has not improved since epoch {stopping.best_epoch + 1} "
+            f"(early_stopping.patience={stopping.patience})"
+        )
+
+    def better(self, value: float, best: float | None) -> bool:
+        """Whether a value of the watched metric beats the best one so far."""
+        return best is None or (value > best if self.greater else value < best)
+
+    def state(self) -> dict[str, dict[str, float]]:
+        """What set_state() takes, plain numbers."""
+        return {
+            name: {key: _plain(getattr(each, key)) for key in _STATE if hasattr(each, key)}
+            for name, each in self._callbacks.items()
+        }
+
+    def set_state(self, state: Mapping[str, Mapping[str, float]]) -> None:
+        """Goes on from a saved state; what is no longer asked for is left out."""
+        for name, values in state.items():
+            for key, value in values.items() if name in self._callbacks else ():
+                setattr(self._callbacks[name], key, value)
+
+
+def _plain(value: float | np.generic) -> float:
+    return value.item() if isinstance(value, np.generic) else value

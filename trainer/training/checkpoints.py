@@ -1,0 +1,327 @@
+"""Saved states of a run: the newest few, and the best one apart.
+
+    RUN/checkpoints/last/step-00001200-epoch-00006/{state.json, state.index, state.data-*,
+                                                    replicas.npz, replicas-1.npz, ...,
+                                                    stepped.npz}
+    RUN/checkpoints/best/step-00001000-epoch-00005/...
+
+A state is written under a temporary name, synced and renamed, and only then is the one before
+dropped: whatever happens in between, one whole state is there. The epochs are part of the name
+because the state before an epoch's validation and the one after it have the same step.
+
+Replicas differ in their BatchNorm statistics only; each worker writes those of its own replicas,
+worker 0 to replicas.npz and everything else, worker N to replicas-N.npz.
+
+Where the optimizer keeps averages of the weights, the model of a state has those, as whatever
+reads it wants them, and stepped.npz the weights that training goes on from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+import time
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from preprocess.shell.atomic import sync_folder
+from preprocess.shell.errors import ConfigError, DataError
+from preprocess.shell.json_text import JsonObject
+from preprocess.shell.regular_files import read_json
+from preprocess.shell.tensorflow_text import error_reason
+from trainer.models.foreign_arrays import load_npz
+from trainer.models.graph import settle_constants
+from trainer.models.saved_graph import GRAPH, settle_old_state
+from trainer.optimizers.averages import put
+from trainer.training.session import Session
+from trainer.workers.worker_group import ALONE, WorkerGroup
+
+LAST, BEST = "last", "best"
+STEPPED = "stepped.npz"
+MOVING_SECONDS = 300.0  # for which a reader tries again, where a training drops what it reads
+SEEN_SECONDS = 60.0  # until a file that another machine wrote is seen on shared storage
+
+# What TensorFlow and numpy raise for files that are damaged or belong to another model.
+DAMAGE = (
+    tf.errors.OpError,
+    OSError,
+    ValueError,
+    AssertionError,
+    KeyError,
+    IndexError,  # what TensorFlow makes of a file that is too short
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+class Checkpoints:
+    """The states below RUN/checkpoints."""
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        keep: int = 1,
+        workers: WorkerGroup = ALONE,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Takes the folder, which all workers share, how many to keep, the workers, and what
+        raises where this process may not write here any more.
+        """
+        self._root = Path(root)
+        self._keep = keep
+        self._workers = workers
+        self._check = check
+
+    def states(self, kind: str) -> list[Path]:
+        """Folders of whole states, newest first."""
+        folder = self._root / kind
+        found = folder.glob("step-*") if folder.is_dir() else ()
+        return sorted((p for p in found if (p / "state.json").is_file()), reverse=True)
+
+    def save(self, kind: str, session: Session, state: JsonObject) -> None:
+        """Writes model, optimizer and `state`, whose "step" and "epochs" name the folder.
+
+        Every worker must come here. Each writes what only it has, and the state gets
+        its name when all of them have.
+
+        Raises:
+          ConfigError: the workers do not write to the same folder.
+        """
+        self._check()
+        state = {**state, **session.graphs}
+        folder = self._root / kind
+        name = f"step-{state['step']:08d}-epoch-{state['epochs']:05d}"
+        temporary = folder / f"tmp-{name}"
+        if self._workers.chief:
+            # Among several, the others may be writing into their common one already.
+            self._drop_torn(kind, keep=temporary if self._workers.size > 1 else None)
+        temporary.mkdir(parents=True, exist_ok=True)
+        own = temporary / _replicas_file(self._workers.rank)
+        try:
+            with session.averages.in_place() as stepped:
+                _write(temporary if self._workers.chief else None, own, session, state, stepped)
+        except Exception:  # such as a full disk, which it must not go on filling
+            if self._workers.chief:
+                shutil.rmtree(temporary, ignore_errors=True)
+            else:
+                own.unlink(missing_ok=True)
+            raise
+        self._workers.barrier()
+        if not self._workers.chief:
+            return
+        self._check_complete(temporary)
+        sync_folder(temporary)
+        final = folder / name
+        if final.exists():  # damaged, or of a life that was lost: this run went on from before it
+            shutil.rmtree(final)
+        temporary.rename(final)
+        sync_folder(folder)
+        # What is newer than the state just written was left by a life that was lost.
+        states = sorted(folder.glob("step-*"), reverse=True)
+        older = [path for path in states if path.name < final.name]
+        keep = self._keep if kind == LAST else 1
+        for path in states:
+            if path != final and path not in older[: keep - 1]:
+                shutil.rmtree(path)
+
+    def drop_torn(self) -> None:
+        """Drops what a life that was lost left half written; before any worker saves."""
+        if self._workers.chief:
+            for kind in (LAST, BEST):
+                self._drop_torn(kind)
+
+    def _drop_torn(self, kind: str, keep: Path | None = None) -> None:
+        for torn in (self._root / kind).glob("tmp-*"):
+            if torn != keep:
+                shutil.rmtree(torn)
+
+    def _check_complete(self, temporary: Path) -> None:
+        """Raises ConfigError where the part of another worker is not in a state."""
+        missing = set(range(self._workers.size))
+        deadline = time.monotonic() + SEEN_SECONDS
+        while missing:
+            missing = {rank for rank in missing if not _has(temporary, _replicas_file(rank))}
+            if missing and time.monotonic() > deadline:
+                raise ConfigError(
+                    f"--workdir: what worker {min(missing)} wrote is not in '{temporary}' of "
+                    "worker 0; it must be on storage that all workers share"
+                )
+            if missing:
+                time.sleep(0.1)
+
+    def read_state(self, path: Path) -> JsonObject:
+        """The JSON part of a state; raises DataError where it is damaged."""
+        try:
+            state = read_json(path / "state.json")
+        except (OSError, DataError) as error:
+            raise DataError(f"'{path}' is damaged: {error}") from None
+        if not all(isinstance(state.get(name), int) for name in ("step", "epochs")):
+            raise DataError(f"'{path}' is damaged: state.json is not a state")
+        return state
+
+    def restore(self, path: Path, session: Session) -> JsonObject:
+        """Puts a state's weights and optimizer back; returns its JSON part.
+
+        What differs between replicas comes back where they are the same, one for one; otherwise
+        all start from the mean.
+
+        Raises:
+          DataError: it is damaged.
+          ConfigError: it is whole, and of another network.
+        """
+        state = self.read_state(path)
+        graph = session.graphs[GRAPH]
+        if state.get(GRAPH, graph) != graph:
+            raise ConfigError(
+                f"'{path}' was saved by another network than model.backbone="
+                f"{session.config.model.backbone} is here: its layers, their constants or shapes "
+                "differ; use the version of trainer and Keras that config.json names"
+            )
+        replicas = session.strategy.num_replicas_in_sync
+        same = (state.get("replicas", replicas), state.get("workers", 1)) == (
+            replicas,
+            self._workers.size,
+        )
+        try:
+            checkpoint = _checkpoint(session)
+            checkpoint.read(str(path / "state")).assert_existing_objects_matched().expect_partial()
+            if same:
+                values = load_npz(path / _replicas_file(self._workers.rank))
+                _set_replica_values(session.model, values)
+            if getattr(session.model, "optimizer", None) and (path / STEPPED).is_file():
+                put(session.model.trainable_variables, list(load_npz(path / STEPPED).values()))
+            if GRAPH not in state:
+                settle_old_state(session.model, session.config.model.weights)
+            settle_constants(session.model)
+        except DAMAGE as error:
+            first = error_reason(error) or type(error).__name__
+            raise DataError(f"'{path}' cannot be restored: {first}") from None
+        return state
+
+    def load_weights(self, kind: str, session: Session) -> JsonObject:
+        """Puts the weights of the newest state of a kind into a model without optimizer.
+
+        A training that is under way drops states while they are read: then the newest one of
+        that moment is taken.
+
+        Returns:
+          The state's JSON part.
+
+        Raises:
+          DataError: there is no such state, or it is damaged; says whether the other kind is whole.
+          ConfigError: it is of another network.
+        """
+        deadline = time.monotonic() + MOVING_SECONDS
+        while True:
+            states = self.states(kind)
+            if not states:
+                raise DataError(
+                    f"no {kind} checkpoint below '{self._root}'; was the run trained at all?"
+                )
+            try:
+                return self.restore(states[0], session)
+            except DataError as error:
+                if states[0] in self.states(kind) or time.monotonic() > deadline:
+                    raise DataError(f"{error}{self._whole_one(kind, session)}") from None
+
+    def _whole_one(self, damaged: str, session: Session) -> str:
+        """The way out where a state is damaged and that of the other kind is not; "" otherwise."""
+        other = BEST if damaged == LAST else LAST
+        for path in self.states(other)[:1]:
+            with contextlib.suppress(DataError):
+                self.restore(path, session)
+                return f"; '{path}' is whole: give --checkpoint={other}"
+        return ""
+
+
+def _write(
+    folder: Path | None,
+    own: Path,
+    session: Session,
+    state: JsonObject,
+    stepped: list[np.ndarray] | None,
+) -> None:
+    """A state into a folder, and this worker's part of it into `own`, down to the disk.
+
+    Without a folder the part alone is written: on a worker other than the chief. `stepped` are
+    the weights to train on from, where those of the model are their averages.
+    """
+    if folder is not None:
+        _checkpoint(session).write(str(folder / "state"))
+        (folder / "state.json").write_text(json.dumps(state), encoding="utf-8")
+        if stepped is not None:
+            np.savez(folder / STEPPED, *stepped)
+    elif _components(session.model):
+        # To read the mean of variables that differ is a collective: all take part.
+        with tempfile.TemporaryDirectory(prefix="state-") as scratch:
+            _checkpoint(session).write(os.path.join(scratch, "state"))
+    np.savez(own, **_replica_values(session.model))
+    for file in folder.iterdir() if folder is not None else [own]:
+        _sync(file)
+
+
+def _replicas_file(rank: int) -> str:
+    """The name of a worker's part of a state."""
+    return f"replicas-{rank}.npz" if rank else "replicas.npz"
+
+
+def _has(folder: Path, name: str) -> bool:
+    """Whether a folder lists a file: to look for it by name may be answered from a cache."""
+    return name in os.listdir(folder)
+
+
+def _checkpoint(session: Session) -> tf.train.Checkpoint:
+    optimizer = getattr(session.model, "optimizer", None)
+    parts = {"model": session.model}
+    if optimizer is not None:
+        parts["optimizer"] = optimizer
+    return tf.train.Checkpoint(**parts)
+
+
+def _components(model: tf.keras.Model) -> dict[str, list[tf.Variable]]:
+    """Variables that differ between replicas (BatchNorm's statistics), with their components.
+
+    A checkpoint holds the mean of these only; for an exact restart each is needed.
+    """
+    found = {}
+    for number, variable in enumerate(model.weights):
+        reads_mean = getattr(variable, "synchronization", None)
+        values = getattr(variable, "values", None)
+        if reads_mean == tf.VariableSynchronization.ON_READ and values is not None:
+            found[str(number)] = list(values)
+    return found
+
+
+def _replica_values(model: tf.keras.Model) -> dict[str, np.ndarray]:
+    return {
+        f"{name}/{i}": component.numpy()
+        for name, components in _components(model).items()
+        for i, component in enumerate(components)
+    }
+
+
+def _set_replica_values(model: tf.keras.Model, values: Mapping[str, np.ndarray]) -> None:
+    components = _components(model)
+    expected = {f"{name}/{i}" for name, parts in components.items() for i in range(len(parts))}
+    if expected != set(values):
+        return  # another number of replicas: all start from the mean, which is restored already
+    for name, parts in components.items():
+        for i, component in enumerate(parts):
+            component.assign(values[f"{name}/{i}"])
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,141 @@
+"""Measuring a split: outputs on the devices, every figure on the host in float64."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from preprocess.shell.errors import ConfigError, DataError, full_disk
+from preprocess.shell.json_text import JsonObject
+from preprocess.shell.tensorflow_text import error_reason
+from trainer.data.decode_limits import TOO_LARGE
+from trainer.data.order import ReplicaSlice
+from trainer.data.reader import Reader
+from trainer.data.targets import OUTSIDE_LABEL
+from trainer.tasks.outputs import Outputs
+from trainer.tasks.task import Task
+from trainer.training.session import Session, predict_function
+from trainer.workers import devices
+
+# In TensorFlow's words where a stored picture is none.
+_UNDECODABLE = ("Unknown image file format", "Invalid JPEG", "Invalid PNG", "invalid image")
+
+
+class NotFiniteError(DataError):
+    """A model whose outputs are NaN or infinite."""
+
+
+class Evaluator:
+    """Runs one split through one model; traced once, used every epoch."""
+
+    def __init__(
+        self,
+        session: Session,
+        reader: Reader,
+        steps: int = 0,
+        change: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+    ) -> None:
+        """`steps`: batches to take; 0 = the whole split. `change` is applied to each batch."""
+        self._session = session
+        self._reader = reader
+        self._change = change
+        self.steps = min(steps or reader.steps_per_pass, reader.steps_per_pass)
+        self._predict = predict_function(session)
+        self._augmented: Callable[..., Any] | None = None
+        self._batches: tf.distribute.DistributedDataset | None = None
+
+    def outputs(
+        self, draw: int | None = None, between: Callable[[], None] = lambda: None
+    ) -> Outputs:
+        """Outputs for the records of the split.
+
+        Args:
+          draw: number of a test-time augmentation; None = the pictures as they are.
+          between: called after each batch.
+
+        Raises:
+          DataError: a shard is damaged.
+        """
+        predict = self._predict
+        if draw is not None:
+            if self._augmented is None:
+                self._augmented = predict_function(self._session, augment=True)
+            predict = self._augmented
+        strategy = self._session.strategy
+        task = self._session.task
+        found: dict[str, list[np.ndarray]] = {"values": [], "targets": [], "records": []}
+        number = tf.constant(draw or 0, tf.int64)
+        try:
+            if self._batches is None:  # a table may be read here
+                self._batches = devices.distribute(strategy, self._dataset)
+            for batch in self._batches:
+                outputs, _ = predict(batch, number)
+                real = _gather(strategy, batch["weight"]) > 0
+                values = _gather(strategy, outputs)[real].astype(np.float64)
+                found["values"].append(task.values(values))
+                found["targets"].append(_gather(strategy, batch[task.target])[real])
+                found["records"].append(_gather(strategy, batch["record"])[real])
+                between()
+        except tf.errors.OpError as error:
+            raise read_error(self._reader, error) from None
+        joined = {name: np.concatenate(parts) for name, parts in found.items()}
+        return Outputs(**joined)
+
+    def _dataset(self, part: ReplicaSlice) -> Any:
+        made = self._reader.dataset(0, part, self.steps)
+        return made.map(self._change) if self._change else made
+
+
+def read_error(reader: Reader, error: tf.errors.OpError) -> Exception:
+    """What to raise for an error of TensorFlow's: the reader's own words where it has some."""
+    if reader.error is not None:
+        return reader.error
+    if full_disk(error):  # of the same class as too little memory
+        return error
+    if isinstance(error, tf.errors.ResourceExhaustedError):
+        half = max(1, reader.batch_size // 2)
+        return ConfigError(f"out of memory at batch_size={reader.batch_size}; try {half}")
+    message = error.message or ""
+    if OUTSIDE_LABEL in message:
+        labels = re.search(r"\[(-?\d[-\d ]*)", message.partition(OUTSIDE_LABEL)[2])
+        return DataError(
+            f"{OUTSIDE_LABEL} of '{reader.directory}' ({labels[1] if labels else 'not shown'}); "
+            "run `python -m preprocess verify --deep`"
+        )
+    if TOO_LARGE in message:
+        return DataError(
+            f"{TOO_LARGE}: a picture of '{reader.directory}'; "
+            "run `python -m preprocess verify --deep`"
+        )
+    if isinstance(error, (tf.errors.DataLossError, tf.errors.NotFoundError)) or any(
+        word in message for word in _UNDECODABLE
+    ):
+        return reader.damage() or DataError(
+            f"a shard of '{reader.directory}' is damaged ({error_reason(error)}); "
+            "run `python -m preprocess verify`"
+        )
+    return error
+
+
+def _gather(strategy: tf.distribute.Strategy, value: tf.distribute.DistributedValues) -> np.ndarray:
+    """Rows of all replicas, in their order. strategy.gather takes 0.1 s a call; only other
+    processes make it necessary.
+    """
+    if strategy.extended._in_multi_worker_mode():
+        return strategy.gather(value, axis=0).numpy()
+    return np.concatenate([part.numpy() for part in strategy.experimental_local_results(value)])
+
+
+def figures(task: Task, outputs: Outputs) -> JsonObject:
+    """Those of the task and the metrics by name; raises NotFiniteError where they would be
+    nonsense.
+    """
+    if not np.isfinite(outputs.values).all():
+        raise NotFiniteError("the outputs of the model are not finite: its training diverged")
+    found = {**task.figures(outputs), **task.measured(outputs)}
+    found["loss"] += 0.0  # -0.0, of a perfect model, is 0
+    return found

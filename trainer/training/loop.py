@@ -1,0 +1,267 @@
+"""The training loop: epochs, validation, saving. Steps are in steps.py.
+
+The state of a run is (step, finished epochs, sums of the epoch so far, callbacks); everything
+else, the order of the data and every random number among it, is a function of the step. So a
+run goes on from any saved step, also from one between an epoch's last step and its validation.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from preprocess.shell.json_text import JsonObject
+from trainer.data.order import ReplicaSlice
+from trainer.data.rows import Tensors
+from trainer.monitoring.profiling import planned, was_asked_for
+from trainer.monitoring.tensorboard_log import TensorBoardLog
+from trainer.monitoring.timeline import GOODPUT, Activity
+from trainer.training.callbacks import Callbacks
+from trainer.training.checkpoints import BEST, LAST
+from trainer.training.epoch_row import row_in_words, training_row, worker_waits
+from trainer.training.evaluation import NotFiniteError, read_error
+from trainer.training.record_log import RecordLog
+from trainer.training.resuming import other_replicas, restore_newest
+from trainer.training.session import finite_function
+from trainer.training.steps import Diverged, Steps
+from trainer.training.training_run import Run
+from trainer.training.validation import Validation
+from trainer.workers import devices
+
+_AFTER_EARLY_STOP = (
+    "to train on, run the same command with a higher --config.early_stopping.patience (0 = off)"
+)
+
+
+class Loop:
+    """Trains a run. `train()` returns when the run is done, or leaves after a signal.
+
+    Attributes:
+      steps: runs the steps; knows how many there were.
+      epochs: finished ones.
+      validation: of the splits, by the first of which best and stopping go.
+      best: of its metric; None where there is none yet.
+      stopped: why the run ended before its time, or "".
+      history: rows of metrics.jsonl.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self.steps = Steps(run)
+        self.validation = Validation(run.session, run.validation)
+        self._callbacks = Callbacks(run.config, run.session.model)
+        self._all_finite = finite_function(run.session)
+        self._batches: Iterator[Tensors] | None = None
+        self.epochs = 0
+        self.best: float | None = None
+        self.stopped = ""
+        self._saved = (0, 0)  # step and epochs of the last state: it is never replaced by itself
+        self.history: list[JsonObject] = []
+
+    @property
+    def metric(self) -> str:
+        """What best, stopping and plateau watch."""
+        return self._callbacks.metric
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to train."""
+        return bool(self.stopped) or self.epochs >= self._run.config.epochs
+
+    def train(self, log: TensorBoardLog) -> None:
+        """Trains until all epochs are done; restore() comes before it.
+
+        Raises:
+          Diverged: the loss is no longer finite; the state before it is kept.
+          DataError: a shard is damaged.
+          OutputError: a state could not be written, the one before it is kept.
+          SystemExit: saved after a signal; 75 after SIGTERM, 130 after Ctrl-C.
+        """
+        config = self._run.config
+        if not self.finished and (self._run.workers.chief or config.profile.workers == "all"):
+            windows = planned(config, self.steps.done, self.steps.total)
+            self._run.monitors.profiler.plan(
+                windows, config.steps_per_execution, was_asked_for(config)
+            )
+        if config.data.log_records:
+            self.steps.record_log = RecordLog(self._run.directory.records_file, self.steps.done)
+        try:
+            with self._run.signals:
+                self._run.signals.idle = True  # until the first call has been traced
+                while not self.finished:
+                    self._run_epoch()
+                    self._finish_epoch(log)
+        except tf.errors.OpError as error:
+            raise self._read_error(error) from error
+        finally:
+            self._batches = None
+        if self._run.monitors.profiler.waits and was_asked_for(config):
+            self._run.say("no trace: the run had no calls left for it where it should have begun")
+
+    def _run_epoch(self) -> None:
+        end = (self.epochs + 1) * self.steps.per_epoch
+        if self.steps.done == end:
+            return  # only its validation was missing
+        # One iterator for all epochs: a new one would read the pass's table again.
+        if self._batches is None:
+            self._batches = self._iterator()
+        self.steps.run(self._batches, end, self.epochs, self._save)
+        self.steps.catch_up()
+
+    def _iterator(self) -> Iterator[Tensors]:
+        def dataset(part: ReplicaSlice) -> tf.data.Dataset:
+            return self._run.reader.dataset(self.steps.done, part)
+
+        return iter(devices.distribute(self._run.session.strategy, dataset, endless=True))
+
+    def _finish_epoch(self, log: TensorBoardLog) -> None:
+        # Before anything is said or kept of it: a NaN state is neither validated nor best.
+        self._check_finite()
+        self._run.monitors.timeline.enter(Activity.CALLBACKS)
+        row = self._training_row()
+        self.steps.clock.restart()
+        if not self.validation.traced:
+            # Tracing it may outlast a grace period, so there must be nothing to save meanwhile.
+            self._save()
+            self._run.signals.idle = True
+        self._run.monitors.watchdog.alive("validation", long=True)
+        try:
+            with (
+                self._run.monitors.timeline.during(Activity.VALIDATION),
+                self._run.session.averages.in_place(),
+            ):
+                row |= self.validation.row(self._save_if_stopped)
+        except NotFiniteError as error:
+            raise Diverged(f"{error} at step {self.steps.done}") from None
+        self._run.signals.idle = False
+        if self._callbacks.epoch_ended(self.epochs, row):
+            self.stopped = (
+                f"early: after epoch {self.epochs + 1} of {self._run.config.epochs}, as "
+                f"{self._callbacks.early_stop()}"
+            )
+        self.epochs += 1
+        self.steps.sums[:] = 0
+        self._keep_best(row)
+        # The row before the state: a kill in between leaves a row too many, which a restart
+        # drops, and never one too few.
+        self._run.directory.append(row)
+        self.history.append(row)
+        self._save()
+        if self.finished:
+            self.steps.progress.update(self.steps.done, self.epochs, self.steps.seconds, last=True)
+        log.epoch(row)
+        log.weights(self._run.session.model, self.steps.done)
+        self._run.say(row_in_words(row, self._run.session))
+        if self.stopped:
+            self._run.say(f"stopped {self.stopped}; {_AFTER_EARLY_STOP}")
+
+    def _training_row(self) -> JsonObject:
+        steps = self.steps
+        speed = steps.clock.figures(steps.pictures_a_step, steps.replicas)
+        return {
+            "epoch": self.epochs + 1,
+            "step": steps.done,
+            **training_row(steps.sums, self._run.session),
+            "seconds": steps.seconds,
+            **speed,
+            **self._run.monitors.gpus.figures(),
+            **steps.processor.figures(),
+            **steps.memory.figures(),
+            GOODPUT: self._run.monitors.timeline.goodput(),
+            **worker_waits(speed["input_wait_fraction"], self._run.workers),
+        }
+
+    def _keep_best(self, row: JsonObject) -> None:
+        value = row.get(self.metric)
+        if value is not None and self._callbacks.better(value, self.best):
+            self.best = value
+            with self._run.monitors.timeline.during(Activity.SAVING):
+                self._run.checkpoints.save(
+                    BEST, self._run.session, {**self._state(), "metric": self.metric}
+                )
+
+    def _save(self) -> None:
+        """Saves the last state; leaves where a signal has come, to whichever worker."""
+        self._run.monitors.watchdog.alive("saving", long=True)
+        self._check_finite()
+        if self._saved != (self.steps.done, self.epochs):
+            with self._run.monitors.timeline.during(Activity.SAVING):
+                self._run.checkpoints.save(LAST, self._run.session, self._state())
+            self._saved = (self.steps.done, self.epochs)
+        number = self._run.signals.received
+        if self._run.workers.any_worker(number is not None):
+            name = number.name if number else "a signal to another worker"
+            self._run.say(
+                f"{name}: saved at step {self.steps.done}; the same command resumes there"
+            )
+            sys.exit(self._run.signals.exit_code)
+
+    def _save_if_stopped(self) -> None:
+        """Between two batches of a validation."""
+        self._run.monitors.watchdog.alive("validation", long=not self.validation.traced)
+        if self._run.workers.any_worker(self._run.signals.received is not None):
+            self._save()
+
+    def _check_finite(self) -> None:
+        self.steps.catch_up()
+        if not bool(self._all_finite()):
+            raise Diverged(
+                f"a weight or a slot of the optimizer is not finite at step {self.steps.done}"
+            )
+
+    def _state(self) -> JsonObject:
+        return {
+            "step": self.steps.done,
+            "epochs": self.epochs,
+            "sums": self.steps.sums.tolist(),
+            "best": self.best,
+            "stopped": self.stopped,
+            "seconds": self.steps.seconds,
+            "replicas": self.steps.replicas,
+            "workers": self._run.workers.size,
+            "callbacks": self._callbacks.state(),
+        }
+
+    def restore(self) -> None:
+        """Goes on from the newest state that can be restored, where there is one.
+
+        Raises:
+          DataError: there are states, and none can be restored.
+          ConfigError: the workers do not see the same states.
+        """
+        state = restore_newest(
+            self._run.checkpoints, self._run.session, self._run.workers, self._run.say
+        )
+        if state is None:
+            self.history = self._run.directory.history(0)
+            return
+        self._saved = self.steps.done, self.epochs = state["step"], state["epochs"]
+        self.best, self.stopped = state["best"], state["stopped"]
+        self.steps.seconds = state["seconds"]
+        self.steps.sums = np.asarray(state["sums"])
+        self._callbacks.set_state(state["callbacks"])
+        self.history = self._run.directory.history(self.epochs)
+        if self.stopped:
+            self._after_early_stop()
+        if not self.finished:
+            self._run.say(f"going on from step {self.steps.done} of {self.steps.total}")
+        if state["replicas"] != self.steps.replicas:
+            self._run.say(other_replicas(state["replicas"], self._run.session))
+
+    def _after_early_stop(self) -> None:
+        """Trains on where the patience of now is not used up; otherwise says what holds."""
+        if self._callbacks.early_stop():
+            self._run.say(f"this run stopped {self.stopped}: {_AFTER_EARLY_STOP}")
+        else:
+            self._run.say(f"this run had stopped {self.stopped}; it goes on, as that has changed")
+            self.stopped = ""
+
+    def _read_error(self, error: tf.errors.OpError) -> BaseException:
+        for reader in (self._run.reader, *self.validation.readers.values()):
+            found = read_error(reader, error)
+            if found is not error:
+                return found
+        return error

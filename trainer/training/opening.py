@@ -1,0 +1,44 @@
+"""What a training says of itself before its first step: what its splits have, and its rates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from preprocess.dataset_format import Manifest
+from trainer.config.keys import Config
+from trainer.data.learnable import census, census_in_words, warnings
+from trainer.data.reader import Reader
+from trainer.optimizers.averages import keeps_averages
+from trainer.optimizers.schedules import schedule_in_words, stretched
+from trainer.training.steps import Steps
+from trainer.training.training_run import StepRun
+
+
+def splits_in_words(
+    config: Config, dataset: str, manifest: Manifest, readers: Mapping[str, Reader]
+) -> list[str]:
+    """A line a split, and one for each thing that is not as it should be."""
+    found = {name: census(dataset, manifest, name, reader) for name, reader in readers.items()}
+    lines = [census_in_words(name, each, manifest.classes) for name, each in found.items()]
+    return lines + [f"warning: {line}" for line in warnings(config, manifest, found)]
+
+
+def rates_in_words(run: StepRun, steps: Steps, epochs_before: int) -> list[str]:
+    """What one cannot see of a schedule and of averaged weights.
+
+    Args:
+      run: with its optimizer.
+      steps: of it, those done before among them.
+      epochs_before: what `epochs` was when the run was last started.
+    """
+    optimizer = run.config.optimizer
+    lines = [schedule_in_words(optimizer, steps.total)]
+    if steps.done:
+        before = epochs_before * steps.per_epoch
+        lines.append(stretched(optimizer, before, steps.total, steps.done))
+    if keeps_averages(run.session.model.optimizer):
+        lines.append(
+            "validation, saved states and the model have the optimizer's averages of the weights; "
+            "statistics of BatchNorm, where there is one, are not averaged"
+        )
+    return [line for line in lines if line]

@@ -1,0 +1,53 @@
+"""RUN/records.jsonl: which records each step trained on, for `data.log_records`.
+
+    {"step": 12, "records": [4, 31, 7, ...]}
+
+Steps count from 1, records are numbers in the split's stored order; padding is left out. A
+restart drops the steps after the state it goes on from: they are trained, and logged, again.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess.shell.atomic import write_text
+
+
+class RecordLog:
+    """Writes the log of one process; a line is on its way to the disk before the next step."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        """Goes on after `step`, the one that the run goes on from."""
+        kept = [line for line in read_record_log(path) if line[0] <= step]
+        write_text(path, "".join(_line(*line) for line in kept))
+        self._path = path
+
+    def write(self, step: int, records: NDArray[np.int64]) -> None:
+        """Adds the steps after `step`; records int64[steps, rows], -1 = padding."""
+        lines = [
+            _line(step + 1 + i, [record for record in row if record >= 0])
+            for i, row in enumerate(records.tolist())
+        ]
+        with open(self._path, "a", encoding="utf-8") as file:
+            file.write("".join(lines))
+
+
+def read_record_log(path: Path) -> list[tuple[int, list[int]]]:
+    """(step, records) of each line; a line that was torn by a kill ends it."""
+    lines: list[tuple[int, list[int]]] = []
+    if path.exists():
+        for text in path.read_text(encoding="utf-8").splitlines():
+            try:
+                line = json.loads(text)
+            except ValueError:
+                break
+            lines.append((line["step"], line["records"]))
+    return lines
+
+
+def _line(step: int, records: list[int]) -> str:
+    return json.dumps({"step": step, "records": records}) + "\n"

@@ -1,0 +1,99 @@
+"""Going on from a saved state: which one, whether all workers can, what is no longer the same."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+
+import tensorflow as tf
+
+from preprocess.shell.errors import ConfigError, DataError
+from preprocess.shell.json_text import JsonObject
+from trainer.models.generators import generators
+from trainer.training.checkpoints import BEST, LAST, Checkpoints
+from trainer.training.session import Session
+from trainer.workers.worker_group import WorkerGroup
+
+
+def restore_newest(
+    checkpoints: Checkpoints, session: Session, workers: WorkerGroup, say: Callable[[str], None]
+) -> JsonObject | None:
+    """Restores the newest state that every worker can, into the session.
+
+    Returns:
+      The rest of the state; None where nothing is saved.
+
+    Raises:
+      DataError: there are states, and none can be restored.
+      ConfigError: the workers do not see the same states.
+    """
+    checkpoints.drop_torn()
+    states = checkpoints.states(LAST)
+    _check_same(states, workers)
+    for path in states:
+        problem: DataError | None = None
+        try:
+            state = checkpoints.restore(path, session)
+        except DataError as error:
+            problem = error
+        if not workers.any_worker(problem is not None):
+            return state
+        say(f"warning: {problem or f'another worker cannot restore {path}'}")
+    if states:
+        raise DataError(
+            f"none of the {len(states)} saved states below '{states[0].parent}' can be "
+            f"restored; {_best_instead(checkpoints, session, states[0].parents[2])}take them away "
+            "to start from the beginning, or give another --workdir"
+        )
+    return None
+
+
+def _best_instead(checkpoints: Checkpoints, session: Session, run: Path) -> str:
+    """How to start from the best state of a run, where that one is whole; "" where it is not."""
+    for path in checkpoints.states(BEST)[:1]:
+        with contextlib.suppress(DataError):
+            step = checkpoints.restore(path, session)["step"]
+            return (
+                f"the best one, of step {step}, is whole: start a new run from it with "
+                f"--from={run}@{BEST} --workdir=NEW, or "
+            )
+    return ""
+
+
+def _check_same(states: list[Path], workers: WorkerGroup) -> None:
+    """Raises ConfigError where the workers would not all start from the same state."""
+    newest = int(states[0].name.split("-")[1]) if states else -1
+    same = [workers.same(number) for number in (len(states), newest)]
+    if not all(same):
+        raise ConfigError(
+            f"--workdir: worker {workers.rank} sees {len(states)} saved states, the newest "
+            f"of step {newest}, another one does not; all must see the same run directory"
+        )
+
+
+def other_tensorflow(before: str) -> str:
+    """A warning where a run was saved under another TensorFlow than this one; else ""."""
+    if before == tf.__version__:
+        return ""
+    return (
+        f"warning: saved under TensorFlow {before}, going on under {tf.__version__}: weights, the "
+        "optimizer's state and the order of records are kept; operations may round otherwise, so "
+        "the last bits of weights differ, and random layers inside the backbone may draw other "
+        "numbers"
+    )
+
+
+def other_replicas(before: int, session: Session) -> str:
+    """What a run loses that was saved on `before` replicas and goes on with another number."""
+    words = [
+        f"warning: saved on {before} replicas, going on on "
+        f"{session.strategy.num_replicas_in_sync}: order, records and draws of our layers are "
+        "the same; gradients are summed in another order, so the last bits of weights differ"
+    ]
+    layers = list(session.model._flatten_layers())
+    if any(isinstance(layer, tf.keras.layers.BatchNormalization) for layer in layers):
+        words.append("BatchNorm takes its statistics over batches of another size")
+    if generators(session.model, session.config.seed):
+        words.append("random layers inside the backbone draw other numbers")
+    return "; ".join(words)

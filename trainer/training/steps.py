@@ -1,0 +1,188 @@
+"""The steps of a training with all that is around one: its batch, its time, its trace, its loss.
+
+Where a run is within its epochs, and what is validated and saved, is trainer.training.loop's.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from trainer.data.rows import Tensors
+from trainer.monitoring.memory_pressure import MemoryMonitor
+from trainer.monitoring.processor import ProcessorMonitor
+from trainer.monitoring.timeline import Activity
+from trainer.monitoring.timing import HOST, STEP, WAIT, StepClock
+from trainer.optimizers.averages import check_averages
+from trainer.training.epoch_row import bar_in_words
+from trainer.training.progress import ProgressFile, epoch_bar
+from trainer.training.record_log import RecordLog
+from trainer.training.session import SUMS, add_optimizer, train_functions
+from trainer.training.training_run import StepRun
+from trainer.workers import devices
+
+LOOK_AT_LOSS_EVERY = 20  # calls; looking waits for the device, so not at each
+
+
+class Diverged(Exception):
+    """The loss or a weight is no longer finite."""
+
+
+class Steps:
+    """Runs the steps of one session, which gets its optimizer here.
+
+    Attributes:
+      train_one: the function of one step: (batch) -> (sums, records).
+      per_epoch, total: steps.
+      done: steps so far; of all lives of a run, where one is set.
+      seconds: spent in them, likewise.
+      sums: of losses and the like, of the epoch so far.
+      clock: where the time of the current epoch's steps went.
+      pictures_a_step, replicas: of the global batch.
+      progress: the file that says how far the run is.
+      processor: what it does, since the last beginning of run().
+      memory: what was waited for it, likewise.
+      record_log: which records each step took, where that is wanted.
+    """
+
+    def __init__(self, run: StepRun) -> None:
+        config, session, reader = run.config, run.session, run.reader
+        self._run = run
+        run.monitors.profiler.facts |= {
+            "gpus": devices.gpus_of(session.strategy),
+            "jit": int(config.jit_compile),
+            "augments": int(config.augment.enabled),
+            "redecodes": int(reader.redecodes),
+        }
+        self.per_epoch = config.steps_per_epoch or reader.steps_per_pass
+        self.total = config.epochs * self.per_epoch
+        self.progress = ProgressFile(run.monitors.progress_file, self.total)
+        check_averages(add_optimizer(session, self.total), self.total)
+        self.train_one, self._train_several = train_functions(session)
+        self.done = 0
+        self.seconds = 0.0
+        self.sums = np.zeros(SUMS)
+        self._pending: list[Any] = []
+        self.replicas = session.strategy.num_replicas_in_sync
+        self.pictures_a_step = config.batch_size * reader.pictures_a_record
+        self.clock = StepClock(measures_waiting=config.steps_per_execution == 1)
+        self.processor = ProcessorMonitor(alone=run.workers.alone)
+        self.memory = MemoryMonitor()
+        self.record_log: RecordLog | None = None
+
+    def run(
+        self,
+        batches: Iterator[Tensors],
+        end: int,
+        epoch: int,
+        save: Callable[[], None] = lambda: None,
+        *,
+        shown: bool = True,
+    ) -> None:
+        """Trains up to step `end` of an epoch.
+
+        Args:
+          batches: distributed, from the current step on; with several steps a call, a dataset's
+            own iterator.
+          end: see above.
+          epoch: counted from 0.
+          save: called where a state is to be saved, or the run to be left.
+          shown: whether there may be a progress bar.
+
+        Raises:
+          Diverged: the loss is not finite.
+        """
+        config, clock, profiler = self._run.config, self.clock, self._run.monitors.profiler
+        timeline = self._run.monitors.timeline
+        first, every = epoch * self.per_epoch, config.checkpoint.every_steps
+        bar = epoch_bar(epoch + 1, config.epochs, self.done - first, self.per_epoch, shown)
+        with bar, profiler:
+            calls = 0
+            self._run.monitors.gpus.restart()
+            self.processor.restart()
+            self.memory.restart()
+            timeline.enter(Activity.STEPS if clock.warm else Activity.TABLE)
+            clock.start()
+            while self.done < end:
+                steps = min(config.steps_per_execution, end - self.done, self._until_save())
+                left = -(-(end - self.done) // config.steps_per_execution)
+                if profiler.before(self.done, left, self.done == first, end == self.total):
+                    clock.start()
+                self._call(batches, steps)
+                profiler.after(self.done)
+                calls += 1
+                bar.update(steps)
+                saves = bool(every) and self.done % every == 0
+                drains = saves or profiler.is_over or self.done >= end
+                if calls % LOOK_AT_LOSS_EVERY == 0 or drains:
+                    clock.lap(HOST)
+                    self.catch_up()
+                    clock.caught_up()
+                    if not bar.disable:
+                        bar.set_postfix_str(self._postfix(), refresh=False)
+                clock.lap(HOST)
+                stop = self._run.workers.any_worker_soon(self._run.signals.received is not None)
+                clock.lap(STEP)  # with others it waits for the collectives of the step
+                self.seconds += clock.end(steps)
+                timeline.stepped(self.done, clock.spent[WAIT], clock.spent[HOST])
+                self.progress.update(self.done, epoch + 1, self.seconds)
+                if profiler.is_over:
+                    self._run.monitors.watchdog.alive("writing a trace", long=True)
+                    with timeline.during(Activity.PROFILER):
+                        profiler.finish()
+                    clock.start()
+                if stop or saves:
+                    save()
+                    clock.start()
+
+    def catch_up(self) -> None:
+        """Waits for the device and takes in the sums of the calls so far.
+
+        Raises:
+          Diverged: they are not finite.
+        """
+        for sums in self._pending:
+            self.sums += np.asarray(sums, np.float64)
+        self._pending.clear()
+        if not np.isfinite(self.sums).all():
+            raise Diverged(f"the loss is not finite after step {self.done}")
+
+    def _call(self, batches: Iterator[Tensors], steps: int) -> None:
+        # The first call traces and compiles.
+        self._run.monitors.watchdog.alive(f"step {self.done + 1}", long=self._run.signals.idle)
+        self.clock.lap(HOST)
+        first, timeline = not self.clock.warm, self._run.monitors.timeline
+        if self._run.config.steps_per_execution == 1:
+            batch = next(batches)
+            self.clock.lap(WAIT)
+            if first:
+                timeline.enter(Activity.COMPILE)
+            sums, records = self.train_one(batch)
+        else:
+            self.clock.lap(WAIT)  # what there is of it lies in the call
+            if first:
+                timeline.enter(Activity.COMPILE)
+            sums, records = self._train_several(batches, tf.constant(steps))
+        self.clock.lap(STEP)
+        if first:
+            timeline.enter(Activity.STEPS)
+        self._run.signals.idle = False
+        self._pending.append(sums)
+        if self.record_log:
+            self.record_log.write(self.done, records.numpy())
+        self.done += steps
+
+    def _postfix(self) -> str:
+        loss = float(self.sums[0] / self.sums[1]) if self.sums[1] else math.nan
+        return bar_in_words(
+            loss, self.clock, self.pictures_a_step, self.replicas, self._run.monitors.gpus
+        )
+
+    def _until_save(self) -> int:
+        every = self._run.config.checkpoint.every_steps
+        return every - self.done % every if every else sys.maxsize

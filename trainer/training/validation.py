@@ -1,0 +1,58 @@
+"""The validation splits of a training, measured between two epochs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+from preprocess.shell.json_text import JsonObject
+from trainer.config.combinations import measured_metrics
+from trainer.data.reader import Reader
+from trainer.tasks.outputs import Outputs
+from trainer.training.evaluation import Evaluator, NotFiniteError, figures
+from trainer.training.session import Session
+
+
+class Validation:
+    """Measures a session on its splits; the first is the one that best, stopping and people watch.
+
+    Attributes:
+      readers: by split.
+      traced: whether nothing is left to trace in this life, which may outlast a grace period.
+    """
+
+    def __init__(self, session: Session, readers: Mapping[str, Reader]) -> None:
+        self.readers = readers
+        self.traced = not readers
+        self._session = session
+        steps = session.config.validation_steps
+        self._evaluators = {name: Evaluator(session, each, steps) for name, each in readers.items()}
+
+    def outputs(self, name: str, between: Callable[[], None] = lambda: None) -> Outputs:
+        """Of a split; `between` is called after each batch."""
+        return self._evaluators[name].outputs(between=between)
+
+    def row(self, between: Callable[[], None]) -> JsonObject:
+        """What a row of metrics.jsonl says of the splits: `val_*`, of others than the first
+        `val_NAME_*`, and `validation_seconds`.
+
+        Raises:
+          NotFiniteError: the outputs of the model are not finite.
+          DataError: a shard is damaged.
+        """
+        started, metric = time.perf_counter(), self._session.task.metric
+        row: JsonObject = {}
+        for at, name in enumerate(self.readers):
+            prefix = "val_" if at == 0 else f"val_{name}_"
+            outputs = self.outputs(name, between)
+            try:
+                found = figures(self._session.task, outputs)
+            except NotFiniteError:
+                raise NotFiniteError(f"outputs for '{name}' are not finite") from None
+            row[f"{prefix}loss"] = found["loss"]
+            row[f"{prefix}{metric}"] = found[metric]
+            row[f"{prefix}{metric}_interval"] = found["interval"]
+            further = measured_metrics(self._session.config)
+            row |= {f"{prefix}{name}": found[name] for name in further}
+        self.traced = True
+        return {**row, "validation_seconds": time.perf_counter() - started}
