@@ -3,25 +3,46 @@
     rest, path, overrides = parse_config_flags(sys.argv)
     config = load_config(path, overrides)
 
-`keys` is the table of them, `values` what each may be, `rules` what goes together, `files`
-reads configuration files and presets, `flags` the command line.
+`keys` defines them, as the fields of frozen dataclasses, a section each; `values` is what each may
+be, `combinations` what goes together, `files` reads configuration files and presets, `flags` the
+command line.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import dataclasses
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import ml_collections
-
-from trainer.config.files import preset_names, preset_summary, run_config_file
+from preprocess.shell.cli import say
+from preprocess.shell.errors import ConfigError
+from preprocess.shell.json_text import JsonObject
+from trainer.config.combinations import check_config
+from trainer.config.entries import is_pretrained
+from trainer.config.files import (
+    preset_names,
+    preset_summary,
+    recorded_config,
+    run_config_file,
+)
 from trainer.config.flags import parse_config_flags
-from trainer.config.keys import FREE_KEYS, KEYS, defaults, get
-from trainer.config.rules import check_config
+from trainer.config.keys import (
+    FREE_KEYS,
+    IGNORED_KEYS,
+    KEYS,
+    Config,
+    Value,
+    defaults,
+    get,
+    with_values,
+)
+from trainer.config.trust import check_trusted
 from trainer.config.values import coerce, keys_of, literal, parse, unknown_key
-from trainer.errors import ConfigError
 
 __all__ = [
+    "Config",
+    "Value",
     "check_config",
     "defaults",
     "differences",
@@ -31,8 +52,13 @@ __all__ = [
     "preset_names",
     "preset_summary",
     "to_dict",
+    "with_absolute_paths",
     "with_changes",
+    "with_values",
 ]
+
+_STORED = "the stored configuration"
+_BACKBONE = "model.backbone"
 
 # What a restart may change: how long to go on, what only reports or is only kept, and the
 # devices: the global batch stays, so only the order of sums differs.
@@ -41,11 +67,13 @@ RESTART_MAY_CHANGE = (
     "epochs",
     "checkpoint.every_steps",
     "checkpoint.keep",
+    "early_stopping.",
     "data.service",  # the same batches, made elsewhere
     "data.image_table",  # and these otherwise
     "data.parallel_reads",
     "data.log_records",
     "distribute.",
+    "metrics",
     "virtual_replicas",
     "profile.",
     "tensorboard.",
@@ -53,43 +81,49 @@ RESTART_MAY_CHANGE = (
 )
 
 
-def load_config(
-    path_or_preset: str, overrides: Sequence[tuple[str, str]] = ()
-) -> ml_collections.ConfigDict:
+def load_config(path_or_preset: str, overrides: Sequence[tuple[str, str]] = ()) -> Config:
     """The configuration of a file or preset, with the command line's changes, checked.
 
     Args:
-      path_or_preset: a Python file with `get_config()`, or the name of a preset.
+      path_or_preset: a Python file with `get_config()`, the name of a preset, or an earlier run:
+        RUN or RUN/config.json.
       overrides: (dotted key, text) pairs, applied in their order.
-
-    Returns:
-      A type-safe, locked ConfigDict with every key.
 
     Raises:
       ConfigError: no such file, a file that fails, an unknown key, a bad value, or two
         values that do not go together. One line that says what to do.
+      UsageError: the configuration of a run names a hub module that nobody has vouched for.
+
+    Relative paths of modules and weights become absolute, so that the run can be used from
+    anywhere.
     """
-    config = defaults()
-    for name, value in _flatten(run_config_file(path_or_preset), origin=path_or_preset):
-        _assign(config, name, value)
-    for name, text in overrides:
-        _override(config, name, text)
-    check_config(config)
+    recorded = recorded_config(path_or_preset)
+    values = run_config_file(path_or_preset) if recorded is None else recorded
+    flat = _flatten(values, origin=_STORED if recorded else path_or_preset)
+    config = with_absolute_paths(_checked(_overridden(flat, overrides)))
+    if recorded is not None and _BACKBONE not in dict(overrides):
+        check_trusted(config.model.backbone, path_or_preset, (), f"--config.{_BACKBONE}")
     return config
 
 
-def with_changes(
-    config: ml_collections.ConfigDict, changes: Mapping[str, str]
-) -> ml_collections.ConfigDict:
+def with_absolute_paths(config: Config) -> Config:
+    """A copy whose hub module and weights, where they are relative paths, are absolute ones."""
+    kind, _, place = config.model.backbone.partition(":")
+    changes: dict[str, Value] = {}
+    if kind == "hub" and "://" not in place:
+        changes[_BACKBONE] = f"hub:{os.path.abspath(os.path.expanduser(place))}"
+    weights = os.path.expanduser(config.model.weights)
+    if not is_pretrained(weights) and os.path.exists(weights):
+        changes["model.weights"] = os.path.abspath(weights)
+    return with_values(config, changes)
+
+
+def with_changes(config: Config, changes: Mapping[str, str]) -> Config:
     """A copy with other values, as texts; raises ConfigError as load_config() does."""
-    changed = config.copy_and_resolve_references()
-    for name, text in changes.items():
-        _override(changed, name, text)
-    check_config(changed)
-    return changed
+    return _checked(_overridden({name: get(config, name) for name in KEYS}, changes.items()))
 
 
-def to_dict(config: ml_collections.ConfigDict) -> dict[str, Any]:
+def to_dict(config: Config) -> JsonObject:
     """The configuration as plain JSON values: nested dicts, lists in place of tuples."""
 
     def plain(value: Any) -> Any:
@@ -97,32 +131,29 @@ def to_dict(config: ml_collections.ConfigDict) -> dict[str, Any]:
             return {name: plain(each) for name, each in value.items()}
         return [plain(each) for each in value] if isinstance(value, (list, tuple)) else value
 
-    return plain(config.to_dict())
+    result: JsonObject = plain(dataclasses.asdict(config))
+    return result
 
 
-def from_dict(values: Mapping[str, Any]) -> ml_collections.ConfigDict:
+def from_dict(values: JsonObject) -> Config:
     """The configuration written down by `to_dict`; a key it lacks has its default.
 
     Raises:
       ConfigError: an unknown key or a bad value, or two that do not go together.
     """
-    config = defaults()
-    for name, value in _flatten(values, origin="the stored configuration"):
-        _assign(config, name, value)
-    check_config(config)
-    return config
+    return _checked(_flatten(values, origin=_STORED))
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+def differences(old: JsonObject, new: JsonObject) -> list[str]:
     """What differs between two `to_dict` results and may not, when a run is started again.
 
     Returns:
-      A text a key, in the order of the table: `loss.delta (0.5 -> 0.4)`. Empty: go on.
+      A text a key, in the order of the table: `loss.delta (0.5 -> 0.4)`. Empty: the same.
     """
-    before, after = from_dict(old), from_dict(new)
+    before, after = (with_absolute_paths(from_dict(each)) for each in (old, new))
     changed = []
     for name in KEYS:
-        was, is_now = _plain(get(before, name)), _plain(get(after, name))
+        was, is_now = get(before, name), get(after, name)
         if was != is_now and not _may_change(name):
             changed.append(f"{name} ({was!r} -> {is_now!r})")
     return changed
@@ -135,44 +166,53 @@ def _may_change(name: str) -> bool:
     )
 
 
-def _plain(value: Any) -> Any:
-    return value.to_dict() if isinstance(value, ml_collections.ConfigDict) else value
-
-
-def _flatten(values: Mapping[str, Any], origin: str, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted key, value) pairs of nested mappings; a key's own mapping stays whole."""
+def _flatten(values: Mapping[str, Any], origin: str, prefix: str = "") -> dict[str, Value]:
+    """Dotted keys and their values, each of its type, of nested mappings; a key's own mapping stays
+    whole.
+    """
+    flat: dict[str, Value] = {}
     for part, value in values.items():
         name = f"{prefix}{part}"
         if name in KEYS:
-            yield name, value
+            flat[name] = coerce(name, value)
+        elif name in IGNORED_KEYS:
+            _note_ignored(name, origin)
         elif isinstance(value, Mapping) and any(key.startswith(f"{name}.") for key in KEYS):
-            yield from _flatten(value, origin, f"{name}.")
+            flat |= _flatten(value, origin, f"{name}.")
         else:
             raise ConfigError(f"{origin}: {unknown_key(name)}")
+    return flat
 
 
-def _assign(config: ml_collections.ConfigDict, name: str, value: Any) -> None:
-    """Sets one key to a Python value, which must be of its type and in its range."""
-    section, _, leaf = name.rpartition(".")
-    parent = config[section] if section else config
-    value = coerce(name, value)
-    if name in FREE_KEYS:
-        with parent.unlocked():
-            parent[leaf] = ml_collections.ConfigDict(value)
-        parent[leaf].unlock()
-    else:
-        parent[leaf] = value
+def _note_ignored(name: str, origin: str) -> None:
+    if origin != _STORED:  # which nobody can change
+        say(f"note: {origin}: {name} is ignored: {IGNORED_KEYS[name]}")
 
 
-def _override(config: ml_collections.ConfigDict, name: str, text: str) -> None:
-    """Sets one key to what was written on the command line."""
-    owner = next((free for free in FREE_KEYS if name.startswith(f"{free}.")), None)
-    if owner:
-        arguments = {**get(config, owner).to_dict(), name[len(owner) + 1 :]: literal(text)}
-        _assign(config, owner, arguments)
-    elif name in KEYS:
-        _assign(config, name, parse(name, text))
-    elif any(key.startswith(f"{name}.") for key in KEYS):
-        raise ConfigError(f"{name} is a section, not a key: {keys_of(name)}")
-    else:
-        raise ConfigError(unknown_key(name))
+def _overridden(
+    values: Mapping[str, Value], changes: Iterable[tuple[str, str]]
+) -> dict[str, Value]:
+    """Values of dotted keys, with what was written on the command line."""
+    changed = dict(values)
+    for name, text in changes:
+        owner = next((free for free in FREE_KEYS if name.startswith(f"{free}.")), None)
+        if owner:
+            given = changed.get(owner, {})
+            arguments = given if isinstance(given, Mapping) else {}  # a word is replaced
+            changed[owner] = coerce(owner, {**arguments, name[len(owner) + 1 :]: literal(text)})
+        elif name in KEYS:
+            changed[name] = coerce(name, parse(name, text))
+        elif name in IGNORED_KEYS:
+            _note_ignored(name, f"--config.{name}")
+        elif any(key.startswith(f"{name}.") for key in KEYS):
+            raise ConfigError(f"{name} is a section, not a key: {keys_of(name)}")
+        else:
+            raise ConfigError(unknown_key(name))
+    return changed
+
+
+def _checked(values: Mapping[str, Value]) -> Config:
+    """The configuration of dotted keys and their values, each of its type; checks their rules."""
+    config = with_values(Config(), values)
+    check_config(config)
+    return config

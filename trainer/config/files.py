@@ -1,23 +1,31 @@
-"""Configuration files: Python with `get_config()`, by path, or a shipped one by its name."""
+"""Configuration files: Python with `get_config()`, by path, or a shipped one by its name; or the
+config.json of an earlier run.
+"""
 
 from __future__ import annotations
 
 import ast
-import difflib
+import contextlib
+import dataclasses
 import os
 import re
 import runpy
+import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import ml_collections
 
+from preprocess.shell.errors import ConfigError, DataError
+from preprocess.shell.nearest import did_you_mean
+from preprocess.shell.regular_files import read_json
+from trainer.config.keys import Config
 from trainer.config.values import unknown_key
-from trainer.errors import ConfigError
 
 CONFIGS = str(Path(__file__).resolve().parent.parent / "configs")
+RECORD = "config.json"  # of a run
 
 
 def preset_names() -> list[str]:
@@ -36,37 +44,72 @@ def preset_summary(name: str) -> str:
     return docstring.partition("\n")[0]
 
 
+def recorded_config(path: str) -> Mapping[str, Any] | None:
+    """The configuration in a run's config.json, by the file or by RUN; None for another kind."""
+    if os.path.isdir(path):
+        path = os.path.join(path, RECORD)
+    if not path.endswith(".json") or not os.path.isfile(path):
+        return None
+    try:
+        values = read_json(path).get("config")
+    except DataError as error:
+        raise ConfigError(f"--config: {error}") from None
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"--config={path}: no configuration in it; it is not a run's {RECORD}")
+    return values
+
+
 def run_config_file(path_or_preset: str) -> Mapping[str, Any]:
     """What `get_config()` of a file or preset returns."""
     path = path_or_preset
     if path in preset_names():
         path = os.path.join(CONFIGS, f"{path}.py")
     if not os.path.isfile(path):
-        near = difflib.get_close_matches(
-            os.path.basename(path).removesuffix(".py"), preset_names(), n=1
-        )
-        hint = f"did you mean --config={near[0]}? " if near else ""
+        hint = did_you_mean(os.path.basename(path).removesuffix(".py"), preset_names())
+        no_run = f" (a folder without {RECORD})" if os.path.isdir(path) else ""
         raise ConfigError(
-            f"--config={path_or_preset}: no such file; {hint}"
+            f"--config={path_or_preset}: no such file{no_run}{hint}; "
             f"presets, by name: {', '.join(preset_names())}"
         )
     try:
-        made = runpy.run_path(path)
-        if not callable(made.get("get_config")):
-            raise ConfigError(f"--config={path_or_preset}: the file has no get_config()")
-        values = made["get_config"]()
+        with _importing_neighbours(path):
+            made = runpy.run_path(path)
+            if not callable(made.get("get_config")):
+                raise ConfigError(f"--config={path_or_preset}: the file has no get_config()")
+            values = made["get_config"]()
     except ConfigError:
         raise
     except Exception as error:  # a user's file may fail in any way
         raise ConfigError(_what_failed(path_or_preset, path, error)) from error
     if isinstance(values, ml_collections.ConfigDict):
         values = values.to_dict()
+    elif isinstance(values, Config):  # of from_dict(), as a search writes it
+        values = dataclasses.asdict(values)
     if not isinstance(values, Mapping):
         raise ConfigError(
             f"--config={path_or_preset}: get_config() returned {type(values).__name__}, "
             "it must return what trainer.config.defaults() made"
         )
     return values
+
+
+@contextlib.contextmanager
+def _importing_neighbours(path: str) -> Iterator[None]:
+    """The modules beside a file can be imported, as in `python FILE`. They are forgotten
+    afterwards: another configuration may have a neighbour of the same name.
+    """
+    folder = os.path.dirname(os.path.abspath(path))
+    before = set(sys.modules)
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):  # the file may change it, too
+            sys.path.remove(folder)
+        for name in set(sys.modules) - before:
+            origin = getattr(sys.modules[name], "__file__", None) or ""
+            if os.path.dirname(os.path.abspath(origin)) == folder:
+                del sys.modules[name]
 
 
 def _what_failed(path_or_preset: str, path: str, error: Exception) -> str:

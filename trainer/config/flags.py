@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from preprocess.shell.errors import UsageError
 from trainer.config.keys import KEYS
 from trainer.config.values import FALSE_WORDS, TRUE_WORDS
-from trainer.errors import UsageError
 
 
 def parse_config_flags(

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import math
 from collections.abc import Mapping
 from typing import Any
 
 import ml_collections
 
-from trainer.config.keys import KEYS
-from trainer.errors import ConfigError
+from preprocess.shell.errors import ConfigError
+from preprocess.shell.json_text import JsonObject
+from preprocess.shell.nearest import nearest
+from trainer.config.keys import KEYS, Value
 
+_MOST_SHOWN = 200  # characters of a value in a message
 TRUE_WORDS, FALSE_WORDS = ("true", "yes", "1"), ("false", "no", "0")
 
 
-def coerce(name: str, value: Any) -> Any:
+def coerce(name: str, value: Any) -> Value:
     """The value as the key's type.
 
     Args:
@@ -29,16 +31,16 @@ def coerce(name: str, value: Any) -> Any:
     """
     key = KEYS[name]
     kind = type(key.default)
-    refusal = ConfigError(f"{name}: received {value!r}, takes {key.allowed}")
+    refusal = ConfigError(f"{name}: received {_shown(value)}, takes {key.allowed}")
     if kind is dict:
-        return _plain_mapping(value, refusal)
+        return value if value in key.words else _plain_mapping(value, refusal)
     if kind is tuple:
         if not isinstance(value, (list, tuple)) or any(
             type(each) is not key.item for each in value
         ):
             raise refusal
         return tuple(value)
-    if kind is float and type(value) is int:
+    if kind is float and type(value) is int and key.within_bounds(value):
         value = float(value)
     if type(value) is not kind:
         raise refusal
@@ -49,7 +51,15 @@ def coerce(name: str, value: Any) -> Any:
     return value
 
 
-def _plain_mapping(value: Any, refusal: ConfigError) -> dict[str, Any]:
+def _shown(value: Any) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no integer of more than 4,300 digits
+        return "an integer of thousands of digits"
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
+
+
+def _plain_mapping(value: Any, refusal: ConfigError) -> JsonObject:
     """A free mapping with values that JSON can hold, so that a run can be written down."""
     if isinstance(value, ml_collections.ConfigDict):
         value = value.to_dict()
@@ -77,8 +87,8 @@ def unknown_key(name: str) -> str:
     for key in KEYS:
         leaves.setdefault(key.rpartition(".")[2], []).append(key)
     near = list(leaves.get(leaf, []))  # the right name in the wrong section comes first
-    near += difflib.get_close_matches(name, KEYS, n=3, cutoff=0.7)
-    for each in difflib.get_close_matches(leaf, leaves, n=2, cutoff=0.6):
+    near += nearest(name, KEYS, 3, cutoff=0.7)
+    for each in nearest(leaf, leaves, 2):
         near += leaves[each]
     known = keys_of(section.partition(".")[0])
     if not near:

@@ -1,4 +1,4 @@
-"""The demo: made-up faces, small network from scratch, two replicas on the CPU, a few minutes.
+"""The demo: synthetic faces, small network from scratch, two replicas on the CPU, a few minutes.
 
 Triplets of synthetic faces (`preprocess synth`), 112x112, seen at 64x64 by the small
 convolutional backbone; 16 numbers a face. Several stored variants and a light touch on the

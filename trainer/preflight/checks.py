@@ -6,14 +6,15 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
-from trainer.report.words import duration
-from trainer.thresholds import INPUT_HIGH
+from trainer.bottleneck.thresholds import INPUT_HIGH
+from trainer.report.figures import duration
 
 OK, WARNING, FAIL = "ok", "warning", "FAIL"
 
 # Rows a replica and step below which a GPU waits for the launch of its kernels more than it
 # computes (launches take 20-40 us each, anchored by the TensorFlow profiler's guide).
 SMALL_SHARE = 8
+OTHERS_SHARE = 0.1  # of a GPU's memory in use before: more than its driver's own
 LARGE_SHARD = 1 << 30  # bytes; reading one takes long, and so does doing it again
 ROOM = 2.0  # times the disk that checkpoints take: below it, a warning
 # Of the range that a backbone wants, the least that the pixels of a batch should take up: what is
@@ -43,7 +44,7 @@ class Check:
 
 def shards(files: int, stored_bytes: int, workers: int) -> Check:
     """Shards of the training split against the processes that read them."""
-    value = f"{files} shards, {_bytes(stored_bytes)}, for {_count(workers, 'worker')}"
+    value = f"{files} shards, {size_words(stored_bytes)}, for {_count(workers, 'worker')}"
     if files < workers:
         advice = f"all workers read the same files: build with --shards={_ladder(workers)}"
         return Check("shards", WARNING, value, advice)
@@ -78,7 +79,7 @@ def shapes(found: Mapping[str, Sequence[int | None]]) -> Check:
     )
     unknown = [name for name, shape in found.items() if None in shape]
     if unknown:
-        advice = f"{', '.join(unknown)}: the step is traced anew for each; build with --image_size"
+        advice = f"{', '.join(unknown)}: the step is retraced for each; build with --image_size"
         return Check("shapes", FAIL, value, advice, data=True)
     return Check("shapes", OK, value)
 
@@ -121,7 +122,8 @@ def pixels(
         advice = "hardly any of it is used; were they scaled twice? look at `preprocess preview`"
         return Check("pixels", FAIL, value, advice, data=True)
     if by_hand:
-        return Check("pixels", WARNING, value, "model.pixel_range is set by hand; '' = the table's")
+        advice = "model.pixel_range is set explicitly; '' = the backbone's own"
+        return Check("pixels", WARNING, value, advice)
     return Check("pixels", OK, value)
 
 
@@ -169,13 +171,30 @@ def gpus(
     return Check("gpus", OK, value)
 
 
+def gpu_memory(used: Sequence[tuple[int, int]], grows: bool) -> Check:
+    """Memory of the visible GPUs: (bytes in use before this process, bytes) of each; `grows` is
+    TF_FORCE_GPU_ALLOW_GROWTH.
+    """
+    name = "gpu memory"
+    if not used:
+        return Check(name, OK, "no GPU")
+    taken = ", ".join(f"{size_words(each)} of {size_words(total)} in use" for each, total in used)
+    if grows:
+        return Check(name, OK, f"{taken}; taken as it is needed (TF_FORCE_GPU_ALLOW_GROWTH)")
+    value = f"{taken}; TensorFlow takes all that is free at the start"
+    if any(each > OTHERS_SHARE * total for each, total in used):
+        advice = "another process is there: set TF_FORCE_GPU_ALLOW_GROWTH=true in both to share"
+        return Check(name, WARNING, value, advice)
+    return Check(name, OK, value)
+
+
 def memory(tables: Sequence[tuple[str, str, int]], free: int) -> Check:
     """Memory for the picture tables: (split, kind, bytes) of each; `free` bytes to be had."""
     if not tables:
-        return Check("memory", OK, f"no table is needed, {_bytes(free)} are free")
+        return Check("memory", OK, f"no table is needed, {size_words(free)} are free")
     kinds = ", ".join(f"{split} {kind}" for split, kind, _ in tables)
     needed = sum(size for _, _, size in tables)
-    value = f"{_bytes(needed)} of {_bytes(free)} free ({kinds})"
+    value = f"{size_words(needed)} of {size_words(free)} free ({kinds})"
     if any(kind == "encoded" for _, kind, _ in tables):
         advice = "encoded pictures are decoded at every use: more memory, or a smaller --image_size"
         return Check("memory", WARNING, value, advice)
@@ -183,11 +202,11 @@ def memory(tables: Sequence[tuple[str, str, int]], free: int) -> Check:
 
 
 def hub(backbone: str, problem: str) -> Check:
-    """Whether the backbone's module can be had; `problem` is what locating it raised, or ''."""
+    """Whether the backbone's module is available; `problem` is what locating it raised, or ''."""
     if not backbone.startswith("hub:"):
         return Check("hub", OK, f"not needed by {backbone}")
     if problem:
-        return Check("hub", FAIL, f"{backbone} cannot be had", problem)
+        return Check("hub", FAIL, f"{backbone} is not available", problem)
     return Check("hub", OK, f"{backbone} is there")
 
 
@@ -201,18 +220,23 @@ def workdir(path: str, problem: str, changed: str, goes_on: bool) -> Check:
         return Check("workdir", FAIL, path, problem)
     if changed:
         return Check("workdir", FAIL, path, changed)
-    return Check("workdir", OK, f"{path}, {'goes on' if goes_on else 'new'}")
+    return Check("workdir", OK, f"{path}, {'resumes' if goes_on else 'new'}")
 
 
 def disk(state_bytes: int, weight_bytes: int, keep: int, free: int) -> Check:
     """Room for checkpoints: those kept, the best, one being written of each, and the model."""
     needed = state_bytes * (keep + 3) + weight_bytes
-    value = f"{_bytes(needed)} for checkpoints, {_bytes(free)} free"
+    value = f"{size_words(needed)} for checkpoints, {size_words(free)} free"
     if free < needed:
         return Check("disk", FAIL, value, "make room, or give --workdir on another disk")
     if free < ROOM * needed:
         return Check("disk", WARNING, value, "little is left for TensorBoard's logs: make room")
     return Check("disk", OK, value)
+
+
+def learnable(name: str, value: str, problems: Sequence[str]) -> Check:
+    """What the splits have to learn from and to measure by; `problems` are lines about them."""
+    return Check(name, WARNING if problems else OK, value, "; ".join(problems))
 
 
 def step(losses: Sequence[float], moved: bool) -> Check:
@@ -258,7 +282,7 @@ def _count(number: int, word: str) -> str:
     return f"{number} {word}{'' if number == 1 else 's'}"
 
 
-def _bytes(number: float) -> str:
+def size_words(number: float) -> str:
     """Bytes with three digits and a unit of 1,000."""
     for unit in ("B", "kB", "MB", "GB"):
         if number < 1000:

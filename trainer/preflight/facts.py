@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import time
 from pathlib import Path
-from typing import Any
 
-from trainer.config import differences, to_dict
-from trainer.errors import ConfigError, UserError
-from trainer.run_directory import RunDirectory
+from preprocess.dataset_format import Manifest
+from preprocess.shell.errors import ConfigError, UserError
+from trainer.config import Config, differences, to_dict
+from trainer.data.dataset import digest_for
+from trainer.training.run_directory import RunDirectory
+from trainer.training.run_lock import training_there
+
+MOST_WRITTEN = 64 << 20  # bytes, to see how fast a storage is: a second on a slow disk
 
 
 def workers(tf_config: str) -> int:
@@ -40,6 +45,10 @@ def write_problem(path: str) -> str:
     try:
         if directory.is_strange():
             return "not empty and not a run directory; choose another"
+        if holder := training_there(directory):
+            return f"in use by {holder}; wait for it, stop it, or choose another"
+        if directory.path.is_dir() and (problem := directory.write_problem()):
+            return f"{problem}; choose another, or mend that"
         above = Path(path).absolute()
         while not os.path.lexists(above):
             above = above.parent
@@ -51,14 +60,31 @@ def write_problem(path: str) -> str:
         return f"{error.strerror}; choose another, or have its rights changed"
 
 
-def run_difference(path: str, config: Any, digest: str) -> tuple[bool, str]:
+def save_seconds(folder: Path, state_bytes: int) -> float:
+    """Seconds to write and sync so many bytes in a folder, by a file that is gone at once.
+
+    Of a large state a part is written, and the time for its bytes is scaled up. Raises OSError.
+    """
+    size = max(1, min(state_bytes, MOST_WRITTEN))
+    data = os.urandom(min(size, 1 << 20))  # what a file system could compress tells nothing
+    with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+        started = time.perf_counter()
+        for _ in range(size // len(data)):
+            file.write(data)
+        os.fsync(file.fileno())
+        seconds = time.perf_counter() - started
+    return seconds * max(1.0, state_bytes / size)
+
+
+def run_difference(path: str, config: Config, manifest: Manifest) -> tuple[bool, str]:
     """Whether a run directory holds a run, and what of it differs from this configuration."""
     directory = RunDirectory(path)
     if not directory.config_file.exists():
         return False, ""
     try:
-        before = directory.read_config()["config"]
-        directory.check_same(differences(before, to_dict(config)), digest)
+        record = directory.read_config()
+        digest = digest_for(record["dataset"], config, manifest)
+        directory.check_same(differences(record["config"], to_dict(config)), digest)
     except UserError as error:
         return True, str(error)
     return True, ""

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from trainer import devices
-from trainer.evaluation import read_error
-from trainer.models.backbones import BACKBONE
+from trainer.data.reader import Reader
+from trainer.data.rows import Tensors
+from trainer.models.build_backbone import BACKBONE
 from trainer.models.pixels import RANGES
-from trainer.randomness import keyed
-from trainer.reader import Reader
-from trainer.session import Session, predict_function, train_functions
+from trainer.models.randomness import keyed
+from trainer.training.evaluation import read_error
+from trainer.training.session import Session, predict_function, train_functions
+from trainer.workers import devices
 
 # Steps timed once the step is compiled and warm: some seconds' worth.
 FEWEST_STEPS, MOST_STEPS, TIMED_SECONDS = 3, 20, 3.0
@@ -24,15 +25,18 @@ FEWEST_STEPS, MOST_STEPS, TIMED_SECONDS = 3, 20, 3.0
 
 @dataclasses.dataclass(frozen=True)
 class Timing:
-    """Steps after the first: seconds of one, waiting for the batch included and apart."""
+    """Steps after the first: seconds of one, waiting for the batch included and apart; and when the
+    first was done, in seconds since 1970.
+    """
 
     losses: list[float]
     moved: bool
     step_seconds: float
     wait_seconds: float
+    first_done: float
 
 
-def training_steps(session: Session, reader: Reader) -> tuple[Timing, Any]:
+def training_steps(session: Session, reader: Reader) -> tuple[Timing, Tensors]:
     """Trains a few steps; returns what they showed, and the first batch as it was stored.
 
     The session has its optimizer by now. Its weights change.
@@ -46,6 +50,7 @@ def training_steps(session: Session, reader: Reader) -> tuple[Timing, Any]:
         batches = _batches(session, reader)
         first = next(batches)
         losses = [_loss(train(first))]
+        first_done = time.time()
         moved = any(
             not np.array_equal(was, weight.numpy())
             for was, weight in zip(before, session.model.trainable_variables, strict=True)
@@ -64,7 +69,11 @@ def training_steps(session: Session, reader: Reader) -> tuple[Timing, Any]:
     except tf.errors.OpError as error:
         raise read_error(reader, error) from error
     timing = Timing(
-        [losses[0], losses[-1]], moved, float(np.median(seconds)), float(np.median(waits))
+        [losses[0], losses[-1]],
+        moved,
+        float(np.median(seconds)),
+        float(np.median(waits)),
+        first_done,
     )
     return timing, session.strategy.experimental_local_results(first)[0]
 
@@ -85,7 +94,7 @@ def forward_seconds(session: Session, reader: Reader) -> float:
         raise read_error(reader, error) from error
 
 
-def pixel_range(session: Session, batch: dict[str, Any]) -> tuple[str, Any, tuple[float, float]]:
+def pixel_range(session: Session, batch: Tensors) -> tuple[str, Any, tuple[float, float]]:
     """The name of the range a backbone wants, its bounds, and the lowest and highest value that
     a batch of one replica has where it enters the backbone, after the on-device layers.
     """
@@ -101,13 +110,13 @@ def pixel_range(session: Session, batch: dict[str, Any]) -> tuple[str, Any, tupl
     return layer.range, bounds, (float(values.min()), float(values.max()))
 
 
-def _batches(session: Session, reader: Reader) -> Iterator[Any]:
+def _batches(session: Session, reader: Reader) -> Iterator[Tensors]:
     return iter(
         devices.distribute(session.strategy, lambda part: reader.dataset(0, part), endless=True)
     )
 
 
-def _loss(result: Any) -> float:
+def _loss(result: tf.Tensor) -> float:
     """The mean loss of a step; waits until it is done."""
     sums = tf.nest.flatten(result)[0].numpy()
     return float(sums[0] / sums[1])

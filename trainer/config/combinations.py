@@ -5,19 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-import ml_collections
-
-from trainer.capture import LEAST_CALLS
-from trainer.config.keys import KEYS, get
+from preprocess.shell.errors import ConfigError
+from trainer.config.entries import BACKBONES, backbone_parts, check_loss, check_pretrained
+from trainer.config.keys import KEYS, LEAST_TRACED_CALLS, AugmentConfig, Config, get
+from trainer.config.measure_table import check_measure
+from trainer.config.task_table import task_kind
 from trainer.config.values import coerce
-from trainer.errors import ConfigError
 
 _SPLIT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _SERVICE = re.compile(r"grpc://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
-_BACKBONE = re.compile(r"cnn|mlp|(keras|hub):.+", re.DOTALL)
 
 
-def check_config(config: ml_collections.ConfigDict) -> None:
+def check_config(config: Config) -> None:
     """Checks every value, then the rules between them.
 
     Raises:
@@ -25,22 +24,33 @@ def check_config(config: ml_collections.ConfigDict) -> None:
     """
     for name in KEYS:
         coerce(name, get(config, name))
+    if config.loss.name:
+        check_loss(config.loss.name, config.task)
+    for name in config.metrics:
+        check_measure(name, config.task)
     for problem in _conflicts(config):
         raise ConfigError(problem)
 
 
-def metric_names(config: Mapping) -> list[str]:
-    """The metrics an epoch has: `loss`, `val_loss`, `val_NAME_accuracy` and so on."""
-    accuracy = "triplet_accuracy" if config["task"] == "triplet" else "accuracy"
-    prefixes = [""]
-    for at, split in enumerate(config["data"]["validation_splits"]):
-        prefixes.append("val_" if at == 0 else f"val_{split}_")
-    return [prefix + metric for prefix in prefixes for metric in ("loss", accuracy)]
+def metric_names(config: Config) -> list[str]:
+    """The metrics an epoch has: `loss`, `val_loss`, `val_NAME_accuracy`, `val_f1` and so on."""
+    usual = ("loss", task_kind(config.task).metric)
+    names = list(usual)
+    for at, split in enumerate(config.data.validation_splits):
+        prefix = "val_" if at == 0 else f"val_{split}_"
+        names += [prefix + metric for metric in (*usual, *measured_metrics(config))]
+    return names
 
 
-def _conflicts(config: ml_collections.ConfigDict) -> Iterator[str]:
+def measured_metrics(config: Config) -> tuple[str, ...]:
+    """The further metrics of a validation split: the task's, and those asked for."""
+    return tuple(dict.fromkeys((*task_kind(config.task).metrics, *config.metrics)))
+
+
+def _conflicts(config: Config) -> Iterator[str]:
     yield from _execution(config)
     yield from _model(config)
+    yield from _loss(config)
     yield from _optimizer(config)
     yield from _augmentation(config.augment)
     yield from _splits(config)
@@ -48,7 +58,7 @@ def _conflicts(config: ml_collections.ConfigDict) -> Iterator[str]:
     yield from _profile(config)
 
 
-def _execution(config: ml_collections.ConfigDict) -> Iterator[str]:
+def _execution(config: Config) -> Iterator[str]:
     replicas = config.virtual_replicas
     if config.jit_compile and replicas >= 2:
         yield (
@@ -68,21 +78,13 @@ def _execution(config: ml_collections.ConfigDict) -> Iterator[str]:
         )
 
 
-def _model(config: ml_collections.ConfigDict) -> Iterator[str]:
+def _model(config: Config) -> Iterator[str]:
     model = config.model
-    if not _BACKBONE.fullmatch(model.backbone):
-        yield (
-            f"model.backbone: received {model.backbone!r}, takes hub:HANDLE_OR_PATH, "
-            "keras:NAME (such as keras:EfficientNetV2B0), cnn or mlp"
-        )
+    name, _ = backbone_parts(model.backbone)
+    check_pretrained(name, model.weights)
     if model.channels == 2:
         yield "model.channels: received 2, takes 3 (RGB) or 1 (grey)"
-    if model.weights == "imagenet" and not model.backbone.startswith("keras:"):
-        yield (
-            f"model.weights imagenet exist for keras: backbones only, not for {model.backbone}: "
-            "set model.weights=''"
-        )
-    repeats_grey = model.backbone.startswith(("keras:", "hub:"))
+    repeats_grey = BACKBONES.constant(name, "REPEATS_GREY", False)
     if model.pixel_range in ("caffe", "torch") and model.channels != 3 and not repeats_grey:
         yield (
             f"model.pixel_range {model.pixel_range} has means of red, green and blue, "
@@ -90,13 +92,25 @@ def _model(config: ml_collections.ConfigDict) -> Iterator[str]:
         )
 
 
-def _optimizer(config: ml_collections.ConfigDict) -> Iterator[str]:
+def _loss(config: Config) -> Iterator[str]:
+    weights = config.loss.class_weights
+    if not weights:
+        return
+    if not task_kind(config.task).class_weights:
+        yield f"loss.class_weights with task {config.task}: only a task with one class a record has"
+        return
+    for name, weight in weights.items() if isinstance(weights, Mapping) else ():
+        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or weight < 0:
+            yield f"loss.class_weights.{name}: received {weight!r}, takes a number of at least 0"
+
+
+def _optimizer(config: Config) -> Iterator[str]:
     optimizer = config.optimizer
     if not optimizer.name:
         yield "optimizer.name is empty: take adabound, adam, or another by name"
     if len(optimizer.schedule_args) and not optimizer.schedule:
         yield (
-            f"optimizer.schedule_args {optimizer.schedule_args.to_dict()} without "
+            f"optimizer.schedule_args {dict(optimizer.schedule_args)} without "
             "optimizer.schedule: name the schedule, such as CosineDecay"
         )
     if optimizer.schedule and config.reduce_on_plateau.patience:
@@ -107,7 +121,7 @@ def _optimizer(config: ml_collections.ConfigDict) -> Iterator[str]:
         )
 
 
-def _augmentation(augment: ml_collections.ConfigDict) -> Iterator[str]:
+def _augmentation(augment: AugmentConfig) -> Iterator[str]:
     if augment.resize_to and augment.crop > augment.resize_to:
         yield (
             f"augment.crop {augment.crop} is larger than augment.resize_to {augment.resize_to}: "
@@ -116,14 +130,9 @@ def _augmentation(augment: ml_collections.ConfigDict) -> Iterator[str]:
     side = augment.crop or augment.resize_to
     if side and augment.cutout > side:
         yield f"augment.cutout {augment.cutout} is larger than the picture at that point, {side}"
-    if augment.cutout_implementation == "addons" and augment.cutout % 2:
-        yield (
-            f"augment.cutout {augment.cutout} with the addons implementation, which takes "
-            f"even sides only: take {augment.cutout + 1}"
-        )
 
 
-def _splits(config: ml_collections.ConfigDict) -> Iterator[str]:
+def _splits(config: Config) -> Iterator[str]:
     splits = config.data.validation_splits
     for name, split in [
         ("data.train_split", config.data.train_split),
@@ -144,19 +153,15 @@ def _splits(config: ml_collections.ConfigDict) -> Iterator[str]:
         )
 
 
-def _service(config: ml_collections.ConfigDict) -> Iterator[str]:
+def _service(config: Config) -> Iterator[str]:
     address = config.data.service
     if not address:
         return
     form = _SERVICE.fullmatch(address)
     if not form or not 0 < int(form[2]) < 65_536:
         yield f"data.service: received {address!r}, takes grpc://HOST:PORT of a dispatcher"
-    elif config.task == "triplet":
-        yield (
-            f"data.service {address} is for classification: triplets decode each picture once a "
-            "pass into a table of their own memory, which a service would send nine times; "
-            "leave data.service out"
-        )
+    elif reason := task_kind(config.task).no_service:
+        yield f"data.service {address} with task {config.task}: {reason}; leave data.service out"
     elif config.data.image_table != "auto":
         yield (
             f"data.image_table {config.data.image_table} with data.service {address}: a table is "
@@ -169,13 +174,11 @@ def _service(config: ml_collections.ConfigDict) -> Iterator[str]:
         )
 
 
-def _profile(config: ml_collections.ConfigDict) -> Iterator[str]:
+def _profile(config: Config) -> Iterator[str]:
     steps = config.profile.steps
-    if not config.profile.host:
-        yield "profile.host is empty, which would listen everywhere: take localhost, or 0.0.0.0"
     if not steps or steps == KEYS["profile.steps"].default:  # which counts calls
         return
-    least = LEAST_CALLS * config.steps_per_execution
+    least = LEAST_TRACED_CALLS * config.steps_per_execution
     if len(steps) != 2 or steps[0] < 1 or steps[1] < steps[0]:
         yield (
             f"profile.steps: received {steps}, takes the first and the last step traced, "

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from preprocess.dataset_format import Manifest, Split
-from trainer.dataset import check_fits, load_manifest
-from trainer.errors import ConfigError, DataError, UserError
-from trainer.preflight import checks, facts
-from trainer.preflight.checks import FAIL, OK, Check
+from preprocess.shell.errors import ConfigError, DataError, UserError
+from preprocess.shell.exit_codes import ExitCode
+from preprocess.shell.process import process_started
+from trainer.config.keys import Config
+from trainer.data.dataset import check_fits, load_manifest
+from trainer.monitoring.cores import available_cores, throttled_periods
+from trainer.preflight import checks, facts, machine_checks
+from trainer.preflight.checks import FAIL, OK, WARNING, Check
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from trainer.data.reader import Reader
 
 LAST = "time"  # the name of the check that comes after all others
 
 
-def preflight(config: Any, data: str, workdir: str) -> Iterator[Check]:
-    """Looks at everything, a Check at a time; ends after one that leaves nothing to go on with.
+def preflight(config: Config, data: str, workdir: str) -> Iterator[Check]:
+    """Runs all checks, one at a time; ends after one that the others depend on has failed.
 
     Args:
       config: of the run.
@@ -31,14 +41,18 @@ def preflight(config: Any, data: str, workdir: str) -> Iterator[Check]:
         workers = facts.workers(os.environ.pop("TF_CONFIG", ""))
         manifest = load_manifest(data)
         check_fits(config, manifest, data)
+        from trainer.data import learnable
+
+        learnable.check_learnable(config, manifest)
     except UserError as error:
         yield _failed("dataset", data, error)
         return
     yield Check("dataset", OK, f"{data}, {manifest.task}, splits {', '.join(manifest.splits)}")
     yield _workdir(workdir, config, manifest)
     # TensorFlow from here on: some seconds.
-    from trainer import devices
-    from trainer.reader.records import check_shards
+    from trainer.data.records import check_shards
+    from trainer.monitoring.gpu_monitor import memory_in_use
+    from trainer.workers import devices
 
     split = manifest.split(config.data.train_split)
     try:
@@ -54,6 +68,9 @@ def preflight(config: Any, data: str, workdir: str) -> Iterator[Check]:
     yield hub
     gpus = _gpus(config)
     yield gpus
+    yield checks.gpu_memory(
+        memory_in_use(), os.environ.get("TF_FORCE_GPU_ALLOW_GROWTH", "").lower() in ("true", "1")
+    )
     strategy = devices.prepare(config, lambda _: None)
     replicas = strategy.num_replicas_in_sync
     on_gpu = any("GPU" in device for device in strategy.extended.worker_devices)
@@ -61,6 +78,9 @@ def preflight(config: Any, data: str, workdir: str) -> Iterator[Check]:
     batch = checks.batch(config.batch_size, replicas * workers, records, on_gpu)
     yield batch
     variants = _variants(split, config)
+    yield machine_checks.cpu(
+        available_cores(), os.cpu_count() or 1, _throttled(), 0 if on_gpu else replicas
+    )
     yield checks.passes(records, config.batch_size, config.steps_per_epoch, config.epochs, variants)
     if FAIL in (hub.status, gpus.status, batch.status):
         return
@@ -71,29 +91,35 @@ def exit_code(found: list[Check]) -> int:
     """0, or that of bad data (65), or of a bad configuration (78)."""
     failed = [check for check in found if check.status == FAIL]
     if any(check.data for check in failed):
-        return os.EX_DATAERR
-    return os.EX_CONFIG if failed else os.EX_OK
+        return ExitCode.DATA
+    return ExitCode.CONFIG if failed else ExitCode.DONE
 
 
 def _with_model(
-    config: Any, data: str, manifest: Manifest, strategy: Any, workdir: str, workers: int
+    config: Config,
+    data: str,
+    manifest: Manifest,
+    strategy: tf.distribute.Strategy,
+    workdir: str,
+    workers: int,
 ) -> Iterator[Check]:
     """What needs the readers and the model."""
-    from trainer import devices
-    from trainer.memory import available_bytes
-    from trainer.order import steps_per_pass
+    from trainer.data.class_weights import with_class_weights
+    from trainer.data.order import steps_per_pass
+    from trainer.monitoring.memory import available_bytes
     from trainer.preflight import trial_step
-    from trainer.session import add_optimizer, build_session, optimizer_variables
-    from trainer.training import open_readers
+    from trainer.train import open_readers
+    from trainer.training.session import add_optimizer, optimizer_variables, session_for
+    from trainer.workers import devices
 
     global_batch = config.batch_size
-    config = config.copy_and_resolve_references()
-    config.batch_size //= workers
+    config = dataclasses.replace(config, batch_size=global_batch // workers)
     name = "model"
     try:
         devices.check_replicas(config, strategy.num_replicas_in_sync)
-        session = build_session(config, strategy, manifest.task, len(manifest.classes))
-        optimizer = add_optimizer(session, total_steps=1)
+        built = with_class_weights(config, data, manifest)
+        session = session_for(built, strategy, manifest, lambda _: None, weights=True)
+        optimizer = add_optimizer(session, total_steps=0)
         weights = _bytes_of(session.model.weights)
         count = session.model.count_params()
         yield Check(name, OK, f"{config.model.backbone}, {count:,} weights")
@@ -111,12 +137,20 @@ def _with_model(
             ],
             free,
         )
+        name = "numbers" if manifest.targets else "classes" if manifest.classes else "votes"
+        yield _learnable(name, config, data, manifest, readers)
         name = "step"
         timing, batch = trial_step.training_steps(session, reader)
         yield checks.shapes({key: tuple(value.shape) for key, value in batch.items()})
         wanted, bounds, found = trial_step.pixel_range(session, batch)
         yield checks.pixels(wanted, bounds, found, bool(config.model.pixel_range))
         yield checks.step(timing.losses, timing.moved)
+        an_epoch = config.steps_per_epoch or steps_per_pass(reader.records, global_batch)
+        steps_seconds = timing.step_seconds * an_epoch * config.epochs
+        if (began := process_started()) is not None:
+            yield machine_checks.start(timing.first_done - began, steps_seconds)
+        every = config.checkpoint.every_steps or an_epoch
+        yield _saving(workdir, state, timing.step_seconds, every)
         name, validation_seconds = LAST, 0.0
         for each in validation.values():
             steps = steps_per_pass(each.records, global_batch)
@@ -125,7 +159,7 @@ def _with_model(
         yield checks.epoch_time(
             timing.step_seconds,
             timing.wait_seconds,
-            config.steps_per_epoch or steps_per_pass(reader.records, global_batch),
+            an_epoch,
             validation_seconds,
             config.epochs,
         )
@@ -133,26 +167,54 @@ def _with_model(
         yield _failed(name, config.model.backbone if name == "model" else data, error)
 
 
+def _learnable(
+    name: str, config: Config, data: str, manifest: Manifest, readers: Mapping[str, Reader]
+) -> Check:
+    from trainer.data import learnable
+
+    found = {
+        split: learnable.census(data, manifest, split, reader) for split, reader in readers.items()
+    }
+    value = "; ".join(
+        learnable.census_in_words(split, each, manifest.classes) for split, each in found.items()
+    )
+    return checks.learnable(name, value, learnable.warnings(config, manifest, found))
+
+
 def _failed(name: str, value: str, error: UserError) -> Check:
     return Check(name, FAIL, value, str(error), data=isinstance(error, DataError))
 
 
-def _variants(split: Split, config: Any) -> int:
+def _variants(split: Split, config: Config) -> int:
     return min(config.data.variants or split.variants, split.variants)
 
 
-def _workdir(path: str, config: Any, manifest: Manifest) -> Check:
+def _workdir(path: str, config: Config, manifest: Manifest) -> Check:
     problem = facts.write_problem(path) if path else ""
     goes_on, changed = (
-        facts.run_difference(path, config, manifest.digest) if path and not problem else (False, "")
+        facts.run_difference(path, config, manifest) if path and not problem else (False, "")
     )
     return checks.workdir(path, problem, changed, goes_on)
+
+
+def _saving(workdir: str, state_bytes: int, step_seconds: float, every: int) -> Check:
+    folder = facts.existing_folder(workdir or ".")
+    try:
+        seconds = facts.save_seconds(folder, state_bytes)
+    except OSError as error:
+        return Check("saving", WARNING, f"'{folder}' cannot be written: {error.strerror}")
+    return machine_checks.saving(seconds, state_bytes, step_seconds, every)
+
+
+def _throttled() -> float | None:
+    periods = throttled_periods()
+    return periods[0] / periods[1] if periods and periods[1] else None
 
 
 def _hub(backbone: str) -> Check:
     problem = ""
     if backbone.startswith("hub:"):
-        from trainer.hub import locate
+        from trainer.models.hub import locate
 
         try:
             locate(backbone.removeprefix("hub:"))
@@ -161,10 +223,10 @@ def _hub(backbone: str) -> Check:
     return checks.hub(backbone, problem)
 
 
-def _gpus(config: Any) -> Check:
+def _gpus(config: Config) -> Check:
     import tensorflow as tf
 
-    from trainer.devices import NVIDIA_GPUS
+    from trainer.workers.devices import NVIDIA_GPUS
 
     visible = tf.config.list_physical_devices("GPU")
     details = [tf.config.experimental.get_device_details(gpu) for gpu in visible]
@@ -183,5 +245,5 @@ def _gpus(config: Any) -> Check:
     )
 
 
-def _bytes_of(variables: list[Any]) -> int:
+def _bytes_of(variables: list[tf.Variable]) -> int:
     return sum(int(v.shape.num_elements() or 0) * v.dtype.size for v in variables)

@@ -1,0 +1,79 @@
+"""The tables of what a configuration can name, and what it has to know of their entries.
+
+Nothing here imports an entry: checking a configuration does not import TensorFlow.
+"""
+
+from __future__ import annotations
+
+from preprocess.shell.entries import Entries
+from preprocess.shell.errors import ConfigError
+
+BACKBONES = Entries("backbone", "trainer.models.backbones")
+LOSSES = Entries("loss", "trainer.losses", "arithmetic", "build_loss")
+OPTIMIZERS = Entries(
+    "optimizer",
+    "trainer.optimizers",
+    "averages",
+    "build_optimizer",
+    "by_name",
+    "current_rate",
+    "schedules",
+)
+DEVICE_LAYERS = Entries("on-device layer", "trainer.models.on_device")
+
+
+def device_layers() -> list[str]:
+    """Every on-device layer, in the order in which they act."""
+    return sorted(DEVICE_LAYERS.names(), key=lambda name: DEVICE_LAYERS.constant(name, "ORDER"))
+
+
+def losses_by_task() -> str:
+    """Every loss, with the task that it is for."""
+    return ", ".join(f"{name} ({LOSSES.constant(name, 'TASK')})" for name in LOSSES.names())
+
+
+def check_loss(name: str, task: str) -> None:
+    """Raises ConfigError where there is no such loss, or where it is for another task."""
+    LOSSES.check(name, "loss.name")
+    its_task = LOSSES.constant(name, "TASK")
+    if its_task != task:
+        raise ConfigError(
+            f"loss.name={name} is for task={its_task}, not for {task}; there are "
+            + losses_by_task()
+        )
+
+
+def backbone_forms() -> str:
+    """How each backbone is written in `model.backbone`."""
+    *most, last = (BACKBONES.constant(name, "FORM") for name in BACKBONES.names())
+    return f"{', '.join(most)} or {last}"
+
+
+def backbone_parts(backbone: str) -> tuple[str, str]:
+    """The entry of a `model.backbone`, and what follows its colon ('' where it has none).
+
+    Raises:
+      ConfigError: it is none of the forms there are.
+    """
+    name, colon, which = backbone.partition(":")
+    if name in BACKBONES.names():
+        takes_more = ":" in BACKBONES.constant(name, "FORM")
+        if takes_more == bool(which) == bool(colon):
+            return name, which
+    raise ConfigError(f"model.backbone: received {backbone!r}, takes {backbone_forms()}")
+
+
+def is_pretrained(weights: str) -> bool:
+    """Whether `model.weights` are known by this name, for some backbone."""
+    return any(weights in BACKBONES.constant(name, "WEIGHTS", ()) for name in BACKBONES.names())
+
+
+def check_pretrained(name: str, weights: str) -> None:
+    """Raises ConfigError where a backbone does not have the `weights` that are known by name."""
+    having = {each: BACKBONES.constant(each, "WEIGHTS", ()) for each in BACKBONES.names()}
+    if weights not in having[name] and any(weights in known for known in having.values()):
+        others = ", ".join(f"{each}:" for each, known in having.items() if weights in known)
+        raise ConfigError(
+            f"model.weights {weights} exist for {others} backbones only, not for {name}: "
+            "set model.weights=''"
+        )

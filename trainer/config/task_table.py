@@ -1,0 +1,106 @@
+"""The tasks there are: what can be known of each without TensorFlow, and where the rest is.
+
+A task is a row here and a file in trainer/tasks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from preprocess.dataset_format import CLASSIFICATION, MULTILABEL, REGRESSION, TRIPLET
+from preprocess.shell.errors import ConfigError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TaskKind:
+    """A task as the configuration knows it.
+
+    Attributes:
+      meaning: what is learned, in a few words.
+      metric: the name of its accuracy.
+      chance: the accuracy of guessing, where it is the same for every dataset.
+      records: `MODULE:CLASS` of the reader of its records.
+      targets: `MODULE:CLASS` of what its image records hold beside the picture, where a record is
+        a picture.
+      task: `MODULE:CLASS` of the trainer.tasks.task.Task.
+      loss: its loss where none is named: a file of trainer/losses.
+      least_embedding: numbers of an embedding below which it has no gradient.
+      least_classes: of the dataset, below which there is nothing to tell apart.
+      metrics: further figures, by name, that each epoch has.
+      class_weights: whether `loss.class_weights` mean something.
+      no_service: why a tf.data service cannot make its batches; '' where it can.
+    """
+
+    meaning: str
+    metric: str
+    records: str
+    task: str
+    loss: str
+    targets: str = "trainer.data.targets:Targets"
+    chance: float | None = None
+    least_embedding: int = 0
+    least_classes: int = 0
+    metrics: tuple[str, ...] = ()
+    class_weights: bool = False
+    no_service: str = ""
+
+
+TASKS = {
+    TRIPLET: TaskKind(
+        meaning="the odd one out of three pictures",
+        metric="triplet_accuracy",
+        chance=1 / 3,
+        records="trainer.data.triplets:TripletReader",
+        task="trainer.tasks.triplets:Triplets",
+        loss="triplet",
+        least_embedding=2,  # one number of a fixed length is + or - that
+        no_service="triplets decode each picture once a pass into a table of their own memory, "
+        "which a service would send nine times",
+    ),
+    CLASSIFICATION: TaskKind(
+        meaning="the class of a picture",
+        metric="accuracy",
+        records="trainer.data.pictures:PictureReader",
+        task="trainer.tasks.classes:Classes",
+        loss="cross_entropy",
+        least_classes=2,
+        class_weights=True,
+    ),
+    MULTILABEL: TaskKind(
+        meaning="the labels of a picture, any number of several",
+        metric="exact_match",
+        records="trainer.data.pictures:PictureReader",
+        targets="trainer.data.targets:SeveralLabels",
+        task="trainer.tasks.labels:Labels",
+        loss="binary_cross_entropy",
+        metrics=("f1_micro", "f1", "auc"),
+        least_classes=1,
+    ),
+    REGRESSION: TaskKind(
+        meaning="one or several numbers of a picture",
+        metric="r2",
+        records="trainer.data.pictures:PictureReader",
+        targets="trainer.data.targets:Numbers",
+        task="trainer.tasks.numbers:Numbers",
+        loss="mean_squared_error",
+        metrics=("mean_absolute_error",),
+    ),
+}
+
+
+def task_kind(name: str) -> TaskKind:
+    """The row of a task; raises ConfigError, which lists the names, where there is none."""
+    if name not in TASKS:
+        raise ConfigError(f"task={name!r} is unknown, tasks are {', '.join(TASKS)}")
+    return TASKS[name]
+
+
+def meanings_of_tasks() -> str:
+    """Every task with what is learned, in one line."""
+    return ", ".join(f"{name} = {kind.meaning}" for name, kind in TASKS.items())
+
+
+def check_same_task(configured: str, stored: str, dataset: str = "the dataset") -> None:
+    """Raises ConfigError where the configuration's task is not that of the dataset."""
+    if configured != stored:
+        raise ConfigError(f"task={configured}, but {dataset} is for task={stored}")
