@@ -1,5 +1,6 @@
 """What people look at after a run: plots, contact sheets, one HTML page.
 
-Pure functions from rows and arrays to figures, pixels and text; nothing here imports
-TensorFlow or touches the run directory.
+Pure functions from rows and arrays to figures, pixels and text; imports nothing of the trainer.
+What a finished run puts into its page is gathered in trainer/inference/finished_run.py, what is of
+one task in trainer/tasks. Start reading at page.py.
 """

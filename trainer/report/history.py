@@ -10,13 +10,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
+from preprocess.shell.atomic import write_bytes
+from trainer.monitoring.metric_rows import Row, accuracy_name, column
 from trainer.report import style
-from trainer.report.curves import VALIDATION, Curve, Row, accuracy_name, column, curves
+from trainer.report.curves import VALIDATION, Curve, curves
+from trainer.report.figures import percent
 
-TRIPLET_CHANCE = 1 / 3
 
-
-def history_figure(history: Sequence[Row], title: str, first: str = VALIDATION) -> Figure:
+def history_figure(
+    history: Sequence[Row], title: str, first: str = VALIDATION, chance: float | None = None
+) -> Figure:
     """Draws a run: loss and accuracy side by side, the learning rate below the loss.
 
     Epochs, loss and learning rate are on log axes. The training curve lies half an epoch to
@@ -27,6 +30,7 @@ def history_figure(history: Sequence[Row], title: str, first: str = VALIDATION) 
         row at all are fine.
       title: shown as plain text.
       first: the name of the first validation split, whose columns are `val_...`.
+      chance: the accuracy of guessing, drawn as a line; None = no line.
     """
     figure = style.new_figure(10, 4.6)
     figure.suptitle(
@@ -42,11 +46,11 @@ def history_figure(history: Sequence[Row], title: str, first: str = VALIDATION) 
     _draw(
         accuracy, metric.replace("_", " ").capitalize(), curves(history, metric, first), log=False
     )
-    if metric == "triplet_accuracy":
-        accuracy.axhline(TRIPLET_CHANCE, color=style.FAINT, linewidth=1, linestyle=(0, (4, 3)))
+    if chance is not None:
+        accuracy.axhline(chance, color=style.FAINT, linewidth=1, linestyle=(0, (4, 3)))
         accuracy.annotate(
-            "chance 1/3",
-            (1, TRIPLET_CHANCE),
+            f"chance {percent(chance)}",
+            (1, chance),
             xycoords=("axes fraction", "data"),
             xytext=(-2, 3),
             textcoords="offset points",
@@ -72,10 +76,7 @@ def history_figure(history: Sequence[Row], title: str, first: str = VALIDATION) 
 
 def save(history: Sequence[Row], title: str, path: str | os.PathLike[str]) -> None:
     """Writes `history_figure` as a PNG file, whole or not at all."""
-    temporary = f"{os.fspath(path)}.partial"
-    with open(temporary, "wb") as file:
-        file.write(style.figure_png(history_figure(history, title)))
-    os.replace(temporary, path)
+    write_bytes(path, style.figure_png(history_figure(history, title)), sync=False)
 
 
 def _draw(axes: Axes, title: str, lines: Sequence[Curve], log: bool) -> None:

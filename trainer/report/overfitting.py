@@ -1,4 +1,4 @@
-"""Over-fitting read from the curves, in words."""
+"""Over-fitting read from the curves, as a sentence."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from trainer.report.curves import Row, accuracy_name, column
-from trainer.report.words import percent
+from trainer.monitoring.metric_rows import Row, accuracy_name, column
+from trainer.report.figures import percent
 
 # Epochs below which a curve says nothing about where it is going.
 LEAST_EPOCHS = 3
@@ -52,7 +52,7 @@ def reading(history: Sequence[Row]) -> str:
             return f"{text}; the training loss rose too: the learning rate may be too high."
         accuracy = column(history, f"val_{accuracy_name(history)}")[both]
         return (
-            f"Over-fitting: {_lower_first(text)}, while the training loss went on falling. "
+            f"Over-fitting: {_lower_first(text)}, while the training loss kept falling. "
             f"{_accuracy(accuracy[best], float(np.median(accuracy[last])))}"
             "Stop earlier (early_stopping.patience), use the best checkpoint, "
             "or augment more."

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import html
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trainer.report.card import words as card_words
-from trainer.report.curves import Row, accuracy_name, number, prefixes, split_label, typical
-from trainer.report.overfitting import reading
-from trainer.report.page_style import CSS
-from trainer.report.step_bar import step_shares
-from trainer.report.words import (
+from preprocess.shell.json_text import JsonObject
+from trainer.monitoring.metric_rows import Row, accuracy_name, number, prefixes, typical
+from trainer.monitoring.time_account import RunTime
+from trainer.report.curves import split_label
+from trainer.report.figures import (
     NONE,
-    TRIPLET_CHANCE,
     duration,
     figure,
     first_split,
@@ -23,6 +22,11 @@ from trainer.report.words import (
     percent,
     verdict,
 )
+from trainer.report.overfitting import reading
+from trainer.report.page_style import CSS
+from trainer.report.step_bar import step_shares
+from trainer.report.time_words import headline
+from trainer.report.time_words import rows as rows_of_time
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
@@ -39,33 +43,55 @@ _PLACES = (
         "Mistakes",
         "Green is what people say, orange what the model says.",
     ),
-    ("confusion", "Confusion", "Rows are true classes, columns what the model said."),
 )
 
 
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A part of the page that a task adds: plain text, a picture, figures.
+
+    Attributes:
+      title: its heading, and what the picture shows.
+      lines: a paragraph each.
+      hint: a remark above them.
+      picture: PNG bytes.
+      header: of the table, whose rows are texts; the first column names the row.
+      rows: of the table, which is folded away.
+    """
+
+    title: str
+    lines: Sequence[str] = ()
+    hint: str = ""
+    picture: bytes | None = None
+    header: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
+
+
 def render_page(
-    report: Mapping[str, Any],
+    report: JsonObject,
     history: Sequence[Row],
     images: Mapping[str, bytes],
-    config: Mapping[str, Any],
+    config: JsonObject,
     name: str,
+    sections: Sequence[Section] = (),
 ) -> str:
     """The page of a run, as HTML text. Everything that comes from outside is escaped.
 
     Args:
       report: the content of report.json; what is None or missing is shown as a dash or left out.
       history: the rows of metrics.jsonl.
-      images: PNG bytes by name: `history`, `card`, `augmented`, `mistakes`, `confusion`,
-        `step` have their places, others follow under their own names.
+      images: PNG bytes by name: `history`, `augmented`, `mistakes` and `step` have their places,
+        others follow under their own names.
       config: the configuration as nested plain values.
       name: of the run, shown as its title.
+      sections: the task's own.
     """
-    places = {key for key, _, _ in _PLACES} | {"history", "card", "step"}
+    places = {key for key, _, _ in _PLACES} | {"history", "step", "timeline"}
     parts = [
         f"<h1>{_text(name)}</h1>",
         _verdict(report),
         _section("Final figures", _final_figures(report)),
-        _section("Report card", _card(report, images)),
+        *(_section(section.title, _content(section)) for section in sections),
         _section("Curves", _curves(history, images)),
         *(
             _section(title, f"<p>{_text(hint)}</p>{_image(images[key], title)}")
@@ -78,6 +104,7 @@ def render_page(
             if key not in places
         ),
         _section("Where the time goes", _speed(report, history, images)),
+        _section("The whole run", _run_time(report, images)),
         _section("Configuration", _configuration(report, config)),
     ]
     body = "\n".join(part for part in parts if part)
@@ -104,16 +131,19 @@ def _image(content: bytes, description: str) -> str:
     return f'<img alt="{_text(description)}" src="data:image/png;base64,{data}">'
 
 
-def _verdict(report: Mapping[str, Any]) -> str:
+def _verdict(report: JsonObject) -> str:
     """The verdict sentence, and below it what held the run back, where that is known."""
     bottleneck = report.get("bottleneck") or {}
     lines = [f'<p class="verdict">{_text(verdict(report))}</p>']
+    if report.get("stopped"):
+        stopped = _text(f"Stopped {report['stopped']}.")
+        lines.append(f'<p class="aside">{stopped}</p>')
     if bottleneck.get("verdict"):
         lines.append(f'<p class="aside">{_text(bottleneck["verdict"])}</p>')
     return "\n".join(lines)
 
 
-def _final_figures(report: Mapping[str, Any]) -> str:
+def _final_figures(report: JsonObject) -> str:
     """A table: a row a split; loss, and accuracy with its interval, of the last and best state."""
     metrics = report.get("metrics") or {}
     states = [(key, metrics[key]) for key in ("last", "best") if metrics.get(key)]
@@ -121,7 +151,7 @@ def _final_figures(report: Mapping[str, Any]) -> str:
         return ""
     rows = [state for _, state in states]
     accuracy = accuracy_name(rows)
-    chance = percent(TRIPLET_CHANCE) if accuracy == "triplet_accuracy" else ""
+    chance = percent(report["chance"]) if report.get("chance") else ""
     top = '<th rowspan="2">split</th>'
     below = ""
     for key, state in states:
@@ -145,24 +175,21 @@ def _final_figures(report: Mapping[str, Any]) -> str:
     return f'<div class="wide"><table>{"".join(lines)}</tbody></table></div>'
 
 
-def _card(report: Mapping[str, Any], images: Mapping[str, bytes]) -> str:
-    """Where a triplet model is right: words, picture, and the figures for those who read them."""
-    card = report.get("report_card")
-    if not card:
-        return ""
-    said = "".join(f"<p>{_text(line)}</p>" for line in card_words(card))
-    picture = _image(images["card"], "Accuracy by type and agreement") if "card" in images else ""
+def _content(section: Section) -> str:
+    hint = f"<p class='hint'>{_text(section.hint)}</p>" if section.hint else ""
+    lines = "".join(f"<p>{_text(line)}</p>" for line in section.lines)
+    picture = _image(section.picture, section.title) if section.picture else ""
+    if not section.rows:
+        return hint + lines + picture
+    top = "".join(f"<th>{_text(each)}</th>" for each in section.header)
     rows = "".join(
-        f'<tr><th scope="row">{_text(row["name"])}</th><td><b>{percent(row["accuracy"])}</b></td>'
-        f"<td>{interval(row['interval']) or NONE}</td><td>{figure(row['counted'])}</td></tr>"
-        for row in [card["overall"], *card["by_type"], *card["by_agreement"]]
+        f'<tr><th scope="row">{_text(first)}</th>'
+        + "".join(f"<td>{_text(cell)}</td>" for cell in cells)
+        + "</tr>"
+        for first, *cells in section.rows
     )
-    top = "<th>triplets</th><th>right</th><th>95 % interval</th><th>counted</th>"
     table = f"<table><thead><tr>{top}</tr></thead><tbody>{rows}</tbody></table>"
-    return (
-        f"<p class='hint'>Measured on {_text(card.get('split', NONE))}.</p>{said}{picture}"
-        f"<details><summary>as a table</summary>{table}</details>"
-    )
+    return f"{hint}{lines}{picture}<details><summary>as a table</summary>{table}</details>"
 
 
 def _curves(history: Sequence[Row], images: Mapping[str, bytes]) -> str:
@@ -174,7 +201,7 @@ def _curves(history: Sequence[Row], images: Mapping[str, bytes]) -> str:
     return f"<p>{_text(reading(history))}</p>{picture}<p class='hint'>{_text(hint)}</p>"
 
 
-def _speed(report: Mapping[str, Any], history: Sequence[Row], images: Mapping[str, bytes]) -> str:
+def _speed(report: JsonObject, history: Sequence[Row], images: Mapping[str, bytes]) -> str:
     """The verdict on speed: sentence, a step drawn, figures, what to do, how it is known."""
     bottleneck = report.get("bottleneck") or {}
 
@@ -190,6 +217,7 @@ def _speed(report: Mapping[str, Any], history: Sequence[Row], images: Mapping[st
         ("99 % below", step("step_ms_p99")),
         ("input wait", percent(typical(history, "input_wait_fraction"))),
         ("input tax", percent(bottleneck.get("input_tax"))),
+        ("bound by", _text(str(bottleneck.get("kind") or NONE).replace("_", " "))),
         ("slowest stage", _text(bottleneck.get("stage") or NONE)),
         ("steps", figure(report.get("steps"))),
         ("wall time", duration(report.get("seconds"))),
@@ -208,6 +236,34 @@ def _speed(report: Mapping[str, Any], history: Sequence[Row], images: Mapping[st
     )
 
 
+def _run_time(report: Mapping[str, Any], images: Mapping[str, bytes]) -> str:
+    """Goodput, the timeline as a picture, and the seconds by kind."""
+    spent = report.get("time")
+    if not spent:
+        return ""
+    picture = (
+        _image(images["timeline"], "What each worker did when") if "timeline" in images else ""
+    )
+    known = RunTime(
+        number(spent["wall_seconds"]),
+        spent["seconds"],
+        int(spent["attempts"]),
+        int(spent["redone_steps"]),
+    )
+    rows = "".join(
+        f'<tr><th scope="row">{_text(what)}</th><td>{long}</td><td>{share}</td></tr>'
+        for what, long, share in rows_of_time(known)
+    )
+    hint = (
+        "Goodput is the share of the time in steps that were kept, less what they waited for "
+        "their input."
+    )
+    return (
+        f"<p>{_text(headline(known))}.</p>{picture}<p class='hint'>{hint}</p>"
+        f"<details><summary>as a table</summary><table>{rows}</table></details>"
+    )
+
+
 def _source(source: Any) -> str:
     told = {
         "loop": "the training loop's own clock, which does not see the stages of the input",
@@ -217,7 +273,7 @@ def _source(source: Any) -> str:
     return f"<p class='hint'>Measured by {told}.</p>" if told else ""
 
 
-def _configuration(report: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+def _configuration(report: JsonObject, config: JsonObject) -> str:
     if not config:
         return ""
     rows = "".join(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -11,14 +12,35 @@ from trainer.report import style
 from trainer.report.sheet import CELL, GAP, LINE, Sheet
 
 
+class Mistake(Protocol):
+    """An item of the sheet of mistakes, which draws itself.
+
+    Attributes:
+      width: pixels.
+      lines: of text below the pictures.
+      columns: items in a row of the sheet.
+    """
+
+    width: ClassVar[int]
+    lines: ClassVar[int]
+    columns: ClassVar[int]
+
+    def draw(self, sheet: Sheet, left: int, top: int) -> None:
+        """Draws the item with its upper left corner there."""
+
+
 @dataclasses.dataclass(frozen=True)
-class TripletMistake:
+class TripletMistake(Mistake):
     """A triplet whose odd one the model did not find.
 
     `pictures` uint8 [3, H, W, C] (or a sequence of three [H, W, C]); `votes` [3], the share of
     annotators who called each picture the odd one; `distances` [3], the model's squared
     distances between pictures 1-2, 1-3 and 2-3.
     """
+
+    width = 3 * (CELL + 2) + 3 * GAP
+    lines = 3
+    columns = 3
 
     pictures: np.ndarray | Sequence[np.ndarray]
     votes: Sequence[float]
@@ -34,15 +56,63 @@ class TripletMistake:
         """The picture left out of the model's closest pair, from 0."""
         return 2 - int(np.argmin(self.distances))
 
+    def draw(self, sheet: Sheet, left: int, top: int) -> None:
+        """Draws the three pictures, framed, with votes and distances."""
+        for at, picture in enumerate(self.pictures):
+            x = left + at * (CELL + 2)
+            frame = style.GOOD if at == self.odd else style.BAD if at == self.chosen else None
+            sheet.picture(x, top, picture, frame)
+            color = style.GOOD if at == self.odd else style.INK
+            sheet.text(x, top + CELL + 4, f"odd to {self.votes[at]:.0%}", color)
+            if at == self.odd:
+                sheet.text(x, top + CELL + 4 + LINE, "people’s choice", style.GOOD, bold=True)
+            elif at == self.chosen:
+                sheet.text(x, top + CELL + 4 + LINE, "model’s choice", style.BAD, bold=True)
+        pairs = zip(("1–2", "1–3", "2–3"), self.distances, strict=True)
+        distances = "  ·  ".join(f"{pair}: {distance:.3g}" for pair, distance in pairs)
+        sheet.text(left, top + CELL + 4 + 2 * LINE, f"distances  {distances}", style.FAINT)
+
 
 @dataclasses.dataclass(frozen=True)
-class ClassMistake:
+class ClassMistake(Mistake):
     """A picture, uint8 [H, W, C], given another class than its own; `probability` of that one."""
+
+    width = CELL + 2 * GAP
+    lines = 2
+    columns = 6
 
     picture: np.ndarray
     true: str
     predicted: str
     probability: float
+
+    def draw(self, sheet: Sheet, left: int, top: int) -> None:
+        """Draws the picture with both classes."""
+        sheet.picture(left, top, self.picture)
+        sheet.text(left, top + CELL + 4, self.true, style.GOOD, width=CELL)
+        share = f"{self.probability:.0%}"
+        room = CELL - GAP - sheet.length(share)
+        used = sheet.text(left, top + CELL + 4 + LINE, self.predicted, style.BAD, width=room)
+        sheet.text(left + used + GAP, top + CELL + 4 + LINE, share, style.BAD)
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelsMistake(Mistake):
+    """A picture, uint8 [H, W, C], given other labels than its own, both as a text."""
+
+    width = 2 * CELL + 2 * GAP
+    lines = 2
+    columns = 4
+
+    picture: np.ndarray
+    true: str
+    predicted: str
+
+    def draw(self, sheet: Sheet, left: int, top: int) -> None:
+        """Draws the picture with both sets of labels."""
+        sheet.picture(left, top, self.picture)
+        sheet.text(left, top + CELL + 4, self.true, style.GOOD, width=2 * CELL)
+        sheet.text(left, top + CELL + 4 + LINE, self.predicted, style.BAD, width=2 * CELL)
 
 
 def augmented_batch(before: np.ndarray, after: np.ndarray, columns: int = 8) -> np.ndarray:
@@ -78,14 +148,12 @@ def augmented_batch(before: np.ndarray, after: np.ndarray, columns: int = 8) -> 
     return sheet.pixels()
 
 
-def mistakes_sheet(
-    items: Sequence[TripletMistake] | Sequence[ClassMistake], columns: int | None = None
-) -> np.ndarray:
+def mistakes_sheet(items: Sequence[Mistake], columns: int | None = None) -> np.ndarray:
     """The mistakes given, in their order: the first is at the top left.
 
     Args:
-      items: all triplets or all classes; none at all gives a sheet that says so.
-      columns: items in a row; by default 3 triplets or 6 pictures.
+      items: all of one kind; none at all gives an empty sheet with a note.
+      columns: items in a row; by default what the kind wants.
 
     Returns:
       uint8 [H', W', 3].
@@ -94,40 +162,10 @@ def mistakes_sheet(
         sheet = Sheet(3 * CELL, 3 * LINE)
         sheet.text(GAP, LINE, "no mistakes to show", style.FAINT)
         return sheet.pixels()
-    triplets = isinstance(items[0], TripletMistake)
-    width = (3 * (CELL + 2) + 3 * GAP) if triplets else CELL + 2 * GAP
-    height = CELL + (3 if triplets else 2) * LINE + 3 * GAP
-    columns = max(1, min(columns or (3 if triplets else 6), len(items)))
-    sheet = Sheet(columns * width + GAP, -(-len(items) // columns) * height + GAP)
+    kind = items[0]
+    height = CELL + kind.lines * LINE + 3 * GAP
+    columns = max(1, min(columns or kind.columns, len(items)))
+    sheet = Sheet(columns * kind.width + GAP, -(-len(items) // columns) * height + GAP)
     for at, item in enumerate(items):
-        left, top = GAP + at % columns * width, GAP + at // columns * height
-        if isinstance(item, TripletMistake):
-            _triplet(sheet, left, top, item)
-        elif isinstance(item, ClassMistake):
-            _class(sheet, left, top, item)
+        item.draw(sheet, GAP + at % columns * kind.width, GAP + at // columns * height)
     return sheet.pixels()
-
-
-def _triplet(sheet: Sheet, left: int, top: int, item: TripletMistake) -> None:
-    for at, picture in enumerate(item.pictures):
-        x = left + at * (CELL + 2)
-        frame = style.GOOD if at == item.odd else style.BAD if at == item.chosen else None
-        sheet.picture(x, top, picture, frame)
-        color = style.GOOD if at == item.odd else style.INK
-        sheet.text(x, top + CELL + 4, f"odd to {item.votes[at]:.0%}", color)
-        if at == item.odd:
-            sheet.text(x, top + CELL + 4 + LINE, "people’s choice", style.GOOD, bold=True)
-        elif at == item.chosen:
-            sheet.text(x, top + CELL + 4 + LINE, "model’s choice", style.BAD, bold=True)
-    pairs = zip(("1–2", "1–3", "2–3"), item.distances, strict=True)
-    distances = "  ·  ".join(f"{pair}: {distance:.3g}" for pair, distance in pairs)
-    sheet.text(left, top + CELL + 4 + 2 * LINE, f"distances  {distances}", style.FAINT)
-
-
-def _class(sheet: Sheet, left: int, top: int, item: ClassMistake) -> None:
-    sheet.picture(left, top, item.picture)
-    sheet.text(left, top + CELL + 4, item.true, style.GOOD, width=CELL)
-    share = f"{item.probability:.0%}"
-    room = CELL - GAP - sheet.length(share)
-    used = sheet.text(left, top + CELL + 4 + LINE, item.predicted, style.BAD, width=room)
-    sheet.text(left + used + GAP, top + CELL + 4 + LINE, share, style.BAD)

@@ -42,7 +42,7 @@ class Sheet:
 
     def length(self, text: str, bold: bool = False) -> int:
         """Width of a text in pixels."""
-        return int(self._draw.textlength(text, font=style.font(TEXT, bold)))
+        return int(self._draw.textlength(text, font=style.font(TEXT, text, bold)))
 
     def text(
         self,
@@ -63,7 +63,7 @@ class Sheet:
             while text and self.length(text + "…", bold) > width:
                 text = text[1:] if keep_end else text[:-1]
             text = f"…{text}" if keep_end else f"{text}…"
-        self._draw.text((left, top), text, fill=color, font=style.font(TEXT, bold))
+        self._draw.text((left, top), text, fill=color, font=style.font(TEXT, text, bold))
         return self.length(text, bold)
 
     def pixels(self) -> np.ndarray:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from preprocess.shell.json_text import JsonObject
+from trainer.monitoring.metric_rows import Row, number, typical
 from trainer.report import style
-from trainer.report.curves import Row, number, typical
 
 # The parts of a step in their order: the stages of a verdict, then what the loop itself can tell
 # apart. Input is blue, darker the nearer to the disk; the device is yellow to red; waiting for
@@ -40,7 +40,7 @@ _COLUMNS = 4  # of the key
 _LEAST_LABEL = 0.06  # of the bar, below which a part's share is in the key only
 
 
-def step_shares(bottleneck: Mapping[str, Any], history: Sequence[Row]) -> dict[str, float]:
+def step_shares(bottleneck: JsonObject, history: Sequence[Row]) -> dict[str, float]:
     """A step's parts: by stage where a verdict has `shares`, else as the loop tells them apart.
 
     Args:
@@ -85,7 +85,7 @@ def step_bar_figure(shares: Mapping[str, float], step_ms: float) -> Figure:
     return figure
 
 
-def _parts(shares: Mapping[str, Any]) -> list[tuple[str, float]]:
+def _parts(shares: Mapping[str, object]) -> list[tuple[str, float]]:
     known = {name: number(share) for name, share in shares.items()}
     known = {name: share for name, share in known.items() if share > 0}
     names = [name for name in COLORS if name in known]

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import functools
 import io
-import os
 
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import ImageFont
+
+from trainer.report.fonts import font_file
 
 PAPER = "#fbfaf8"
 INK = "#26282c"
@@ -59,8 +59,11 @@ def figure_png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
+def font(size: int, text: str = "", bold: bool = False) -> ImageFont.FreeTypeFont:
+    """The font at `size` pixels that has the letters of a text."""
+    return _font(font_file(text, bold), size)
+
+
 @functools.cache
-def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans at `size` pixels, from matplotlib's own files: Cyrillic and Greek included."""
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(os.path.join(matplotlib.get_data_path(), "fonts", "ttf", name), size)
+def _font(path: str, size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(path, size)

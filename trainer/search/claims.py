@@ -15,8 +15,9 @@ import json
 import os
 from pathlib import Path
 
-from trainer.run_directory import write_text
-from trainer.search.run import Run
+from preprocess.shell.atomic import write_text
+from preprocess.shell.process import machine, start_time
+from trainer.search.search_run import Run
 
 BEAT_SECONDS = 10.0
 STALE_SECONDS = 90.0  # a few beats, and what a busy file server may take
@@ -38,7 +39,7 @@ class Owner:
 
 def owner(pid: int) -> Owner:
     """A living process of this machine."""
-    return Owner(_place(), pid, _started(pid) or 0)
+    return Owner(machine(), pid, start_time(pid) or 0)
 
 
 class Claims:
@@ -72,8 +73,8 @@ class Claims:
         found = self._read(run)
         if found is None:
             return True
-        if found.place == self._mine.place:
-            return _started(found.pid) != found.started
+        if found.place and found.place == self._mine.place:
+            return start_time(found.pid) != found.started
         return self._age(run) > STALE_SECONDS
 
     def _file(self, run: Run) -> Path:
@@ -95,18 +96,3 @@ class Claims:
             return 0.0  # gone just now: another process has changed it
         finally:
             now.unlink(missing_ok=True)
-
-
-def _place() -> str:
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    return f"{boot} {os.readlink('/proc/self/ns/pid')}"
-
-
-def _started(pid: int) -> int | None:
-    """When a process was started; None where there is none, or only its remains."""
-    try:
-        # The name, in brackets, may hold spaces: what follows is counted from its end.
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in ("Z", "X") else int(fields[19])

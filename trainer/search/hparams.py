@@ -11,16 +11,19 @@ import shutil
 import struct
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tensorboard.compat.proto import event_pb2, summary_pb2
 from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
 
-from trainer.checksum import masked_crc
-from trainer.report.curves import number
-from trainer.run_directory import RunDirectory
-from trainer.search.run import Run, params_text
+from preprocess.shell.checksum import masked_crc
+from trainer.monitoring.metric_rows import number
+from trainer.search.search_run import Run, params_text
 from trainer.search.space import Space
+from trainer.training.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    pass
 
 _PLUGIN = "hparams"
 _VERSION = 0  # of HParamsPluginData

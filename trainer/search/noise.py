@@ -7,7 +7,7 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from trainer.search.run import FAILED, Run, identity
+from trainer.search.search_run import FAILED, Run, identity
 from trainer.search.space import Params
 
 CONFIDENCE = 0.95

@@ -10,10 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from preprocess.shell.json_text import JsonObject
 from trainer.report import style
+from trainer.search.next_runs import Plan, Stage
 from trainer.search.noise import Point, best_of, summarise
-from trainer.search.plan import Plan, Stage
-from trainer.search.run import Run, identity, points_of, value_text
+from trainer.search.search_run import Run, identity, points_of, value_text
 from trainer.search.space import Params, Range, Space
 
 PANELS_A_ROW = 3
@@ -79,7 +80,7 @@ def _panel(axes: Axes, space: Space, stage: Stage, key: str, everything: list[Po
             faint = {"color": style.FAINT, "markersize": 3.5, "linestyle": "none", "marker": "o"}
             axes.plot([x] * len(point.values), point.values, zorder=3, alpha=0.75, **faint)
         marker = {"marker": "*", "markersize": _STAR} if is_best else {"marker": "o"}
-        look: dict[str, Any] = {"color": style.BAD if is_best else color, "markersize": _DOT}
+        look: JsonObject = {"color": style.BAD if is_best else color, "markersize": _DOT}
         axes.plot([x], [mean], linestyle="none", zorder=4, **{**look, **marker})
         if is_best:
             near = {"textcoords": "offset points", "xytext": (9, 5), "fontsize": 8}

@@ -6,19 +6,19 @@ import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from trainer.json_text import json_text
+from preprocess.shell.atomic import write_bytes, write_text
+from preprocess.shell.csv_cells import safe_cells
+from preprocess.shell.json_text import JsonObject, json_text
 from trainer.report.style import figure_png
-from trainer.run_directory import write_bytes, write_text
+from trainer.search.next_runs import plan
 from trainer.search.noise import Noise, Point, best_of, noise_of, summarise, within_noise
-from trainer.search.plan import plan
 from trainer.search.plot import search_figure
-from trainer.search.run import Run, params_text, points_of, value_text
+from trainer.search.search_run import Run, params_text, points_of, value_text
 from trainer.search.space import Params, Space, flag_text
 
 
-def result_of(space: Space, start: Params, runs: Sequence[Run], repeats: int) -> dict[str, Any]:
+def result_of(space: Space, start: Params, runs: Sequence[Run], repeats: int) -> JsonObject:
     """All that a search found, as plain data.
 
     `points` are ordered, the best first; `within_noise` of a point is whether its difference to
@@ -69,7 +69,7 @@ def result_of(space: Space, start: Params, runs: Sequence[Run], repeats: int) ->
 
 
 def write_result(
-    folder: Path, result: dict[str, Any], space: Space, start: Params, runs: Sequence[Run],
+    folder: Path, result: JsonObject, space: Space, start: Params, runs: Sequence[Run],
     repeats: int,
 ) -> None:  # fmt: skip
     """Writes search.json, search.csv and search.png into the folder of the search."""
@@ -79,20 +79,21 @@ def write_result(
     write_bytes(folder / "search.png", picture)
 
 
-def csv_text(result: dict[str, Any]) -> str:
+def csv_text(result: JsonObject) -> str:
     """A line a run."""
     keys = list(result["trials"][0]["params"]) if result["trials"] else []
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["number", *keys, "repeat", "state", result["metric"], "seconds", "reason"])
+    header = ["number", *keys, "repeat", "state", result["metric"], "seconds", "reason"]
+    writer.writerow(safe_cells(header))
     for run in result["trials"]:
         values = [run["params"].get(key) for key in keys]
         row = [run["number"], *values, run["repeat"], run["state"], run["value"]]
-        writer.writerow([*row, run["seconds"], run["reason"]])
+        writer.writerow(safe_cells([*row, run["seconds"], run["reason"]]))
     return file.getvalue()
 
 
-def table_text(result: dict[str, Any]) -> str:
+def table_text(result: JsonObject) -> str:
     """The points, the best first, for a terminal."""
     rows = [["", *(result["points"][0]["params"] if result["points"] else []), "mean", "", "runs"]]
     rows[0][-2] = "95 % interval"
@@ -115,7 +116,7 @@ def table_text(result: dict[str, Any]) -> str:
     return "\n".join([*lines, "", result["verdict"]])
 
 
-def _point(point: Point) -> dict[str, Any]:
+def _point(point: Point) -> JsonObject:
     return {
         "params": point.params,
         "mean": point.mean,

@@ -18,26 +18,30 @@ the other; a later stage keeps the best values that the earlier ones found.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from trainer.config import load_config
+from preprocess.shell.errors import ConfigError
+from preprocess.shell.json_text import JsonObject
+from preprocess.shell.nearest import did_you_mean
+from preprocess.shell.regular_files import read_regular
+from preprocess.shell.shown import shown
+from preprocess.shell.yaml_text import MAX_BYTES, read_mapping
+from trainer.config import Config, load_config
+from trainer.config.combinations import metric_names
 from trainer.config.keys import KEYS, get
-from trainer.config.rules import metric_names
+from trainer.config.measure_table import greater_is_better
+from trainer.config.task_table import task_kind
 from trainer.config.values import coerce, unknown_key
-from trainer.errors import ConfigError
 
 SPACES = Path(__file__).resolve().parent.parent / "spaces"
 GRID, TPE, RANDOM = "grid", "tpe", "random"
 _FIELDS = ("description", "sampler", "metric", "repeats", "trials", "set", "search", "stages")
 _RANGE = ("low", "high", "log", "step")
 
-Params = dict[str, Any]
+Params = JsonObject
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +85,7 @@ class Space:
     @property
     def greater(self) -> bool:
         """Whether more of the metric is better."""
-        return self.metric.endswith("accuracy")
+        return greater_is_better(self.metric)
 
 
 def space_names() -> list[str]:
@@ -99,8 +103,8 @@ def load_space(path_or_name: str) -> Space:
     path = SPACES / f"{path_or_name}.yaml" if shipped else Path(path_or_name)
     where = f"--space={path_or_name}"
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_regular(path, MAX_BYTES).decode("utf-8")
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigError(
             f"{where}: {reason}; shipped spaces, by name: {', '.join(space_names())}"
@@ -110,31 +114,26 @@ def load_space(path_or_name: str) -> Space:
 
 def parse_space(text: str, where: str) -> Space:
     """The space that a YAML text describes; `where` names it in messages."""
-    try:
-        _refuse_repeated_keys(yaml.compose(text, Loader=yaml.SafeLoader), where)
-        fields = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(fields, dict):
-        raise ConfigError(f"{where}: needs a mapping with `sampler:` and `search:`")
+    fields = read_mapping(text, where, "a mapping with `sampler:` and `search:`")
     for name in fields:
         if name not in _FIELDS:
-            near = difflib.get_close_matches(str(name), _FIELDS, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise ConfigError(f"{where}: unknown field {name!r}; {hint}it has {', '.join(_FIELDS)}")
+            hint = did_you_mean(name, _FIELDS)
+            raise ConfigError(
+                f"{where}: unknown field {shown(name)}{hint}; it has {', '.join(_FIELDS)}"
+            )
     sampler = fields.get("sampler", GRID)
     if sampler not in (GRID, TPE, RANDOM):
-        raise ConfigError(f"{where}: sampler {sampler!r} is none of {GRID}, {TPE}, {RANDOM}")
+        raise ConfigError(f"{where}: sampler {shown(sampler)} is none of {GRID}, {TPE}, {RANDOM}")
     if ("search" in fields) == ("stages" in fields):
         raise ConfigError(f"{where}: give either `search:` or `stages:`")
     stages = fields.get("stages", [fields.get("search")])
     if not isinstance(stages, list) or not stages:
-        raise ConfigError(f"{where}: `stages:` takes a list of mappings, received {stages!r}")
+        raise ConfigError(f"{where}: `stages:` takes a list of mappings, received {shown(stages)}")
     if sampler != GRID and len(stages) > 1:
         raise ConfigError(f"{where}: stages are for the grid sampler, not for {sampler}")
     metric = fields.get("metric", "")
     if not isinstance(metric, str):
-        raise ConfigError(f"{where}: metric takes a name, received {metric!r}")
+        raise ConfigError(f"{where}: metric takes a name, received {shown(metric)}")
     return Space(
         sampler=sampler,
         metric=metric,
@@ -165,12 +164,13 @@ def base_config(
                 try:
                     load_config(path_or_preset, [*pairs, *overrides, (key, flag_text(value))])
                 except ConfigError as error:
-                    raise ConfigError(f"{key}={value!r} of the space: {error}") from None
+                    raise ConfigError(f"{key}={shown(value)} of the space: {error}") from None
     names = metric_names(config)
-    accuracies = [name for name in names[1:] if name.startswith("val_") and "accuracy" in name]
+    accuracy = task_kind(config.task).metric
+    accuracies = [n for n in names[1:] if n.startswith("val_") and n.endswith(accuracy)]
     metric = space.metric or (accuracies[0] if accuracies else names[0])
     if metric not in names:
-        raise ConfigError(f"metric {metric!r} of the space: a run has {', '.join(names)}")
+        raise ConfigError(f"metric {shown(metric)} of the space: a run has {', '.join(names)}")
     return dataclasses.replace(space, metric=metric), config
 
 
@@ -179,20 +179,20 @@ def flag_text(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
-def starting_point(space: Space, config: Any) -> Params:
+def starting_point(space: Space, config: Config) -> Params:
     """The values that the searched keys have in the configuration."""
     return {key: get(config, key) for key in space.keys}
 
 
 def _count(value: Any, what: str, least: int) -> int:
     if type(value) is not int or value < least:
-        raise ConfigError(f"{what} takes an integer of at least {least}, received {value!r}")
+        raise ConfigError(f"{what} takes an integer of at least {least}, received {shown(value)}")
     return value
 
 
 def _settings(values: Any, where: str) -> Params:
     if not isinstance(values, Mapping):
-        raise ConfigError(f"{where}: `set:` takes keys with their values, received {values!r}")
+        raise ConfigError(f"{where}: `set:` takes keys with their values, received {shown(values)}")
     for key in values:
         _check_key(key, where)
     return {key: coerce(key, value) for key, value in values.items()}
@@ -200,7 +200,9 @@ def _settings(values: Any, where: str) -> Params:
 
 def _stage(domains: Any, sampler: str, where: str) -> dict[str, Domain]:
     if not isinstance(domains, Mapping) or not domains:
-        raise ConfigError(f"{where}: takes keys with their values to search, received {domains!r}")
+        raise ConfigError(
+            f"{where}: takes keys with their values to search, received {shown(domains)}"
+        )
     return {key: _domain(key, domain, sampler, where) for key, domain in domains.items()}
 
 
@@ -211,12 +213,12 @@ def _domain(key: Any, domain: Any, sampler: str, where: str) -> Domain:
     if isinstance(domain, list):
         values = tuple(coerce(key, value) for value in domain)
         if not values or len(set(values)) < len(values):
-            raise ConfigError(f"{where}: {key} takes different choices, received {domain!r}")
+            raise ConfigError(f"{where}: {key} takes different choices, received {shown(domain)}")
         return values
     if not isinstance(domain, Mapping) or not {"low", "high"} <= domain.keys() <= {*_RANGE}:
         raise ConfigError(
             f"{where}: {key} takes a list of choices or {{low: , high: , log: , step: }}, "
-            f"received {domain!r}"
+            f"received {shown(domain)}"
         )
     if sampler == GRID:
         raise ConfigError(f"{where}: {key} has a range; a grid takes lists, tpe and random both")
@@ -227,37 +229,28 @@ def _range(key: str, domain: Mapping[str, Any], where: str) -> Range:
     kind = type(KEYS[key].default)
     if kind not in (int, float):
         raise ConfigError(f"{where}: {key} is no number; give a list of choices")
-    low, high = coerce(key, domain["low"]), coerce(key, domain["high"])
+    low, high = (coerce(key, domain[end]) for end in ("low", "high"))
+    assert isinstance(low, (int, float))
+    assert isinstance(high, (int, float))
     log, step = domain.get("log", False), domain.get("step")
     if type(log) is not bool:
-        raise ConfigError(f"{where}: log of {key} is true or false, received {log!r}")
+        raise ConfigError(f"{where}: log of {key} is true or false, received {shown(log)}")
     if not low < high or (log and low <= 0):
         above = " above 0" if log else ""
-        raise ConfigError(f"{where}: {key} takes low{above} < high, received {low!r} and {high!r}")
+        raise ConfigError(
+            f"{where}: {key} takes low{above} < high, received {shown(low)} and {shown(high)}"
+        )
     if step is not None and (log or type(step) not in (int, kind) or not 0 < step < math.inf):
-        raise ConfigError(f"{where}: step of {key} is a number above 0, without log; got {step!r}")
+        raise ConfigError(
+            f"{where}: step of {key} is a number above 0, without log; got {shown(step)}"
+        )
     return Range(low, high, log, step)
 
 
 def _check_key(key: Any, where: str) -> None:
     if key not in KEYS:
-        raise ConfigError(f"{where}: {unknown_key(str(key))}")
+        raise ConfigError(f"{where}: {unknown_key(key if isinstance(key, str) else shown(key))}")
     if key == "seed":
         raise ConfigError(f"{where}: seeds belong to `repeats:`, the first one to --config.seed")
     if isinstance(KEYS[key].default, dict):
         raise ConfigError(f"{where}: {key} has free arguments and cannot be set in a space")
-
-
-def _refuse_repeated_keys(node: yaml.Node | None, where: str) -> None:
-    """YAML forbids them and the parser keeps the last, silently."""
-    if isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            _refuse_repeated_keys(value, where)
-    if not isinstance(node, yaml.MappingNode):
-        return
-    names = [key.value for key, _ in node.value]
-    for at, (key, value) in enumerate(node.value):
-        if key.value in names[:at]:
-            line = key.start_mark.line + 1
-            raise ConfigError(f"{where}: line {line} gives {key.value} a second time; keep one")
-        _refuse_repeated_keys(value, where)

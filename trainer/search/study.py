@@ -31,9 +31,10 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
+from preprocess.shell.errors import ConfigError, DataError
+from preprocess.shell.json_text import JsonObject
 from trainer.config.keys import KEYS
-from trainer.errors import ConfigError, DataError
-from trainer.search.run import FAILED, FINISHED, RUNNING, WAITING, Run, identity
+from trainer.search.search_run import FAILED, FINISHED, RUNNING, WAITING, Run, identity
 from trainer.search.space import RANDOM, Params, Range, Space
 
 JOURNAL, LOCK = "journal.log", "search.lock"
@@ -87,11 +88,11 @@ class Study:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """While it is held, no other process takes, adds or gives up a run."""
+        """While it is held, no other process takes, adds or releases a run."""
         with _held(self._lock):
             yield
 
-    def bind(self, origin: dict[str, Any]) -> None:
+    def bind(self, origin: JsonObject) -> None:
         """Notes what the search was started with; raises ConfigError where that was something
         else. A dict of plain values; the message names the differing ones.
         """

@@ -11,19 +11,23 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from trainer.config.keys import get
-from trainer.errors import RestartError, UserError
-from trainer.run_directory import RunDirectory
-from trainer.search.run import Run
+from preprocess.shell.errors import UserError
+from preprocess.shell.exit_codes import UNCOUNTED, ExitCode
+from preprocess.shell.process import dying_with_parent
+from trainer.config.keys import Config
+from trainer.search.search_run import Run
 from trainer.search.space import flag_text
+from trainer.training.run_directory import RunDirectory
+from trainer.workers.supervisor.restart_policy import FAIL, RETRY, decide, how_it_ended
 
 POLL_SECONDS = 0.5
-FAULTS = 2  # a run that ends otherwise than it should is started again so often
-# Whatever another try does not mend.
-_USER_ERRORS = {
-    error.exit_code: error for error in UserError.__subclasses__() if error is not RestartError
+MAX_RESTARTS = 2  # counted ones of a run, as the restart policy counts them
+# What a run's exit code stands for.
+_USER_ERRORS: dict[int, type[UserError]] = {
+    error.exit_code: error
+    for error in UserError.__subclasses__()
+    if error.exit_code not in UNCOUNTED
 }
 _WEIGHTS = ("checkpoints", "model")
 
@@ -44,9 +48,9 @@ class Stopped(Exception):
     """The search was asked to stop; the run is saved, or was taken over."""
 
 
-def train_flags(run: Run, config: Any, config_file: Path, data: str, workdir: Path) -> list[str]:
+def train_flags(run: Run, config: Config, config_file: Path, data: str, workdir: Path) -> list[str]:
     """The command line of `trainer train` for a run: every searched key, and its seed."""
-    values = {**run.params, "seed": get(config, "seed") + run.repeat}
+    values = {**run.params, "seed": config.seed + run.repeat}
     changes = [f"--config.{key}={flag_text(value)}" for key, value in values.items()]
     return ["train", f"--config={config_file}", f"--data={data}", f"--workdir={workdir}", *changes]
 
@@ -61,25 +65,26 @@ def train_run(
       workdir: its run directory.
       log: what it says is added here.
       metric: the column of metrics.jsonl that counts, of the last epoch.
-      beat: called twice a second; "" = go on, "save" = save and stop, "kill" = stop.
+      beat: called twice a second; "" = continue, "save" = save and stop, "kill" = stop.
 
     Raises:
-      Stopped: `beat` said so.
+      Stopped: `beat` asked for it.
     """
-    faults = 0
+    counted = 0
     while True:
         # report.json is written last: what has one needs no process.
         code = 0 if RunDirectory(str(workdir)).report_file.is_file() else _wait(flags, log, beat)
-        if code == os.EX_OK:
+        if code == ExitCode.DONE:
             return _result(workdir, metric)
         words = _last_line(log)
-        if code == os.EX_SOFTWARE:
+        if code == ExitCode.DIVERGED:
             return Outcome(reason=f"diverged: {words}", diverged=True)
-        if code in _USER_ERRORS:
-            return Outcome(reason=words, refused=_USER_ERRORS[code])
-        faults += 1
-        if faults > FAULTS:
-            return Outcome(reason=f"ended with {code}, {faults} times: {words}")
+        decision = decide({0: code}, counted, MAX_RESTARTS)
+        if decision.action == FAIL:
+            if code in _USER_ERRORS:
+                return Outcome(reason=words, refused=_USER_ERRORS[code])
+            return Outcome(reason=f"{how_it_ended(code)}, {counted + 1} times: {words}")
+        counted += decision.action == RETRY
 
 
 def drop_weights(workdir: Path) -> None:
@@ -90,14 +95,21 @@ def drop_weights(workdir: Path) -> None:
 
 def _wait(flags: list[str], log: Path, beat: Callable[[], str]) -> int:
     """The exit code of a process; raises Stopped once it is gone where `beat` asked for that."""
-    command = [sys.executable, "-m", "trainer.search.leash", str(os.getpid()), *flags]
+    command = [sys.executable, "-m", "trainer", *flags]
     # A search is shared by its folder, whatever cluster the environment speaks of: each run is
     # this machine's alone.
     environment = {name: each for name, each in os.environ.items() if name != "TF_CONFIG"}
     with open(log, "ab") as file:
         # A session of its own: Ctrl-C reaches the search alone, which has it save first.
         process = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=file, env=environment, start_new_session=True
+            command,
+            stdout=subprocess.DEVNULL,
+            stderr=file,
+            env=environment,
+            start_new_session=True,
+            # A search that is killed must not leave a run behind that writes into a folder in
+            # which the next process is about to continue.
+            preexec_fn=dying_with_parent(),
         )
         asked = ""
         try:

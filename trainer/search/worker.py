@@ -1,37 +1,31 @@
-"""One process of a search: takes runs one after the other until none is wanted any more."""
+"""One process of a search: takes one run after the other until none is left."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-import signal
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 from tqdm import tqdm
 
-from trainer.config import to_dict
+from preprocess.shell.atomic import write_text
+from preprocess.shell.errors import ConfigError, UsageError
+from preprocess.shell.escaped_output import bar_stream, escaped
+from preprocess.shell.json_text import JsonObject
+from preprocess.shell.progress import terminal_bar
+from preprocess.shell.stop_flag import StopFlag
+from trainer.config import Config, to_dict
 from trainer.config.keys import KEYS, get
-from trainer.dataset import check_fits, load_manifest
-from trainer.errors import ConfigError, UsageError
-from trainer.run_directory import write_text
+from trainer.data.dataset import check_fits, load_manifest
 from trainer.search import hparams
 from trainer.search.claims import BEAT_SECONDS, Claims, owner
-from trainer.search.plan import expected_runs, plan
-from trainer.search.run import FINISHED, RUNNING, WAITING, Run, params_text
+from trainer.search.next_runs import expected_runs, plan
+from trainer.search.search_run import FINISHED, RUNNING, WAITING, Run, params_text
 from trainer.search.space import GRID, Params, Range, Space, starting_point
 from trainer.search.study import JOURNAL, Study
-from trainer.search.trial import (
-    Outcome,
-    Stopped,
-    drop_weights,
-    train_flags,
-    train_run,
-)
+from trainer.search.trial import Outcome, Stopped, drop_weights, train_flags, train_run
 
 LOOK_SECONDS = 1.0  # between looks at what other processes are at
 _CONFIG_FILE = '''"""What every run of this search starts from; written by `trainer search`."""
@@ -61,7 +55,7 @@ class Request:
     folder: Path
     data: str
     space: Space
-    config: Any
+    config: Config
     repeats: int
     limit: int
     keep_weights: bool
@@ -70,27 +64,6 @@ class Request:
     def start(self) -> Params:
         """The values of the searched keys in the configuration."""
         return starting_point(self.space, self.config)
-
-
-class SignalFlag:
-    """Notes SIGTERM and SIGINT while it is entered, instead of ending the process."""
-
-    def __init__(self) -> None:
-        self.number = 0
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> SignalFlag:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._before[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        del frame
-        self.number = number
 
 
 class Interrupted(Exception):
@@ -133,8 +106,8 @@ def search(request: Request, say: Callable[[str], None]) -> list[Run]:
     claims = Claims(folder / "claims", owner(os.getpid()))
     total = expected_runs(request.space, request.start, request.repeats, request.limit)
     with (
-        SignalFlag() as signals,
-        tqdm(total=total, unit="run", disable=None, leave=False) as bar,
+        StopFlag() as signals,
+        terminal_bar(total=total, unit="run", leave=False) as bar,
     ):
         waiting = False
         while True:
@@ -147,8 +120,8 @@ def search(request: Request, say: Callable[[str], None]) -> list[Run]:
                 waiting = False
                 _train(run, request, study, claims, signals, say)
                 continue
-            if signals.number:
-                raise Interrupted(signals.number)
+            if signals.received:
+                raise Interrupted(signals.received)
             others = sum(each.state == RUNNING for each in runs)
             if not others:
                 return runs
@@ -188,7 +161,7 @@ def _train(
     request: Request,
     study: Study,
     claims: Claims,
-    signals: SignalFlag,
+    signals: StopFlag,
     say: Callable[[str], None],
 ) -> None:
     folder, metric = request.folder, request.space.metric
@@ -198,7 +171,7 @@ def _train(
 
     def beat() -> str:
         nonlocal renewed
-        if signals.number:
+        if signals.received:
             return "save"
         if time.monotonic() - renewed > BEAT_SECONDS:
             if not claims.is_mine(run):
@@ -211,8 +184,8 @@ def _train(
         outcome = train_run(flags, workdir, log, metric, beat)
     except Stopped:
         claims.release(run)
-        if signals.number:
-            raise Interrupted(signals.number) from None
+        if signals.received:
+            raise Interrupted(signals.received) from None
         say(f"run {run.number} was taken over by another process")
         return
     with study.locked():
@@ -228,7 +201,7 @@ def _train(
     hparams.write_run(folder, run, outcome.value)
     if not request.keep_weights:
         drop_weights(workdir)
-    tqdm.write(_line(run, outcome, metric), file=sys.stderr)
+    tqdm.write(escaped(_line(run, outcome, metric)), file=bar_stream())
 
 
 def _line(run: Run, outcome: Outcome, metric: str) -> str:
@@ -238,12 +211,9 @@ def _line(run: Run, outcome: Outcome, metric: str) -> str:
     return f"{what}{metric} {outcome.value:.4f} ({outcome.seconds:.0f} s)"
 
 
-def _origin(request: Request, digest: str) -> dict[str, Any]:
+def _origin(request: Request, digest: str) -> JsonObject:
     """What a search may not change when it is started again; repeats and trials may grow."""
-    config: dict[str, Any] = {}
-    for key in KEYS:
-        value = get(request.config, key)
-        config[key] = value.to_dict() if hasattr(value, "to_dict") else value
+    config = {key: get(request.config, key) for key in KEYS}
     stages = [
         {k: dataclasses.asdict(d) if isinstance(d, Range) else list(d) for k, d in stage.items()}
         for stage in request.space.stages

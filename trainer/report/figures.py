@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from trainer.report.curves import VALIDATION, Row, accuracy_name, number, prefixes, split_label
+from preprocess.shell.json_text import JsonObject
+from trainer.monitoring.metric_rows import Row, accuracy_name, number, prefixes
+from trainer.report.curves import VALIDATION, split_label
 
 NONE = "–"
+# Where something is the wrong way round, by what is better.
+_LOOK_AT = {
+    "chance": "the votes and the distances",
+    "always predicting the mean": "the learning rate and the numbers",
+}
 _SPACE = "\N{NO-BREAK SPACE}"  # between a number and its unit
-TRIPLET_CHANCE = 1 / 3
 
 
 def percent(value: Any) -> str:
@@ -50,8 +56,10 @@ def duration(seconds: Any) -> str:
     return f"{minutes}{_SPACE}min {seconds_left}" if minutes else seconds_left
 
 
-def verdict(report: Mapping[str, Any]) -> str:
-    """The sentence a report opens with: the figure, its interval, how it stands to chance."""
+def verdict(report: JsonObject) -> str:
+    """The sentence a report opens with: the figure, its interval, how it stands to chance, or to
+    always naming the largest class.
+    """
     last = (report.get("metrics") or {}).get("last") or {}
     after = _after(report)
     headline = headline_metric(last)
@@ -66,22 +74,25 @@ def verdict(report: Mapping[str, Any]) -> str:
     if bounds is None:
         return f"{said}; its interval was not measured."
     said += f"; 95{_SPACE}% interval {interval(bounds)}"
-    if name != "triplet_accuracy":
+    baseline = report.get("baseline") or {"name": "chance", "accuracy": report.get("chance")}
+    level = number(baseline["accuracy"])
+    if math.isnan(level):
         return f"{said}."
-    chance = f"chance ({percent(TRIPLET_CHANCE)})"
-    if bounds[0] > TRIPLET_CHANCE:
+    chance = f"{baseline['name']} ({percent(level)})"
+    if bounds[0] > level:
         return f"{said}, all of it above {chance}."
-    if bounds[1] < TRIPLET_CHANCE:
-        return f"{said}, all of it below {chance}: look at the votes and the distances."
+    if bounds[1] < level:
+        look = _LOOK_AT.get(baseline["name"], "the classes")
+        return f"{said}, all of it below {chance}: look at {look}."
     return f"{said}, which includes {chance}: nothing learned can be shown yet."
 
 
-def first_split(report: Mapping[str, Any]) -> str:
+def first_split(report: JsonObject) -> str:
     """The name of the first validation split, whose mistakes a report shows."""
     return str(report.get("mistakes_split") or VALIDATION)
 
 
-def _after(report: Mapping[str, Any]) -> str:
+def _after(report: JsonObject) -> str:
     epochs, seconds = number(report.get("epochs")), number(report.get("seconds"))
     if math.isnan(epochs):
         return ""
@@ -106,6 +117,6 @@ def _bounds(value: Any) -> tuple[float, float] | None:
     return None if math.isnan(low) or math.isnan(high) else (low, high)
 
 
-def what_to_do(bottleneck: Mapping[str, Any]) -> list[str]:
+def what_to_do(bottleneck: JsonObject) -> list[str]:
     """Lines for a terminal: the verdict of report.json's `bottleneck`, and the first advice."""
     return [bottleneck["verdict"], *(f"-> {advice}" for advice in bottleneck["advice"][:1])]

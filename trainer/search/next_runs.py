@@ -8,8 +8,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from preprocess.shell.json_text import JsonObject
 from trainer.search.noise import Point, best_of, summarise
-from trainer.search.run import FAILED, RUNNING, WAITING, Run, identity, points_of
+from trainer.search.search_run import FAILED, RUNNING, WAITING, Run, identity, points_of
 from trainer.search.space import GRID, Params, Range, Space
 
 
@@ -103,5 +104,5 @@ def _missing(wanted: list[tuple[Params, int]], runs: Sequence[Run]) -> list[tupl
     ]
 
 
-def _choices(domains: dict[str, Any]) -> list[tuple[Any, ...]]:
+def _choices(domains: JsonObject) -> list[tuple[Any, ...]]:
     return [values for values in domains.values() if not isinstance(values, Range)]

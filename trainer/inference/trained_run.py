@@ -1,0 +1,106 @@
+"""Finished runs, opened again: the model of a run directory with the weights of a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from preprocess.shell.errors import DataError
+from preprocess.shell.json_text import JsonObject
+from trainer.config import from_dict, with_values
+from trainer.config.trust import check_trusted
+from trainer.data.recorded import check_same_targets, recorded_targets
+from trainer.training.checkpoints import Checkpoints
+from trainer.training.run_directory import RunDirectory
+from trainer.training.session import Session, build_session
+from trainer.workers import devices
+
+
+class Run(NamedTuple):
+    """A run directory's model, ready to predict."""
+
+    path: Path
+    session: Session
+    dataset: JsonObject  # what config.json says of the dataset it was trained on
+    step: int
+
+
+def open_run(
+    workdir: str, checkpoint: str, say: Callable[[str], None], trusted: Collection[str] = ()
+) -> Run:
+    """Opens one run on one device, whatever it was trained on; arguments and errors of
+    open_runs().
+    """
+    devices.warn_of_unseen_gpus(say)
+    tf.keras.backend.set_image_data_format("channels_last")
+    record = RunDirectory(workdir).read_config()
+    check_trusted(_backbone(record), workdir, trusted)
+    return _open(workdir, record, checkpoint, tf.distribute.get_strategy())
+
+
+def open_runs(
+    workdirs: list[str], checkpoint: str, say: Callable[[str], None], trusted: Collection[str] = ()
+) -> list[Run]:
+    """Opens run directories, all for the same task and classes, on this machine's devices.
+
+    Args:
+      workdirs: run directories.
+      checkpoint: "last" or "best".
+      say: takes warnings.
+      trusted: hub modules that may be loaded, beside those that this user has trained with.
+
+    Raises:
+      UsageError: a run names a hub module that nobody has vouched for.
+      DataError: no run directory, no such checkpoint, or runs that do not belong together.
+
+    The batch is that of the run, rounded up to a multiple of the replicas: measuring does not
+    depend on it.
+    """
+    records = [RunDirectory(path).read_config() for path in workdirs]
+    first = records[0]["dataset"]
+    for path, record in zip(workdirs, records, strict=True):
+        check_trusted(_backbone(record), path, trusted)
+        for key in ("task", "classes"):
+            if record["dataset"][key] != first[key]:
+                raise DataError(f"'{path}' and '{workdirs[0]}' differ in their {key}")
+        check_same_targets(first, record["dataset"], f"'{workdirs[0]}'", f"'{path}'")
+    strategy: Any = None
+    runs = []
+    for path, record in zip(workdirs, records, strict=True):
+        if strategy is None:
+            strategy = devices.prepare(from_dict(record["config"]), say)
+        runs.append(_open(path, record, checkpoint, strategy))
+    return runs
+
+
+def _backbone(record: JsonObject) -> str:
+    return str(from_dict(record["config"]).model.backbone)
+
+
+def _open(path: str, record: JsonObject, checkpoint: str, strategy: Any) -> Run:
+    config, dataset = from_dict(record["config"]), record["dataset"]
+    tf.keras.mixed_precision.set_global_policy(config.precision)
+    replicas = strategy.num_replicas_in_sync
+    config = with_values(
+        config,
+        {
+            "jit_compile": False,
+            "batch_size": -(-config.batch_size // replicas) * replicas,
+            "model.trainable": "all",  # nothing trains here, and names of layers may differ
+        },
+    )
+    # The checkpoint brings the weights: none are fetched for the sake of being replaced.
+    session = build_session(
+        config,
+        strategy,
+        dataset["task"],
+        dataset["classes"],
+        weights=False,
+        targets=recorded_targets(dataset),
+    )
+    directory = RunDirectory(path)
+    state = Checkpoints(directory.checkpoints).load_weights(checkpoint, session)
+    return Run(directory.path, session, dataset, state["step"])
