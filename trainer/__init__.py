@@ -5,3 +5,5 @@ holds backbones and heads, `loop.py` trains, `evaluation.py` measures, `report/`
 people look at, `commands/` holds a module a command. Of `preprocess`, only
 `preprocess.dataset_format` is imported.
 """
+
+from trainer.compat import legacy_keras as legacy_keras  # before any module imports TensorFlow

@@ -1,10 +1,10 @@
-r"""Looks at everything that would end or slow a long run, in seconds; trains a few steps.
+r"""Checks in seconds what would stop or slow a long run; trains a few steps.
 
     python -m trainer check --config=trainer/configs/NAME.py --data=DATASET [--workdir=RUN] \
         [--config.KEY=VALUE ...]
 
-A line a check: ok, warning or FAIL, what was found, and the remedy. Ends with 0, with 78 where a
-check failed, with 65 where it failed because of the dataset. Nothing is kept of the steps.
+One line per check: ok, warning or FAIL, the finding, and the remedy. Exits with 0, with 78 if a
+check failed, with 65 if it failed because of the dataset. Nothing is kept of the steps.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ import textwrap
 
 from absl import flags
 
-from trainer.cli import no_arguments, print_json
+from preprocess.shell.cli import no_arguments, print_json
+from preprocess.shell.path_flags import define_path
 
-_DATA = flags.DEFINE_string("data", None, "Dataset directory.", required=True)
-_WORKDIR = flags.DEFINE_string("workdir", "", "Run directory that `train` will write.")
-_CONFIG = flags.DEFINE_string(
-    "config", None, "Configuration: a file, or the name of a preset.", required=True
+_DATA = define_path("data", None, "Dataset directory.", required=True)
+_WORKDIR = define_path("workdir", "", "Run directory that `train` will write.")
+_CONFIG = define_path(
+    "config", None, "Configuration: a file, the name of a preset, or an earlier RUN.", required=True
 )
 _OVERRIDES = flags.DEFINE_multi_string(
     "override", [], "KEY=VALUE; what --config.KEY=VALUE is turned into."
@@ -32,12 +33,12 @@ _NAME_WIDTH, _STATUS_WIDTH, _LINE = 8, 7, 100
 def main(arguments: list[str]) -> None:
     """Checks, a line at a time."""
     no_arguments(arguments)
-    from trainer import quiet
+    from trainer.compat import quiet
     from trainer.config import load_config
 
     config = load_config(_CONFIG.value, [pair.partition("=")[::2] for pair in _OVERRIDES.value])
     quiet.silence()
-    from trainer.preflight.run import LAST, exit_code, preflight
+    from trainer.preflight.preflight_run import LAST, exit_code, preflight
 
     found = []
     for check in preflight(config, _DATA.value, _WORKDIR.value):

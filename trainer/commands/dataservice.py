@@ -1,4 +1,4 @@
-r"""Starts one server of a tf.data service, which reads and decodes for trainings elsewhere.
+r"""Starts one server of a tf.data service, which reads and decodes for trainings on other machines.
 
     python -m trainer dataservice --role=dispatcher [--port=5050] [--work_dir=DIR]
     python -m trainer dataservice --role=worker --dispatcher=grpc://HOST:5050 [--port=5051] \
@@ -6,12 +6,12 @@ r"""Starts one server of a tf.data service, which reads and decodes for training
     python -m trainer train ... --config.data.service=grpc://HOST:5050
 
 One dispatcher, any number of workers; all of them and the trainings see the dataset under the same
-path or gs:// address. With --work_dir a dispatcher that is started again goes on. Workers come and
-go at any time: what a lost one was at, the training reads itself.
+path or gs:// address. With --work_dir a restarted dispatcher resumes. Workers may come and go at
+any time: the training reads what a lost one was processing.
 
 THERE IS NO AUTHENTICATION, and TensorFlow listens on every network interface: whoever reaches a
-port can have any file read that the server may read. Keep the ports inside a network you trust.
-Ends on SIGTERM.
+port can make the server read any file that it may read. Keep the ports inside a network you trust.
+Exits on SIGTERM.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ import re
 
 from absl import flags
 
-from trainer.cli import no_arguments, say
-from trainer.errors import UsageError
+from preprocess.shell.cli import no_arguments, say
+from preprocess.shell.errors import UsageError
+from preprocess.shell.path_flags import define_path
 
 DISPATCHER_PORT = 5050
 
@@ -33,7 +34,7 @@ _HOST = flags.DEFINE_string(
 _PORT = flags.DEFINE_integer(
     "port", DISPATCHER_PORT, "Port to listen on; 0 = a free one.", lower_bound=0, upper_bound=65535
 )
-_WORK_DIR = flags.DEFINE_string("work_dir", "", "Journal of a dispatcher; '' = none.")
+_WORK_DIR = define_path("work_dir", "", "Journal of a dispatcher; '' = none.")
 _DISPATCHER = flags.DEFINE_string(
     "dispatcher", "", "Of a worker: address of its dispatcher, grpc://HOST:PORT."
 )
@@ -52,12 +53,12 @@ def main(arguments: list[str]) -> None:
             f"--dispatcher={_DISPATCHER.value or '(missing)'}: a worker takes the address of its "
             "dispatcher, grpc://HOST:PORT"
         )
-    from trainer import quiet
+    from trainer.compat import quiet
 
     quiet.silence()
     # Servers have nothing for a GPU, which a training on this machine may need whole.
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    from trainer import data_service
+    from trainer.data import service_servers as data_service
 
     ended = data_service.end_on_signals()
     if role == "dispatcher":

@@ -1,46 +1,57 @@
-r"""Measures where a training step's time goes, and says which part to change.
+r"""Measures where a training step's time goes, and which part to change.
 
     python -m trainer diagnose --config=trainer/configs/NAME.py --data=DATASET \
         [--config.KEY=VALUE ...] [--apply=N] [--local_workers=N] [--picture=FILE.png]
     python -m trainer diagnose --trace=RUN
 
-Runs short phases of the real configuration, a minute or so: reading, parsing, decoding, putting
-batches together, bringing them to the devices, the on-device layers, the step on a resident
-batch, each replica alone, training as it is. Prints what each costs, which stage binds, and what
-to change, the largest predicted gain first. It trains nothing that is kept and touches no run.
+Runs short phases of the real configuration, about a minute: reading, parsing, decoding, assembling
+batches, copying them to the devices, the on-device layers, the step on a resident batch, each
+replica alone, training as it is. Prints the cost of each, which stage binds, and what to change,
+the largest predicted gain first. Nothing trained is kept, and no run is touched.
 
---apply=N makes the first change that leaves what is learned as it is, measures again and shows
-what was predicted beside it, N times. --trace explains a trace that a run has left, instead of
-measuring.
+--apply=N makes the first change that leaves what is learned unchanged, measures again and compares
+with the prediction, N times. --trace explains the trace of a run instead of measuring.
 """
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from absl import flags
 
-from trainer.cli import no_arguments, print_json, say
-from trainer.errors import OutputError, UsageError
+from preprocess.shell.cli import no_arguments, print_json, say
+from preprocess.shell.errors import OutputError, UsageError
+from preprocess.shell.exit_codes import ExitCode
+from preprocess.shell.json_text import JsonObject
+from preprocess.shell.path_flags import define_path
+from trainer.config.keys import Config
 
 if TYPE_CHECKING:
-    from trainer.diagnosis.run import Applied, Diagnosis
+    from trainer.bottleneck.phases.diagnoser import Applied, Diagnosis
 
-_DATA = flags.DEFINE_string("data", "", "Dataset directory, or gs://...")
-_CONFIG = flags.DEFINE_string("config", "", "Configuration: a file, or the name of a preset.")
+_DATA = define_path("data", "", "Dataset directory, or gs://...")
+_CONFIG = define_path(
+    "config", "", "Configuration: a file, the name of a preset, or an earlier RUN."
+)
 _OVERRIDES = flags.DEFINE_multi_string(
     "override", [], "KEY=VALUE; what --config.KEY=VALUE is turned into."
 )
-_APPLY = flags.DEFINE_integer("apply", 0, "How many changes to make, one after another.", 0)
+_APPLY = flags.DEFINE_integer("apply", 0, "How many changes to make, one after another.", 0, 100)
 _LOCAL_WORKERS = flags.DEFINE_integer(
-    "local_workers", 0, "Workers to start as processes of this machine; 0 = measure this one.", 0
+    "local_workers",
+    0,
+    "Workers to start as processes of this machine; 0 = measure this one.",
+    0,
+    1024,
 )
-_ROUNDS = flags.DEFINE_integer("rounds", 3, "How often each phase is measured.", 1)
-_SECONDS = flags.DEFINE_float("seconds", 1.2, "How long, each time; more on a noisy machine.", 0.1)
-_PICTURE = flags.DEFINE_string("picture", "", "PNG file to draw a step in.")
-_TRACE = flags.DEFINE_string("trace", "", "A RUN, or the file or folder of a trace, to explain.")
+_ROUNDS = flags.DEFINE_integer("rounds", 3, "How often each phase is measured.", 1, 1000)
+_SECONDS = flags.DEFINE_float(
+    "seconds", 1.2, "How long, each time; more on a noisy machine.", 0.1, 600
+)
+_PICTURE = define_path("picture", "", "PNG file to draw a step in.")
+_TRACE = define_path("trace", "", "A RUN, or the file or folder of a trace, to explain.")
 _JSON = flags.DEFINE_bool("json", False, "Print one JSON object.")
 
 
@@ -58,32 +69,30 @@ def main(arguments: list[str]) -> None:
 
     config = load_config(_CONFIG.value, [pair.partition("=")[::2] for pair in _OVERRIDES.value])
     if _LOCAL_WORKERS.value:
-        from trainer.gang import run_gang
-        from trainer.worker_process import worker_command
+        from trainer.workers.supervisor.local_group import run_local_group
+        from trainer.workers.worker_process import worker_command
 
         command = worker_command("diagnose", __name__, [_LOCAL_WORKERS.name])
-        sys.exit(run_gang(command, _LOCAL_WORKERS.value, max_restarts=0))
-    from trainer.cluster import cluster_of_environment
+        sys.exit(run_local_group(command, _LOCAL_WORKERS.value, max_restarts=0))
+    from trainer.workers.cluster import cluster_of_environment
 
     if cluster_of_environment() is None:
         _diagnose(config)
         return
-    from trainer.gang import end_with_parent
-    from trainer.signals import leave
-    from trainer.worker_process import exit_code
+    from trainer.workers.signals import leave
+    from trainer.workers.worker_process import exit_code
 
-    end_with_parent()
     # Threads deep inside TensorFlow, waiting for a peer, would keep Python from ending.
     leave(exit_code("diagnose", lambda: _diagnose(config)))
 
 
-def _diagnose(config: Any) -> None:
-    from trainer import quiet
+def _diagnose(config: Config) -> None:
+    from trainer.compat import quiet
 
     quiet.silence()
-    from trainer.diagnosis import words
-    from trainer.diagnosis.run import Diagnoser
-    from trainer.steps import EXIT_DIVERGED, Diverged
+    from trainer.bottleneck.phases.diagnoser import Diagnoser
+    from trainer.bottleneck.phases.phase_table import applied
+    from trainer.training.steps import Diverged
 
     diagnoser = Diagnoser(config, _DATA.value, say, _ROUNDS.value, _SECONDS.value)
     shown = print if diagnoser.chief and not _JSON.value else lambda *_: None
@@ -102,14 +111,14 @@ def _diagnose(config: Any) -> None:
                 break
             config, change = done
             changes.append(change)
-            noise = max(each.found.full.spread for each in (last, change.after))
-            shown(f"\n{words.applied(change.advice, last.speed, change.after.speed, noise)}\n")
+            noise = max(one.measured.full.spread for one in (last, change.after))
+            shown(f"\n{applied(change.advice, last.speed, change.after.speed, noise)}\n")
             last = change.after
             shown(_text(last))
     except Diverged as error:
         rate = config.optimizer.learning_rate
         say(f"trainer diagnose: diverged: {error}; lower optimizer.learning_rate={rate:g}")
-        sys.exit(EXIT_DIVERGED)
+        sys.exit(ExitCode.DIVERGED)
     diagnoser.leave()
     if not diagnoser.chief:
         return
@@ -120,28 +129,32 @@ def _diagnose(config: Any) -> None:
 
 
 def _text(diagnosis: Diagnosis) -> str:
-    from trainer.diagnosis import words
+    from trainer.bottleneck import sentences
+    from trainer.bottleneck.phases.phase_table import numbered, table
 
-    model, found = diagnosis.model, diagnosis.found
+    bottleneck = diagnosis.bottleneck
     parts = (
-        words.table(model, found),
-        [words.verdict(model, found), *words.doubts(model, found)],
-        words.advised(diagnosis.advice, model),
+        table(diagnosis.model, diagnosis.measured),
+        [sentences.verdict(bottleneck), *sentences.caveats(bottleneck)],
+        numbered(bottleneck.advice),
     )
     return "\n\n".join("\n".join(lines) for lines in parts)
 
 
-def _as_json(first: Diagnosis, changes: list[Applied]) -> dict[str, Any]:
-    """`bottleneck` as report.json has it, `images_per_second`, `phases`, `advice`, `applied`."""
-    from trainer.diagnosis import words
+def _as_json(first: Diagnosis, changes: list[Applied]) -> JsonObject:
+    """What diagnosis_json() has of the first diagnosis, and `applied`: the same after a change."""
+    from trainer.bottleneck.phases.diagnosis_json import diagnosis_json
+
+    def plain(diagnosis: Diagnosis) -> JsonObject:
+        return diagnosis_json(diagnosis.bottleneck, diagnosis.model, diagnosis.measured)
 
     return {
-        **words.as_json(first.model, first.found, first.advice),
+        **plain(first),
         "applied": [
             {
-                "change": dict(change.advice.change),
+                "change": change.advice.change,
                 "predicted": change.advice.images_per_second,
-                **words.as_json(change.after.model, change.after.found, change.after.advice),
+                **plain(change.after),
             }
             for change in changes
         ],
@@ -160,13 +173,14 @@ def _draw(diagnosis: Diagnosis) -> None:
 
 
 def _explain(path: str) -> None:
-    from trainer import quiet
+    from trainer.compat import quiet
 
     quiet.silence()
-    from trainer.trace import bottleneck, explain, lines
+    from trainer.bottleneck.sentences import as_json
+    from trainer.bottleneck.trace import explain, lines, trace_verdict
 
     explanation = explain(path)
     if _JSON.value:
-        print_json({"bottleneck": bottleneck(explanation)})
+        print_json({"bottleneck": as_json(trace_verdict(explanation))})
     else:
         print("\n".join(lines(explanation)))

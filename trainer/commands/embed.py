@@ -1,27 +1,32 @@
-r"""Embeddings of pictures: a .npz file, and TensorBoard's projector with a picture a point.
+r"""Writes embeddings of pictures: a .npz file, and TensorBoard's projector with their thumbnails.
 
     python -m trainer embed --workdir=RUN --images=DIR|DATASET --output=FILE.npz \
         [--split=NAME] [--checkpoint=last|best]
 
-Of a triplet run the embedding, compared by squared distance; of a classifier the features in
+For a triplet run, the embedding, compared by squared distance; for a classifier, the features in
 front of its last layer, compared by cosine distance. FILE.npz holds `embeddings` float32[N,E],
-`ids`, `numbers` (places among the pictures given), where they are known `labels` (with `classes`;
--1 = not known) and `splits`, and what they are of: `metric`, `weights_digest`, `images`, `split`.
-A dataset's pictures are taken as they came (variant 0); an id of a folder's is the path below it.
-A file that cannot be read is named and left out. `make tensorboard RUN=RUN` shows the projector,
-of at most 10,000 points.
+`ids`, `numbers` (index among the given pictures), if known `labels` (with `classes`; -1 = unknown)
+and `splits`, and their origin: `metric`, `weights_digest`, `images`, `split`. Of a dataset, variant
+0 is embedded; the id of a picture of a folder is its path below the folder. A file that cannot be
+read is named and skipped. `make tensorboard RUN=RUN` shows the projector, of at most 10,000 points.
 """
 
 from __future__ import annotations
 
 from absl import flags
 
-from trainer.cli import no_arguments, print_json, say
-from trainer.errors import UsageError
+from preprocess.shell.cli import no_arguments, print_json, say
+from preprocess.shell.errors import UsageError
+from preprocess.shell.path_flags import define_path
+from preprocess.shell.progress import terminal_bar
+from trainer.commands import trust_flag
+from trainer.commands.trust_flag import TRUST
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Run directory.", required=True)
-_IMAGES = flags.DEFINE_string("images", None, "Folder of pictures, or dataset.", required=True)
-_OUTPUT = flags.DEFINE_string("output", None, "The .npz file to write.", required=True)
+flags.adopt_module_key_flags(trust_flag)
+
+_WORKDIR = define_path("workdir", None, "Run directory.", required=True)
+_IMAGES = define_path("images", None, "Folder of pictures, or dataset.", required=True)
+_OUTPUT = define_path("output", None, "The .npz file to write.", required=True)
 _SPLIT = flags.DEFINE_string("split", "", "Split of a dataset; by default all.")
 _CHECKPOINT = flags.DEFINE_enum("checkpoint", "last", ["last", "best"], "Which state.")
 _JSON = flags.DEFINE_bool(
@@ -34,22 +39,20 @@ def main(arguments: list[str]) -> None:
     no_arguments(arguments)
     if not _OUTPUT.value.endswith(".npz"):
         raise UsageError(f"--output='{_OUTPUT.value}' does not end with .npz")
-    from trainer import quiet
+    from trainer.compat import quiet
 
     quiet.silence()
-    from tqdm import tqdm
-
-    from trainer.embedding import EmbeddingFile, embed, words_of_unreadable
-    from trainer.gallery import open_gallery
-    from trainer.run_directory import RunDirectory
-    from trainer.runs import open_run
-    from trainer.serving import Serving
+    from trainer.inference.embedding import EmbeddingFile, embed, words_of_unreadable
+    from trainer.inference.gallery import open_gallery
+    from trainer.inference.serving import Serving
+    from trainer.inference.trained_run import open_run
+    from trainer.training.run_directory import RunDirectory
 
     file = EmbeddingFile(_OUTPUT.value)
-    serving = Serving(open_run(_WORKDIR.value, _CHECKPOINT.value, say))
+    serving = Serving(open_run(_WORKDIR.value, _CHECKPOINT.value, say, TRUST.value))
     gallery = open_gallery(serving, _IMAGES.value, _SPLIT.value)
     logs = RunDirectory(_WORKDIR.value).tensorboard
-    with tqdm(total=len(gallery), unit="picture", disable=None) as bar:
+    with terminal_bar(total=len(gallery), unit="picture") as bar:
         done = embed(serving, gallery, file, logs, bar.update)
     for line in words_of_unreadable(done.unreadable):
         say(line)

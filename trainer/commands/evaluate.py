@@ -6,23 +6,28 @@ r"""Measures one run, or the average of several, on a split of a dataset.
 Several runs are averaged by their logits or probabilities; for triplets by their distances,
 never by their embeddings. --tta=N averages over N draws of the run's on-device layers.
 
+A dataset with fewer, more or reordered classes is matched with the run's by name.
 Triplets get a report card: accuracy by triplet type and by how many annotators agree, each with
-its count and 95 % interval, beside chance and the figures known of the whole FEC test set.
+its count and 95 % interval, next to chance and the known figures of the whole FEC test set.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from absl import flags
 
-from trainer.cli import no_arguments, print_json, say
-from trainer.errors import DataError, UsageError
+from preprocess.shell.cli import no_arguments, print_json, say
+from preprocess.shell.errors import DataError, UsageError
+from preprocess.shell.json_text import JsonObject
+from preprocess.shell.path_flags import define_path, define_paths
+from preprocess.shell.progress import terminal_bar
+from trainer.commands import trust_flag
+from trainer.commands.trust_flag import TRUST
 
-_WORKDIR = flags.DEFINE_list("workdir", None, "Run directories.", required=True)
-_DATA = flags.DEFINE_string("data", None, "Dataset directory, or gs://...", required=True)
-_STAGE_TO = flags.DEFINE_string(
+flags.adopt_module_key_flags(trust_flag)
+
+_WORKDIR = define_paths("workdir", None, "Run directories.", required=True)
+_DATA = define_path("data", None, "Dataset directory, or gs://...", required=True)
+_STAGE_TO = define_path(
     "stage_to", "", "Local directory to copy a dataset at gs://... to before it is read."
 )
 _SPLIT = flags.DEFINE_string("split", "test", "Split to measure.")
@@ -45,17 +50,18 @@ def main(arguments: list[str]) -> None:
     no_arguments(arguments)
     if len(set(_WORKDIR.value)) != len(_WORKDIR.value):
         raise UsageError(f"--workdir names a run twice: {','.join(_WORKDIR.value)}")
-    from trainer import quiet
+    from trainer.compat import quiet
 
     quiet.silence()
-    from tqdm import tqdm
+    import tensorflow as tf
 
-    from preprocess.dataset_format import TRIPLET
-    from trainer.dataset import load_manifest
-    from trainer.evaluation import Evaluator, average, figures, triplet_card
-    from trainer.reader import open_reader
-    from trainer.runs import open_runs
-    from trainer.staging import staged
+    from trainer.data.dataset import load_manifest
+    from trainer.data.reader import open_reader
+    from trainer.data.recorded import check_same_targets, record_of_targets
+    from trainer.data.staging import staged
+    from trainer.inference.class_names import matched, unknown_class
+    from trainer.inference.trained_run import open_runs
+    from trainer.training.evaluation import Evaluator, figures
 
     data = staged(_DATA.value, _STAGE_TO.value, say)
     manifest = load_manifest(data)
@@ -63,61 +69,53 @@ def main(arguments: list[str]) -> None:
         raise DataError(
             f"no split '{_SPLIT.value}' in '{data}'; it has {', '.join(manifest.splits)}"
         )
-    runs = open_runs(_WORKDIR.value, _CHECKPOINT.value, say)
+    runs = open_runs(_WORKDIR.value, _CHECKPOINT.value, say, TRUST.value)
     if runs[0].dataset["task"] != manifest.task:
         raise DataError(f"the run is for task={runs[0].dataset['task']}, not {manifest.task}")
-    if runs[0].dataset["classes"] != list(manifest.classes):
-        raise DataError("the dataset's classes are not those the run was trained on")
-    found = []
-    for run in tqdm(runs, disable=None if len(runs) > 1 else True, unit="run"):
+    check_same_targets(runs[0].dataset, record_of_targets(manifest.targets), "the run", f"'{data}'")
+    known = runs[0].dataset["classes"]
+    relabel = matched(known, manifest.classes, say)
+    task, found = runs[0].session.task, []
+    for run in terminal_bar(runs, shown=len(runs) > 1, unit="run"):
         config = run.session.config
         if _TTA.value and not config.augment.enabled:
             raise UsageError(f"--tta: '{run.path}' has augment.enabled=False, nothing to draw")
         reader = open_reader(data, manifest, _SPLIT.value, config, training=False)
-        evaluator = Evaluator(run.session, reader)
+        evaluator = Evaluator(run.session, reader, change=relabel)
         draws: list[int | None] = list(range(_TTA.value)) if _TTA.value else [None]
-        found.append(average([evaluator.outputs(draw) for draw in draws], _AVERAGE.value))
-    outputs = average(found, _AVERAGE.value)
-    result: dict[str, Any] = {
+        try:
+            drawn = [evaluator.outputs(draw) for draw in draws]
+        except tf.errors.InvalidArgumentError as error:
+            raise unknown_class(error, known, manifest.classes, _SPLIT.value) or error from None
+        found.append(task.average(drawn, _AVERAGE.value))
+    outputs = task.average(found, _AVERAGE.value)
+    measured = task.measured(outputs)
+    result: JsonObject = {
         "split": _SPLIT.value,
         "runs": [str(run.path) for run in runs],
         "checkpoint": _CHECKPOINT.value,
-        **figures(runs[0].session, outputs, manifest.classes),
+        **figures(task, outputs),
+        "baseline": task.baseline(outputs),
+        task.evaluate_detail: task.details(outputs, reader),
     }
-    if manifest.task == TRIPLET:
-        result["report_card"] = triplet_card(outputs, reader)
     if _JSON.value:
         print_json(result)
         return
-    metric = runs[0].session.task.metric
-    chance = " (chance 0.333)" if runs[0].session.task.chance else ""
+    metric = task.metric
+    baseline = result["baseline"]
+    chance = f" ({baseline['name']} {baseline['accuracy']:.3f})" if baseline else ""
+    if baseline and result["interval"] and result["interval"][0] <= baseline["accuracy"]:
+        chance += f", no better than that as far as {result['counted']} can tell"
     if result[metric] is None:
         print(f"{_SPLIT.value}: no record counts for {metric}")
         return
     low, high = result["interval"]
     print(
         f"{_SPLIT.value}: {metric} {result[metric]:.4f}, 95 % interval [{low:.4f}, {high:.4f}]"
-        f"{chance}, {result['counted']} counted, loss {result['loss']:.4f}"
+        f"{chance}, {result['counted']} counted, loss {result['loss']:z.4f}"
     )
-    if "report_card" in result:
-        _print_card(result["report_card"])
-    for row in result.get("report", {}).get("per_class", []):
-        print(
-            f"  {row['class']:<24} precision {_share(row['precision'])}  "
-            f"recall {_share(row['recall'])}  of {row['support']}"
-        )
-
-
-def _print_card(card: Mapping[str, Any]) -> None:
-    from trainer.report.card import words
-
-    for row in [*card["by_type"], *card["by_agreement"]]:
-        low, high = row["interval"]
-        figures = f"{row['accuracy']:.3f}  [{low:.3f}, {high:.3f}]  of {row['counted']}"
-        print(f"  {row['name']:<24} {figures}")
-    for line in words(card):
+    further = {name: value for name, value in measured.items() if value is not None}
+    if further:
+        print("  " + ", ".join(f"{name} {value:.4f}" for name, value in further.items()))
+    for line in task.detail_lines(result[task.evaluate_detail]):
         print(line)
-
-
-def _share(value: float | None) -> str:
-    return "   - " if value is None else f"{value:.3f}"

@@ -1,27 +1,33 @@
-r"""The pictures nearest to one, as a contact sheet with their distances.
+r"""Draws the pictures nearest to one, as a contact sheet with their distances.
 
     python -m trainer neighbours --workdir=RUN --query=FILE --images=DIR|DATASET --output=FILE.png \
         [--k=12] [--split=NAME] [--checkpoint=last|best]
     python -m trainer neighbours --workdir=RUN --query=FILE --embeddings=FILE.npz --output=FILE.png
 
-With --embeddings nothing is embedded but the query; the pictures shown are read from where
-`embed` had them. Distances are squared distances of embeddings for a triplet run, and cosine
-distances (1 - cosine, 0 to 2) of the features in front of the last layer for a classifier. The
-query itself is left out where it is a file of the folder.
+With --embeddings only the query is embedded; the pictures shown are read from where `embed` found
+them. Distances are squared distances of embeddings for a triplet run, and cosine distances
+(1 - cosine, 0 to 2) of the features in front of the last layer for a classifier. The query itself
+is left out if it is a file of the folder.
 """
 
 from __future__ import annotations
 
 from absl import flags
 
-from trainer.cli import no_arguments, print_json, say
-from trainer.errors import UsageError
+from preprocess.shell.cli import no_arguments, print_json, say
+from preprocess.shell.errors import UsageError
+from preprocess.shell.path_flags import define_path
+from preprocess.shell.progress import terminal_bar
+from trainer.commands import trust_flag
+from trainer.commands.trust_flag import TRUST
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Run directory.", required=True)
-_QUERY = flags.DEFINE_string("query", None, "The picture asked about.", required=True)
-_IMAGES = flags.DEFINE_string("images", "", "Folder of pictures, or dataset.")
-_EMBEDDINGS = flags.DEFINE_string("embeddings", "", "A file of `embed`, instead of --images.")
-_OUTPUT = flags.DEFINE_string("output", None, "PNG file to write.", required=True)
+flags.adopt_module_key_flags(trust_flag)
+
+_WORKDIR = define_path("workdir", None, "Run directory.", required=True)
+_QUERY = define_path("query", None, "The picture asked about.", required=True)
+_IMAGES = define_path("images", "", "Folder of pictures, or dataset.")
+_EMBEDDINGS = define_path("embeddings", "", "A file of `embed`, instead of --images.")
+_OUTPUT = define_path("output", None, "PNG file to write.", required=True)
 _K = flags.DEFINE_integer("k", 12, "How many neighbours.", lower_bound=1, upper_bound=300)
 _SPLIT = flags.DEFINE_string("split", "", "Split of a dataset; by default all.")
 _CHECKPOINT = flags.DEFINE_enum("checkpoint", "last", ["last", "best"], "Which state.")
@@ -35,24 +41,22 @@ def main(arguments: list[str]) -> None:
         raise UsageError("give one of --images=DIR|DATASET and --embeddings=FILE.npz")
     if _EMBEDDINGS.value and _SPLIT.value:
         raise UsageError("--split goes with --images; --embeddings has the pictures it has")
-    from trainer import quiet
+    from trainer.compat import quiet
 
     quiet.silence()
-    from tqdm import tqdm
+    from trainer.inference import neighbours
+    from trainer.inference.embedding import words_of_unreadable
+    from trainer.inference.gallery import open_gallery
+    from trainer.inference.serving import Serving
+    from trainer.inference.trained_run import open_run
 
-    from trainer import neighbours
-    from trainer.embedding import words_of_unreadable
-    from trainer.gallery import open_gallery
-    from trainer.runs import open_run
-    from trainer.serving import Serving
-
-    serving = Serving(open_run(_WORKDIR.value, _CHECKPOINT.value, say))
+    serving = Serving(open_run(_WORKDIR.value, _CHECKPOINT.value, say, TRUST.value))
     query = neighbours.read_query(serving, _QUERY.value)
     if _EMBEDDINGS.value:
         found = neighbours.among_embeddings(serving, query, _EMBEDDINGS.value, _K.value)
     else:
         gallery = open_gallery(serving, _IMAGES.value, _SPLIT.value)
-        with tqdm(total=len(gallery), unit="picture", disable=None) as bar:
+        with terminal_bar(total=len(gallery), unit="picture") as bar:
             found = neighbours.among_pictures(serving, query, gallery, _K.value, bar.update)
     for line in words_of_unreadable(found.unreadable):
         say(line)

@@ -1,4 +1,4 @@
-"""The shipped configurations, a line each; with --keys every configuration key.
+"""Lists the shipped configurations, one per line; with --keys every configuration key.
 
 python -m trainer presets [--keys] [--json]
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from absl import flags
 
-from trainer.cli import no_arguments, print_json
+from preprocess.shell.cli import no_arguments, print_json
 
 _JSON = flags.DEFINE_bool("json", False, "Print one JSON object.", allow_override=True)
 _KEYS = flags.DEFINE_bool("keys", False, "List the configuration keys: default and meaning.")

@@ -4,41 +4,43 @@ r"""Searches a space of configurations by many short runs; several processes sha
         [--trials=N] [--repeats=N] [--config.KEY=VALUE ...]
 
 A space is a YAML file, or the name of a shipped one; trainer/search/space.py describes the
-format. Every run is one of `trainer train` in DIR/trials/NNN. Started again, the search goes on:
-a run that was under way continues, one that is finished is not done again, and --trials and
---repeats may have grown. The same command in further processes, on this machine or on others
-that see DIR, works on the same runs; CUDA_VISIBLE_DEVICES gives each its GPUs.
+format. Every run is a `trainer train` in DIR/trials/NNN. Run again, the search resumes: an
+interrupted run continues, finished ones are not repeated, and --trials and --repeats may be larger.
+The same command in more processes, on this machine or on others that see DIR, works on the same
+search; CUDA_VISIBLE_DEVICES gives each its GPUs.
 
 DIR/search.json, search.csv and search.png hold the result, DIR/tensorboard the HParams page
-(make tensorboard RUN=DIR). After SIGTERM the run at hand is saved, and the search ends with 75.
+(make tensorboard RUN=DIR). On SIGTERM the current run is saved, and the search exits with 75.
 """
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from pathlib import Path
 
 from absl import flags
 
-from trainer.cli import no_arguments, print_json, say
-from trainer.errors import UsageError
+from preprocess.shell.cli import no_arguments, print_json, say
+from preprocess.shell.errors import UsageError
+from preprocess.shell.exit_codes import ExitCode
+from preprocess.shell.path_flags import define_path
 
-_DATA = flags.DEFINE_string("data", None, "Dataset directory.", required=True)
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the search.", required=True)
-_CONFIG = flags.DEFINE_string(
-    "config", None, "Configuration: a file, or the name of a preset.", required=True
+_DATA = define_path("data", None, "Dataset directory.", required=True)
+_WORKDIR = define_path("workdir", None, "Folder of the search.", required=True)
+_CONFIG = define_path(
+    "config", None, "Configuration: a file, the name of a preset, or an earlier RUN.", required=True
 )
-_SPACE = flags.DEFINE_string("space", None, "Space: a YAML file, or a name.", required=True)
+_SPACE = define_path("space", None, "Space: a YAML file, or a name.", required=True)
 _TRIALS = flags.DEFINE_integer(
     "trials",
     0,
     "Runs in all; 0 = what the space says: the whole grid, or its `trials:`.",
     lower_bound=0,
+    upper_bound=1_000_000,
 )
 _REPEATS = flags.DEFINE_integer(
-    "repeats", 0, "Runs of each point; 0 = what the space says.", lower_bound=0
+    "repeats", 0, "Runs of each point; 0 = what the space says.", lower_bound=0, upper_bound=10_000
 )
 _KEEP = flags.DEFINE_bool("keep_weights", False, "Keep checkpoints and model of finished runs.")
 _OVERRIDES = flags.DEFINE_multi_string(
@@ -67,8 +69,8 @@ def main(arguments: list[str]) -> None:
     except Interrupted as end:
         if end.number == signal.SIGINT:
             raise KeyboardInterrupt from None
-        say("SIGTERM: the run at hand is saved; the same command goes on")
-        sys.exit(os.EX_TEMPFAIL)
+        say("SIGTERM: the current run is saved; the same command resumes")
+        sys.exit(ExitCode.SAVED)
     from trainer.search.report import result_of, table_text, write_result
 
     result = result_of(space, request.start, runs, repeats)
@@ -80,4 +82,4 @@ def main(arguments: list[str]) -> None:
         print(f"{folder}/search.png")
     if not any(run.value is not None for run in runs):
         diverged = all(run.reason.startswith("diverged") for run in runs)
-        sys.exit(os.EX_SOFTWARE if diverged else 1)
+        sys.exit(ExitCode.DIVERGED if diverged else ExitCode.FAULT)
