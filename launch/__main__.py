@@ -1,11 +1,18 @@
 """`python -m launch COMMAND`: the builder and the trainer, on this machine or on a cluster.
 
-Flags that a project always gives stand in `.launch.toml` (launch/defaults.py says how).
+Project-wide defaults go in `.launch.toml` (launch/defaults.py describes it).
 """
 
+import os
 import sys
 
-from trainer import cli
+# Our packages before a preprocess.py in the current folder; and never this folder itself, which is
+# first where the file is started as a script (as Bazel does): its rooms would hide modules.
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:] = [os.path.dirname(HERE), *(entry for entry in sys.path if entry != HERE)]
+
+from preprocess.shell import cli
+from preprocess.shell.own_names import keep_own_names
 
 COMMANDS = {
     "train": "starts a training run",
@@ -13,17 +20,16 @@ COMMANDS = {
     "preprocess": "starts a build of a dataset",
     "dataservice": "starts a tf.data service in a cluster",
     "tensorboard": "shows a run in TensorBoard",
-    "status": "how a run is: state, ranks, step, time left, goodput",
-    "logs": "what the ranks of a run wrote",
+    "status": "a run's state, ranks, step, remaining time, goodput",
+    "logs": "the logs of a run's ranks",
     "why": "one line: why a run waits, or who failed first and how",
     "wait": "waits for the end of a run",
     "stop": "ends a run for good",
-    "suspend": "ends the workers of a run, which save",
-    "resume": "starts the workers of a suspended run again",
-    "list": "the runs that were started from this machine",
+    "suspend": "stops the workers of a run, which save",
+    "resume": "continues a suspended run",
+    "list": "runs started from this machine, and all runs of a namespace",
     "render": "prints what a verb would submit, and submits nothing",
-    "check": "would it start, could it write? before it is submitted",
-    "lint": "checks manifests by this project's rules",
+    "check": "checks before submitting whether a run would start and could write",
     "rehearse": "runs a manifest as local processes: what happens when a rank fails",
     "replay": "starts a run again under another name",
     "diff": "how two runs differ",
@@ -32,7 +38,7 @@ COMMANDS = {
 
 def underscored(arguments: list[str]) -> list[str]:
     """`--dry-run` as `--dry_run`, up to ` -- `: people write both."""
-    end = arguments.index("--") if "--" in arguments else len(arguments)
+    end = cli.end_of_flags(arguments)
     found = []
     for argument in arguments[:end]:
         name, equals, value = argument.partition("=")
@@ -42,6 +48,12 @@ def underscored(arguments: list[str]) -> list[str]:
     return [*found, *arguments[end:]]
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Runs the command line; `shardline-launch`."""
+    keep_own_names()
     sys.argv[1:] = underscored(sys.argv[1:])
     cli.run("launch", __doc__ or "", COMMANDS)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""What a project always gives, in `.launch.toml` of the folder where `launch` is called.
+"""Project-wide defaults, in `.launch.toml` of the folder where `launch` is called.
 
     backend = "job"                    # of every verb; the keys are names of flags
     image = "registry/shardline@sha256:..."
@@ -12,7 +12,6 @@ The command line wins; of two places in the file, the verb's section does.
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Collection
 from pathlib import Path
@@ -21,7 +20,8 @@ from typing import Any
 from absl import flags
 
 from launch.spec import VERBS
-from trainer.errors import ConfigError
+from preprocess.shell.errors import ConfigError
+from preprocess.shell.nearest import did_you_mean
 
 FILE = ".launch.toml"
 
@@ -31,7 +31,7 @@ def apply_defaults(verb: str, names: Collection[str], folder: Path | None = None
 
     Args:
       verb: whose section counts.
-      names: the flags that may stand in the file.
+      names: the flags that the file may hold.
       folder: where the file is; by default the present one.
 
     Raises:
@@ -49,14 +49,20 @@ def apply_defaults(verb: str, names: Collection[str], folder: Path | None = None
         flag.using_default_value = False
 
 
+def apply_default(name: str, folder: Path | None = None) -> None:
+    """Sets one flag of a command that starts nothing, and leaves the rest of the file alone.
+
+    Raises ConfigError where the file is no TOML.
+    """
+    path = (folder or Path()) / FILE
+    value = _read(path).get(name)
+    if isinstance(value, str) and not flags.FLAGS[name].present:
+        flags.FLAGS[name].parse(value)
+
+
 def values(path: Path, verb: str, names: Collection[str]) -> dict[str, Any]:
     """Flag -> value for a verb; raises ConfigError."""
-    try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from None
+    found = _read(path)
     sections = {name: value for name, value in found.items() if isinstance(value, dict)}
     plain = {name: value for name, value in found.items() if name not in sections}
     for section in sections:
@@ -65,6 +71,15 @@ def values(path: Path, verb: str, names: Collection[str]) -> dict[str, Any]:
     # Every section is looked at: a mistake in another verb's is one too.
     known = {where: _known(path, where, each, names) for where, each in sections.items()}
     return {**_known(path, "", plain, names), **known.get(verb, {})}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from None
 
 
 def _known(
@@ -85,5 +100,5 @@ def _text(value: object) -> str:
 
 
 def _near(name: str, names: Collection[str]) -> str:
-    near = difflib.get_close_matches(name.replace("-", "_"), sorted(names), n=3)
-    return f"; is it {' or '.join(near)}?" if near else f"; there are {', '.join(sorted(names))}"
+    hint = did_you_mean(name.replace("-", "_"), sorted(names))
+    return hint or f"; there are {', '.join(sorted(names))}"

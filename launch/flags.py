@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from absl import flags
 
+import launch.namespace
+from launch.backends.kinds.registry import KINDS, help_text, running
 from launch.defaults import apply_defaults
+from launch.namespace import NAMESPACE
 from launch.spec import (
-    BACKENDS,
-    BACKENDS_OF,
     Spec,
     default_name,
     duration,
@@ -16,39 +17,47 @@ from launch.spec import (
     parse_mounts,
     parse_secrets,
 )
-from trainer.errors import UsageError
+from preprocess.shell.errors import UsageError
+from preprocess.shell.path_flags import expanded_words
 
-_BACKEND = flags.DEFINE_enum("backend", None, list(BACKENDS), "What runs it; by default local.")
-_NAME = flags.DEFINE_string("name", "", "Of the run; by default made from what runs.")
-_WORKERS = flags.DEFINE_integer("workers", 1, "Processes that train together.")
-_GPU = flags.DEFINE_string("gpu", "", "GPUs of a worker: h100:8, l4, or a number of any kind.")
-_CPUS = flags.DEFINE_integer("cpus", 4, "Processors of a worker.", lower_bound=1)
-_MEMORY = flags.DEFINE_string("memory", "16Gi", "Memory of a worker.")
-_SHARED = flags.DEFINE_string("shared_memory", "2Gi", "/dev/shm of a worker, part of its memory.")
-_SCRATCH = flags.DEFINE_string("scratch", "20Gi", "Disk of a worker for caches and staging.")
+flags.adopt_module_key_flags(launch.namespace)
+_BACKEND = flags.DEFINE_enum(
+    "backend", None, list(KINDS), f"Where it runs; by default local. {help_text()}."
+)
+_NAME = flags.DEFINE_string("name", "", "Name of the run; by default derived from its flags.")
+_WORKERS = flags.DEFINE_integer("workers", 1, "Number of worker processes.")
+_GPU = flags.DEFINE_string("gpu", "", "GPUs per worker: h100:8, l4, or a number of any kind.")
+_CPUS = flags.DEFINE_integer("cpus", 4, "CPUs per worker.", lower_bound=1)
+_MEMORY = flags.DEFINE_string("memory", "16Gi", "Memory per worker.")
+_SHARED = flags.DEFINE_string("shared_memory", "2Gi", "/dev/shm per worker, part of its memory.")
+_SCRATCH = flags.DEFINE_string("scratch", "20Gi", "Disk per worker for caches and staging.")
 _IMAGE = flags.DEFINE_string("image", "", "Container image by digest, REF@sha256:...")
-_NAMESPACE = flags.DEFINE_string("namespace", "shardline", "Kubernetes namespace.")
 _ACCOUNT = flags.DEFINE_string("service_account", "trainer", "Kubernetes service account.")
 _QUEUE = flags.DEFINE_string("queue", "", "Kueue's local queue.")
 _PRIORITY = flags.DEFINE_string("priority", "", "Priority class.")
-_SPOT = flags.DEFINE_bool("spot", False, "On spot nodes, which may go at any moment.")
+_SPOT = flags.DEFINE_bool("spot", False, "Run on spot nodes, which may be taken away at any time.")
 _RESTARTS = flags.DEFINE_integer(
-    "max_restarts", 3, "Counted failures that are made good; exit code 75 is not counted."
+    "max_restarts", 3, "Failures that are retried; exit codes 75 and 76 are not counted."
 )
 _DEADLINE = flags.DEFINE_string("deadline", "7d", "Longest time the run may take.")
-_GRACE = flags.DEFINE_string("grace", "120s", "From SIGTERM to SIGKILL.")
+_GRACE = flags.DEFINE_string("grace", "120s", "Time from SIGTERM to SIGKILL.")
 _ENV = flags.DEFINE_multi_string("env", [], "NAME=VALUE for the workers; may be repeated.")
+_NOT_SECRET = flags.DEFINE_multi_string(
+    "not_secret", [], "Name of an --env variable that looks like a secret but is not."
+)
 _SECRET = flags.DEFINE_multi_string("secret", [], "NAME:KEY:VARIABLE of a secret; may be repeated.")
 _VOLUME = flags.DEFINE_multi_string("volume", [], "CLAIM:/PATH of a volume claim; may be repeated.")
 _DATA_WORKERS = flags.DEFINE_integer(
-    "data_workers", 0, "Workers of a tf.data service beside the run.", lower_bound=0
+    "data_workers", 0, "Workers of a tf.data service for this run.", lower_bound=0
 )
-_TENSORBOARD = flags.DEFINE_bool("tensorboard", False, "A TensorBoard beside the run.")
-_SMOKE = flags.DEFINE_bool("smoke", False, "One step, one validation, one restart, and out.")
+_TENSORBOARD = flags.DEFINE_bool("tensorboard", False, "Start a TensorBoard with the run.")
+_SMOKE = flags.DEFINE_bool(
+    "smoke", False, "Run one step, one validation and one restart, to test the whole chain."
+)
 _TIME_LIMIT = flags.DEFINE_string(
     "time_limit",
     "",
-    "Slurm's limit for one life, after which it is requeued; by default --deadline.",
+    "Slurm's limit for one attempt, after which it is requeued; by default --deadline.",
 )
 _PARTITION = flags.DEFINE_string("partition", "", "Slurm partition.")
 _SLURM_ACCOUNT = flags.DEFINE_string("account", "", "Slurm account.")
@@ -60,15 +69,18 @@ def spec_from_flags(verb: str, arguments: list[str]) -> Spec:
     What the command line leaves out comes from `.launch.toml`. Raises UsageError for what cannot
     be.
     """
-    names = {flag.name for flag in flags.FLAGS.get_flags_for_module(__name__)}
+    names = {flag.name for flag in flags.FLAGS.get_key_flags_for_module(__name__)}
     apply_defaults(verb, names)
     if arguments and not arguments[0].startswith("--"):
         raise UsageError(f"unexpected argument '{arguments[0]}'; the worker's flags follow ' -- '")
-    given = tuple(arguments)
+    backend = _BACKEND.value or running(verb)[0]
+    # A pod has another home folder; elsewhere the run is looked up by its paths later.
+    here = not KINDS[backend].in_cluster
+    given = tuple(expanded_words(arguments) if here else arguments)
     return Spec(
         verb=verb,
         name=_NAME.value or default_name(verb, given),
-        backend=_BACKEND.value or BACKENDS_OF[verb][0],
+        backend=backend,
         arguments=given,
         workers=_WORKERS.value,
         gpu=parse_gpu(_GPU.value),
@@ -77,7 +89,7 @@ def spec_from_flags(verb: str, arguments: list[str]) -> Spec:
         shared_memory=_SHARED.value,
         scratch=_SCRATCH.value,
         image=_IMAGE.value,
-        namespace=_NAMESPACE.value,
+        namespace=NAMESPACE.value,
         service_account=_ACCOUNT.value,
         queue=_QUEUE.value,
         priority=_PRIORITY.value,
@@ -85,7 +97,7 @@ def spec_from_flags(verb: str, arguments: list[str]) -> Spec:
         max_restarts=_RESTARTS.value,
         deadline=duration("deadline", _DEADLINE.value),
         grace=duration("grace", _GRACE.value),
-        env=parse_env(_ENV.value),
+        env=parse_env(_ENV.value, _NOT_SECRET.value),
         secrets=parse_secrets(_SECRET.value),
         mounts=parse_mounts(_VOLUME.value),
         data_workers=_DATA_WORKERS.value,

@@ -7,9 +7,9 @@ generic resource takes the short name as its type.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 
-from trainer.errors import UsageError
+from preprocess.shell.errors import UsageError
+from preprocess.shell.nearest import did_you_mean
 
 RESOURCE = "nvidia.com/gpu"
 NODE_LABEL = "cloud.google.com/gke-accelerator"
@@ -60,7 +60,6 @@ def parse_gpu(text: str) -> Gpu | None:
     if not count.isdigit() or not 1 <= int(count) <= MOST_PER_NODE:
         raise UsageError(f"--gpu={text}: '{count}' is not 1 to {MOST_PER_NODE} GPUs a worker")
     if kind and kind not in ACCELERATORS:
-        near = difflib.get_close_matches(kind, ACCELERATORS, n=1)
-        hint = f"; is it {near[0]}?" if near else ""
+        hint = did_you_mean(kind, ACCELERATORS)
         raise UsageError(f"--gpu={text}: no such kind{hint} (there are {', '.join(ACCELERATORS)})")
     return Gpu(kind, int(count))

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from launch.task import ending_with_parent
+from preprocess.shell.process import dying_with_parent
 
 SHORT = (
     "--config.steps_per_epoch=1",
@@ -34,7 +34,7 @@ def main() -> None:
         code = subprocess.run(
             [sys.executable, "-m", "trainer", "train", *flags],
             check=False,
-            preexec_fn=ending_with_parent(),
+            preexec_fn=dying_with_parent(),
         )
         if code.returncode:
             sys.exit(code.returncode)

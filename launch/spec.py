@@ -1,6 +1,6 @@
 """What a user asks for: one specification, whatever runs it.
 
-A `Spec` is complete and checked: what renders it asks nothing and refuses nothing any more.
+A `Spec` is complete and checked: what renders it asks nothing and refuses nothing.
 """
 
 from __future__ import annotations
@@ -8,36 +8,31 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
+from collections.abc import Collection
 from typing import Any
 
-from launch.gpus import Gpu, parse_gpu
-from trainer.errors import UsageError
+from launch.backends.kinds.kind import Kind
+from launch.backends.kinds.registry import KINDS, running
+from launch.gpus import ACCELERATORS, Gpu, parse_gpu
+from launch.plain_words import check_text, check_word
+from launch.secret_values import secret_reason
+from preprocess.shell.errors import UsageError
 
-BACKENDS = ("local", "job", "jobset", "slurm", "flink", "dataflow")
-# Which of them can run a verb; the first is the default.
-BACKENDS_OF = {
-    "train": ("local", "job", "jobset", "slurm"),
-    "search": ("local", "job", "slurm"),
-    "preprocess": ("local", "job", "slurm", "flink", "dataflow"),
-    "dataservice": ("job",),
-    "tensorboard": ("local", "job"),
-}
-KUBERNETES = ("job", "jobset", "flink")
 VERBS = ("train", "preprocess", "search", "dataservice", "tensorboard")
 
 # A pod's host name is NAME-INDEX, or NAME-worker-0-INDEX for JobSet, and a host name's label
 # holds 63 characters (RFC 1123); 44 leave room for both and for what belongs to the run.
 NAME_LENGTH = 44
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
-_DIGEST = re.compile(r"\S+@sha256:[0-9a-f]{64}")
 _ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(Mi|Gi|Ti)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_BYTES = {"Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
-# Words in the name of a variable that say its value is no one's business.
-_SECRET_WORDS = re.compile(
-    r"secret|passw|token|api_?key|access_?key|private_?key|credential", re.IGNORECASE
+_PLAIN_WORDS = (
+    *("image", "namespace", "service_account", "queue", "priority", "partition", "account"),
 )
+# What from_dict() raises for data that no run of ours has written.
+MALFORMED = (UsageError, KeyError, TypeError, ValueError, AttributeError, OverflowError)
+_BYTES = {"Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,18 +81,15 @@ class Spec:
     data_workers: int = 0
     tensorboard: bool = False
     smoke: bool = False
-    time_limit: int = 0  # Slurm: of one life; 0 = the deadline
+    time_limit: int = 0  # Slurm: of one attempt; 0 = the deadline
     partition: str = ""  # Slurm
     account: str = ""  # Slurm
 
     def __post_init__(self) -> None:
         _check_name(self.name)
-        if self.backend not in BACKENDS_OF[self.verb]:
-            raise UsageError(
-                f"--backend={self.backend}: {self.verb} runs on {', '.join(BACKENDS_OF[self.verb])}"
-            )
-        if self.backend in KUBERNETES:
-            _check_image(self.image)
+        if self.backend not in (able := running(self.verb)):
+            raise UsageError(f"--backend={self.backend}: {self.verb} runs on {', '.join(able)}")
+        self.kind.check(self)
         if self.workers > 1 and self.verb not in ("train", "search"):
             raise UsageError(
                 f"--workers={self.workers}: {self.verb} is one process here; `-- --workers=N` "
@@ -113,33 +105,44 @@ class Spec:
                 f"--shared_memory={self.shared_memory} counts against --memory={self.memory}; "
                 "make it smaller"
             )
-        # Slurm's signal comes up to a minute earlier than asked for (sbatch(1), --signal).
-        if self.time_limit and self.time_limit <= self.grace + 60:
-            raise UsageError(
-                f"--time_limit={self.time_limit}s leaves no time to train: workers are told to "
-                f"end --grace={self.grace}s and up to a minute before it"
-            )
-        if self.spot and self.grace > 15 and self.backend in KUBERNETES:
+        if self.spot and self.grace > 15 and self.kind.in_cluster:
             # Google's spot nodes give ordinary pods 15 of their 30 seconds.
             object.__setattr__(self, "grace", 15)
+        self._check_words()
+
+    def _check_words(self) -> None:
+        """Raises UsageError for texts that would be more than one word where they end up."""
+        for name in _PLAIN_WORDS:
+            check_word(name, getattr(self, name))
+        for argument in self.arguments:
+            check_text("the argument", argument)
         for name, value in self.env:
-            if _SECRET_WORDS.search(name):
-                raise UsageError(
-                    f"--env={name}=...: that looks like a secret, and would stand in the manifest; "
-                    f"use --secret=NAME:KEY:{name}"
-                )
-            if "\0" in value:
-                raise UsageError(f"--env={name}: its value holds a NUL")
+            if not _ENV.fullmatch(name):
+                raise UsageError(f"--env={name[:40]!a}: no name of a variable")
+            check_text(f"--env={name}:", value)
+        for secret in self.secrets:
+            for word in (secret.name, secret.key, secret.variable):
+                check_word("secret", word)
+        for mount in self.mounts:
+            check_word("volume", mount.claim)
+            check_text("--volume:", mount.path)
+        if self.gpu and self.gpu.kind and self.gpu.kind not in ACCELERATORS:
+            raise UsageError(f"--gpu={self.gpu.kind[:40]!a}: no such kind")
 
     @property
-    def gang(self) -> bool:
-        """Whether the workers train together: they start, fail and go on as one."""
+    def kind(self) -> Kind:
+        """What its back end says of itself."""
+        return KINDS[self.backend]
+
+    @property
+    def together(self) -> bool:
+        """Whether the workers train together: they start, fail and continue as one."""
         return self.verb == "train" and self.workers > 1
 
     @property
-    def apart(self) -> bool:
+    def independent(self) -> bool:
         """Whether there are several workers that share no step: each ends and fails alone."""
-        return self.workers > 1 and not self.gang
+        return self.workers > 1 and not self.together
 
     @property
     def command(self) -> tuple[str, ...]:
@@ -163,7 +166,22 @@ class Spec:
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Spec:
-        """The inverse of to_dict."""
+        """The inverse of to_dict.
+
+        Raises one of MALFORMED for what no specification is.
+        """
+        if not isinstance(fields["arguments"], (list, tuple)):
+            raise TypeError("arguments are not a list")
+        for field in dataclasses.fields(cls):
+            plain: Any = {"str": str, "int": int, "bool": bool}.get(str(field.type))
+            if plain and type(fields.get(field.name, field.default)) is not plain:
+                raise TypeError(f"{field.name} is not of type {field.type}")
+        words = [*fields["arguments"], *(word for pair in fields["env"] for word in pair)]
+        words += [
+            word for each in (*fields["secrets"], *fields["mounts"]) for word in each.values()
+        ]
+        if not all(isinstance(word, str) for word in words):
+            raise TypeError("an argument is not text")
         gpu = fields["gpu"]
         return cls(
             **{
@@ -197,13 +215,19 @@ def duration(flag: str, text: str) -> int:
     return int(number) * _SECONDS[unit]
 
 
-def parse_env(pairs: list[str]) -> tuple[tuple[str, str], ...]:
-    """`NAME=VALUE` pairs; raises UsageError."""
+def parse_env(pairs: list[str], not_secret: Collection[str] = ()) -> tuple[tuple[str, str], ...]:
+    """`NAME=VALUE` pairs; raises UsageError, also for secrets but those named in `not_secret`."""
     found = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not _ENV.fullmatch(name):
             raise UsageError(f"--env={name}: is not NAME=VALUE")
+        if name not in not_secret and (reason := secret_reason(name, value)):
+            raise UsageError(
+                f"--env={name}=...: {reason}, and records and manifests would show it; in a "
+                f"cluster use --secret=NAME:KEY:{name}, elsewhere export it before `launch`; "
+                f"--not_secret={name} if it is not a secret"
+            )
         found[name] = value
     return tuple(found.items())
 
@@ -230,33 +254,27 @@ def parse_mounts(texts: list[str]) -> tuple[Mount, ...]:
     return tuple(mounts)
 
 
+def is_name(text: str) -> bool:
+    """Whether a run may be called so."""
+    return len(text) <= NAME_LENGTH and _NAME.fullmatch(text) is not None
+
+
 def _check_name(name: str) -> None:
-    if len(name) > NAME_LENGTH or not _NAME.fullmatch(name):
+    if not is_name(name):
         raise UsageError(
             f"--name={name[:80]}: lower-case letters, digits and '-', a letter first, "
             f"{NAME_LENGTH} at the most"
         )
 
 
-def _check_image(image: str) -> None:
-    if not image:
-        raise UsageError("--image=REF@sha256:... is missing: a cluster pulls what it runs")
-    if not _DIGEST.fullmatch(image):
-        raise UsageError(
-            f"--image={image}: a tag can be moved; give the digest, REF@sha256:... "
-            "(`docker buildx imagetools inspect REF` prints it)"
-        )
-
-
 __all__ = [
-    "BACKENDS",
-    "BACKENDS_OF",
-    "KUBERNETES",
+    "MALFORMED",
     "Mount",
     "Secret",
     "Spec",
     "default_name",
     "duration",
+    "is_name",
     "parse_env",
     "parse_gpu",
     "parse_mounts",

@@ -7,11 +7,11 @@ from typing import Any
 
 from absl import flags
 
-from launch.records import Record
+from launch.runs.records import Record
 from launch.spec import Spec
 from launch.submit import new_record, rendered, submit
 from launch.watch import follow, wait
-from trainer.cli import print_json, say
+from preprocess.shell.cli import print_json, say
 
 DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print what would be submitted, and submit nothing.")
 WAIT = flags.DEFINE_bool("wait", False, "Wait for the end; 1 where the run failed.")

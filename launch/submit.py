@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import getpass
 import importlib.metadata
 import os
 import platform
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from launch.backends.base import FINISHED
-from launch.backends.choose import backend
-from launch.records import DIFF, Record, read_record
+from launch.backends.base import NotSent, backend_of
+from launch.runs.records import DIFF, Record, forget, read_record
+from launch.runs.status import FINISHED
 from launch.spec import Spec
-from trainer.errors import UsageError
+from preprocess.shell.errors import UsageError
 
 PACKAGES = ("tensorflow", "keras", "apache-beam", "numpy")
 SOURCE = Path(__file__).resolve().parents[1]
@@ -32,43 +34,67 @@ def new_record(spec: Spec) -> tuple[Record, str]:
         directory=os.getcwd(),
         commit=commit,
         versions=_versions(),
+        owner=_owner(),
     )
     return record, diff
 
 
 def rendered(record: Record) -> str:
     """Everything that submitting would hand over, as text."""
-    return "".join(backend(record.spec.backend).files(record).values())
+    return "".join(backend_of(record.spec).files(record).values())
 
 
 def submit(record: Record, diff: str) -> Record:
     """Starts a run, and records it before and after: an interruption leaves a trace.
 
-    Raises UsageError where a run of this name is still going.
+    Raises UsageError where a run of this name is still going, NotSent where it is refused; then
+    it leaves no record.
     """
-    chosen = backend(record.spec.backend)
-    _refuse_running(record)
+    chosen = backend_of(record.spec)
+    before = _before(record)
+    if before:
+        _refuse_running(before)
     files = chosen.files(record)
     extra = {DIFF: diff} if diff else {}
     record.write({**files, **extra})
-    started = dataclasses.replace(record, handle=chosen.submit(record))
+    try:
+        started = dataclasses.replace(record, handle=chosen.submit(record))
+    except NotSent:
+        if before:
+            before.write(backend_of(before.spec).files(before))
+        else:
+            forget(record)
+        raise
     started.write({})
     return started
 
 
-def _refuse_running(record: Record) -> None:
+def _before(record: Record) -> Record | None:
+    """The record of the run of that name before; None where there is none."""
     try:
         before = read_record(record.name)
+        return None if before.found_in else before
     except UsageError:
-        return
+        return None
+
+
+def _refuse_running(before: Record) -> None:
     if not before.handle:
         return
-    state = backend(before.spec.backend).status(before).state
+    state = backend_of(before.spec).status(before).state
     if state not in FINISHED:
         raise UsageError(
-            f"run '{record.name}' is {state} (since {time.ctime(before.submitted)}); "
-            f"`launch stop {record.name}` ends it, --name=OTHER starts another"
+            f"run '{before.name}' is {state} (since {time.ctime(before.submitted)}); "
+            f"`launch stop {before.name}` ends it, --name=OTHER starts another"
         )
+
+
+def _owner() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a user without a name, as in many containers
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
 
 
 def _source() -> tuple[str, str]:

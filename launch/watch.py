@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 
-from launch.backends.base import FINISHED, SUCCEEDED, LogLine, Status
-from launch.backends.choose import backend
-from launch.records import Record
-from trainer.cli import say
+from launch.backends.base import backend_of
+from launch.runs import outage
+from launch.runs.records import Record
+from launch.runs.status import FINISHED, SUCCEEDED, LogLine, Status
+from preprocess.shell.cli import say
+from preprocess.shell.errors import UnavailableError
 
 POLL_SECONDS = 1.0
 
@@ -15,26 +17,33 @@ POLL_SECONDS = 1.0
 def wait(record: Record, timeout: float | None = None) -> bool:
     """Waits for a run's end and says how it ended; whether it succeeded.
 
-    Raises TimeoutError where it is not over after `timeout` seconds.
+    Outages of the back end are waited out. Raises TimeoutError where it is not over after
+    `timeout` seconds.
     """
-    chosen = backend(record.spec.backend)
+    chosen = backend_of(record.spec)
     end = None if timeout is None else time.monotonic() + timeout
-    said = ""
+    said, state = "", "unreachable"
     while True:
-        status = chosen.status(record)
-        if (words := summary(status)) != said:
-            say(f"{record.name}: {words}")
-            said = words
-        if status.state in FINISHED:
-            return status.state == SUCCEEDED
+        try:
+            status = chosen.status(record)
+        except UnavailableError as error:
+            outage.wait_out(error)
+        else:
+            outage.over()
+            state = status.state
+            if (text := summary(status)) != said:
+                say(f"{record.name}: {text}")
+                said = text
+            if state in FINISHED:
+                return state == SUCCEEDED
         if end is not None and time.monotonic() > end:
-            raise TimeoutError(f"{record.name} is still {status.state} after {timeout:.0f} s")
+            raise TimeoutError(f"{record.name} is still {state} after {timeout:.0f} s")
         time.sleep(POLL_SECONDS)
 
 
 def follow(record: Record) -> None:
     """Prints what every rank writes until the run is over."""
-    for line in backend(record.spec.backend).logs(record, None, follow=True, previous=False):
+    for line in backend_of(record.spec).logs(record, None, follow=True, previous=False):
         print(prefixed(line, record.spec.workers), flush=True)
 
 
@@ -46,10 +55,12 @@ def prefixed(line: LogLine, workers: int) -> str:
 def summary(status: Status) -> str:
     """A status in a few words."""
     parts = [status.state]
-    if status.restarts:
-        parts.append(f"{status.restarts} restarts")
-    if status.interruptions:
-        parts.append(f"{status.interruptions} interruptions")
+    numbers = {
+        "restarts": status.restarts,
+        "failures": status.failures,
+        "interruptions": status.interruptions,
+    }
+    parts += [f"{number} {what}" for what, number in numbers.items() if number]
     if status.detail:
         parts.append(status.detail)
     return ", ".join(parts)

@@ -2,19 +2,26 @@
 #
 #   docker build -f k8s/docker/cpu.Dockerfile -t REGISTRY/shardline:TAG .
 #
+# The next stack (docs/stacks.md): --build-arg STACK=next --build-arg BASE=python:3.13-slim-bookworm
 # For repeatable builds give the base image by its digest: --build-arg BASE=python:3.11-slim-bookworm@sha256:...
 ARG BASE=python:3.11.13-slim-bookworm
 
 FROM ${BASE} AS build
+# default or next.
+ARG STACK=default
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /venv
-COPY requirements.txt /build/
-# Everything is pinned in it, and comes as wheels: no compiler is needed.
-RUN /venv/bin/pip install -r /build/requirements.txt
+COPY requirements-hashes.txt requirements-next-hashes.txt /build/
+# Everything is pinned in them with the hashes of its files, and comes as wheels: no compiler is
+# needed.
+RUN case "$STACK" in default) file=requirements-hashes ;; next) file=requirements-next-hashes ;; \
+        *) echo "STACK=$STACK: there are default and next" >&2; exit 64 ;; esac \
+    && /venv/bin/pip install --no-deps --require-hashes -r "/build/$file.txt"
 
 FROM ${BASE}
 # Numbers of their own: a process of this user is nobody on the node.
-RUN groupadd --gid 10001 shardline && useradd --uid 10001 --gid 10001 --no-create-home shardline
+RUN groupadd --gid 10001 shardline && useradd --uid 10001 --gid 10001 --no-create-home \
+        --shell /usr/sbin/nologin shardline
 COPY --from=build /venv /venv
 COPY preprocess /app/preprocess
 COPY trainer /app/trainer

@@ -5,16 +5,24 @@
 #
 # The wheels hold code for compute capability 5.0 to 7.5 and PTX for 8.0: newer GPUs compile it at
 # first use, for up to half an hour. CUDA_CACHE_PATH on a volume keeps the result.
+#
+# The next stack (docs/stacks.md) has code for 6.0 to 8.9 and PTX for 9.0:
+# --build-arg STACK=next --build-arg BASE=python:3.13-slim-bookworm
 ARG BASE=python:3.11.13-slim-bookworm
 
 FROM ${BASE} AS build
+# default or next.
+ARG STACK=default
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /venv
-COPY requirements.txt requirements-gpu.txt /build/
-RUN /venv/bin/pip install -r /build/requirements-gpu.txt
+COPY requirements.txt requirements-gpu.txt requirements-next.txt requirements-next-gpu.txt /build/
+RUN case "$STACK" in default) file=requirements-gpu ;; next) file=requirements-next-gpu ;; \
+        *) echo "STACK=$STACK: there are default and next" >&2; exit 64 ;; esac \
+    && /venv/bin/pip install -r "/build/$file.txt"
 
 FROM ${BASE}
-RUN groupadd --gid 10001 shardline && useradd --uid 10001 --gid 10001 --no-create-home shardline
+RUN groupadd --gid 10001 shardline && useradd --uid 10001 --gid 10001 --no-create-home \
+        --shell /usr/sbin/nologin shardline
 COPY --from=build /venv /venv
 COPY preprocess /app/preprocess
 COPY trainer /app/trainer

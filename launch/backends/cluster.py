@@ -1,96 +1,118 @@
-"""Kubernetes: a run is an Indexed Job or a JobSet that owns everything else.
-
-Submitted suspended, then what depends on it, then set free: no worker starts before its Service
-and its policy are there, and one delete removes all.
-"""
+"""Kubernetes: a run is an Indexed Job or a JobSet that owns everything else."""
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-import hashlib
-import json
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from launch.backends.base import FINISHED, STOPPED, LogLine, Status
-from launch.backends.cluster_logs import followed, pods_of, written
-from launch.backends.cluster_state import JOBS, rank_of, reason, run_state
-from launch.kube import Api, Conflict, Missing, Object
-from launch.lint.rule import check
-from launch.lint.rules import RULES
-from launch.records import Record
+from launch.backends.base import NotSent
+from launch.backends.cluster_logs import followed, written
+from launch.backends.cluster_pods import children, pods_of, waits_for_queue, workload_of
+from launch.backends.cluster_records import handle, is_of, whose
+from launch.backends.cluster_state import (
+    JOBS,
+    counts,
+    finished,
+    last_warning,
+    rank_of,
+    reason,
+    run_state,
+    started,
+)
+from launch.backends.cluster_submit import submit
+from launch.backends.kube import Api, ClusterError, Missing, Object
 from launch.render.objects import objects
 from launch.render.text import to_yaml
-from trainer.errors import UsageError
+from launch.runs.ends import keep_end, kept_end
+from launch.runs.orders import order, ordered
+from launch.runs.records import Record
+from launch.runs.status import FINISHED, GONE, NOT_SENT, PENDING, RUNNING, STOPPED, LogLine, Status
+from preprocess.shell.errors import UsageError
+from preprocess.shell.exit_codes import ExitCode
 
 MANIFESTS = "manifests.yaml"
-SPEC_HASH = "shardline/spec"  # annotation: tells a second submit from another run of that name
-_OTHERS_OWNER = {"blockOwnerDeletion": True, "controller": False}
 
 
 class Cluster:
     """Starts and watches runs through the API server."""
 
     def files(self, record: Record) -> dict[str, str]:
-        """The manifests, which keep our rules."""
-        found = objects(record.spec)
-        findings = check(RULES, found)
-        if findings:
-            raise AssertionError("\n".join(map(str, findings)))  # a fault of the renderer
-        return {MANIFESTS: to_yaml(found)}
+        """The manifests."""
+        return {MANIFESTS: to_yaml(objects(record.spec))}
 
     def submit(self, record: Record) -> str:
-        """Creates the run suspended, what it owns, and sets it free; safe to do twice.
-
-        A run in a queue stays suspended: Kueue sets it free.
-        """
-        api = Api(record.spec.namespace)
-        first, *others = objects(record.spec)
-        mark = _mark(record)
-        first["metadata"].setdefault("annotations", {})[SPEC_HASH] = mark
+        """Sends the run; a run in a queue is left suspended, and Kueue sets it free."""
         try:
-            owner = api.create(first)
-        except Conflict:
-            owner = _same(api, first, mark)
-        for other in others:
-            other["metadata"]["ownerReferences"] = [_owner(owner)]
-            with contextlib.suppress(Conflict):
-                api.create(other)
-        if first["spec"].get("suspend") and not record.spec.queue:
-            api.patch(first["kind"], record.name, {"spec": {"suspend": False}})
-        return f"{record.spec.backend}:{record.spec.namespace}/{record.name}"
+            api = Api(record.spec.namespace)
+        except ClusterError as error:
+            raise NotSent(f"not sent: {error}", ExitCode.UNAVAILABLE) from None
+        submit(api, record)
+        order(record, RUNNING)
+        return handle(record)
 
     def status(self, record: Record) -> Status:
-        """From the run's conditions and its pods."""
+        """From the run's conditions and its pods; of a run that is gone, what was seen of it."""
         api = Api(record.spec.namespace)
         try:
-            run = api.get(*_owner_of(record))
+            run = _run(api, record)
         except Missing:
-            return Status(STOPPED, detail="deleted")
-        pods = pods_of(api, record)
-        state, detail = run_state(run, pods, queued=bool(record.spec.queue))
-        progress = run.get("status") or {}
-        return Status(
+            return _status_of_missing(record)
+        if "deletionTimestamp" in run["metadata"]:
+            return Status(STOPPED, detail="being deleted")
+        pods = pods_of(api, record, run, newest=True)
+        state, detail = run_state(run, pods, queued=waits_for_queue(api, record, run))
+        if state == PENDING and not pods and not detail:
+            detail = last_warning(_events(api, run, children(api, run)))
+        found = Status(
             state=state,
-            ranks=tuple(rank_of(pod) for pod in pods),
-            restarts=int(progress.get("restarts", progress.get("failed", 0)) or 0),
-            started=_seconds(progress.get("startTime")),
-            finished=_seconds(progress.get("completionTime")) if state in FINISHED else None,
+            ranks=tuple(map(rank_of, pods)),
+            **counts(run, pods, record.spec),
+            started=_seconds(started(run, pods)),
+            finished=_seconds(finished(run)) if state in FINISHED else None,
             detail=detail,
         )
+        if state in FINISHED:
+            keep_end(record, found)
+        return found
 
     def logs(
         self, record: Record, ranks: Collection[int] | None, follow: bool, previous: bool
     ) -> Iterator[LogLine]:
-        """Lines of the pods; followed, through restarts of them too, until the run is over."""
-        if follow:
-            return followed(record, ranks, lambda: self.status(record).state in FINISHED)
-        return written(record, ranks, previous)
+        """Lines of the pods; followed, through restarts of them too, until the run is over.
+
+        Raises UsageError where the run is gone, and its pods with it.
+        """
+        api = Api(record.spec.namespace)
+        if not follow:
+            try:
+                return written(api, record, _run(api, record), ranks, previous)
+            except Missing:
+                state = _status_of_missing(record).state
+                raise UsageError(
+                    f"run '{record.name}' is {state}: no pod of it is in the cluster, and no log"
+                ) from None
+
+        def look() -> tuple[Object, bool]:
+            over = self.status(record).state in FINISHED
+            try:
+                return _run(api, record), over
+            except Missing:
+                return {}, over
+
+        return followed(api, record, ranks, look)
 
     def stop(self, record: Record) -> None:
         """Deletes the run and all that it owns; its pods get SIGTERM and the grace period."""
-        Api(record.spec.namespace).delete(*_owner_of(record))
+        api = Api(record.spec.namespace)
+        try:
+            run = _run(api, record)
+        except Missing:
+            if _status_of_missing(record).state == NOT_SENT:
+                raise UsageError(f"run '{record.name}' was never sent: nothing to stop") from None
+            return
+        order(record, STOPPED)
+        api.delete(run["kind"], run["metadata"]["name"], uid=run["metadata"]["uid"])
 
     def suspend(self, record: Record) -> None:
         """Its pods get SIGTERM and the grace period."""
@@ -104,58 +126,68 @@ class Cluster:
         """Why it waits, or which rank failed first and what it said last."""
         api = Api(record.spec.namespace)
         try:
-            run = api.get(*_owner_of(record))
+            run = _run(api, record)
         except Missing:
-            return f"there is no {' '.join(_owner_of(record))} in {record.spec.namespace}"
-        pods = [*pods_of(api, record, newest=False)]
-        return reason(run, pods, _events(api, record), queued=bool(record.spec.queue))
+            found = _status_of_missing(record)
+            return found.state + (f": {found.detail}" if found.detail else "")
+        jobs = children(api, run)
+        pods = pods_of(api, record, run, newest=False)
+        queued = waits_for_queue(api, record, run)
+        return reason(run, jobs, pods, _events(api, run, jobs), queued)
 
     def _set_suspended(self, record: Record, value: bool) -> None:
-        kind, name = _owner_of(record)
-        if kind not in JOBS:
-            raise UsageError(f"'{record.name}' is a server: it is started and stopped only")
+        api = Api(record.spec.namespace)
         try:
-            Api(record.spec.namespace).patch(kind, name, {"spec": {"suspend": value}})
+            run = _run(api, record)
         except Missing:
-            raise UsageError(f"run '{record.name}' is not in the cluster any more") from None
+            state = _status_of_missing(record).state
+            raise UsageError(f"run '{record.name}' is {state}: not in the cluster") from None
+        if run["kind"] not in JOBS:
+            raise UsageError(f"'{record.name}' is a server: it is started and stopped only")
+        if record.spec.queue and (workload := workload_of(api, run)):
+            # Kueue would undo a change of the run itself.
+            change = {"spec": {"active": not value}}
+            api.patch("Workload", workload["metadata"]["name"], change)
+        else:
+            api.patch(run["kind"], record.name, {"spec": {"suspend": value}})
 
 
-def _mark(record: Record) -> str:
-    text = json.dumps(record.spec.to_dict(), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def _run(api: Api, record: Record) -> Object:
+    """The object that owns all others of a run.
 
-
-def _same(api: Api, o: Object, mark: str) -> Object:
-    there = api.get(o["kind"], o["metadata"]["name"])
-    if (there["metadata"].get("annotations") or {}).get(SPEC_HASH) != mark:
-        name = o["metadata"]["name"]
-        raise UsageError(
-            f"another run '{name}' is in the cluster; `launch stop {name}` removes it, "
-            "--name=OTHER starts another"
-        )
-    return there
-
-
-def _owner(o: Object) -> Object:
-    metadata = o["metadata"]
-    return {
-        "apiVersion": o["apiVersion"],
-        "kind": o["kind"],
-        "name": metadata["name"],
-        "uid": metadata["uid"],
-        **_OTHERS_OWNER,
-    }
-
-
-def _owner_of(record: Record) -> tuple[str, str]:
-    """Kind and name of the object that owns all others of a run."""
+    Raises Missing where it is not there, UsageError where another run has its name now.
+    """
     first = objects(record.spec)[0]
-    return first["kind"], first["metadata"]["name"]
+    kind, name = first["kind"], first["metadata"]["name"]
+    found = {"kind": kind, **api.get(kind, name)}
+    if not is_of(found, record) and record.handle:
+        state = _status_of_missing(record).state
+        raise UsageError(
+            f"run '{name}' is {state}; the name is now {whose(found)} "
+            f"(`launch list` shows it; `rm -r {record.folder}` forgets the old record)"
+        )
+    if not is_of(found, record):
+        raise Missing(name)
+    return found
 
 
-def _events(api: Api, record: Record) -> list[Object]:
-    fields = f"involvedObject.name={record.name}"
-    return sorted(api.find("Event", fields=fields), key=lambda e: str(e.get("lastTimestamp")))
+def _status_of_missing(record: Record) -> Status:
+    if end := kept_end(record):
+        return end
+    if not record.handle:
+        return Status(NOT_SENT)
+    if ordered(record) == STOPPED:
+        return Status(STOPPED)
+    return Status(GONE, detail="its end was not seen")
+
+
+def _events(api: Api, run: Object, jobs: list[Object]) -> list[Object]:
+    """Events of a run and, of a JobSet, of its Jobs; the oldest first."""
+    names = dict.fromkeys(
+        o["metadata"]["name"] for o in (run, *jobs) if o.get("metadata", {}).get("name")
+    )
+    found = [e for name in names for e in api.find("Event", fields=f"involvedObject.name={name}")]
+    return sorted(found, key=lambda e: str(e.get("lastTimestamp")))
 
 
 def _seconds(text: Any) -> float | None:

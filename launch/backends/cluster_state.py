@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from launch.backends.base import FAILED, PENDING, RUNNING, SUCCEEDED, SUSPENDED, Rank
-from launch.exit_codes import RESTART
-from launch.kube import Object
+import re
+
+from launch.backends.kube import Object
 from launch.render.pod import CONTAINER, INDEX_ANNOTATION
+from launch.runs.status import FAILED, PENDING, RUNNING, SUCCEEDED, SUSPENDED, Rank
+from launch.spec import Spec
+from preprocess.shell.exit_codes import UNCOUNTED
 
 JOBS = ("Job", "JobSet")  # what ends; the rest are servers
+SUCCEEDED_TYPES = ("Complete", "Completed", "SuccessCriteriaMet")
+FAILED_TYPES = ("Failed", "FailureTarget")
+ENDED = ("Failed", "Succeeded")
+DEADLINE = "DeadlineExceeded"
+# Of an index's pods before this one: those that were counted, and those that were not.
+FAILED_BEFORE = "batch.kubernetes.io/job-index-failure-count"
+IGNORED_BEFORE = "batch.kubernetes.io/job-index-ignored-failure-count"
+# `Container trainer for pod NAMESPACE/NAME failed with exit code 65 matching FailJob rule`
+_POD = re.compile(r"\b[Pp]od [^\s/]+/(\S+)")
 
 
 def run_state(run: Object, pods: list[Object], queued: bool) -> tuple[str, str]:
     """State of a Job or JobSet, and a few words."""
     conditions = {c["type"]: c for c in (run.get("status") or {}).get("conditions") or ()
                   if c.get("status") == "True"}  # fmt: skip
-    for name in ("Complete", "Completed", "SuccessCriteriaMet"):
+    for name in SUCCEEDED_TYPES:
         if name in conditions:
             return SUCCEEDED, ""
-    for name in ("Failed", "FailureTarget"):
+    for name in FAILED_TYPES:
         if name in conditions:
             return FAILED, str(conditions[name].get("message", ""))
     if run.get("kind") not in (*JOBS, None):  # a server, which is up or not yet
@@ -28,10 +40,65 @@ def run_state(run: Object, pods: list[Object], queued: bool) -> tuple[str, str]:
         if queued:
             return PENDING, "waits for its queue"
         return SUSPENDED, ""
-    if any((pod.get("status") or {}).get("phase") == "Running" for pod in pods):
+    if any(_phase(pod) == "Running" for pod in pods):
         return RUNNING, ""
     waiting = [words for pod in pods if (words := pending_reason(pod))]
+    # Between two attempts: pods have ended, and others take their places.
+    if any(_phase(pod) in ENDED for pod in pods) or _started_before(run, pods):
+        return RUNNING, waiting[0] if waiting else "between two attempts"
     return PENDING, waiting[0] if waiting else ""
+
+
+def counts(run: Object, pods: list[Object], spec: Spec) -> dict[str, int]:
+    """Restarts, interruptions and failures, as launch.backends.base.Status has them.
+
+    Args:
+      run: the Job or JobSet.
+      pods: the newest of every rank.
+      spec: of the run.
+    """
+    status = run.get("status") or {}
+    over = run_state(run, pods, queued=False)[0] == FAILED
+    if run.get("kind") == "JobSet":
+        restarts = int(status.get("restartsCountTowardsMax") or 0)
+        every = int(status.get("restarts") or 0)
+        fatal = int(over and cause(run, [])[0] != DEADLINE)
+        return {"restarts": restarts, "interruptions": every - restarts,
+                "failures": restarts + fatal}  # fmt: skip
+    failed = [_mark(pod, FAILED_BEFORE) for pod in pods]
+    ignored = [_mark(pod, IGNORED_BEFORE) for pod in pods]
+    restarts = sum(failed)
+    if spec.independent:
+        interruptions = sum(ignored)
+    else:
+        # All restart together: the rank that was charged once lost no peer, the others did.
+        every = max((f + i for f, i in zip(failed, ignored, strict=True)), default=0)
+        interruptions = max(0, every - restarts)
+    return {"restarts": restarts, "interruptions": interruptions,
+            "failures": restarts + sum(_counted(pod) for pod in pods)}  # fmt: skip
+
+
+def started(run: Object, pods: list[Object]) -> str:
+    """When it was first started, as far as the cluster still knows; "" before."""
+    found = (run.get("status") or {}).get("startTime")
+    times = [str(t) for pod in pods if (t := (pod.get("status") or {}).get("startTime"))]
+    resumed = [
+        str(c.get("lastTransitionTime"))
+        for c in (run.get("status") or {}).get("conditions") or ()
+        if c.get("type") == "Suspended" and c.get("status") == "False"
+    ]
+    return str(found or min([*resumed, *times], default=""))
+
+
+def finished(run: Object) -> str:
+    """When it ended, well or not; "" before."""
+    status = run.get("status") or {}
+    ends = [
+        str(c.get("lastTransitionTime") or "")
+        for c in status.get("conditions") or ()
+        if c.get("status") == "True" and c.get("type") in (*SUCCEEDED_TYPES, *FAILED_TYPES)
+    ]
+    return str(status.get("completionTime") or max(ends, default=""))
 
 
 def rank_of(pod: Object) -> Rank:
@@ -52,7 +119,7 @@ def rank_of(pod: Object) -> Rank:
 
 
 def pending_reason(pod: Object) -> str:
-    """Why a pod does not run: not scheduled, or its image cannot be had; "" where it does."""
+    """Why a pod does not run: not scheduled, or its image not available; "" where it does."""
     status = pod.get("status") or {}
     if status.get("phase") != "Pending":
         return ""
@@ -66,25 +133,84 @@ def pending_reason(pod: Object) -> str:
     return "starting"
 
 
-def reason(run: Object, pods: list[Object], events: list[Object], queued: bool) -> str:
-    """One line: why a run waits, or who failed first; who only lost a peer is left out."""
+def cause(run: Object, jobs: list[Object]) -> tuple[str, str]:
+    """Reason and message of the condition that ended a run; of a JobSet's, that of its Job."""
+    for o in (*jobs, run):
+        for condition in (o.get("status") or {}).get("conditions") or ():
+            if condition.get("type") in FAILED_TYPES and condition.get("status") == "True":
+                return str(condition.get("reason", "")), str(condition.get("message", ""))
+    return "", ""
+
+
+def reason(
+    run: Object, jobs: list[Object], pods: list[Object], events: list[Object], queued: bool
+) -> str:
+    """One line: why a run waits, or who ended it; who only lost a peer is left out.
+
+    Args:
+      run: the Job or JobSet.
+      jobs: of a JobSet, its Jobs.
+      pods: of all attempts.
+      events: of the run and its Jobs, the oldest first.
+      queued: whether Kueue sets it free.
+    """
     state, detail = run_state(run, pods, queued)
-    failed = [pod for pod in pods if (pod.get("status") or {}).get("phase") == "Failed"]
+    failed = [pod for pod in pods if _phase(pod) == "Failed"]
     failed.sort(key=lambda pod: str(_terminated(pod).get("finishedAt", "")))
-    # Who left with 75 had lost a peer, or was asked to: not the cause.
-    culprits = [p for p in failed if _terminated(p).get("exitCode") not in (RESTART, None)]
-    gone = [p for p in failed if _terminated(p).get("exitCode") is None]
-    if state == FAILED or (culprits and state != SUCCEEDED):
-        for pod in (*culprits, *gone):
-            return f"{state}: {_failure(pod)}"
-        return f"{state}: {detail or 'no pod says why'}"
+    culprits = [pod for pod in failed if _counted(pod)]
+    if state == FAILED:
+        return f"{state}: {_end(cause(run, jobs), culprits, failed) or detail or 'no pod says why'}"
     if state == PENDING:
-        warnings = [e for e in events if e.get("type") == "Warning"]
-        words = detail or (warnings[-1].get("message", "") if warnings else "")
-        return f"pending: {words or 'no pod was made yet'}"
-    if failed:
-        return f"{state}: {_failure(failed[0])}"
+        return f"pending: {detail or last_warning(events) or 'no pod was made yet'}"
+    if culprits and state != SUCCEEDED:
+        return f"{state}; the last failure was followed by a restart: {_failure(culprits[-1])}"
     return state + (f": {detail}" if detail else "")
+
+
+def last_warning(events: list[Object]) -> str:
+    """What the cluster warned of last, such as pods that it could not create; "" if of nothing."""
+    warnings = [str(e.get("message", "")) for e in events if e.get("type") == "Warning"]
+    return warnings[-1] if warnings else ""
+
+
+def _end(ended: tuple[str, str], culprits: list[Object], failed: list[Object]) -> str:
+    """What ended a run, by the condition's own word; failures that were retried did not."""
+    why, message = ended
+    if why == DEADLINE:
+        return f"its deadline passed: {message}"
+    if named := _POD.search(message):
+        for pod in failed:
+            if pod["metadata"]["name"] == named[1]:
+                return _failure(pod)
+        return message
+    if why == "MaxFailedIndexesExceeded" or why == "FailedIndexes":
+        return _failure(culprits[-1]) if culprits else message
+    gone = [pod for pod in failed if _terminated(pod).get("exitCode") is None]
+    return _failure((culprits or gone)[0]) if culprits or gone else message
+
+
+def _counted(pod: Object) -> bool:
+    """Whether a pod failed by itself: not by a lost peer, SIGTERM or a drained node."""
+    disrupted = any(
+        condition.get("type") == "DisruptionTarget" and condition.get("status") == "True"
+        for condition in (pod.get("status") or {}).get("conditions") or ()
+    )
+    code = _terminated(pod).get("exitCode")
+    return _phase(pod) == "Failed" and not disrupted and code not in (*UNCOUNTED, None)
+
+
+def _phase(pod: Object) -> str:
+    return str((pod.get("status") or {}).get("phase", ""))
+
+
+def _mark(pod: Object, name: str) -> int:
+    return int((pod["metadata"].get("annotations") or {}).get(name, 0))
+
+
+def _started_before(run: Object, pods: list[Object]) -> bool:
+    if (run.get("status") or {}).get("restarts"):
+        return True
+    return any(_mark(pod, FAILED_BEFORE) or _mark(pod, IGNORED_BEFORE) for pod in pods)
 
 
 def _failure(pod: Object) -> str:

@@ -12,7 +12,10 @@ import subprocess
 import sys
 from collections.abc import Collection, Iterator
 
-from launch.backends.base import (
+from launch.render.slurm import batch_script
+from launch.runs.orders import order, ordered
+from launch.runs.records import Record
+from launch.runs.status import (
     FAILED,
     PENDING,
     RUNNING,
@@ -23,15 +26,13 @@ from launch.backends.base import (
     Rank,
     Status,
 )
-from launch.backends.base import FINISHED as OVER
-from launch.exit_codes import DONE
-from launch.lives import FINISHED, Lives, RankEnd, ended
-from launch.log_files import read_logs
-from launch.orders import order, ordered
-from launch.records import Record
-from launch.render.slurm import batch_script
-from launch.slurm_step import worker_folder
-from trainer.errors import UsageError
+from launch.runs.status import FINISHED as OVER
+from launch.supervisor.attempts import Attempts, RankStatus
+from launch.supervisor.log_files import read_logs
+from launch.supervisor.slurm_step import worker_folder
+from preprocess.shell.errors import DataError, UsageError
+from preprocess.shell.exit_codes import ExitCode
+from trainer.workers.supervisor.restart_policy import FINISHED, how_it_ended
 
 SCRIPT = "batch.sh"
 
@@ -64,7 +65,7 @@ class Slurm:
 
     def submit(self, record: Record) -> str:
         """Hands the batch script to sbatch."""
-        record.lives_folder.mkdir(parents=True, exist_ok=True)
+        record.attempts_folder.mkdir(parents=True, exist_ok=True)
         order(record, RUNNING)
         job = _run(["sbatch", "--parsable"], script(record)).split(";")[0].strip()
         return f"slurm:{job}"
@@ -72,17 +73,19 @@ class Slurm:
     def status(self, record: Record) -> Status:
         """From scontrol, and from what the ranks wrote where Slurm has forgotten the job."""
         parts = _parts(record)
-        all_lives = [part.lives for part in parts]
+        all_attempts = [part.attempts for part in parts]
         ranks = [rank for part in parts for rank in part.ranks()]
-        ends = [end for lives in all_lives for end in _last_ends(lives)]
-        firsts = [lives.ranks(lives.numbers()[0]) for lives in all_lives if lives.numbers()]
+        ends = [end for attempts in all_attempts for end in _last_ends(attempts)]
+        firsts = [
+            attempts.ranks(attempts.numbers()[0]) for attempts in all_attempts if attempts.numbers()
+        ]
         state, detail = _together(parts)
         finished = [end.ended for end in ends if end.ended]
         return Status(
             state=state,
             ranks=tuple(ranks),
-            restarts=sum(lives.counted() for lives in all_lives),
-            interruptions=sum(lives.uncounted() for lives in all_lives),
+            restarts=sum(attempts.counted() for attempts in all_attempts),
+            interruptions=sum(attempts.uncounted() for attempts in all_attempts),
             started=min((end.started for first in firsts for end in first), default=None),
             finished=max(finished, default=None) if state in OVER else None,
             detail=detail,
@@ -91,12 +94,12 @@ class Slurm:
     def logs(
         self, record: Record, ranks: Collection[int] | None, follow: bool, previous: bool
     ) -> Iterator[LogLine]:
-        """From the files of the lives."""
+        """From the files of the attempts."""
 
         def finished() -> bool:
             return self.status(record).state in OVER
 
-        yield from read_logs(_all_lives(record), ranks, follow, previous, finished)
+        yield from read_logs(_all_attempts(record), ranks, follow, previous, finished)
 
     def stop(self, record: Record) -> None:
         """Cancels the job: SIGTERM, then SIGKILL after Slurm's KillWait."""
@@ -116,8 +119,8 @@ class Slurm:
         if not held:
             state = self.status(record).state
             raise UsageError(
-                f"run '{record.name}' is {state}, not suspended; what ended goes on from what it "
-                f"saved with `launch {record.spec.verb}` as before"
+                f"run '{record.name}' is {state}, not suspended; to continue a run that has ended "
+                f"from its last saved state, run `launch {record.spec.verb}` again"
             )
         for part in held:
             _run(["scontrol", "release", part.job_id])
@@ -125,7 +128,9 @@ class Slurm:
     def why(self, record: Record) -> str:
         """From what the ranks wrote, or Slurm's reason for letting a job wait."""
         status = self.status(record)
-        words = next((w for lives in _all_lives(record) if (w := lives.why())), status.detail)
+        words = next(
+            (w for attempts in _all_attempts(record) if (w := attempts.why())), status.detail
+        )
         if status.state == PENDING and status.detail not in ("", words):
             words = f"{status.detail} ({words})"
         return status.state + (f": {words}" if words else "")
@@ -137,8 +142,8 @@ def script(record: Record) -> str:
         record.spec,
         record.directory,
         sys.executable,
-        str(record.lives_folder),
-        max(lives.next() for lives in _all_lives(record)),
+        str(record.attempts_folder),
+        max(attempts.next() for attempts in _all_attempts(record)),
         record.submitted + record.spec.deadline,
     )
 
@@ -148,38 +153,38 @@ class _Part:
     """A job of the run: the only one, or one of an array."""
 
     job_id: str
-    lives: Lives
+    attempts: Attempts
     state: str
     detail: str
 
     def ranks(self) -> list[Rank]:
         """How its ranks are."""
-        return [_rank(end, self.state) for end in _last_ends(self.lives)]
+        return [_rank(end, self.state) for end in _last_ends(self.attempts)]
 
 
 def _parts(record: Record) -> list[_Part]:
     jobs = _jobs(record)
     parts = []
-    for worker, lives in enumerate(_all_lives(record)):
+    for worker, attempts in enumerate(_all_attempts(record)):
         job_id, job = _id(record), jobs[0] if jobs else {}
-        if record.spec.apart:
+        if record.spec.independent:
             job_id = f"{job_id}_{worker}"
             job = next((job for job in jobs if worker in places(job.get("ArrayTaskId", ""))), {})
-        parts.append(_Part(job_id, lives, *_state(job, lives, ordered(record))))
+        parts.append(_Part(job_id, attempts, *_state(job, attempts, ordered(record))))
     return parts
 
 
-def _all_lives(record: Record) -> list[Lives]:
-    """Where the ranks write: a folder of the gang, or one of each worker."""
-    folder = record.lives_folder
-    if not record.spec.apart:
-        return [Lives(folder)]
-    return [Lives(worker_folder(folder, worker)) for worker in range(record.spec.workers)]
+def _all_attempts(record: Record) -> list[Attempts]:
+    """Where the ranks write: one folder, or one of each worker."""
+    folder = record.attempts_folder
+    if not record.spec.independent:
+        return [Attempts(folder)]
+    return [Attempts(worker_folder(folder, worker)) for worker in range(record.spec.workers)]
 
 
-def _last_ends(lives: Lives) -> list[RankEnd]:
-    numbers = lives.numbers()
-    return lives.ranks(numbers[-1]) if numbers else []
+def _last_ends(attempts: Attempts) -> list[RankStatus]:
+    numbers = attempts.numbers()
+    return attempts.ranks(numbers[-1]) if numbers else []
 
 
 def _together(parts: list[_Part]) -> tuple[str, str]:
@@ -202,7 +207,11 @@ def places(text: str) -> set[int]:
 
 
 def _id(record: Record) -> str:
-    return record.handle.removeprefix("slurm:")
+    """The number of the job. A record may come from elsewhere: nothing else is handed to Slurm."""
+    match = re.fullmatch(r"slurm:([0-9]{1,10})", record.handle)
+    if not match:
+        raise DataError(f"the record of '{record.name}' names no job of Slurm: {record.handle!a}")
+    return match[1]
 
 
 def _jobs(record: Record) -> list[dict[str, str]]:
@@ -216,31 +225,31 @@ def _jobs(record: Record) -> list[dict[str, str]]:
     return [dict(re.findall(r"(\w+)=(\S*)", line)) for line in text.splitlines() if line.strip()]
 
 
-def _state(job: dict[str, str], lives: Lives, meant: str) -> tuple[str, str]:
-    numbers = lives.numbers()
-    verdict = lives.verdict(numbers[-1]) if numbers else None
+def _state(job: dict[str, str], attempts: Attempts, meant: str) -> tuple[str, str]:
+    numbers = attempts.numbers()
+    decision = attempts.decision(numbers[-1]) if numbers else None
     if not job:
-        if verdict is not None and verdict.action == FINISHED:
+        if decision is not None and decision.action == FINISHED:
             return SUCCEEDED, ""
         if meant == STOPPED:
             return STOPPED, ""
-        return FAILED, verdict.reason if verdict else "Slurm has forgotten the job"
+        return FAILED, decision.reason if decision else "Slurm has forgotten the job"
     reason = job.get("Reason", "")
     state = _STATES.get(job.get("JobState", ""), FAILED)
     if state == PENDING and _HELD.match(reason):
         return SUSPENDED, ""
     if state == FAILED:
-        return state, verdict.reason if verdict else job["JobState"]
+        return state, decision.reason if decision else job["JobState"]
     return state, "" if reason in ("None", "") or state != PENDING else reason
 
 
-def _rank(end: RankEnd, state: str) -> Rank:
+def _rank(end: RankStatus, state: str) -> Rank:
     code = end.exit_code
     if end.ended is None:
         # Slurm ended it with the job.
         return Rank(end.rank, RUNNING if state == RUNNING else STOPPED, None, end.host)
-    state = SUCCEEDED if code == DONE else FAILED
-    return Rank(end.rank, state, code, end.host, ended(code) if code else "")
+    state = SUCCEEDED if code == ExitCode.DONE else FAILED
+    return Rank(end.rank, state, code, end.host, how_it_ended(code) if code else "")
 
 
 def _run(command: list[str], text: str = "") -> str:

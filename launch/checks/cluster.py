@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from launch.backends.cluster_submit import missing_reason, owned, sent
+from launch.backends.kube import Api, ClusterError, Conflict, Forbidden, Missing
+from launch.checks.quota import quota
 from launch.checks.result import Result, fail, ok, warning
 from launch.checks.room import room
-from launch.kube import Api, ClusterError, Conflict, Forbidden, Missing
-from launch.lint.rule import title
-from launch.render.objects import FLINK_CLUSTER, objects
-from launch.spec import Spec
+from launch.render.text import title
+from launch.runs.records import Record
+from launch.spec import Secret, Spec
+from preprocess.shell.nearest import nearest
 
 # A Job's `backoffLimitPerIndex` and `successPolicy` are on everywhere from here on.
 OLDEST = (1, 33)
@@ -21,13 +23,14 @@ AUTOSCALER = ("kube-system", "cluster-autoscaler-status")
 Object = dict[str, Any]
 
 
-def cluster(spec: Spec) -> Iterator[Result]:
+def cluster(record: Record) -> Iterator[Result]:
     """Raises ClusterError where no API server answers."""
+    spec = record.spec
     api = Api(spec.namespace, tries=TRIES)
     yield _version(api)
     there = _there(api, "namespace", "Namespace", spec.namespace, "`kubectl apply -k k8s`")
     yield there
-    manifests = objects(spec)
+    manifests = sent(record)
     yield from _operators(api, spec)
     if there.state == "FAIL":
         return
@@ -35,10 +38,13 @@ def cluster(spec: Spec) -> Iterator[Result]:
         yield _there(api, name, kind, wanted, remedy)
     if spec.queue:
         yield _queue(api, spec.queue)
+    for secret in spec.secrets:
+        yield _secret(api, secret)
     if pod := _template(manifests):
-        workers = spec.workers if spec.gang else 1
+        workers = spec.workers if spec.together else 1
         yield _told("room", lambda: room(pod["spec"], workers, api.find("Node"), _autoscaled()))
-    yield _dry_run(api, manifests)
+        yield _told("quota", lambda: quota(pod["spec"], workers, api.find("ResourceQuota")))
+    yield _dry_run(api, record, manifests)
 
 
 def _version(api: Api) -> Result:
@@ -57,17 +63,12 @@ def _named(spec: Spec) -> Iterator[tuple[str, str, str, str]]:
         yield "volume", "PersistentVolumeClaim", claim, "create the claim, or correct --volume"
     if spec.priority:
         yield "priority", "PriorityClass", spec.priority, "create it, or leave --priority out"
-    if spec.backend == "flink":
-        yield "Flink cluster", "FlinkDeployment", FLINK_CLUSTER, "`kubectl apply -k k8s/flink`"
+    yield from spec.kind.needs
 
 
 def _operators(api: Api, spec: Spec) -> Iterator[Result]:
     """Kinds that come with an operator."""
-    wanted = []
-    if spec.backend == "jobset":
-        wanted.append(("JobSet", "JobSet's operator, or take --backend=job"))
-    if spec.backend == "flink":
-        wanted.append(("FlinkDeployment", "the Flink Kubernetes operator"))
+    wanted = list(spec.kind.operators)
     if spec.queue:
         wanted.append(("LocalQueue", "Kueue, or leave --queue out"))
     for kind, what in wanted:
@@ -97,7 +98,7 @@ def _queue(api: Api, wanted: str) -> Result:
             queue = api.get("LocalQueue", wanted)
         except Missing:
             names = sorted(o["metadata"]["name"] for o in api.find("LocalQueue"))
-            near = difflib.get_close_matches(wanted, names, n=1) or names
+            near = nearest(wanted, names) or names
             remedy = f"--queue={near[0]}" if near else "`kubectl apply -k k8s/kueue`"
             return fail("queue", f"there is no queue '{wanted}' in {api.namespace}", remedy)
         for condition in (queue.get("status") or {}).get("conditions") or ():
@@ -108,8 +109,29 @@ def _queue(api: Api, wanted: str) -> Result:
     return _told("queue", look)
 
 
-def _dry_run(api: Api, manifests: list[Object]) -> Result:
-    """What the server says of every object, admission included; nothing is stored."""
+def _secret(api: Api, wanted: Secret) -> Result:
+    """Of a secret its keys are looked at, and no value."""
+
+    def look() -> Result:
+        try:
+            keys = sorted((api.get("Secret", wanted.name).get("data") or {}).keys())
+        except Missing:
+            return fail("secret", f"there is no Secret '{wanted.name}'",
+                        "create it, or correct --secret")  # fmt: skip
+        if wanted.key not in keys:
+            near = (nearest(wanted.key, keys) or keys or [""])[0]
+            return fail("secret", f"Secret '{wanted.name}' has no key '{wanted.key}'",
+                        f"--secret={wanted.name}:{near}:{wanted.variable}" if near else
+                        f"put the key '{wanted.key}' into it")  # fmt: skip
+        return ok("secret", f"{wanted.name} has the key {wanted.key}")
+
+    return _told("secret", look)
+
+
+def _dry_run(api: Api, record: Record, manifests: list[Object]) -> Result:
+    """What the server says of every object as it would be sent, admission included; nothing is
+    stored.
+    """
     pod = _template(manifests)
     extra = []
     if pod:
@@ -118,21 +140,35 @@ def _dry_run(api: Api, manifests: list[Object]) -> Result:
                     "namespace": api.namespace}  # fmt: skip
         extra = [{"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod["spec"]}]
     taken = ""
+    owner: Object | None = None
     for o in [*manifests, *extra]:
         try:
-            api.create(o, dry_run=True)
+            made = api.create(owned(o, owner) if owner else o, dry_run=True)
+            if o is manifests[0] and "uid" in made["metadata"]:
+                owner = made
         except Conflict:
             taken = taken or title(o)
         except Missing:
-            return fail("dry run", f"the cluster does not know {o['kind']}s", "see above")
+            return fail("dry run", missing_reason(api, record, o), "see above")
         except Forbidden as error:
-            return fail("dry run", f"{title(o)}: {error}", "ask for the right to create it")
+            return fail("dry run", f"{title(o)}: {error}", _remedy(str(error)))
         except ClusterError as error:
             return fail("dry run", f"{title(o)}: {error}", "correct the flag it speaks of")
     if taken:
         return warning("dry run", f"{taken} is there already",
                        "`launch stop` it, or take another --name")  # fmt: skip
     return ok("dry run", f"the server would take all {len(manifests)} objects and the pod")
+
+
+def _remedy(refusal: str) -> str:
+    """What to do about a 403, which is not always about rights."""
+    if "exceeded quota" in refusal:
+        return "ask for less (--cpus, --memory, --scratch, --gpu), or for a larger quota"
+    if "service account" in refusal:
+        return "`kubectl apply -k k8s` makes 'trainer'; or correct --service_account"
+    if "violates PodSecurity" in refusal or "admission webhook" in refusal:
+        return "the namespace does not admit such pods: ask who runs the cluster"
+    return "ask for the right to create it"
 
 
 def _template(manifests: list[Object]) -> Object | None:

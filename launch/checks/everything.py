@@ -5,28 +5,26 @@ from __future__ import annotations
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from launch.checks.image import image
-from launch.checks.result import Result, fail, ok
+from launch.checks.result import Result, fail
 from launch.checks.storage import places
-from launch.lint.rule import check
-from launch.lint.rules import RULES
-from launch.render.objects import objects
-from launch.spec import KUBERNETES, Spec
+from launch.runs.records import Record
 
 
-def everything(spec: Spec) -> tuple[list[Result], str]:
+def everything(record: Record) -> tuple[list[Result], str]:
     """Results, and why no API server was asked ("" where one was, or none is needed)."""
+    from launch.backends.kube import ClusterError
     from launch.checks.cluster import cluster
-    from launch.kube import ClusterError
 
-    in_cluster = spec.backend in KUBERNETES
-    results = [manifests(spec)] if in_cluster else []
+    spec = record.spec
+    in_cluster = spec.kind.in_cluster
+    results: list[Result] = []
     # They wait for different servers.
     with ThreadPoolExecutor() as pool:
         storage = pool.submit(places, spec)
         asked: Future[list[Result]] | None = None
         pulled: Future[Result] | None = None
         if in_cluster:
-            asked = pool.submit(lambda: list(cluster(spec)))
+            asked = pool.submit(lambda: list(cluster(record)))
             pulled = pool.submit(image, spec.image)
     unreachable = ""
     if asked:
@@ -39,12 +37,3 @@ def everything(spec: Spec) -> tuple[list[Result], str]:
             )
     results += [pulled.result()] if pulled else []
     return [*results, *storage.result()], unreachable
-
-
-def manifests(spec: Spec) -> Result:
-    """Our own rules; needs no network."""
-    found = objects(spec)
-    findings = check(RULES, found)
-    if findings:
-        return fail("manifests", "; ".join(map(str, findings[:3])), "`launch render` shows them")
-    return ok("manifests", f"{len(found)} objects keep all {len(RULES)} rules")

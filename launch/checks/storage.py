@@ -8,7 +8,7 @@ import uuid
 from pathlib import PurePosixPath
 
 from launch.checks.result import Result, fail, ok, warning
-from launch.spec import KUBERNETES, Spec
+from launch.spec import Spec
 
 SECONDS = 5.0
 WRITTEN = ("workdir", "output")
@@ -36,7 +36,7 @@ def places(spec: Spec) -> list[Result]:
                 found.append(bucket(name, place))
         elif "://" in place:
             found.append(warning(name, f"{place}: only gs:// can be tried from here"))
-        elif spec.backend in KUBERNETES:
+        elif spec.kind.in_cluster:
             found.append(on_a_volume(name, place, spec))
         elif flag in WRITTEN:
             found.append(folder(name, place))

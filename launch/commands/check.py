@@ -1,13 +1,13 @@
-r"""What can be known before a run is submitted: would it start, could it write? Changes nothing.
+r"""Checks before a run is submitted whether it would start and could write. Changes nothing.
 
     python -m launch check train --backend=job --workers=4 --gpu=h100:8 --image=REF@sha256:... \
         --volume=runs:/runs -- --config=... --data=gs://... --workdir=/runs/RUN
 
-The flags are those of the verb. Looks at the manifests, what has to be in the cluster (also by a
-dry run there), whether its nodes could ever hold all workers, at the image's registry without
-credentials, and at what is read and written: on a volume, or a bucket, into which an empty object
-is written and deleted. Ends with 0, with 78 where something FAILs, with 69 where only the API
-server does not answer.
+The flags are those of the verb. Checks the manifests, the required objects in the cluster (also by
+a dry run there), whether its nodes could ever hold all workers, the image in its registry, without
+credentials, and what is read and written: on a volume, or a bucket, to which an empty object is
+written and deleted. Exits with 0, with 78 if a check FAILs, with 69 if only the API server does not
+respond.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from absl import flags
 import launch.flags
 from launch.flags import spec_from_flags
 from launch.spec import VERBS
-from trainer.cli import print_json
-from trainer.errors import ConfigError, UsageError
+from preprocess.shell.cli import print_json
+from preprocess.shell.errors import ConfigError, UsageError
 
 flags.adopt_module_key_flags(launch.flags)
 _JSON = flags.DEFINE_bool("json", False, "Print one JSON object.")
@@ -34,11 +34,12 @@ def main(arguments: list[str]) -> None:
     spec = spec_from_flags(arguments[0], arguments[1:])
     # Google's libraries say at import how long they will go on with this Python.
     warnings.filterwarnings("ignore", category=FutureWarning, module="google")
+    from launch.backends.kube import ClusterError
     from launch.checks.everything import everything
     from launch.checks.result import FAIL
-    from launch.kube import ClusterError
+    from launch.submit import new_record
 
-    results, unreachable = everything(spec)
+    results, unreachable = everything(new_record(spec)[0])
     failed = [result for result in results if result.state == FAIL]
     if _JSON.value:
         print_json({"ok": not failed, "checks": [dataclasses.asdict(r) for r in results]})

@@ -1,4 +1,4 @@
-r"""How two runs differ: specification, flags, code and versions.
+r"""Prints how two runs differ: specification, flags, code and versions.
 
 python -m launch diff RUN RUN2 [--json]
 """
@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from absl import flags
 
-from launch.again import differences
-from launch.records import read_record
-from trainer.cli import print_json
-from trainer.errors import UsageError
+from launch.runs.again import differences
+from launch.runs.records import read_record
+from preprocess.shell.cli import print_json
+from preprocess.shell.errors import UsageError
 
 _JSON = flags.DEFINE_bool("json", False, "Print one JSON object.")
 

@@ -1,6 +1,8 @@
-r"""The runs that were started from this machine, the newest first.
+r"""Lists the runs started from this machine, and all runs in a namespace of the cluster.
 
-python -m launch list [--json]
+    python -m launch list [--namespace=NAMESPACE] [--json]
+
+Newest first, with owner and age.
 """
 
 from __future__ import annotations
@@ -10,36 +12,65 @@ from typing import Any
 
 from absl import flags
 
-from launch.records import names, read_record
-from trainer.cli import no_arguments, print_json
-from trainer.errors import UserError
+import launch.namespace
+from launch.backends.base import backend_of
+from launch.defaults import apply_default
+from launch.namespace import NAMESPACE
+from launch.runs.records import Record, names, read_record
+from preprocess.shell.cli import no_arguments, print_json, say
+from preprocess.shell.errors import UserError
 
+flags.adopt_module_key_flags(launch.namespace)
 _JSON = flags.DEFINE_bool("json", False, "Print one JSON object.")
 
 
 def main(arguments: list[str]) -> None:
     """Lists them."""
     no_arguments(arguments)
-    rows = sorted((_row(name) for name in names()), key=lambda row: -row["submitted"])
+    apply_default(NAMESPACE.name)
+    mine = [read_record(name) for name in names()]
+    known = {(record.name, record.submitted) for record in mine}
+    others = [r for r in _of_cluster(NAMESPACE.value) if (r.name, r.submitted) not in known]
+    records = sorted((*mine, *others), key=lambda record: -record.submitted)
     if _JSON.value:
-        print_json({"runs": rows})
+        print_json({"runs": [_row(record) for record in records]})
         return
-    for row in rows:
-        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(row["submitted"]))
-        print(f"{row['name']:<44}  {row['backend']:<6}  {when}  {row['state']}")
+    now = time.time()
+    for record in records:
+        row = _row(record)
+        print(f"{row['name']:<44}  {row['backend']:<6}  {row['owner']:<24}  "
+              f"{record.age(now):>6}  {row['state']}")  # fmt: skip
 
 
-def _row(name: str) -> dict[str, Any]:
-    from launch.backends.choose import backend
+def _of_cluster(namespace: str) -> list[Record]:
+    """Everybody's runs; none without a cluster, and with a notice where it cannot be asked."""
+    from launch.backends.cluster_records import runs_in
+    from launch.backends.kube import Api, NoCluster
 
-    record = read_record(name)
     try:
-        state = backend(record.spec.backend).status(record).state if record.handle else "not sent"
+        return runs_in(Api(namespace, tries=1))
+    except NoCluster:
+        return []
+    except UserError as error:
+        say(f"runs of others in namespace '{namespace}' are not listed: {error}")
+        return []
+
+
+def _row(record: Record) -> dict[str, Any]:
+    try:
+        state = _state(record)
     except UserError as error:  # a cluster that cannot be reached must not hide the other runs
         state = f"unknown: {error}"
     return {
-        "name": name,
+        "name": record.name,
         "backend": record.spec.backend,
+        "owner": record.owner,
         "submitted": record.submitted,
         "state": state,
     }
+
+
+def _state(record: Record) -> str:
+    if not record.handle and not record.spec.kind.in_cluster:
+        return "not sent"
+    return backend_of(record.spec).status(record).state

@@ -1,9 +1,9 @@
-r"""What the ranks of a run wrote.
+r"""Prints the logs of a run's ranks.
 
     python -m launch logs RUN [--rank=0,2] [--grep=REGEX] [--follow] [--previous]
 
-Each line has its rank before it. --previous shows the life before the present one: what a
-worker said before it was started again.
+Each line is prefixed with its rank. --previous shows the attempt before the current one: what a
+worker logged before its restart.
 """
 
 from __future__ import annotations
@@ -12,19 +12,21 @@ import re
 
 from absl import flags
 
+import launch.namespace
+from launch.backends.base import backend_of
 from launch.commands.one_run import one_run
-from trainer.errors import UsageError
+from preprocess.shell.errors import UsageError
 
+flags.adopt_module_key_flags(launch.namespace)
 _RANK = flags.DEFINE_list("rank", [], "Ranks; by default all.")
 _GREP = flags.DEFINE_string("grep", "", "Lines that match a regular expression only.")
 _FOLLOW = flags.DEFINE_bool("follow", False, "Wait for more until the run is over.", short_name="f")
-_PREVIOUS = flags.DEFINE_bool("previous", False, "Of the life before the present one.")
+_PREVIOUS = flags.DEFINE_bool("previous", False, "Of the attempt before the present one.")
 
 
 def main(arguments: list[str]) -> None:
     """Prints them."""
     record = one_run("logs", arguments)
-    from launch.backends.choose import backend
     from launch.watch import prefixed
 
     try:
@@ -35,7 +37,7 @@ def main(arguments: list[str]) -> None:
         wanted = re.compile(_GREP.value)
     except re.error as error:
         raise UsageError(f"--grep={_GREP.value}: {error}") from None
-    lines = backend(record.spec.backend).logs(record, ranks, _FOLLOW.value, _PREVIOUS.value)
+    lines = backend_of(record.spec).logs(record, ranks, _FOLLOW.value, _PREVIOUS.value)
     for line in lines:
         if wanted.search(line.text):
             print(prefixed(line, record.spec.workers), flush=_FOLLOW.value)

@@ -1,13 +1,55 @@
-"""The one argument of the commands that look at a run."""
+"""The one argument of the commands that look at a run.
+
+A run that this machine did not submit is looked for in the cluster, in --namespace.
+"""
 
 from __future__ import annotations
 
-from launch.records import Record, read_record
-from trainer.errors import UsageError
+import dataclasses
+
+from absl import flags
+
+import launch.namespace
+from launch.defaults import apply_default
+from launch.foreign import IN_CLUSTER, confirmed
+from launch.namespace import NAMESPACE
+from launch.runs.records import Record, read_record
+from preprocess.shell.errors import UsageError
+
+flags.adopt_module_key_flags(launch.namespace)
+YES = flags.DEFINE_bool(
+    "yes", False, "Do what the record of a run from elsewhere makes a command do."
+)
 
 
 def one_run(command: str, arguments: list[str]) -> Record:
     """The record of the run that is named; raises UsageError."""
     if len(arguments) != 1:
         raise UsageError(f"launch {command} RUN: one name or run directory")
-    return read_record(arguments[0])
+    return confirmed(command, find_run(arguments[0]), YES.value)
+
+
+def find_run(run: str) -> Record:
+    """The record of a run by its name or its run directory; raises UsageError."""
+    try:
+        return read_record(run)
+    except UsageError as unknown:
+        apply_default(NAMESPACE.name)
+        found, otherwise = _in_cluster(run, NAMESPACE.value)
+        if found:
+            return dataclasses.replace(found, found_in=IN_CLUSTER)
+        raise UsageError(f"{unknown}{otherwise}") from None
+
+
+def _in_cluster(run: str, namespace: str) -> tuple[Record | None, str]:
+    """The run of somebody else, or what looking for it came to."""
+    from launch.backends.cluster_records import run_in
+    from launch.backends.kube import Api, ClusterError, NoCluster
+
+    try:
+        found = run_in(Api(namespace), run)
+    except NoCluster:
+        return None, ""
+    except ClusterError as error:
+        return None, f"; nor can the cluster be asked: {error}"
+    return found, f"; nor is it in namespace '{namespace}'"

@@ -1,10 +1,10 @@
-r"""Starts a build of a dataset, here or where there are more machines.
+r"""Starts a build of a dataset, on this machine or a cluster.
 
     python -m launch preprocess --backend=local|job|slurm|flink|dataflow --name=BUILD \
         -- --source=fec --csv=... --images=... --output=DATASET [-- BEAM OPTIONS]
 
-What follows ` -- ` are the flags of `python -m preprocess build`; started again, it goes on where
-it stopped. local, job and slurm run it on one machine. flink starts a pod that submits it to the
+The flags after ` -- ` are those of `python -m preprocess build`; run again, it resumes where it
+stopped. local, job and slurm run it on one machine. flink starts a pod that submits it to the
 Flink session cluster of k8s/flink; dataflow submits it from here (give --region and --project
 among Beam's options).
 """

@@ -3,9 +3,9 @@ r"""Runs a rendered run as local processes and shows what the cluster would do w
     python -m launch rehearse train --backend=job --workers=2 --image=REF@sha256:... \
         --kill=1@step5 -- --config=... --data=DATASET --workdir=RUN
 
-The processes get the environment of the manifest, whose failure policy is obeyed. --kill ends
-a rank once the run has reached a step, by SIGKILL, or by SIGTERM with `1@step5:TERM`; it may be
-repeated. Ends with 0 where the run succeeded in the end, with 1 where not.
+The processes get the environment of the manifest, and its failure policy is applied. --kill ends a
+rank once the run has reached a step, with SIGKILL, or with SIGTERM for `1@step5:TERM`; it may be
+repeated. Exits with 0 if the run succeeded in the end, otherwise with 1.
 """
 
 from __future__ import annotations
@@ -18,25 +18,28 @@ from pathlib import Path
 from absl import flags
 
 import launch.flags
+from launch.backends.kinds.registry import KINDS
 from launch.flags import spec_from_flags
-from trainer.cli import print_json, say
-from trainer.errors import UsageError
+from preprocess.shell.cli import print_json, say
+from preprocess.shell.errors import UsageError
+from preprocess.shell.path_flags import define_path
 
 flags.adopt_module_key_flags(launch.flags)
 _JSON = flags.DEFINE_bool("json", False, "Print one JSON object.")
 _KILL = flags.DEFINE_multi_string("kill", [], "RANK@stepSTEP[:KILL|TERM]; may be repeated.")
-_LOGS = flags.DEFINE_string("logs", "", "Folder for the pods' logs; by default a new one.")
+_LOGS = define_path("logs", "", "Folder for the pods' logs; by default a new one.")
 
 
 def main(arguments: list[str]) -> None:
     """Rehearses and tells what happened."""
     if arguments[:1] != ["train"]:
         raise UsageError("launch rehearse train ...: training runs are what can be rehearsed")
-    from launch.rehearse import Stage, parse_kill
+    from launch.supervisor.rehearse import Stage, parse_kill
 
     spec = spec_from_flags("train", arguments[1:])
-    if spec.backend not in ("job", "jobset"):
-        raise UsageError(f"--backend={spec.backend}: a manifest is rehearsed, of job or jobset")
+    if not spec.kind.rehearsed:
+        able = " or ".join(name for name, kind in KINDS.items() if kind.rehearsed)
+        raise UsageError(f"--backend={spec.backend}: a manifest is rehearsed, of {able}")
     workdir = spec.flag("workdir")
     if not workdir or "://" in workdir:
         raise UsageError("a rehearsal needs a local --workdir=RUN among the trainer's flags")

@@ -14,7 +14,7 @@ import launch.flags
 from launch.flags import spec_from_flags
 from launch.spec import VERBS
 from launch.submit import new_record, rendered
-from trainer.errors import UsageError
+from preprocess.shell.errors import UsageError
 
 flags.adopt_module_key_flags(launch.flags)
 

@@ -1,9 +1,10 @@
 r"""Starts a run again under another name, from its record.
 
-    python -m launch replay RUN --name=NEW [--dry_run] [--wait] [--follow]
+    python -m launch replay RUN --name=NEW [--yes] [--dry_run] [--wait] [--follow]
 
-The same specification, image and flags, with a run directory of its own: RUN's --workdir with
--NEW after it. Warns where this code is not the commit that was recorded.
+The same specification, image and flags, with its own run directory: RUN's --workdir with the suffix
+-NEW. Warns if this code is not the recorded commit. For a run directory that you did not start, it
+shows what its record would start, and starts it with --yes.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from absl import flags
 import launch.start
 from launch.commands.one_run import one_run
 from launch.start import start
-from trainer.cli import say
+from preprocess.shell.cli import say
 
 _NAME = flags.DEFINE_string("name", None, "Of the new run.", required=True)
 flags.adopt_module_key_flags(launch.start)
@@ -22,7 +23,7 @@ flags.adopt_module_key_flags(launch.start)
 def main(arguments: list[str]) -> None:
     """Starts it again."""
     record = one_run("replay", arguments)
-    from launch.again import replayed
+    from launch.runs.again import replayed
     from launch.submit import new_record
 
     spec = replayed(record.spec, _NAME.value)

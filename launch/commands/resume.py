@@ -1,20 +1,26 @@
 r"""Starts the workers of a suspended run again.
 
-    python -m launch resume RUN
+    python -m launch resume RUN [--yes]
 
-They go on from what they saved.
+They continue from their last saved state. For a run directory that you did not start, it shows what
+its record would start, and starts it with --yes.
 """
 
 from __future__ import annotations
 
+from absl import flags
+
+import launch.namespace
+from launch.backends.base import backend_of
 from launch.commands.one_run import one_run
-from trainer.cli import say
+from preprocess.shell.cli import say
+
+flags.adopt_module_key_flags(launch.namespace)
 
 
 def main(arguments: list[str]) -> None:
     """Does it."""
     record = one_run("resume", arguments)
-    from launch.backends.choose import backend
 
-    backend(record.spec.backend).resume(record)
+    backend_of(record.spec).resume(record)
     say(f"resume: {record.name}")

@@ -1,11 +1,11 @@
-r"""Starts a search for good settings: many processes that share one study.
+r"""Starts a hyperparameter search: many processes that share one study.
 
     python -m launch search --backend=local|job|slurm --workers=8 --name=STUDY \
         -- --config=... --space=... --data=DATASET --workdir=DIR
 
-What follows ` -- ` are the flags of `python -m trainer search`. Every worker takes the next
-trial that nobody runs; --workdir must be a folder that all of them see. A worker that fails is
-started again, and costs the trial it was at.
+The flags after ` -- ` are those of `python -m trainer search`. Every worker takes the next free
+trial; --workdir must be a folder that all of them see. A failed worker is restarted, and loses only
+its current trial.
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
-r"""How a run is: its state, ranks, restarts, step, time left and goodput.
+r"""Shows a run's state: ranks, restarts, step, remaining time and goodput.
 
     python -m launch status RUN [--json]
 
-RUN is a name or a run directory. Goodput is the share of the time since the run was submitted
-that was spent in training steps; step and time left are a second old at the most.
+RUN is a name or a run directory. Goodput is the fraction of the time since submission spent in
+training steps that were kept, without their wait for input; waiting in the queue and restarts
+lower it. `python -m trainer time RUN` shows where the rest went. Step and remaining time are at
+most a second old.
 """
 
 from __future__ import annotations
@@ -13,20 +15,22 @@ import time
 
 from absl import flags
 
+import launch.namespace
+from launch.backends.base import backend_of
 from launch.commands.one_run import one_run
-from trainer.cli import print_json
+from preprocess.shell.cli import print_json
 
+flags.adopt_module_key_flags(launch.namespace)
 _JSON = flags.DEFINE_bool("json", False, "Print one JSON object.")
 
 
 def main(arguments: list[str]) -> None:
     """Looks and tells."""
     record = one_run("status", arguments)
-    from launch.backends.choose import backend
-    from launch.progress import progress
+    from launch.runs.run_progress import progress
     from launch.watch import summary
 
-    status = backend(record.spec.backend).status(record)
+    status = backend_of(record.spec).status(record)
     far = progress(record, status.finished or time.time())
     if _JSON.value:
         print_json(
@@ -38,11 +42,16 @@ def main(arguments: list[str]) -> None:
             }
         )
         return
-    print(f"{record.name} ({record.handle}): {summary(status)}")
+    where = f" ({record.handle})" if record.handle else ""
+    print(f"{record.name}{where}: {summary(status)}")
     if far:
         left = f", about {_minutes(far.seconds_left)} left" if far.seconds_left else ""
         goodput = f", goodput {far.goodput:.0%}" if far.goodput is not None else ""
         print(f"  step {far.step} of {far.total_steps}{left}{goodput}")
+        if far.queue_seconds is not None and far.queue_seconds >= 60:
+            print(f"  waited {_minutes(far.queue_seconds)} for its first start")
+        if far.redone_steps:
+            print(f"  {far.redone_steps:,} steps were done again after restarts")
     for rank in status.ranks:
         host = f" on {rank.host}" if rank.host else ""
         detail = f": {rank.detail}" if rank.detail else ""

@@ -7,14 +7,19 @@ Its workers get SIGTERM, save, and are not started again.
 
 from __future__ import annotations
 
+from absl import flags
+
+import launch.namespace
+from launch.backends.base import backend_of
 from launch.commands.one_run import one_run
-from trainer.cli import say
+from preprocess.shell.cli import say
+
+flags.adopt_module_key_flags(launch.namespace)
 
 
 def main(arguments: list[str]) -> None:
     """Does it."""
     record = one_run("stop", arguments)
-    from launch.backends.choose import backend
 
-    backend(record.spec.backend).stop(record)
+    backend_of(record.spec).stop(record)
     say(f"stop: {record.name}")

@@ -1,20 +1,25 @@
-r"""Ends the workers of a run, which save; `launch resume` goes on.
+r"""Suspends a run: its workers save and exit; `launch resume` continues it.
 
     python -m launch suspend RUN
 
-The run keeps its place and its name.
+The run keeps its name and its place in the queue.
 """
 
 from __future__ import annotations
 
+from absl import flags
+
+import launch.namespace
+from launch.backends.base import backend_of
 from launch.commands.one_run import one_run
-from trainer.cli import say
+from preprocess.shell.cli import say
+
+flags.adopt_module_key_flags(launch.namespace)
 
 
 def main(arguments: list[str]) -> None:
     """Does it."""
     record = one_run("suspend", arguments)
-    from launch.backends.choose import backend
 
-    backend(record.spec.backend).suspend(record)
+    backend_of(record.spec).suspend(record)
     say(f"suspend: {record.name}")

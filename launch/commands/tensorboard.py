@@ -2,9 +2,10 @@ r"""Shows curves, histograms, graph and traces of a run in TensorBoard.
 
     python -m launch tensorboard RUN [--port=6006]
 
-RUN is a run that was started by `launch`, or a run directory (also gs://...). TensorBoard runs
-here, on localhost; of a run in a cluster that has one beside it (`launch train --tensorboard`)
-its port is forwarded. Ctrl-C ends it.
+RUN is a run started by `launch`, or a run directory (also gs://...). TensorBoard runs on this
+machine, on localhost. For a run in a cluster, the port of a TensorBoard there is forwarded: its own
+(`launch train --tensorboard`), or one that mounts the volume of its run directory
+(`kubectl apply -k k8s`). Ctrl-C ends it.
 """
 
 from __future__ import annotations
@@ -13,15 +14,21 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import PurePath
 
 from absl import flags
 
+import launch.namespace
 from launch import ports
-from launch.records import Record, read_record
-from launch.spec import KUBERNETES
-from trainer.cli import say
-from trainer.errors import UsageError
+from launch.commands.one_run import YES, find_run
+from launch.foreign import confirmed
+from launch.render.labels import COMPONENT
+from launch.render.services import TENSORBOARD
+from launch.runs.records import Record
+from preprocess.shell.cli import say
+from preprocess.shell.errors import UsageError
 
+flags.adopt_module_key_flags(launch.namespace)
 _PORT = flags.DEFINE_integer(
     "port", ports.TENSORBOARD, "Port of this machine.", lower_bound=1, upper_bound=65535
 )
@@ -51,9 +58,10 @@ def viewer(run: str, port: int) -> list[str]:
     """The command that shows a run; raises UsageError where there is none."""
     if "://" in run or os.path.isdir(os.path.join(run, "tensorboard")):
         return _here(run, port)
-    record = read_record(run)
-    if record.spec.backend in KUBERNETES and _beside(record):
-        target = f"service/{record.name}-tensorboard"
+    record = find_run(run)
+    if record.spec.kind.in_cluster and "://" not in record.workdir:
+        confirmed("tensorboard", record, YES.value)
+        target = f"service/{_service(record)}"
         forward = f"{port}:{ports.TENSORBOARD}"
         return ["kubectl", "port-forward", f"--namespace={record.spec.namespace}", target, forward]
     if not record.workdir:
@@ -61,8 +69,23 @@ def viewer(run: str, port: int) -> list[str]:
     return _here(record.workdir, port)
 
 
-def _beside(record: Record) -> bool:
-    return record.spec.tensorboard or record.spec.verb == "tensorboard"
+def _service(record: Record) -> str:
+    """The TensorBoard of a cluster that sees a run's directory; raises UsageError."""
+    if record.spec.tensorboard or record.spec.verb == "tensorboard":
+        return f"{record.name}-{TENSORBOARD}"
+    from launch.backends.kube import Api
+
+    directory = record.spec.flag("workdir")
+    claims = {m.claim for m in record.spec.mounts if PurePath(directory).is_relative_to(m.path)}
+    for deployment in Api(record.spec.namespace).find("Deployment", {COMPONENT: TENSORBOARD}):
+        volumes = deployment["spec"]["template"]["spec"].get("volumes") or ()
+        if claims & {(v.get("persistentVolumeClaim") or {}).get("claimName") for v in volumes}:
+            return str(deployment["metadata"]["name"])
+    raise UsageError(
+        f"no TensorBoard in namespace '{record.spec.namespace}' sees the run directory "
+        f"'{directory}' of '{record.name}'; `launch train --tensorboard` starts one with a run, "
+        "`kubectl apply -k k8s` one for the volume 'runs'"
+    )
 
 
 def _here(workdir: str, port: int) -> list[str]:

@@ -4,10 +4,10 @@ r"""Starts a training run on this machine, a Kubernetes cluster or Slurm.
         --image=REF@sha256:... --name=RUN [--dry_run] [--wait] [--follow] \
         -- --config=trainer/configs/NAME.py --data=DATASET --workdir=RUN
 
-What follows ` -- ` are the flags of `python -m trainer train`. Prints the run's name, which
-`launch status`, `logs`, `why` and `stop` take. Workers that end with 75 are started again
-together; 64, 65, 70 and 78 end the run. With --wait it ends with 0 where the run succeeded and
-with 1 where it failed.
+The flags after ` -- ` are those of `python -m trainer train`. Prints the run's name, which
+`launch status`, `logs`, `why` and `stop` take. Workers that exit with 75 are restarted together;
+64, 65, 70 and 78 end the run. With --wait it exits with 0 if the run succeeded and with 1 if it
+failed.
 """
 
 from __future__ import annotations

@@ -2,21 +2,22 @@ r"""Waits for the end of a run.
 
     python -m launch wait RUN [--timeout=2h]
 
-Ends with 0 where it succeeded, with 1 where it failed or was stopped, with 75 where it is not
-over in time.
+Exits with 0 if it succeeded, with 1 if it failed or was stopped, with 75 after the timeout.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 
 from absl import flags
 
+import launch.namespace
 from launch.commands.one_run import one_run
 from launch.spec import duration
-from trainer.cli import say
+from preprocess.shell.cli import say
+from preprocess.shell.exit_codes import ExitCode
 
+flags.adopt_module_key_flags(launch.namespace)
 _TIMEOUT = flags.DEFINE_string("timeout", "", "Longest wait, such as 30m; by default no limit.")
 
 
@@ -30,4 +31,4 @@ def main(arguments: list[str]) -> None:
         sys.exit(0 if wait(record, seconds) else 1)
     except TimeoutError as error:
         say(str(error))
-        sys.exit(os.EX_TEMPFAIL)
+        sys.exit(ExitCode.SAVED)

@@ -1,22 +1,29 @@
 """A run as one Indexed Job of `batch/v1`: needs nothing installed in the cluster.
 
-All workers have to restart together. Those that lose a peer leave with 75, which is not
+All workers have to restart together. Those that lose a peer leave with 76, which is not
 counted, so only the rank that failed is charged: `backoffLimitPerIndex` counts for each rank
 alone, where `backoffLimit` would count one fault once for every worker.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from launch.exit_codes import NEVER_RETRIED, RESTART
 from launch.render.labels import EXCEPTIONS, QUEUE, labels
+from launch.render.network import service
 from launch.render.pod import CONTAINER, WORKER, pod_template
 from launch.spec import Spec
+from preprocess.shell.exit_codes import FINAL, UNCOUNTED
 
 KEEP_FINISHED_SECONDS = 86400
 # What stands beside a run is deleted with it: a data service is not paid for a day longer.
 KEEP_WITH_SERVICE_SECONDS = 3600
+
+
+def workload(spec: Spec) -> list[dict[str, Any]]:
+    """The Job, and a name for each worker where they train together."""
+    return [job(spec), service(spec)] if spec.together else [job(spec)]
 
 
 def job(spec: Spec) -> dict[str, Any]:
@@ -32,7 +39,7 @@ def job(spec: Spec) -> dict[str, Any]:
         "podFailurePolicy": {"rules": failure_rules()},
         **restarts(spec),
     }
-    if spec.gang:
+    if spec.together:
         # The chief leaves last and has written everything by then.
         body["successPolicy"] = {"rules": [{"succeededIndexes": "0"}]}
     body["template"] = pod_template(spec)
@@ -55,10 +62,10 @@ def keep_finished(spec: Spec) -> int:
 
 
 def restarts(spec: Spec) -> dict[str, Any]:
-    """How many counted failures of a rank are made good; then the run, if it is a gang, ends."""
+    """How many counted failures of a rank are retried; then a training ends."""
     if spec.max_restarts == 0 and spec.workers == 1:
         return {"backoffLimit": 0}
-    if not spec.gang and spec.workers > 1:
+    if not spec.together and spec.workers > 1:
         # Trials of a search: one that fails for good does not end the others.
         return {"backoffLimitPerIndex": spec.max_restarts}
     return {"backoffLimitPerIndex": spec.max_restarts, "maxFailedIndexes": 0}
@@ -67,8 +74,8 @@ def restarts(spec: Spec) -> dict[str, Any]:
 def failure_rules() -> list[dict[str, Any]]:
     """A podFailurePolicy's rules; the first that matches wins."""
 
-    def exits(action: str, *codes: int) -> dict[str, Any]:
-        values = sorted(codes)
+    def exits(action: str, codes: Iterable[int]) -> dict[str, Any]:
+        values = sorted(map(int, codes))
         match = {"containerName": CONTAINER, "operator": "In", "values": values}
         return {"action": action, "onExitCodes": match}
 
@@ -76,6 +83,6 @@ def failure_rules() -> list[dict[str, Any]]:
     disrupted = [{"type": "DisruptionTarget", "status": "True"}]
     return [
         {"action": "Ignore", "onPodConditions": disrupted},
-        exits("FailJob", *NEVER_RETRIED),
-        exits("Ignore", RESTART),
+        exits("FailJob", FINAL),
+        exits("Ignore", UNCOUNTED),
     ]

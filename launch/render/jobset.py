@@ -1,18 +1,24 @@
-"""A run as a JobSet (jobset.x-k8s.io): counts restarts of the whole gang, exactly.
+"""A run as a JobSet (jobset.x-k8s.io): counts restarts of all workers together, exactly.
 
-The child Job fails at the first pod that does, whatever for; the message of its failure names
-the exit code, and the JobSet's rules tell the causes apart by it.
+The child Job fails at the first pod that fails for another reason than a lost peer; the message of
+its failure names the exit code, and the JobSet's rules tell the causes apart by it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from launch.exit_codes import NEVER_RETRIED, RESTART
 from launch.render.job import keep_finished
 from launch.render.labels import EXCEPTIONS, QUEUE, labels
 from launch.render.pod import CONTAINER, WORKER, pod_template
 from launch.spec import Spec
+from preprocess.shell.exit_codes import FINAL, ExitCode
+
+
+def workload(spec: Spec) -> list[dict[str, Any]]:
+    """The JobSet, which makes the names of its workers itself."""
+    return [jobset(spec)]
 
 
 def jobset(spec: Spec) -> dict[str, Any]:
@@ -30,7 +36,7 @@ def jobset(spec: Spec) -> dict[str, Any]:
         "podFailurePolicy": {"rules": _child_rules()},
         "template": template,
     }
-    if spec.gang:
+    if spec.together:
         child["successPolicy"] = {"rules": [{"succeededIndexes": "0"}]}
     return {
         "apiVersion": "jobset.x-k8s.io/v1alpha2",
@@ -51,16 +57,16 @@ def jobset(spec: Spec) -> dict[str, Any]:
             "ttlSecondsAfterFinished": keep_finished(spec),
             "failurePolicy": {
                 "maxRestarts": spec.max_restarts,
-                # No pod of the life before may meet one of the new.
+                # No pod of the attempt before may meet one of the new.
                 "restartStrategy": "BlockingRecreate",
-                "rules": gang_rules(),
+                "rules": failure_policy_rules(),
             },
             "replicatedJobs": [{"name": WORKER, "replicas": 1, "template": {"spec": child}}],
         },
     }
 
 
-def gang_rules() -> list[dict[str, Any]]:
+def failure_policy_rules() -> list[dict[str, Any]]:
     """The JobSet's own failure policy; the first rule that matches wins."""
 
     def rule(name: str, action: str, *patterns: str) -> dict[str, Any]:
@@ -71,25 +77,33 @@ def gang_rules() -> list[dict[str, Any]]:
             "onJobFailureMessagePatterns": list(patterns),
         }
 
-    never = "|".join(map(str, sorted(NEVER_RETRIED)))
+    final = "|".join(map(str, sorted(FINAL)))
     return [
-        # Each life has the deadline anew; where one takes all of it, the next would too.
+        # Each attempt has the deadline again; where one takes all of it, the next would too.
         {"name": "deadline", "action": "FailJobSet", "onJobFailureReasons": ["DeadlineExceeded"]},
-        rule("user-error", "FailJobSet", rf".*exit code ({never}) .*"),
+        rule("user_error", "FailJobSet", rf".*exit code ({final}) .*"),
         rule(
-            "not-counted",
+            "not_counted",
             "RestartJobSetAndIgnoreMaxRestarts",
-            rf".*exit code {RESTART} .*",
+            rf".*exit code {ExitCode.SAVED} .*",
             ".*DisruptionTarget.*",
         ),
     ]
 
 
 def _child_rules() -> list[dict[str, Any]]:
-    values = sorted([*NEVER_RETRIED, RESTART])
-    match = {"containerName": CONTAINER, "operator": "In", "values": values}
+    """Of the child Job. Who lost a peer is replaced and does not fail it: where a crash and the
+    76 it causes come together, either could be named otherwise, and be counted or not by chance.
+    """
+
+    def exits(action: str, codes: Iterable[int]) -> dict[str, Any]:
+        values = sorted(map(int, codes))
+        match = {"containerName": CONTAINER, "operator": "In", "values": values}
+        return {"action": action, "onExitCodes": match}
+
     disrupted = [{"type": "DisruptionTarget", "status": "True"}]
     return [
         {"action": "FailJob", "onPodConditions": disrupted},
-        {"action": "FailJob", "onExitCodes": match},
+        exits("FailJob", (*FINAL, ExitCode.SAVED)),
+        exits("Ignore", (ExitCode.LOST_PEER,)),
     ]

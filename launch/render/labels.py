@@ -8,7 +8,6 @@ NAME = "app.kubernetes.io/name"
 INSTANCE = "app.kubernetes.io/instance"
 COMPONENT = "app.kubernetes.io/component"
 MANAGED_BY = "app.kubernetes.io/managed-by"
-SUBMITS = "shardline/submits"  # what the policy of k8s/flink lets in
 QUEUE = "kueue.x-k8s.io/queue-name"
 
 # Where a public linter's rule is broken on purpose, the object says why.
@@ -27,5 +26,4 @@ def selector(spec: Spec, component: str = "") -> dict[str, str]:
 
 def labels(spec: Spec, component: str) -> dict[str, str]:
     """Labels of an object of a run."""
-    found = {**selector(spec, component), MANAGED_BY: "launch"}
-    return {**found, SUBMITS: spec.backend} if spec.backend == "flink" else found
+    return {**selector(spec, component), MANAGED_BY: "launch", **dict(spec.kind.labels)}

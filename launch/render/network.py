@@ -9,7 +9,6 @@ from launch.render.labels import INSTANCE, NAME, labels, selector
 from launch.render.pod import WORKER
 from launch.spec import Spec
 
-_FLINK = {"podSelector": {"matchLabels": {INSTANCE: "flink"}}}
 _ANY_RUN = {"podSelector": {"matchLabels": {NAME: "shardline"}}}
 
 
@@ -37,7 +36,6 @@ def network_policy(spec: Spec) -> dict[str, Any]:
 
     Out: the run itself, a tf.data service, names and storage.
     """
-    to_flink = spec.backend == "flink"
     same_run = {"podSelector": {"matchLabels": selector(spec)}}
     return {
         "apiVersion": "networking.k8s.io/v1",
@@ -50,7 +48,7 @@ def network_policy(spec: Spec) -> dict[str, Any]:
             "egress": [
                 {"to": [same_run]},
                 {"to": [_ANY_RUN], "ports": _tcp(ports.DATA_SERVICE)},
-                *([{"to": [_FLINK], "ports": _tcp(ports.FLINK_REST)}] if to_flink else []),
+                *({"to": [_pods(label)], "ports": _tcp(port)} for label, port in spec.kind.reaches),
                 *to_names_and_storage(),
             ],
         },
@@ -70,6 +68,10 @@ def to_names_and_storage() -> list[dict[str, Any]]:
         {"ports": _tcp(443)},
         {"to": metadata_server, "ports": _tcp(80, 988)},
     ]
+
+
+def _pods(instance: str) -> dict[str, Any]:
+    return {"podSelector": {"matchLabels": {INSTANCE: instance}}}
 
 
 def _tcp(*numbers: int) -> list[dict[str, Any]]:

@@ -36,7 +36,7 @@ _HOMES = {
 
 def hosts(spec: Spec) -> list[str]:
     """HOST:PORT of every worker, in the order of their ranks."""
-    stem = f"{spec.name}-worker-0" if spec.backend == "jobset" else spec.name
+    stem = spec.kind.host.format(name=spec.name)
     return [f"{stem}-{rank}.{spec.name}:{ports.GRPC}" for rank in range(spec.workers)]
 
 
@@ -112,10 +112,7 @@ def container(spec: Spec) -> dict[str, Any]:
         "command": list(spec.command[:1]),
         "args": [_escaped(word) for word in spec.command[1:]],
         "env": environment(spec),
-        "ports": [
-            {"name": "grpc", "containerPort": ports.GRPC},
-            {"name": "profiler", "containerPort": ports.PROFILER},
-        ],
+        **({"ports": [{"name": "grpc", "containerPort": ports.GRPC}]} if spec.together else {}),
         # No limit on processors: throttling in the middle of a step stalls every replica.
         "resources": {"requests": requests, "limits": limits},
         "securityContext": container_security(),
@@ -127,7 +124,7 @@ def container(spec: Spec) -> dict[str, Any]:
                 for n, mount in enumerate(spec.mounts)
             ),
         ],
-        # The last lines of a failed worker stand in its status, for `launch why`.
+        # The last lines of a failed worker are in its status, for `launch why`.
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
 
@@ -135,7 +132,7 @@ def container(spec: Spec) -> dict[str, Any]:
 def environment(spec: Spec) -> list[dict[str, Any]]:
     """Environment variables, in an order that matters: `$(NAME)` expands earlier names only."""
     found: list[dict[str, Any]] = []
-    if spec.gang:
+    if spec.together:
         path = f"metadata.labels['{INDEX_ANNOTATION}']"
         # The Job controller appends its own variable last, after TF_CONFIG, but not where it
         # is there already.
@@ -187,7 +184,7 @@ def placement(spec: Spec) -> dict[str, Any]:
         found["nodeSelector"] = choose
     if tolerate:
         found["tolerations"] = tolerate
-    if spec.gang:
+    if spec.together:
         found["affinity"] = {"podAffinity": _near(spec), "podAntiAffinity": _apart(spec)}
     return found
 

@@ -1,4 +1,4 @@
-"""What stands beside runs: a TensorBoard, and a tf.data service.
+"""Companion objects of runs: a TensorBoard, and a tf.data service.
 
 Both are servers without authentication: reached from inside the cluster only, TensorBoard by
 port-forward (`launch tensorboard`), the data service by pods of the same run.
@@ -59,13 +59,18 @@ def data_service(spec: Spec, workers: int, shared: bool = False) -> list[dict[st
     # What it knows of its clients outlives its pod, so that workers and trainers go on after a
     # restart; it goes with the service itself.
     first["spec"]["persistentVolumeClaimRetentionPolicy"] = {"whenDeleted": "Delete"}
+    # In full, as a server stores it: `kubectl apply` compares such a list as a whole.
     first["spec"]["volumeClaimTemplates"] = [
         {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
             "metadata": {"name": "state"},
             "spec": {
                 "accessModes": ["ReadWriteOnce"],
                 "resources": {"requests": {"storage": "1Gi"}},
+                "volumeMode": "Filesystem",
             },
+            "status": {"phase": "Pending"},
         }
     ]
     worker = _container(
@@ -88,7 +93,9 @@ def data_service(spec: Spec, workers: int, shared: bool = False) -> list[dict[st
         first,
         _service(spec, DISPATCHER, ports.DATA_SERVICE),
         second,
-        _budget(spec, DATA_WORKER),
+        # Not in k8s/, which is applied again and again: `kubectl apply` always sends a budget's
+        # selector anew, and calls it changed. Drained one by one, its nodes hold a worker each.
+        *([] if shared else [_budget(spec, DATA_WORKER)]),
         _scaler(spec, DATA_WORKER, workers),
         _clients_only(spec, {NAME: "shardline"} if shared else selector(spec)),
     ]
@@ -188,7 +195,7 @@ def _service(spec: Spec, component: str, port: int) -> dict[str, Any]:
 
 def _closed(spec: Spec, component: str) -> dict[str, Any]:
     """Nobody gets in but by port-forward; out go names and HTTPS (storage)."""
-    return _policy(spec, component, ingress=[])
+    return _policy(spec, component)
 
 
 def _clients_only(spec: Spec, clients: dict[str, str]) -> dict[str, Any]:
@@ -211,7 +218,11 @@ def _clients_only(spec: Spec, clients: dict[str, str]) -> dict[str, Any]:
     return policy
 
 
-def _policy(spec: Spec, component: str, ingress: list[dict[str, Any]]) -> dict[str, Any]:
+def _policy(
+    spec: Spec, component: str, ingress: list[dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    # An empty list is left out: a server does not store it, and would be sent it again by every
+    # `kubectl apply`. Nothing gets in without rules either, as the policy is one for ingress.
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -219,7 +230,7 @@ def _policy(spec: Spec, component: str, ingress: list[dict[str, Any]]) -> dict[s
         "spec": {
             "podSelector": {"matchLabels": selector(spec, component)},
             "policyTypes": ["Ingress", "Egress"],
-            "ingress": ingress,
+            **({"ingress": ingress} if ingress else {}),
             "egress": to_names_and_storage(),
         },
     }

@@ -1,16 +1,20 @@
 """A run as a Slurm batch script: `sbatch` takes it as it stands.
 
-A training is one job, whose tasks are one gang: when it ends with 75, or fails within its
-budget, the job is requeued and goes on from what it saved. Workers that share no step (those of
+A training is one job, whose tasks are one group: when it is interrupted, or fails within its
+budget, the job is requeued and continues from what it saved. Workers that share no step (those of
 a search) are an array, of which each job is requeued by itself. Slurm sends SIGTERM `--grace`
 before the time limit, and before it preempts.
 """
 
 from __future__ import annotations
 
+import re
 import shlex
 
+from launch.plain_words import check_text
 from launch.spec import Spec, quantity
+
+_BARE = re.compile(r"[\w./:@%+,=-]*", re.ASCII)  # needs no quotes in a comment of sbatch's
 
 
 def batch_script(
@@ -25,7 +29,12 @@ def batch_script(
       lives: folder for logs and exit codes, on a path that all nodes see.
       first_life: number of the first life; above 0 where the run has had some.
       until: seconds since the epoch after which the job is not requeued.
+
+    Raises:
+      UsageError: a path with a line feed or another control character.
     """
+    for what, text in (("the folder", directory), ("the folder", lives), ("Python at", python)):
+        check_text(what, text)
     tasks = f"--cpus-per-task={spec.cpus}"
     exports = [f"export {name}={shlex.quote(value)}" for name, value in spec.env]
     place = [f"--lives={lives}", f"--first_life={first_life}"]
@@ -33,10 +42,19 @@ def batch_script(
     # out that a peer is gone; --kill-on-bad-exit would cut the chief off in the middle of saving.
     srun = [
         *("srun", "--kill-on-bad-exit=0", f"--wait={spec.grace}", "--distribution=block", tasks),
-        *(python, "-m", "launch.slurm_step", "task", *place, "--", python, *spec.command[1:]),
+        *(
+            python,
+            "-m",
+            "launch.supervisor.slurm_step",
+            "task",
+            *place,
+            "--",
+            python,
+            *spec.command[1:],
+        ),
     ]
     end = [
-        *(python, "-m", "launch.slurm_step", "end", *place),
+        *(python, "-m", "launch.supervisor.slurm_step", "end", *place),
         *(f"--max_restarts={spec.max_restarts}", f"--until={until:.0f}"),
     ]
     lines = [
@@ -55,7 +73,7 @@ def _options(spec: Spec, directory: str, lives: str) -> list[str]:
     # Rounded up: a minute is the least that Slurm counts in.
     minutes = -(-(spec.time_limit or spec.deadline) // 60)
     megabytes = -(-quantity("memory", spec.memory) // 2**20 // spec.cpus)
-    if spec.apart:
+    if spec.independent:
         tasks = [f"--array=0-{spec.workers - 1}", "--ntasks=1"]
     else:
         tasks = [f"--ntasks={spec.workers}"]
@@ -69,7 +87,7 @@ def _options(spec: Spec, directory: str, lives: str) -> list[str]:
         "--requeue",
         "--open-mode=append",
         f"--chdir={directory}",
-        f"--output={lives}/{'batch-%a.log' if spec.apart else 'batch.log'}",
+        f"--output={_no_pattern(lives)}/{'batch-%a.log' if spec.independent else 'batch.log'}",
     ]
     if spec.gpu:
         kind = f"{spec.gpu.kind}:" if spec.gpu.kind else ""
@@ -84,7 +102,17 @@ def _options(spec: Spec, directory: str, lives: str) -> list[str]:
     return options
 
 
+def _no_pattern(path: str) -> str:
+    """A path in which sbatch sees no %a, the place in the array, or other pattern."""
+    return path.replace("%", "%%")
+
+
 def _quoted(option: str) -> str:
-    """An option as sbatch reads it from a comment: quoted where it holds a space."""
+    """An option as sbatch reads it from a comment: blanks, quotes, `#` and backslashes are its own
+    unless they are in double quotes, and there a backslash takes the next character as it is.
+    """
     name, _, value = option.partition("=")
-    return f'{name}="{value}"' if " " in value else option
+    if _BARE.fullmatch(value):
+        return option
+    value = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'{name}="{value}"'

@@ -20,3 +20,11 @@ class _Dumper(yaml.SafeDumper):
 def to_yaml(objects: Sequence[dict[str, Any]]) -> str:
     """YAML documents with keys in their given order."""
     return yaml.dump_all(objects, Dumper=_Dumper, sort_keys=False, width=100, explicit_start=True)
+
+
+def title(o: dict[str, Any]) -> str:
+    """`Job shardline/run`, for people."""
+    metadata = o.get("metadata") or {}
+    namespace = metadata.get("namespace")
+    name = metadata.get("name", "(no name)")
+    return f"{o.get('kind', '(no kind)')} {namespace + '/' if namespace else ''}{name}"

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 
-from launch.backends.base import RUNNING
-from launch.records import Record
+from launch.runs.records import Record
+from launch.runs.status import RUNNING
+from preprocess.shell.atomic import write_text
 
 ORDER = "order.json"
 
@@ -16,9 +17,7 @@ ORDER = "order.json"
 def order(record: Record, state: str) -> None:
     """Notes it."""
     record.folder.mkdir(parents=True, exist_ok=True)
-    temporary = record.folder / f".{ORDER}"
-    temporary.write_text(json.dumps({"state": state}), encoding="utf-8")
-    temporary.replace(record.folder / ORDER)
+    write_text(record.folder / ORDER, json.dumps({"state": state}))
 
 
 def ordered(record: Record) -> str:

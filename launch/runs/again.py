@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from launch.records import Record
+from launch.runs.records import Record
 from launch.spec import Spec
-from trainer.errors import UsageError
+from preprocess.shell.errors import UsageError
 
 
 def replayed(spec: Spec, name: str) -> Spec:

@@ -1,0 +1,32 @@
+"""Jobs of Kubernetes, as every cluster has them."""
+
+from __future__ import annotations
+
+import re
+
+from launch.backends.kinds.kind import Asked, Kind
+from preprocess.shell.errors import UsageError
+
+_DIGEST = re.compile(r"\S+@sha256:[0-9a-f]{64}")
+
+
+def check(asked: Asked) -> None:
+    """A cluster pulls what it runs, and all workers have to pull the same."""
+    if not asked.image:
+        raise UsageError("--image=REF@sha256:... is missing: a cluster pulls what it runs")
+    if not _DIGEST.fullmatch(asked.image):
+        raise UsageError(
+            f"--image={asked.image}: a tag can be moved; give the digest, REF@sha256:... "
+            "(`docker buildx imagetools inspect REF` prints it)"
+        )
+
+
+KIND = Kind(
+    name="job",
+    description="an Indexed Job of Kubernetes",
+    verbs=("train", "search", "preprocess", "dataservice", "tensorboard"),
+    implementation="launch.backends.cluster:Cluster",
+    check=check,
+    in_cluster=True,
+    rehearsed=True,
+)

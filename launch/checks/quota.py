@@ -1,0 +1,65 @@
+"""Whether a namespace's quotas could ever admit all workers of a run at once.
+
+Ever, as with nodes: what is used now is given back some day, and is mentioned only.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from launch.checks.result import Result, fail, ok, warning
+from launch.quantity import amount
+
+NAME = "quota"
+Object = dict[str, Any]
+
+
+def quota(pod: Object, workers: int, quotas: list[Object]) -> Result:
+    """Whether `workers` pods of a template fit.
+
+    Args:
+      pod: the PodSpec of one worker.
+      workers: how many have to run at once.
+      quotas: the namespace's ResourceQuotas; those for some pods only are not judged.
+    """
+    asked = {name: amount(value) * workers for name, value in counted(pod).items()}
+    tight = ""
+    for found in quotas:
+        spec, status = found.get("spec") or {}, found.get("status") or {}
+        if spec.get("scopes") or spec.get("scopeSelector"):
+            continue
+        for name, value in (spec.get("hard") or {}).items():
+            wanted, hard = asked.get(name, 0.0), amount(value)
+            if wanted > hard:
+                text = f"'{found['metadata']['name']}' allows {name} {value}, {workers} workers ask"
+                return fail(NAME, f"{text} for {_written(wanted)}",
+                            "ask for less, or for a larger quota")  # fmt: skip
+            used = (status.get("used") or {}).get(name, 0)
+            if wanted + amount(used) > hard:
+                tight = f"of {name} {value} in '{found['metadata']['name']}' {used} are in use"
+    if tight:
+        return warning(NAME, f"{tight}: not all workers can start now", "wait, or ask for less")
+    return ok(NAME, f"{len(quotas)} quotas leave room" if quotas else "no quota")
+
+
+def counted(pod: Object) -> dict[str, float]:
+    """What one pod takes of a quota, by the quota's names."""
+    found: dict[str, float] = {"pods": 1, "count/pods": 1}
+    for container in pod.get("containers") or ():
+        for kind, values in (container.get("resources") or {}).items():
+            for name, value in values.items():
+                for key in _keys(kind, name):
+                    found[key] = found.get(key, 0.0) + amount(value)
+    return found
+
+
+def _keys(kind: str, name: str) -> tuple[str, ...]:
+    """A request is counted under its own name, too, where that is short."""
+    return (f"{kind}.{name}", name) if kind == "requests" else (f"{kind}.{name}",)
+
+
+def _written(value: float) -> str:
+    for size, unit in ((2**40, "Ti"), (2**30, "Gi"), (2**20, "Mi")):
+        if value >= size:
+            return f"{value / size:g}{unit}"
+    return f"{value:g}"

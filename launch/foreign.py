@@ -1,0 +1,78 @@
+"""A run directory that this user did not start: its record is data, and starts nothing by itself.
+
+What a command would do because of it is shown and done with --yes only. Reading its files, as
+`status`, `logs` and `why` of a local run do, needs none: the record does not say which.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+
+from launch.backends.base import backend_of
+from launch.runs.records import Record, names, read_record
+from preprocess.shell.cli import say
+from preprocess.shell.errors import UsageError
+
+IN_CLUSTER = "the cluster"  # found_in of a run that somebody else has in the user's namespace
+_STARTING = ("resume", "replay")
+_ENDING = ("stop", "suspend")
+
+
+def confirmed(command: str, record: Record, yes: bool) -> Record:
+    """The record that a command may use.
+
+    Args:
+      command: of `launch`.
+      record: of the run that was named; one's own is returned as it is.
+      yes: whether the user has agreed to what a record from elsewhere makes the command do.
+
+    Raises:
+      UsageError: not agreed, or there is nothing that could be done.
+    """
+    if not record.found_in:
+        return record
+    effect = _effect(command, record)
+    if not effect:
+        return record
+    where = f"the record in {record.found_in!r} is not of a run that you started here"
+    if not yes:
+        raise UsageError(f"{where}; {command} would {effect}: --yes does it")
+    say(f"{where}: {effect}")
+    return _adopted(record) if command == "resume" and _local(record) else record
+
+
+def _local(record: Record) -> bool:
+    return record.spec.kind.implementation.startswith("launch.backends.local:")
+
+
+def _effect(command: str, record: Record) -> str:
+    """What a command would do beyond reading the run directory; "" for nothing."""
+    spec = record.spec
+    if record.found_in == IN_CLUSTER and command != "replay":
+        return ""  # the user has named it there
+    if command == "replay" or (command == "resume" and _local(record)):
+        variables = shlex.join(f"{name}={value}" for name, value in spec.env)
+        words = f"{variables} {shlex.join(spec.command)}".strip()
+        place = f" in {shlex.quote(record.directory)}" if command == "resume" else ""
+        return f"start, with back end {spec.backend}{place}: {words}"
+    if _local(record):
+        if command in _ENDING:
+            raise UsageError(f"nothing of the run in '{record.found_in}' runs here: not yours")
+        return ""
+    verb = command if command in (*_STARTING, *_ENDING) else "ask for"
+    place = "Slurm" if not spec.kind.in_cluster else "the cluster of your kubeconfig"
+    what = record.handle or f"{spec.backend}:{spec.namespace}/{record.name}"
+    return f"{verb} {what} of {place}"
+
+
+def _adopted(record: Record) -> Record:
+    """A record that is this user's from now on; raises UsageError where the name is taken."""
+    if record.name in names():
+        raise UsageError(
+            f"you have a run '{record.name}' already, in '{read_record(record.name).workdir}'; "
+            f"`launch replay {record.found_in} --name=OTHER` starts this one under another name"
+        )
+    own = dataclasses.replace(record, found_in="")
+    own.write(backend_of(own.spec).files(own))
+    return own

@@ -1,0 +1,163 @@
+"""The record of a run: what was asked for, with which code, and what was submitted.
+
+    STATE/NAME/record.json     specification, handle, command line, commit, versions
+    STATE/NAME/manifests.yaml  (or batch.sh) what was submitted
+    STATE/NAME/source.diff     what differed from the commit
+
+STATE is $SHARDLINE_STATE, or $XDG_STATE_HOME/shardline, or ~/.local/state/shardline. Where the
+run directory is a folder of this machine (not of a cluster's pods) the same files are in
+RUN/launch too, so that a run explains itself. No secret is recorded: a specification holds the
+names of secrets only. All of them can be read by their owner alone, for --env and a diff may hold
+what is nobody's business.
+
+A run directory may come from elsewhere. Its record then is data (launch/runs/foreign.py).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from launch.spec import MALFORMED, Spec, is_name
+from preprocess.shell.atomic import write_text
+from preprocess.shell.errors import DataError, UsageError
+from preprocess.shell.nearest import did_you_mean
+from preprocess.shell.regular_files import read_json
+from preprocess.shell.user_state import state_folder
+
+RECORD, DIFF = "record.json", "source.diff"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Record:
+    """One submitted run."""
+
+    spec: Spec
+    handle: str  # BACKEND:WHERE, "" before it is submitted
+    submitted: float  # seconds since the epoch
+    argv: tuple[str, ...]
+    directory: str  # where the command was given
+    commit: str
+    versions: dict[str, str]
+    owner: str = ""  # USER@HOST that submitted it; "" in records of earlier versions
+    found_in: str = ""  # where it was read, if that is none of this user's records
+
+    @property
+    def name(self) -> str:
+        """The run's name, unique on this machine."""
+        return self.spec.name
+
+    @property
+    def folder(self) -> Path:
+        """Where it is kept; of one found elsewhere a folder apart from this user's runs."""
+        if self.found_in:
+            mark = hashlib.sha256(self.found_in.encode("utf-8", "surrogateescape")).hexdigest()
+            return state_folder() / ".foreign" / mark[:16]
+        return state_folder() / self.name
+
+    @property
+    def workdir(self) -> str:
+        """The run directory, absolute where it is a local path; "" where there is none."""
+        if self.found_in and not self.spec.kind.in_cluster:
+            return self.found_in
+        found = self.spec.flag("workdir")
+        return found if not found or "://" in found else os.path.join(self.directory, found)
+
+    @property
+    def run_directory(self) -> Path | None:
+        """The run directory where it is this machine's: that of a cluster's run is in its pods."""
+        if self.spec.kind.in_cluster or not self.workdir or "://" in self.workdir:
+            return None
+        return Path(self.workdir)
+
+    @property
+    def attempts_folder(self) -> Path:
+        """Where the ranks of a run write that keeps its own logs: beside what it makes, where it
+        has a local run directory.
+        """
+        run = self.run_directory
+        return run / "launch" / "lives" if run else self.folder / "lives"
+
+    def age(self, now: float) -> str:
+        """Time since it was submitted in the largest unit that fits: `3 d`, `5 h`, `12 min`."""
+        seconds = max(0.0, now - self.submitted)
+        for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+            if seconds >= size:
+                return f"{seconds // size:.0f} {unit}"
+        return f"{seconds:.0f} s"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        fields = {**dataclasses.asdict(self), "spec": self.spec.to_dict()}
+        del fields["found_in"]
+        return fields
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> Record:
+        """The inverse; raises one of MALFORMED for what is none."""
+        spec, argv = Spec.from_dict(fields["spec"]), tuple(fields["argv"])
+        texts = [fields["handle"], fields["directory"], fields["commit"], *argv]
+        texts.append(fields.get("owner", ""))
+        texts += [*fields["versions"].keys(), *fields["versions"].values()]
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError("a value is not text")
+        if not math.isfinite(fields["submitted"]):
+            raise ValueError("submitted is not a time")
+        return cls(**{**fields, "spec": spec, "argv": argv, "found_in": ""})
+
+    def write(self, files: dict[str, str]) -> None:
+        """Writes the record and what belongs to it, here and into a local run directory."""
+        texts = {**files, RECORD: json.dumps(self.to_dict(), indent=2)}
+        folders = [self.folder]
+        if run := self.run_directory:
+            folders.append(run / "launch")
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, text in texts.items():
+                write_text(folder / name, text, private=True)
+
+
+def read_record(run: str) -> Record:
+    """The record of a run by its name or its run directory.
+
+    Raises UsageError where there is none, DataError where it cannot be read.
+    """
+    if is_name(run) and (own := _read(state_folder() / run)):
+        return own
+    if there := _read(Path(run) / "launch"):
+        own = _read(state_folder() / there.name)
+        return own if own == there else dataclasses.replace(there, found_in=os.path.abspath(run))
+    hint = did_you_mean(run, names()) or "; `launch list` names the runs of this machine"
+    raise UsageError(f"no run '{run}'{hint}")
+
+
+def _read(folder: Path) -> Record | None:
+    """The record in a folder; None where there is none."""
+    file = folder / RECORD
+    if not os.path.lexists(file):
+        return None
+    try:
+        return Record.from_dict(read_json(file, follow=False))
+    except FileNotFoundError:
+        return None
+    except MALFORMED as error:
+        raise DataError(f"'{file}' is not a record of a run: {error}") from None
+
+
+def names() -> list[str]:
+    """Every run recorded on this machine, sorted."""
+    folder = state_folder()
+    if not folder.is_dir():
+        return []
+    return sorted(path.name for path in folder.iterdir() if (path / RECORD).is_file())
+
+
+def forget(record: Record) -> None:
+    """Removes a record from this machine; the copy in the run directory stays."""
+    shutil.rmtree(record.folder, ignore_errors=True)
