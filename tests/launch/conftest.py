@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.launch import runs
+from tests.launch import started_runs as runs
 from tests.trainer import datasets
 
 

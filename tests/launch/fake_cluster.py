@@ -17,7 +17,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import yaml
 
-LISTED = ("pods", "events", "nodes", "localqueues")
+LISTED = ("pods", "events", "nodes", "localqueues", "resourcequotas", "jobs", "jobsets",
+          "deployments", "statefulsets")  # fmt: skip
 
 
 class FakeCluster:

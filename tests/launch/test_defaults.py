@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from launch.defaults import FILE, values
+from preprocess.shell.errors import ConfigError
 from tests.launch.made import IMAGE
-from trainer.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 NAMES = {"backend", "gpu", "workers", "max_restarts", "volume", "spot"}
@@ -38,9 +38,9 @@ def test_without_a_file_nothing_is_set(file):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("wrkers = 2", "'wrkers'; is it workers?"),
-        ("[search]\ngqu = 2", "[search] no flag is called 'gqu'; is it gpu?"),
-        ("[trian]\nworkers = 2", "[trian]; is it train?"),
+        ("wrkers = 2", "'wrkers' (did you mean 'workers'?)"),
+        ("[search]\ngqu = 2", "[search] no flag is called 'gqu' (did you mean 'gpu'?)"),
+        ("[trian]\nworkers = 2", "[trian] (did you mean 'train'?)"),
         ("nothing_like_it = 1", "there are backend, gpu"),
         ("workers = ", "cannot be read"),
         ("[train]\nvolume = [[1]]", "neither text"),

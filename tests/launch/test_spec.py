@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from launch.gpus import ACCELERATORS, MOST_PER_NODE, Gpu, parse_gpu
 from launch.spec import (
+    MALFORMED,
+    Mount,
     Secret,
     Spec,
     default_name,
@@ -17,8 +19,8 @@ from launch.spec import (
     parse_secrets,
     quantity,
 )
+from preprocess.shell.errors import UsageError
 from tests.launch.made import IMAGE, MATRIX, spec
-from trainer.errors import UsageError
 
 
 @pytest.mark.parametrize(
@@ -47,7 +49,7 @@ def test_gpus_that_cannot_be_are_refused(text):
 
 
 def test_a_mistyped_gpu_is_told_the_near_one():
-    with pytest.raises(UsageError, match="is it h100"):
+    with pytest.raises(UsageError, match="did you mean 'h100'"):
         parse_gpu("h10:8")
 
 
@@ -71,9 +73,67 @@ def test_a_cluster_takes_images_by_digest_only(image):
     assert spec(image=image, backend="local").image == image
 
 
-def test_a_secret_in_the_environment_is_refused_and_the_way_out_named():
-    with pytest.raises(UsageError, match="--secret=NAME:KEY:WANDB_API_KEY"):
-        spec(env=(("WANDB_API_KEY", "x"),))
+@pytest.mark.parametrize("pair", [
+    "WANDB_API_KEY=x", "WANDB_KEY=x", "GH_PAT=x", "PGPASS=x", "DB_PASSWORD=x", "SSH_PASSPHRASE=x",
+    "AWS_SECRET_ACCESS_KEY=x", "HF_TOKEN=x", "GOOGLE_APPLICATION_CREDENTIALS=x", "NPM_AUTH=x",
+    "DATABASE_URL=postgres://u:hunter2@127.0.0.1/d", "PROXY=http://u:p@proxy:3128",
+    "EXTRA=-----BEGIN RSA PRIVATE KEY-----", "WHO=ghp_0123456789abcdefghijABCDEFGHIJ",
+    "ID=AKIAIOSFODNN7EXAMPLE", "SESSION=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.x",
+])  # fmt: skip
+def test_a_secret_by_name_or_by_look_is_refused_and_the_way_out_named(pair):
+    name = pair.partition("=")[0]
+    with pytest.raises(UsageError, match=f"--secret=NAME:KEY:{name}") as refusal:
+        parse_env([pair])
+    assert f"--env={name}=...:" in str(refusal.value)
+    assert "hunter2" not in str(refusal.value)
+    assert parse_env([pair], [name]) == ((name, pair.partition("=")[2]),)
+
+
+@pytest.mark.parametrize("pair", [
+    "TOKENIZERS_PARALLELISM=false", "COLOUR=blue", "MONKEY=1", "URL=https://host:8080/a@b",
+    "AUTHOR=me", "PATH=/a:/b", "COMPASS=north", "MAIL=me@host",
+])  # fmt: skip
+def test_what_only_resembles_a_secret_is_taken(pair):
+    assert parse_env([pair]) == (tuple(pair.split("=", 1)),)
+
+
+@pytest.mark.parametrize("flag", ["partition", "account", "priority", "queue", "namespace",
+                                  "service_account"])  # fmt: skip
+@pytest.mark.parametrize("value", ['p" --uid=0 --wrap="x', "p\ntouch pwned\n#", "--uid=0", "a b",
+                                   "p;x", "$(x)", "p\x1b[2J"])  # fmt: skip
+def test_what_would_be_more_than_one_word_is_refused(flag, value):
+    with pytest.raises(UsageError, match=f"--{flag}=") as refusal:
+        spec(**{flag: value})
+    assert str(refusal.value).isprintable()
+    assert getattr(spec(**{flag: "a.b_c-1,d"}), flag) == "a.b_c-1,d"
+
+
+@pytest.mark.parametrize("changes", [
+    {"arguments": ("--workdir=r\ntouch pwned",)},
+    {"arguments": ("--workdir=r\x1b[2J",)},
+    {"env": (("A", "x\nexport B=1"),)},
+    {"env": (("A", "x\0"),)},
+    {"env": (("A;touch pwned", "x"),)},
+    {"mounts": (Mount("runs", "/runs\n"),)},
+    {"mounts": (Mount("--all", "/runs"),)},
+    {"secrets": (Secret("--a", "key", "V"),)},
+    {"gpu": Gpu("h100 --uid=0", 1)},
+])  # fmt: skip
+def test_no_text_of_a_specification_holds_lines_or_options(changes):
+    with pytest.raises(UsageError) as refusal:
+        spec(**changes)
+    assert str(refusal.value).isprintable()
+
+
+@pytest.mark.parametrize("changes", [
+    {"workers": "2"}, {"workers": True}, {"arguments": "--a"}, {"arguments": [1]},
+    {"env": [["A"]]}, {"env": 3}, {"gpu": "h100"}, {"gpu": {"kind": "h100"}},
+    {"secrets": [{"name": 1, "key": "k", "variable": "V"}]}, {"mounts": ["x"]},
+    {"backend": "ssh"}, {"verb": "sh"}, {"memory": "9" * 400 + "Gi"}, {"unknown": 1},
+])  # fmt: skip
+def test_what_no_specification_is_raises_what_readers_of_records_expect(changes):
+    with pytest.raises(MALFORMED):
+        Spec.from_dict({**json.loads(json.dumps(MATRIX["job-1"].to_dict())), **changes})
 
 
 def test_shared_memory_has_to_leave_memory_for_the_worker():

@@ -195,13 +195,18 @@ def _named(body: bytes) -> dict[str, str]:
     return {}
 
 
+# In a request for the content of an object, or with it.
+CONTENT = (b"alt=media", b"/upload/", b"/download/")
+
+
 class Cutter:
     """A TCP proxy that cuts a connection after so many bytes of an answer or a request.
 
     Args:
       port: where to pass on to.
-      allowances: bytes that may pass, one number a connection, from server to client (`down`) or
-        from client to server (`up`); connections beyond the list are left alone.
+      allowances: bytes that may pass, one number a connection that carries an object, from server
+        to client (`down`) or from client to server (`up`), counted from the request for its
+        content; those beyond the list are left alone.
     """
 
     def __init__(self, port: int, down: list[int] | None = None, up: list[int] | None = None):
@@ -220,16 +225,26 @@ class Cutter:
             while True:
                 client, _ = self._listener.accept()
                 server = socket.create_connection(("127.0.0.1", self._to))
-                down = self._down.pop(0) if self._down else None
-                up = self._up.pop(0) if self._up else None
-                for source, target, left in ((client, server, up), (server, client, down)):
-                    threading.Thread(
-                        target=self._pass, args=(source, target, left), daemon=True
-                    ).start()
+                ways = ((client, server, self._up), (server, client, self._down))
+                carries = threading.Event()
+                for way in ways:
+                    threading.Thread(target=self._pass, args=(*way, carries), daemon=True).start()
 
-    def _pass(self, source: socket.socket, target: socket.socket, left: int | None) -> None:
+    def _pass(
+        self,
+        source: socket.socket,
+        target: socket.socket,
+        allowances: list[int],
+        carries: threading.Event,
+    ) -> None:
+        left = None
         with contextlib.suppress(OSError):
             while data := source.recv(1 << 14):
+                # Some clients look objects up on a connection, and fetch them on another one.
+                if any(mark in data for mark in CONTENT):
+                    carries.set()
+                if left is None and carries.is_set() and allowances:
+                    left = allowances.pop(0)
                 if left is not None:
                     data, left = data[:left], left - len(data)
                 target.sendall(data)

@@ -57,7 +57,7 @@ def dataset(faces_dataset: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def pushed(faces_dataset: Path, bucket: str) -> str:
     """`faces_dataset` on the object store."""
-    from preprocess.staging import push
+    from preprocess.build.staging import push
 
     push(str(faces_dataset), f"{bucket}/dataset", False)
     return f"{bucket}/dataset"

@@ -17,9 +17,11 @@ import numpy as np
 from PIL import Image
 
 from preprocess import dataset_format as df
-from preprocess import reading
-from preprocess.build import BuildRequest, build
+from preprocess.build.build_request import BuildRequest
+from preprocess.build.builder import build
+from preprocess.shards import reading
 from preprocess.sources.rows import Request
+from tests import forked
 
 ROOT = Path(__file__).parents[2]
 HEADER = "face1,face2,face3,votes1,votes2,votes3,triplet_type,subset"
@@ -27,9 +29,7 @@ HEADER = "face1,face2,face3,votes1,votes2,votes3,triplet_type,subset"
 
 def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """`python -m preprocess ...` as a user starts it."""
-    return subprocess.run(
-        command(*arguments), cwd=cwd or ROOT, env=environment(), capture_output=True, text=True
-    )
+    return forked.run(command(*arguments), cwd=cwd or ROOT, env=environment())
 
 
 def command(*arguments: str) -> list[str]:

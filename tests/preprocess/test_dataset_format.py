@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 
 import pytest
 from hypothesis import given
@@ -148,3 +149,76 @@ def test_a_file_in_place_of_the_directory_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(df.DatasetError, match="cannot read"):
         df.Manifest.load(tmp_path / "file")
+
+
+def shard_of_train(fields):
+    return fields["splits"]["train"]["shards"][0]
+
+
+HOSTILE = {
+    "deep nesting": lambda _: "[" * 200_000,
+    "a file name that is a number": lambda m: shard_of_train(m).update(file=5),
+    "a count that is a text": lambda m: shard_of_train(m).update(records="x"),
+    "a count that is true": lambda m: shard_of_train(m).update(records=True),
+    "a negative count": lambda m: shard_of_train(m).update(bytes=-1),
+    "a class without a name": lambda m: m.update(classes=[1, None]),
+    "a class with an escape sequence": lambda m: m.update(classes=["\x1b[2J"]),
+    "a class of a million letters": lambda m: m.update(classes=["Z" * 1_000_001]),
+    "refusals that are a number": lambda m: m.update(rejected=5),
+    "variants that no shard backs": lambda m: m["splits"]["train"].update(variants=10**15),
+    "a shard above": lambda m: shard_of_train(m).update(file="../a.tfrecord"),
+    "a shard at the root": lambda m: shard_of_train(m).update(file="/etc/passwd"),
+    "a shard with a backslash": lambda m: shard_of_train(m).update(file="..\\a.tfrecord"),
+    "a split that climbs": lambda m: m["splits"].update({"..": m["splits"].pop("train")}),
+    "a task nobody knows": lambda m: m.update(task="mining"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_manifest_is_refused_in_a_short_line(name):
+    fields = json.loads(MANIFEST.to_json())
+    text = HOSTILE[name](fields) or json.dumps(fields)
+    with pytest.raises(df.DatasetError) as refusal:
+        df.Manifest.from_json(text)
+    message = str(refusal.value)
+    assert len(message) < 400
+    assert message.isprintable()
+
+
+def written(folder):
+    """A dataset directory whose shards are empty files."""
+    for file in MANIFEST.files():
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).touch()
+    (folder / df.MANIFEST_FILE).write_text(MANIFEST.to_json())
+    return folder
+
+
+def test_links_inside_a_dataset_are_followed_and_links_out_of_it_are_not(tmp_path):
+    dataset, elsewhere = written(tmp_path / "dataset"), tmp_path / "elsewhere"
+    file = dataset / next(iter(MANIFEST.files()))
+    file.rename(dataset / "moved")
+    file.symlink_to(dataset / "moved")
+    assert df.Manifest.load(dataset) == MANIFEST
+    (dataset / "moved").rename(elsewhere)
+    file.unlink()
+    file.symlink_to(elsewhere)
+    with pytest.raises(df.DatasetError, match="leads outside"):
+        df.Manifest.load(dataset)
+
+
+def test_a_folder_of_shards_that_is_a_link_out_of_the_dataset_is_refused(tmp_path):
+    dataset = written(tmp_path / "dataset")
+    (dataset / "train").rename(tmp_path / "train")
+    (dataset / "train").symlink_to(tmp_path / "train")
+    with pytest.raises(df.DatasetError, match="leads outside"):
+        df.Manifest.load(dataset)
+
+
+@pytest.mark.parametrize("name", [df.MANIFEST_FILE, df.LABELS_FILE, next(iter(MANIFEST.files()))])
+def test_a_pipe_in_a_dataset_is_refused_and_not_waited_for(tmp_path, name):
+    dataset = written(tmp_path / "dataset")
+    (dataset / name).unlink(missing_ok=True)
+    os.mkfifo(dataset / name)
+    with pytest.raises(df.DatasetError, match="not a regular file"):
+        df.Manifest.load(dataset)

@@ -22,7 +22,7 @@ READ_SECONDS = 0.03  # of a picture
 MAP_SECONDS = 0.05
 DECODE_SECONDS = 0.05
 TABLE_SECONDS = 0.02  # of decoding where a table is filled, some 64 pictures of which are timed
-BATCH_SECONDS = 0.12  # several times a step of `mlp`
+BATCH_SECONDS = 0.2  # several times a step of `mlp`, on a busy machine too
 STEP_SECONDS = 0.03  # of a step, so that what remains after a change is known too
 PYTHON_SECONDS = 0.06
 REPLICA_SECONDS = 0.06
@@ -55,7 +55,7 @@ class Bottleneck:
 
 
 def slow_storage(patch: Any) -> None:
-    from trainer.reader.records import StoredPictures
+    from trainer.data.records import StoredPictures
 
     payload = StoredPictures.payload
 
@@ -68,7 +68,7 @@ def slow_storage(patch: Any) -> None:
 
 def slow_batches(patch: Any) -> None:
     """Each batch of triplets comes late."""
-    from trainer.reader import TripletReader
+    from trainer.data.reader import TripletReader
 
     dataset = TripletReader.dataset
 
@@ -95,7 +95,7 @@ def _sleeping(value: Any, seconds: float) -> Any:
 
 
 def slow_decoder(patch: Any, seconds: float = DECODE_SECONDS) -> None:
-    from trainer.reader.decoding import Decoder
+    from trainer.data.decoding import Decoder
 
     decode = Decoder.decode
 
@@ -107,7 +107,7 @@ def slow_decoder(patch: Any, seconds: float = DECODE_SECONDS) -> None:
 
 
 def slow_map(patch: Any) -> None:
-    from trainer.reader import decoding
+    from trainer.data import decoding
 
     stretch = decoding.stretch
     patch.setattr(
@@ -119,7 +119,7 @@ def slow_layer(patch: Any) -> None:
     """A layer that multiplies matrices for each picture."""
     import tensorflow as tf
 
-    from trainer import session
+    from trainer.training import session
 
     build = session.build_augmentation
 
@@ -138,7 +138,7 @@ def slow_layer(patch: Any) -> None:
 
 
 def slow_python(patch: Any) -> None:
-    from trainer.progress import ProgressFile
+    from trainer.training.progress import ProgressFile
 
     update = ProgressFile.update
 
@@ -162,7 +162,7 @@ def slow_replica(patch: Any) -> None:
 def _slow_outputs(patch: Any, seconds: float, where: Callable[[int], bool]) -> None:
     import tensorflow as tf
 
-    from trainer.task import Task
+    from trainer.tasks.task import Task
 
     outputs = Task.outputs
 
@@ -227,8 +227,9 @@ def make_data(folder: Any, name: str) -> str:
             for number in range(count):
                 path = folder / "pictures" / split / datasets.CLASSES[number % 2] / f"{number}.jpg"
                 path.parent.mkdir(parents=True, exist_ok=True)
-                rough = rng.integers(0, 255, (96, 96, 3)).astype(np.uint8)
-                Image.fromarray(rough).resize((1024, 1024)).save(path, quality=90)
+                # Noise takes a JPEG decoder longest, and resizing on the device as long as ever.
+                noise = Image.fromarray(rng.integers(0, 255, (1024, 1024, 3)).astype(np.uint8))
+                noise.save(path, quality=95, subsampling=0)
         flags = ("--variants=1", "--shards=2")
         return datasets.build(
             folder / "large", "--source=folders", f"--images={folder / 'pictures'}", *flags

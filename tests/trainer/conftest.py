@@ -5,9 +5,12 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.trainer import datasets
+
+DOT = np.zeros((1, 1, 3), np.uint8)  # in place of a picture that nobody looks at
 
 
 @functools.cache
@@ -70,21 +73,31 @@ def digit_data(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def train_in_process(
-    patch: pytest.MonkeyPatch, config: Any, data: str, workdir: Any, replicas: int = 1
+    patch: pytest.MonkeyPatch,
+    config: Any,
+    data: str,
+    workdir: Any,
+    replicas: int = 1,
+    pictures: bool = False,
 ) -> dict[str, Any]:
     """Trains, and returns the report and what was `said`.
 
-    Devices are set up once a process, so what `prepare` would do to them is left out.
+    Devices are set up once a process, so what `prepare` would do to them is left out. So is the
+    drawing of the report's pictures, a third of a short run, where none are looked at.
     """
     import tensorflow as tf
 
-    from trainer import devices, training
+    from trainer import train as training
+    from trainer.inference import finished_run
+    from trainer.workers import devices
 
     def prepare(config: Any, say: Any, cluster: Any) -> Any:
         tf.keras.utils.set_random_seed(config.seed)
         return strategy(replicas)
 
     patch.setattr(devices, "prepare", prepare)
+    if not pictures:
+        patch.setattr(finished_run, "figure_png", lambda figure: finished_run.png(DOT))
     said: list[str] = []
     report = training.train(config, data, str(workdir), said.append)
     return {**report, "said": said}
@@ -92,7 +105,7 @@ def train_in_process(
 
 @pytest.fixture
 def train_here(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """`train(config, data, workdir, replicas=1)` in this process."""
+    """`train(config, data, workdir, replicas=1, pictures=False)` in this process."""
     return functools.partial(train_in_process, monkeypatch)
 
 
@@ -105,7 +118,7 @@ def class_runs(class_data: str, tmp_path_factory: pytest.TempPathFactory) -> lis
             config = datasets.configuration(
                 datasets.CLASSIFICATION, seed=seed, augment__enabled=True, augment__flip=True
             )
-            train_in_process(patch, config, class_data, root / f"run{seed}")
+            train_in_process(patch, config, class_data, root / f"run{seed}", pictures=True)
     return [str(root / f"run{seed}") for seed in (0, 1)]
 
 
@@ -114,5 +127,6 @@ def triplet_run(triplet_data: str, tmp_path_factory: pytest.TempPathFactory) -> 
     """A run on the triplets."""
     path = tmp_path_factory.mktemp("triplet-run") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        train_in_process(patch, datasets.configuration(datasets.TRIPLET), triplet_data, path)
+        config = datasets.configuration(datasets.TRIPLET)
+        train_in_process(patch, config, triplet_data, path, pictures=True)
     return str(path)

@@ -14,7 +14,8 @@ import numpy as np
 from PIL import Image
 
 from preprocess.synth.dataset import synthesise
-from trainer.config import check_config, defaults
+from tests import forked
+from trainer.config import Config, check_config, to_dict, with_values
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CLASSES = ("bright", "dark")
@@ -24,14 +25,8 @@ def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
     """`python -m ARGUMENTS` as a user runs it, its output kept."""
     # What keeps TensorFlow quiet in the tests is not there for the user.
     plain = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
-    return subprocess.run(
-        [sys.executable, "-m", *arguments],
-        cwd=REPOSITORY,
-        env={**plain, **environment},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
+    return forked.run(
+        [sys.executable, "-m", *arguments], cwd=REPOSITORY, env={**plain, **environment}
     )
 
 
@@ -76,6 +71,21 @@ def class_folders(folder: Path, *flags: str, mixed: bool = False) -> str:
     pictures = write_folders(folder / "pictures", mixed=mixed)
     flags = flags or ("--variants=3", "--shards=3", "--encoding=png")
     return build(folder / "classes", "--source=folders", f"--images={pictures}", *flags)
+
+
+def table(folder: Path, columns: dict[str, list[str]], *flags: str) -> str:
+    """The pictures of write_folders() through a table of paths, splits and further columns, a cell
+    a picture, in one variant and two shards.
+    """
+    pictures = write_folders(folder / "pictures")
+    paths = sorted(path.relative_to(pictures).as_posix() for path in pictures.rglob("*.png"))
+    lines = [",".join(["path", "split", *columns])]
+    for path, *cells in zip(paths, *columns.values(), strict=True):
+        lines.append(",".join([path, path.partition("/")[0], *cells]))
+    (folder / "table.csv").write_text("\n".join(lines) + "\n")
+    common = ("--variants=1", "--shards=2", "--encoding=png", "--source=csv")
+    csv = f"--csv={folder / 'table.csv'}"
+    return build(folder / "dataset", csv, f"--images={pictures}", *common, *flags)
 
 
 def digits(folder: Path) -> str:
@@ -127,19 +137,17 @@ CLASSIFICATION = {
 }
 
 
-def configuration(base: dict[str, Any], **changes: Any) -> Any:
+def configuration(base: dict[str, Any], **changes: Any) -> Config:
     """The defaults with a base and changes; `__` stands for the dot of a key."""
-    config = defaults()
-    for name, value in {**base, **{k.replace("__", "."): v for k, v in changes.items()}}.items():
-        section, _, leaf = name.rpartition(".")
-        (config[section] if section else config)[leaf] = value
+    values = {**base, **{k.replace("__", "."): v for k, v in changes.items()}}
+    config = with_values(Config(), values)
     check_config(config)
     return config
 
 
 def write_config(path: Path, base: dict[str, Any], **changes: Any) -> str:
     """The same as a file for `--config`."""
-    values = configuration(base, **changes).to_dict()
+    values = to_dict(configuration(base, **changes))
     path.write_text(
         "from trainer.config import from_dict\n\n"
         f"def get_config():\n    return from_dict({values!r})\n",

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
-from trainer.trace.explanation import Explanation, IteratorTime, OperationTime, Split
+from trainer.bottleneck.loop_verdict import loop_verdict
+from trainer.bottleneck.sentences import as_json
+from trainer.bottleneck.trace import refined, trace_verdict
+from trainer.bottleneck.trace.explanation import Explanation, IteratorTime, OperationTime, Split
 
 PARTS = [field.name for field in dataclasses.fields(Split)]
 
@@ -42,6 +46,21 @@ def explanation(hardware="CPU_ONLY", steps=10, latency_us=5000.0, **parts):
         iterators=(DECODING, waited(latency_us)),
         operations=(MODEL,),
     )
+
+
+def by_loop(rows):
+    """`bottleneck` of report.json of a run without a trace."""
+    return as_json(loop_verdict(rows))
+
+
+def by_trace(explanation):
+    """The same of a trace alone."""
+    return as_json(trace_verdict(explanation))
+
+
+def by_both(rows, explanation, call_ms=math.nan):
+    """The same of a run and its trace."""
+    return as_json(refined(loop_verdict(rows), explanation, call_ms))
 
 
 def row(wait):

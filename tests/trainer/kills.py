@@ -19,11 +19,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from preprocess.shell.exit_codes import ExitCode
+from tests import forked
 from tests.trainer import datasets
-from trainer.processor import OTHERS, OWN
-from trainer.record_log import read_record_log
-from trainer.signals import EXIT_RESTART
-from trainer.timing import FIGURES
+from trainer.monitoring.memory_pressure import STALLED
+from trainer.monitoring.processor import OTHERS, OWN, THROTTLED
+from trainer.monitoring.timeline import GOODPUT
+from trainer.monitoring.timing import FIGURES
+from trainer.training.record_log import read_record_log
 
 STEP, SAVE, VALIDATION = "step", "save", "validation"
 DEADLINE_SECONDS = 1800.0  # of a life; the machine may be shared
@@ -65,7 +68,7 @@ def live(flags: list[str], run: Path, kill: Kill | None, steps_per_epoch: int) -
     plain = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
     watch = Watch(run, steps_per_epoch)
     with open(said, "wb") as file:
-        process = subprocess.Popen(
+        process = forked.Popen(
             [sys.executable, "-m", "trainer", *flags],
             cwd=datasets.REPOSITORY,
             env=plain,
@@ -84,7 +87,7 @@ def live(flags: list[str], run: Path, kill: Kill | None, steps_per_epoch: int) -
 
 
 # What a row of metrics.jsonl has from the clock.
-CLOCK = ("seconds", "validation_seconds", *FIGURES, OWN, OTHERS)
+CLOCK = ("seconds", "validation_seconds", *FIGURES, OWN, OTHERS, THROTTLED, STALLED, GOODPUT)
 
 
 def rows_without_times(run: Path) -> list[dict[str, Any]]:
@@ -138,8 +141,8 @@ def check_killed(kill: Kill, code: int, said: str) -> None:
     if kill.number == signal.SIGKILL:
         assert code == -signal.SIGKILL, f"{kill}: {code} {said}"
     else:
-        assert code == EXIT_RESTART, f"{kill}: {code} {said}"
-        assert "SIGTERM: " in said and "the same command goes on" in said, said
+        assert code == ExitCode.SAVED, f"{kill}: {code} {said}"
+        assert "SIGTERM: " in said and "the same command resumes" in said, said
 
 
 def check_records(run: Path, steps: int, records: int, batch_size: int) -> None:

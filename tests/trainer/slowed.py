@@ -11,8 +11,8 @@ import sys
 
 import pytest
 
+from preprocess.shell import cli
 from tests.trainer import bottlenecks
-from trainer import cli
 from trainer.__main__ import COMMANDS
 
 

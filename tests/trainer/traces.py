@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from trainer.profiling import StepProfiler, Window
+from trainer.monitoring.profiling import StepProfiler, Window
 
 WARM_UP = 10  # steps that use up what was made ready while the first one was traced
 PICOSECONDS = 10**9  # a millisecond

@@ -12,5 +12,5 @@
 #SBATCH --gpus-per-task=h100:8
 #SBATCH --qos=high
 
-srun --kill-on-bad-exit=0 --wait=120 --distribution=block --cpus-per-task=4 /venv/bin/python -m launch.slurm_step task --lives=/runs/fec/lives --first_life=0 -- /venv/bin/python -m trainer train --config=fec_triplet --data=/data/fec --workdir=/runs/fec
-exec /venv/bin/python -m launch.slurm_step end --lives=/runs/fec/lives --first_life=0 --max_restarts=3 --until=1800000000
+srun --kill-on-bad-exit=0 --wait=120 --distribution=block --cpus-per-task=4 /venv/bin/python -m launch.supervisor.slurm_step task --lives=/runs/fec/lives --first_life=0 -- /venv/bin/python -m trainer train --config=fec_triplet --data=/data/fec --workdir=/runs/fec
+exec /venv/bin/python -m launch.supervisor.slurm_step end --lives=/runs/fec/lives --first_life=0 --max_restarts=3 --until=1800000000

@@ -12,5 +12,5 @@
 #SBATCH --output=/runs/fec/lives/batch-%a.log
 #SBATCH --gpus-per-task=l4:1
 
-srun --kill-on-bad-exit=0 --wait=120 --distribution=block --cpus-per-task=4 /venv/bin/python -m launch.slurm_step task --lives=/runs/fec/lives --first_life=2 -- /venv/bin/python -m trainer search --config=fec_triplet --data=/data/fec --workdir=/runs/fec
-exec /venv/bin/python -m launch.slurm_step end --lives=/runs/fec/lives --first_life=2 --max_restarts=3 --until=1800000000
+srun --kill-on-bad-exit=0 --wait=120 --distribution=block --cpus-per-task=4 /venv/bin/python -m launch.supervisor.slurm_step task --lives=/runs/fec/lives --first_life=2 -- /venv/bin/python -m trainer search --config=fec_triplet --data=/data/fec --workdir=/runs/fec
+exec /venv/bin/python -m launch.supervisor.slurm_step end --lives=/runs/fec/lives --first_life=2 --max_restarts=3 --until=1800000000

@@ -58,7 +58,7 @@ def test_value_clips_instead_of_wrapping():
     assert (apply(one_colour(200, 200, 200), hsv(value=2.0)) == 255).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(hue=st.floats(-180, 180), saturation=st.floats(0, 10), level=st.integers(0, 255))
 def test_grey_stays_that_grey_whatever_hue_and_saturation_do(hue, saturation, level):
     picture = one_colour(level, level, level)
@@ -92,7 +92,7 @@ def test_neighbouring_tables_do_what_they_do_in_turn():
     np.testing.assert_array_equal(apply(picture, first, second), in_turn)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(b=st.floats(0, 10), c=st.floats(0, 10), g=st.floats(0.05, 20))
 def test_a_lighter_level_never_becomes_darker_than_a_darker_one(b, c, g):
     """Each step is monotone, so a wrap-around of 8 bits would show as a fall."""

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preprocess.augment import Recipe, variant_generator
-from preprocess.augment.damage import line_kernel
+from preprocess.augment.operations.motion_blur import line_kernel
 from tests.preprocess.augment.pictures import apply, difference, gradient, noise
 
 CUTOUT = """
@@ -32,7 +32,7 @@ def test_cutout_leaves_the_callers_picture_alone():
     np.testing.assert_array_equal(picture, before)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(height=st.integers(1, 400), width=st.integers(1, 400), variant=st.integers(0, 1000))
 def test_holes_lie_inside_and_scale_with_the_picture(height, width, variant):
     """150x200 of 384x384 is 150/384 of the height and 200/384 of the width, rounded."""
@@ -85,7 +85,7 @@ def test_motion_runs_along_its_line(length, angle, expected):
     np.testing.assert_allclose(line_kernel(length, angle), kernel / kernel.sum(), atol=1e-6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(length=st.floats(1, 101), angle=st.floats(-180, 180))
 def test_motion_neither_brightens_nor_moves(length, angle):
     """The weights are a distribution whose mean is the middle."""

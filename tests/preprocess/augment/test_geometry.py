@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preprocess.augment.geometry import smooth_fields
+from preprocess.augment.operations.elastic_distortion import smooth_fields
 from tests.preprocess.augment.pictures import affine, apply, difference, gradient, noise
 
 FLIP = ("horizontal_flip", {})
@@ -189,7 +189,7 @@ def test_warps_with_different_borders_are_not_mixed():
     assert (apply(picture, out, back) == [1, 2, 3]).all()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     degrees=st.floats(-180, 180),
     scale=st.floats(0.2, 5),

@@ -3,8 +3,8 @@
 import pytest
 
 from preprocess.augment import Recipe, load_recipe
-from preprocess.augment.yaml_text import MAX_BYTES
-from preprocess.errors import ConfigError
+from preprocess.shell.errors import ConfigError
+from preprocess.shell.yaml_text import MAX_BYTES
 
 
 def operation(entry):
@@ -15,7 +15,7 @@ BAD = {
     # operations and keys
     "unknown operation": (
         operation("horizontal_flop: {probability: 1}"),
-        ["operations[0]", "horizontal_flop", "did you mean `horizontal_flip`?", "gaussian_blur"],
+        ["operations[0]", "horizontal_flop", "did you mean 'horizontal_flip'?", "gaussian_blur"],
     ),
     "no pipeline": (operation("albumentations: {}"), ["`pipeline` is missing"]),
     "pipeline that is not there": (
@@ -36,7 +36,7 @@ BAD = {
     ),
     "unknown key": (
         operation("affine: {probability: 1, rotate_degree: [0, 1]}"),
-        ["operations[0].affine", "rotate_degree", "did you mean `rotate_degrees`?", "shift_x"],
+        ["operations[0].affine", "rotate_degree", "did you mean 'rotate_degrees'?", "shift_x"],
     ),
     "key that is no text": (operation("affine: {probability: 1, 7: 8}"), ["unknown key 7"]),
     "missing probability": (operation("horizontal_flip: {}"), ["`probability` is missing"]),
@@ -107,7 +107,7 @@ BAD = {
     "a word": ("photos", ["'photos'", "needs a mapping"]),
     "unknown top key": (
         "version: 1\noperation: []\n",
-        ["'operation'", "did you mean `operations`?"],
+        ["'operation'", "did you mean 'operations'?"],
     ),
     "no version": ("operations: []\n", ["version: received none, needs 1"]),
     "later version": ("version: 2\noperations: []\n", ["version: received 2"]),
@@ -171,5 +171,5 @@ def test_a_recipe_that_is_not_there_is_refused_with_the_shipped_names(name):
 
 
 def test_a_near_miss_of_a_shipped_name_is_pointed_out():
-    with pytest.raises(ConfigError, match="did you mean `faces`"):
+    with pytest.raises(ConfigError, match="did you mean 'faces'"):
         load_recipe("face")

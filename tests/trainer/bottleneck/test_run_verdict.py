@@ -1,0 +1,130 @@
+"""What is not in a step goes first where it takes more than the steps wait."""
+
+import dataclasses
+import math
+
+import pytest
+
+from trainer.bottleneck.bottleneck import Advice, Bottleneck, Kind, Source
+from trainer.bottleneck.evidence import InputWait, StepIsTheLimit
+from trainer.bottleneck.run_verdict import RunFacts, run_verdict
+from trainer.bottleneck.sentences import as_json, verdict
+from trainer.monitoring.memory_pressure import STALLED
+from trainer.monitoring.processor import THROTTLED
+from trainer.monitoring.time_account import BETWEEN, INPUT_WAIT, REDONE, RunTime
+
+STEPS = Bottleneck(
+    Kind.COMPUTE,
+    Source.LOOP,
+    shares={"model": 0.9},
+    evidence=(InputWait(0.01), StepIsTheLimit()),
+    advice=(Advice("diagnose"),),
+)
+FACTS = RunFacts(step_seconds=0.1, save_every=20, cpu_replicas=0, cores=4)
+
+
+def run(first=None, attempts=1, saves=0, redone=0, **seconds):
+    return RunTime(sum(seconds.values()), seconds, attempts, redone, first or seconds, saves)
+
+
+def test_saves_that_take_three_quarters_of_a_run_go_before_its_steps():
+    """160 of 214 s in 100 saves, 1.6 s each: 2 % of the time is one every 80 s, 800 steps. Of the
+    75 % then 20/800 are left, so 1 / (1 - 0.748 + 0.0187) = 3.69 times as fast.
+    """
+    spent = run(start=10.0, steps=44.0, saving=160.0, saves=100)
+    found = run_verdict(STEPS, spent, FACTS, [])
+    assert found.kind is Kind.SAVING
+    assert found.advice[0].change == {"checkpoint.every_steps": "800"}
+    assert found.advice[0].gain == pytest.approx(3.69, abs=0.01)
+    assert found.shares == {"model": 0.9}
+    assert verdict(found) == (
+        "Held up by saving: 75% of the run's time, 160 s, went to saving; its steps took 44 s. "
+        "Its steps: Compute-bound: 1.0% of step time was spent waiting for input; the step itself "
+        "is the limit."
+    )
+    assert as_json(found)["kind"] == "saving"
+
+
+def test_saves_between_faults_are_as_far_apart_as_young_says():
+    """C = 2 s, M = 800 s (three faults in 2,400 s): sqrt(2 * 2 * 800) = 56.6 s, 570 steps."""
+    spent = run(first={}, attempts=4, saves=400, steps=1600.0, saving=800.0)
+    found = run_verdict(STEPS, spent, FACTS, [])
+    assert found.advice[0].change == {"checkpoint.every_steps": "570"}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "kind"),
+    [
+        ({"steps": 100.0, "validation": 200.0}, Kind.VALIDATION),
+        ({"steps": 100.0, "validation": 20.0, "start": 10.0}, Kind.COMPUTE),
+        ({"steps": 5.0, "validation": 10.0, "start": 10.0}, Kind.COMPUTE),  # seconds: nobody asks
+        ({"steps": 43.0, "start": 70.0, "table": 12.0}, Kind.START),
+        ({"steps": 43.0, "start": 12.0, "table": 90.0}, Kind.TABLE),
+        ({"steps": 12.0, "start": 20.0}, Kind.COMPUTE),  # a trial run is mostly its start
+        ({"steps": 60.0, INPUT_WAIT: 300.0, "validation": 200.0}, Kind.COMPUTE),
+    ],
+)
+def test_the_largest_part_is_named_where_it_is_large(seconds, kind):
+    found = run_verdict(STEPS, run(**seconds), FACTS, [])
+    assert found.kind is kind
+    assert (found is STEPS) == (kind is Kind.COMPUTE)
+
+
+def test_what_faults_cost_is_their_waiting_their_starts_and_what_is_done_again():
+    """Of the starts those after the first."""
+    spent = run(
+        first={"start": 20.0}, attempts=3, saves=2, redone=900,
+        start=60.0, steps=100.0, **{BETWEEN: 20.0, REDONE: 90.0},
+    )  # fmt: skip
+    found = run_verdict(STEPS, spent, FACTS, [])
+    assert found.kind is Kind.RESTARTS
+    assert found.evidence[0].seconds == 150
+    assert "restarts: waiting for them, starting again, steps done twice" in verdict(found)
+
+
+def test_redone_steps_ask_for_more_saves_where_these_are_cheap():
+    """C = 0.5 s in one save, M = 160 s: sqrt(160) = 12.6 s, 130 steps instead of 5,000."""
+    spent = run(first={}, attempts=2, saves=1, redone=900, steps=60.0, saving=0.5, **{REDONE: 99.5})
+    facts = RunFacts(step_seconds=0.1, save_every=5000, cpu_replicas=0, cores=4)
+    found = run_verdict(STEPS, spent, facts, [])
+    assert found.advice[0].change == {"checkpoint.every_steps": "130"}
+
+
+def test_a_container_that_is_held_back_is_throttled_whatever_its_steps_look_like():
+    rows = [{THROTTLED: 0.99}, {THROTTLED: 0.98}]
+    facts = RunFacts(step_seconds=0.1, save_every=0, cpu_replicas=2, cores=0.5)
+    found = run_verdict(STEPS, run(steps=100.0), facts, rows)
+    assert found.kind is Kind.THROTTLED
+    assert "may use 0.5 cores" in verdict(found)
+    assert found.advice[0].remedy == "cpu_limit"
+
+
+@pytest.mark.parametrize("rows", [[], [{THROTTLED: None}], [{THROTTLED: 0.1}]])
+def test_more_replicas_than_cores_are_said(rows):
+    facts = RunFacts(step_seconds=math.nan, save_every=0, cpu_replicas=2, cores=1)
+    found = run_verdict(STEPS, run(steps=100.0), facts, rows)
+    assert found.kind is Kind.OVERSUBSCRIBED
+    assert found.advice[0].change == {"virtual_replicas": "1"}
+    facts = RunFacts(step_seconds=math.nan, save_every=0, cpu_replicas=2, cores=2)
+    assert run_verdict(STEPS, run(steps=100.0), facts, rows) is STEPS
+
+
+def test_restarts_after_kills_for_memory_are_a_want_of_memory():
+    spent = dataclasses.replace(
+        run(first={}, attempts=3, saves=2, start=10.0, steps=50.0, **{BETWEEN: 30.0}),
+        memory_kills=2,
+    )
+    found = run_verdict(STEPS, spent, FACTS, [])
+    assert found.kind is Kind.MEMORY
+    assert verdict(found).startswith(
+        "Short of memory: the memory limit killed a process 2 times, and 33% of the run's time "
+        "went to starting again"
+    )
+    assert found.advice[0].remedy == "more_memory"
+
+
+@pytest.mark.parametrize(("stalled", "kind"), [(0.3, Kind.MEMORY), (0.05, Kind.COMPUTE)])
+def test_waiting_for_memory_is_named_from_a_tenth_of_the_time_on(stalled, kind):
+    found = run_verdict(STEPS, run(steps=100.0), FACTS, [{STALLED: stalled}])
+    assert found.kind is kind
+    assert ("30% of the time something" in verdict(found)) == (kind is Kind.MEMORY)

@@ -1,0 +1,100 @@
+"""Tables that are folders: what they list, what they read from the source, what they refuse."""
+
+import subprocess
+import sys
+
+import pytest
+
+from preprocess.shell.errors import ConfigError
+from tests.trainer import datasets
+from trainer.config import entries
+from trainer.config.keys import KEYS
+from trainer.config.task_table import TASKS
+
+KINDS = {
+    "backbone": entries.BACKBONES,
+    "loss": entries.LOSSES,
+    "optimizer": entries.OPTIMIZERS,
+    "on-device layer": entries.DEVICE_LAYERS,
+}
+EACH = [(kind, name) for kind, table in KINDS.items() for name in table.names()]
+
+
+def test_the_tables_hold_what_the_trainer_ships():
+    assert entries.BACKBONES.names() == ("cnn", "hub", "keras", "mlp")
+    assert entries.LOSSES.names() == (
+        "binary_cross_entropy",
+        "binary_focal",
+        "brier",
+        "categorical_hinge",
+        "cross_entropy",
+        "focal",
+        "hinge",
+        "huber",
+        "kl_divergence",
+        "log_cosh",
+        "mean_absolute_error",
+        "mean_squared_error",
+        "squared_hinge",
+        "triplet",
+    )
+    assert entries.OPTIMIZERS.names() == ("adabound", "amsbound")
+    layers = ["resize", "crop", "flip", "brightness", "contrast", "cutout", "rotation"]
+    assert entries.device_layers() == layers
+
+
+@pytest.mark.parametrize(("kind", "name"), EACH)
+def test_each_entry_says_what_it_is_and_has_its_build(kind, name):
+    table = KINDS[kind]
+    assert len(table.summary(name)) > 15
+    if kind != "optimizer":  # those are classes
+        assert callable(table.module(name).build)
+
+
+def test_each_loss_is_for_a_task_there_is_and_each_task_has_its_loss():
+    assert {entries.LOSSES.constant(name, "TASK") for name in entries.LOSSES.names()} == set(TASKS)
+    for name, kind in TASKS.items():
+        entries.check_loss(kind.loss, name)
+
+
+def test_descriptions_of_keys_list_what_the_tables_hold():
+    assert "keras:NAME" in KEYS["model.backbone"].meaning
+    assert "cross_entropy (classification)" in KEYS["loss.name"].meaning
+    assert "amsbound" in KEYS["optimizer.name"].meaning
+    for layer in entries.device_layers():
+        assert {
+            f"augment.{name}" for name in entries.DEVICE_LAYERS.constant(layer, "SETTINGS")
+        } <= {*KEYS}
+
+
+def test_an_unknown_name_is_refused_with_the_near_one_and_all_others():
+    with pytest.raises(ConfigError, match=r"no backbone \(did you mean 'cnn'\?\); there are cnn"):
+        entries.BACKBONES.check("cn", "model.backbone")
+
+
+def test_names_and_descriptions_are_read_without_the_entries():
+    code = (
+        "import sys\n"
+        "from trainer.config.entries import BACKBONES, device_layers\n"
+        "print(BACKBONES.summary('cnn'), device_layers())\n"
+        "print([name for name in sys.modules if name.startswith(('trainer.models', 'tensorflow'))])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=datasets.REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("name", ["cnn", "mlp", "keras:A", "hub:/a/b"])
+def test_forms_of_backbones_are_taken_apart(name):
+    assert ":".join(filter(None, entries.backbone_parts(name))) == name
+
+
+@pytest.mark.parametrize("name", ["", "cnn:", "cnn:x", "keras", "keras:", "resnet", "../cnn"])
+def test_other_forms_are_refused_with_those_there_are(name):
+    with pytest.raises(ConfigError, match="cnn, hub:HANDLE_OR_PATH, keras:NAME"):
+        entries.backbone_parts(name)

@@ -1,0 +1,35 @@
+"""A configuration against a dataset and the machine, before anything is built."""
+
+import pytest
+
+from preprocess.shell.errors import ConfigError
+from tests.trainer import datasets
+from trainer.data import dataset
+from trainer.data.dataset import check_fits, load_manifest
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"image_size": 4096}, "4096x4096 (image_size)"),
+        ({"augment__enabled": True, "augment__resize_to": 4096}, "4096x4096 (augment.resize_to)"),
+    ],
+)
+def test_pictures_that_no_memory_holds_are_refused_before_anything_is_read(
+    class_data, monkeypatch, changes, name
+):
+    """8 pictures of 4096 x 4096 x 3 float32 are 1.61 GB."""
+    config = datasets.configuration(datasets.CLASSIFICATION, **changes)
+    monkeypatch.setattr(dataset, "available_bytes", lambda: 1_600_000_000)
+    with pytest.raises(ConfigError) as caught:
+        check_fits(config, load_manifest(class_data), class_data)
+    assert name in str(caught.value) and "take 1.61 GB" in str(caught.value)
+    monkeypatch.setattr(dataset, "available_bytes", lambda: 1_700_000_000)
+    check_fits(config, load_manifest(class_data), class_data)
+
+
+def test_a_size_of_a_layer_that_is_off_does_not_count(class_data, monkeypatch):
+    changes = {"augment__enabled": False, "augment__resize_to": 4096}
+    config = datasets.configuration(datasets.CLASSIFICATION, **changes)
+    monkeypatch.setattr(dataset, "available_bytes", lambda: 100_000_000)
+    check_fits(config, load_manifest(class_data), class_data)

@@ -1,0 +1,457 @@
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from preprocess.shell.errors import ConfigError
+from trainer.config import Config, with_values
+from trainer.models import backbone, build_model, pixels, randomness
+from trainer.models.backbones.keras import FAMILIES, keras_applications, keras_family
+from trainer.models.build_backbone import network_of
+from trainer.tasks.task import make_task
+
+RNG = np.random.default_rng(0)
+
+
+def pictures(size=32, channels=3, count=2):
+    return RNG.integers(0, 256, (count, size, size, channels)).astype("uint8")
+
+
+def configured(task="classification", image_size=32, **model):
+    """A configuration with the keys that a model reads."""
+    keys = {"backbone": "cnn", "embedding_size": 16, **model}
+    values = {f"model.{name}": value for name, value in keys.items()}
+    return with_values(Config(), {"task": task, "image_size": image_size, **values})
+
+
+def built(config, classes, *rest):
+    """The model of a task with so many classes."""
+    task = make_task(config, [f"class {number}" for number in range(classes or 0)])
+    return build_model(config, task.head, *rest)
+
+
+def seeded(config, classes, seed=0):
+    tf.keras.utils.set_random_seed(seed)
+    return built(config, classes)
+
+
+MLP = {"backbone": "mlp", "channels": 1}
+KERAS = {"backbone": "keras:MobileNetV2"}
+each_backbone = pytest.mark.parametrize("model", [{}, MLP, KERAS], ids=["cnn", "mlp", "keras"])
+
+
+@each_backbone
+def test_a_saved_model_gives_the_same_outputs(model, tmp_path):
+    config = configured(**model)
+    built = seeded(config, 5)
+    images = pictures(channels=config.model.channels)
+    built.save(tmp_path / "model.keras")
+    loaded = tf.keras.models.load_model(tmp_path / "model.keras")
+    outputs = built(images, training=False)
+    assert outputs.shape == (2, 5)
+    assert outputs.dtype == tf.float32
+    np.testing.assert_array_equal(loaded(images, training=False), outputs)
+    # Loaded layers keep their labels, so training goes on with the same numbers.
+    if not model:
+        with randomness.keyed(0, 0, [0, 1], 2):
+            np.testing.assert_array_equal(
+                loaded(images, training=True), built(images, training=True)
+            )
+
+
+@pytest.mark.parametrize("model", [{}, MLP], ids=["cnn", "mlp"])
+def test_first_weights_are_a_function_of_the_seed(model):
+    first, again, other = (seeded(configured(**model), 5, seed).get_weights() for seed in (1, 1, 2))
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+def test_bytes_and_floats_of_0_to_255_are_the_same_picture():
+    model, images = seeded(configured(), 5), pictures()
+    np.testing.assert_array_equal(model(images), model(images.astype("float32")))
+
+
+def test_embeddings_lie_on_a_sphere_of_the_scale():
+    model = seeded(configured(task="triplet", scale=4.0), None)
+    embeddings = model(pictures(count=6))
+    assert embeddings.shape == (6, 16)
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 4.0, rtol=1e-6)
+
+
+def test_a_model_exports_to_serve_bytes(tmp_path):
+    """By ExportArchive, which saves what it is told to.
+
+    `tf.saved_model.save` of a Keras model traces training as well, which has no key there.
+    """
+    model, images = seeded(configured(), 5), pictures()
+    archive = tf.keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint(
+        "serve",
+        lambda pixels: model(pixels, training=False),
+        input_signature=[tf.TensorSpec([None, 32, 32, 3], tf.uint8)],
+    )
+    archive.write_out(str(tmp_path / "export"))
+    loaded = tf.saved_model.load(str(tmp_path / "export"))
+    np.testing.assert_allclose(loaded.serve(images), model(images), rtol=1e-5, atol=1e-6)
+
+
+def test_the_head_drops_features_in_training_by_key():
+    model, images = seeded(configured(dropout=0.5), 5), pictures()
+
+    def train(step):
+        with randomness.keyed(0, tf.constant(step, tf.int64), [0, 1], 2):
+            return model(images, training=True).numpy()
+
+    assert (train(0) != train(1)).any()
+    np.testing.assert_array_equal(train(0), train(0))
+    with pytest.raises(randomness.NotKeyedError):
+        model(images, training=True)
+
+
+def test_the_small_network_is_small_and_has_no_batch_statistics():
+    model = seeded(configured(image_size=64), 5)
+    assert 100_000 < model.count_params() < 200_000
+    assert len(model.trainable_weights) == len(model.weights)
+
+
+def test_mnist_network_is_500_500_10():
+    """784 * 500 + 500, 500 * 500 + 500, 500 * 10 + 10 = 648,010 weights."""
+    assert seeded(configured(image_size=28, **MLP), 10).count_params() == 648_010
+
+
+def test_a_frozen_backbone_leaves_the_head_to_train():
+    model = seeded(configured(trainable="head", **KERAS), 5)
+    assert [w.name for w in model.trainable_weights] == ["logits/kernel:0", "logits/bias:0"]
+    images = pictures()
+    body = model.get_layer("backbone")
+    # BatchNorm is frozen too: training and inference agree.
+    np.testing.assert_array_equal(body(images, training=True), body(images, training=False))
+
+
+def test_a_backbone_trains_from_a_layer_on_and_frozen_batchnorm_is_that_of_inference():
+    """Of MobileNetV2 from its last block on: one pass in training mode moves the statistics of
+    those layers only, and what comes out of the frozen ones is what inference gives.
+    """
+    model = seeded(configured(trainable="block_16_expand", dropout=0.0, **KERAS), 5)
+    network = network_of(model.get_layer("backbone"))
+    names = [layer.name for layer in network.layers]
+    first = names.index("block_16_expand")
+    trained = {weight.name.split("/")[0] for weight in network.trainable_weights}
+    assert "block_16_expand" in trained
+    assert all(names.index(name) >= first for name in trained)
+
+    def statistics():
+        return {w.name: w.numpy() for w in network.weights if "moving_mean" in w.name}
+
+    before, images = statistics(), pictures()
+    with randomness.keyed(0, 0, [0, 1], 2):
+        model(images, training=True)
+    after = statistics()
+    moved = {name.split("/")[0] for name in before if (before[name] != after[name]).any()}
+    assert moved == {name for name in names[first:] if name.endswith("BN") or name == "Conv_1_bn"}
+    frozen = tf.keras.Model(network.input, network.layers[first - 1].output)
+    inputs = images.astype("float32")
+    np.testing.assert_array_equal(frozen(inputs, training=True), frozen(inputs, training=False))
+
+
+@pytest.mark.parametrize("name", ["cnn", "keras:MobileNetV2"])
+def test_pooling_is_mean_or_maximum_over_places(name):
+    average, maximum = (backbone(name, 64, pooling=pooling) for pooling in ("avg", "max"))
+    maximum.set_weights(average.get_weights())
+    images = pictures(64).astype("float32")
+    assert (maximum(images).numpy() >= average(images).numpy()).all()
+    assert (maximum(images).numpy() > average(images).numpy()).any()
+
+
+def test_mixed_precision_reaches_the_backbone_and_not_the_head():
+    tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        model = seeded(configured(task="triplet"), None)
+    finally:
+        tf.keras.mixed_precision.set_global_policy("float32")
+    body = model.get_layer("backbone")
+    assert body.get_layer("conv_0").compute_dtype == "bfloat16"
+    assert body.get_layer("range").compute_dtype == "float32"
+    assert model.get_layer("embedding").compute_dtype == "float32"
+    embeddings = model(pictures())
+    assert embeddings.dtype == tf.float32
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["cnn", "keras:MobileNetV2"])
+def test_channels_last_whatever_the_user_s_keras_json_says(name):
+    tf.keras.backend.set_image_data_format("channels_first")
+    try:
+        model = backbone(name, 32)
+        assert tf.keras.backend.image_data_format() == "channels_first"
+    finally:
+        tf.keras.backend.set_image_data_format("channels_last")
+    assert model(pictures().astype("float32")).shape[0] == 2
+    formats = [getattr(layer, "data_format", None) for layer in model.submodules]
+    assert "channels_first" not in formats
+    assert "channels_last" in formats
+
+
+def test_grey_pictures_become_rgb_for_networks_of_others():
+    model = backbone("keras:MobileNetV2", 32, channels=1)
+    grey = pictures(channels=1).astype("float32")
+    colour = tf.keras.Model(model.layers[1].output, model.output)
+    np.testing.assert_array_equal(model(grey), colour((np.repeat(grey, 3, -1) - 127.5) / 127.5))
+
+
+def test_every_network_of_keras_has_a_pixel_range():
+    families = {keras_family(build) for build in keras_applications().values()}
+    assert families == set(FAMILIES)
+    assert set(FAMILIES.values()) <= set(pixels.RANGES)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_ranges_are_those_of_keras_s_own_preprocessing(family):
+    """Its preprocess_input is the identity where the network rescales inside."""
+    images = pictures().astype("float32")
+    expected = getattr(tf.keras.applications, family).preprocess_input(images.copy())
+    ours = pixels.Pixels(FAMILIES[family])(images)
+    np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [("EfficientNetB0", "Rescaling"), ("EfficientNetV2B0", "Rescaling"), ("MobileNetV2", "Conv2D")],
+)
+def test_networks_of_the_identity_range_do_rescale_inside(name, first):
+    """The first layer after the input rescales where the table says so, and not otherwise."""
+    network = getattr(tf.keras.applications, name)(
+        include_top=False, weights=None, input_shape=(32, 32, 3)
+    )
+    assert type(network.layers[1]).__name__ == first
+    inside = FAMILIES[keras_family(getattr(tf.keras.applications, name))] == "0..255"
+    assert inside == (first == "Rescaling")
+
+
+def test_a_pixel_range_of_the_user_s_replaces_the_table_s():
+    body = backbone("cnn", 32, pixel_range="0..1")
+    np.testing.assert_allclose(body.get_layer("range")(np.full((1, 2, 2, 3), 255)), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"backbone": "resnet"}, "keras:NAME"),
+        ({"backbone": "keras:"}, "keras:NAME"),
+        ({"backbone": "keras:EficientNetV2B0"}, "near ones: .*EfficientNetV2B0"),
+        ({"backbone": "keras:InceptionV3"}, "image_size=32"),
+        ({"pooling": "sum"}, "avg, max"),
+        ({"trainable": "tail"}, "neither all, head nor a layer .* its last are .*norm_4"),
+        ({"trainable": "conv_9"}, "near ones: .*conv_4"),
+        ({"pixel_range": "0-1"}, "0..255"),
+        ({"pixel_range": "torch", "channels": 1}, "3 channels"),
+        ({"weights": "imagenet"}, "keras: backbones"),
+        ({"weights": "nowhere.h5"}, "nowhere.h5: no such"),
+    ],
+)
+def test_what_cannot_be_is_named(changes, match):
+    with pytest.raises(ConfigError, match=match) as caught:
+        built(configured(**changes), 5)
+    assert "\n" not in str(caught.value)
+
+
+def test_classes_are_refused_on_a_dataset_that_has_none():
+    with pytest.raises(ConfigError, match="task=classification"):
+        built(configured(task="classification"), None)
+
+
+def test_names_of_networks_are_taken_in_any_case():
+    assert backbone("keras:mobilenetv2", 32).output_shape == (None, 1280)
+
+
+def test_weights_come_from_a_file_a_saved_model_or_a_run(tmp_path):
+    """Another head on top: only the backbone is taken over, and said so."""
+    source = seeded(configured(), 5, seed=1)
+    body = source.get_layer("backbone").get_weights()
+    said = []
+    source.save(tmp_path / "model", save_format="tf", save_traces=False)
+    (tmp_path / "config.json").write_text("{}")
+    source.save(tmp_path / "model.keras")
+    source.get_layer("backbone").save_weights(tmp_path / "body.weights.h5")
+    places = [tmp_path, tmp_path / "model.keras", tmp_path / "body.weights.h5"]
+    for place in places:
+        tf.keras.utils.set_random_seed(2)
+        config = configured(task="triplet", weights=str(place))
+        taken = built(config, None, said.append)
+        for ours, theirs in zip(taken.get_layer("backbone").get_weights(), body, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+    assert all("the backbone only" in line for line in said)
+    same = configured(weights=str(tmp_path))
+    tf.keras.utils.set_random_seed(3)
+    whole = built(same, 5, said.append)
+    assert said[-1].endswith("backbone and head")
+    for ours, theirs in zip(whole.get_weights(), source.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_run_that_has_not_ended_has_no_weights_to_give(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ConfigError, match="has saved no state yet"):
+        built(configured(weights=str(tmp_path)), 5)
+
+
+def test_weights_come_from_older_files_checkpoints_and_states(tmp_path):
+    """Of the whole model, of the backbone, of the network in it; each is read as numbers."""
+    source = seeded(configured(), 5, seed=1)
+    body = source.get_layer("backbone")
+    source.save(tmp_path / "whole.h5")
+    body.save_weights(tmp_path / "body.h5")
+    source.save_weights(tmp_path / "whole.weights.h5")
+    tf.train.Checkpoint(model=source).write(str(tmp_path / "state"))
+    tf.train.Checkpoint(source).write(str(tmp_path / "bare"))
+    for name in ("whole.h5", "body.h5", "whole.weights.h5", "state", "bare"):
+        for task, classes in (("triplet", None), ("classification", 5)):
+            tf.keras.utils.set_random_seed(2)
+            config = configured(task=task, weights=str(tmp_path / name))
+            taken = built(config, classes, lambda _: None)
+            whole = task == "classification" and name != "body.h5"
+            ours = taken if whole else taken.get_layer("backbone")
+            theirs = source if whole else body
+            for one, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+                np.testing.assert_array_equal(one, other, err_msg=f"{name} {task}")
+
+
+def around(net, how):
+    """What people build around a network of Keras before they save it."""
+    layers = tf.keras.layers
+    if how == "alone":
+        return net
+    if how == "sequential":
+        return tf.keras.Sequential([net, layers.GlobalAveragePooling2D(), layers.Dense(5)])
+    if how == "its layers":
+        pooled = layers.GlobalAveragePooling2D()(net.output)
+        return tf.keras.Model(net.input, layers.Dense(5)(pooled))
+    inputs = tf.keras.Input((32, 32, 3))
+    inner = tf.keras.Model(inputs, net(layers.Rescaling(2.0)(inputs)))
+    outer = tf.keras.Input((32, 32, 3))
+    return tf.keras.Model(outer, layers.Dense(5)(layers.Flatten()(inner(outer))))
+
+
+def small_net(pooling=None, **_):
+    """In place of a network of Keras: a convolution with its BatchNorm, in milliseconds."""
+    layers = tf.keras.layers
+    inputs = tf.keras.Input((32, 32, 3))
+    features = layers.Conv2D(4, 3, name="Conv1", use_bias=False)(inputs)
+    features = layers.ReLU()(layers.BatchNormalization(name="bn_Conv1")(features))
+    if pooling:
+        features = layers.GlobalAveragePooling2D()(features)
+    return tf.keras.Model(inputs, features, name="small")
+
+
+small_net.__module__ = tf.keras.applications.MobileNetV2.__module__
+
+
+@pytest.mark.parametrize("how", ["alone", "sequential", "its layers", "twice nested"])
+def test_the_network_inside_of_what_others_saved_is_found(how, tmp_path, monkeypatch):
+    """Saved whole or as weights, by Keras's newer and older forms and TensorFlow's own."""
+    module = sys.modules[keras_applications.__module__]
+    monkeypatch.setattr(module, "keras_applications", lambda: {"MobileNetV2": small_net})
+    rng, net = np.random.default_rng(0), small_net()
+    for weight in net.weights:
+        weight.assign(rng.uniform(0.5, 1.5, weight.shape))
+    model = around(net, how)
+    model.save(tmp_path / "new.keras")
+    model.save(tmp_path / "old.h5")
+    model.save(tmp_path / "saved", save_format="tf", save_traces=False)
+    model.save_weights(tmp_path / "new.weights.h5")
+    model.save_weights(tmp_path / "checkpoint")
+    for name in ("new.keras", "old.h5", "saved", "new.weights.h5", "checkpoint"):
+        tf.keras.utils.set_random_seed(2)
+        said = []
+        taken = built(configured(weights=str(tmp_path / name), **KERAS), 3, said.append)
+        ours = network_of(taken.get_layer("backbone")).get_weights()
+        for one, other in zip(ours, net.get_weights(), strict=True):
+            np.testing.assert_array_equal(one, other, err_msg=f"{name} {how}")
+        assert said[-1].endswith("the backbone only")
+
+
+@pytest.mark.parametrize("form", ["keras", "h5", "tf"])
+def test_where_no_network_is_inside_it_says_what_is(form, tmp_path):
+    model = tf.keras.Sequential([tf.keras.Input((4,)), tf.keras.layers.Dense(3)])
+    path = tmp_path / f"model.{form}"
+    model.save(path, save_format=form)
+    with pytest.raises(ConfigError, match=r"it holds \d arrays \(.*nowhere the \d+ of "):
+        built(configured(weights=str(path)), 3)
+
+
+def test_a_run_whose_last_state_is_damaged_gives_its_best(tmp_path):
+    from trainer.training.checkpoints import BEST, LAST, Checkpoints
+    from trainer.training.session import Session
+
+    source = seeded(configured(**MLP), 5, seed=1)
+    (tmp_path / "config.json").write_text("{}")
+    session = Session(configured(**MLP), tf.distribute.get_strategy(), None, source, None)
+    for kind, step in ((BEST, 1), (LAST, 2)):
+        Checkpoints(tmp_path / "checkpoints").save(kind, session, {"step": step, "epochs": 1})
+    (state,) = (tmp_path / "checkpoints" / LAST).iterdir()
+    (state / "state.index").write_bytes(b"nonsense")
+    said = []
+    taken = built(configured(weights=str(tmp_path), **MLP), 5, said.append)
+    assert "a run, its best state" in said[-1]
+    np.testing.assert_array_equal(taken.get_weights()[0], source.get_weights()[0])
+
+
+@pytest.mark.parametrize("form", ["tf", "h5", "keras"])
+def test_code_in_a_file_of_weights_never_runs(tmp_path, form):
+    """A Lambda layer that writes a file when the model is loaded or called."""
+    written = tmp_path / "written"
+    target = str(written)
+
+    def writes(x):
+        tf.io.write_file(target, "x")
+        return x
+
+    inputs = tf.keras.Input((8,))
+    hidden = tf.keras.layers.Lambda(writes)(inputs)
+    hostile = tf.keras.Model(inputs, tf.keras.layers.Dense(3, name="backbone")(hidden))
+    path = tmp_path / f"model.{form}"
+    hostile.save(path, save_format=form)
+    written.unlink(missing_ok=True)
+    with pytest.raises(ConfigError, match="does not fit"):
+        built(configured(weights=str(path)), 5)
+    assert not written.exists()
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda path: path.mkdir(), "a folder with neither"),
+        (lambda path: path.write_bytes(b"PK"), "neither .keras, .h5 nor a checkpoint"),
+        (lambda path: None, "no such weights"),
+    ],
+)
+def test_what_holds_no_weights_is_called_what_it_is(tmp_path, make, match):
+    make(tmp_path / "thing")
+    with pytest.raises(ConfigError, match=match):
+        built(configured(weights=str(tmp_path / "thing")), 5)
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    seeded(configured(**MLP), 5).save(tmp_path / "mlp.keras")
+    with pytest.raises(ConfigError, match="does not fit"):
+        built(configured(weights=str(tmp_path / "mlp.keras")), 5)
+    (tmp_path / "torn.weights.h5").write_bytes(b"not weights")
+    with pytest.raises(ConfigError, match="is not read"):
+        built(configured(weights=str(tmp_path / "torn.weights.h5")), 5)
+
+
+def test_imagenet_weights_that_cannot_be_fetched_name_the_ways_out(monkeypatch, capsys):
+    """Keras turns a failed download into a bare Exception; a stand-in for its download does so."""
+
+    def fail(*_, **__):
+        print("Downloading data from ...")
+        raise Exception("URL fetch failure on https://example.invalid: None")
+
+    # Of whichever package `tf.keras` is.
+    monkeypatch.setattr(sys.modules[tf.keras.utils.get_file.__module__], "get_file", fail)
+    with pytest.raises(ConfigError, match=r"imagenet of MobileNetV2 .*model.weights=''"):
+        backbone("keras:MobileNetV2", 96, weights="imagenet")
+    assert capsys.readouterr().out == ""
