@@ -1,4 +1,4 @@
-"""The picture of TensorBoard in the README: `python -m tests.integration.screenshot RUN FILE.png`.
+"""The picture docs/tensorboard.png: `python -m tests.integration.screenshot RUN FILE.png`.
 
 RUN as TensorBoard is to show it, so better a relative path.
 """

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from preprocess import pipeline
-from preprocess.errors import EngineError
+from preprocess.engines import beam_job as pipeline
+from preprocess.shell.errors import EngineError
 from tests.integration import flink, system
 from tests.preprocess import made
 

@@ -13,13 +13,13 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from launch.commands.lint import read_objects
 from launch.render.objects import objects
 from launch.render.services import data_service, tensorboard
 from launch.render.text import to_yaml
 from launch.spec import Mount
 from tests.integration import system
 from tests.launch.made import MATRIX, spec
+from tests.launch.render.bundle import read_objects
 
 ROOT = Path(__file__).parents[2]
 KUBECONFORM = ("github.com/yannh/kubeconform/cmd/kubeconform", "v0.8.0")
@@ -57,7 +57,7 @@ def manifests(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     The service accounts that runs use are those of k8s/base: each run's folder has them too.
     """
-    accounts = read_objects(str(ROOT / "k8s" / "base" / "service-accounts.yaml"))
+    accounts = read_objects(ROOT / "k8s" / "base" / "service-accounts.yaml")
     folder = tmp_path_factory.mktemp("manifests")
     mounted = spec(mounts=(Mount("runs", "/runs"),))
     rendered = {
@@ -70,7 +70,7 @@ def manifests(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name / "run.yaml").write_text(to_yaml(made), encoding="utf-8")
         (folder / name / "accounts.yaml").write_text(to_yaml(accounts), encoding="utf-8")
     (folder / "k8s").mkdir()
-    by_hand = [o for o in read_objects(str(ROOT / "k8s")) if o["kind"] != "Kustomization"]
+    by_hand = [o for o in read_objects(ROOT / "k8s") if o["kind"] != "Kustomization"]
     (folder / "k8s" / "all.yaml").write_text(yaml.safe_dump_all(by_hand), encoding="utf-8")
     return folder
 

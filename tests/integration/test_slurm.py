@@ -12,8 +12,8 @@ import pytest
 
 from preprocess.synth.dataset import synthesise
 from tests.integration import slurm
-from tests.launch import runs
-from tests.launch.runs import Launcher, actions, digest, disturb, gone, trains, worker
+from tests.launch import started_runs as runs
+from tests.launch.started_runs import Launcher, actions, digest, disturb, gone, trains, worker
 from tests.trainer import datasets
 
 pytestmark = pytest.mark.timeout(1800)
@@ -84,7 +84,7 @@ def test_two_tasks_of_a_job_train_together(cluster, launch, calm):
 def test_a_killed_task_requeues_the_job_which_ends_with_the_same_weights(
     cluster, launch, training, calm, tmp_path
 ):
-    """Counted once for the gang, however the other task ended: with 75, as it lost its peer."""
+    """Counted once for all workers, however the other task ended: with 76, as it lost its peer."""
     run = tmp_path / "run"
     launch("train", "--name=killed", *training, f"--workdir={run}")
     disturb(run, 0, 1, signal.SIGKILL)

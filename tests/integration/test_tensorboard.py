@@ -14,7 +14,7 @@ import pytest
 
 from tests.integration import boards, chromium, system
 from tests.trainer.datasets import REPOSITORY
-from trainer import trace
+from trainer.bottleneck import trace
 
 pytestmark = pytest.mark.timeout(1200)
 

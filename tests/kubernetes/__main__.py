@@ -1,0 +1,63 @@
+"""`python -m tests.kubernetes [PYTEST ARGUMENTS]`: builds what is missing, and runs the tests.
+
+They run in network, process and mount namespaces of their own: fixed ports meet nobody else's,
+and when the first process there ends, in whatever way, the kernel ends all others and drops
+their files. SHARDLINE_BUILD_SECONDS is the longest a build may take (by default no limit; where
+it is not enough, that is said and nothing is run), SHARDLINE_TEST_SECONDS the longest the tests
+may: what would begin in the last quarter of it is skipped, with that reason.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+
+from preprocess.shell.process import dying_with_parent
+from tests.kubernetes import binaries
+
+# The first of them that works: root needs no user namespace.
+UNSHARE = ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
+AS_USER = [*UNSHARE, "--map-root-user"]
+
+
+def main() -> int:
+    """The exit code: pytest's; where nothing can be run, 1, or 0 with a limit for the build."""
+    limit = os.environ.get("SHARDLINE_BUILD_SECONDS")
+    try:
+        binaries.ready(float(limit) if limit else math.inf)
+        namespaces = _namespaces()
+    except binaries.Unavailable as reason:
+        print(f"the Kubernetes tests are not run: {reason}", flush=True)
+        return 0 if limit else 1
+    seconds = float(os.environ.get("SHARDLINE_TEST_SECONDS") or 1800)
+    pytest = [sys.executable, "-m", "pytest", "tests/kubernetes", "-m", "kubernetes", "-rs"]
+    process = subprocess.Popen(
+        [*namespaces, *pytest, *sys.argv[1:]], preexec_fn=dying_with_parent()
+    )
+    try:
+        return process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        print(f"the Kubernetes tests are not done after {seconds:.0f} s", flush=True)
+        return 1
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _namespaces() -> list[str]:
+    said = ""
+    for command in (UNSHARE, AS_USER):
+        try:
+            trial = subprocess.run([*command, "true"], capture_output=True, text=True, check=False)
+        except FileNotFoundError:
+            raise binaries.Unavailable("no 'unshare' on this machine") from None
+        if trial.returncode == 0:
+            return command
+        said = trial.stderr.strip()
+    raise binaries.Unavailable(f"no namespaces of their own for them ({said})")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
