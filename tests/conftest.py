@@ -7,9 +7,32 @@ it do not wait for it.
 import os
 import signal
 
+import pytest
+from hypothesis import HealthCheck, settings
+
+from trainer.compat import legacy_keras as legacy_keras  # before a test module's TensorFlow
+
+# The same examples each time, however busy the machine is: `make fuzz` looks for new ones.
+settings.register_profile(
+    "suite", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("suite")
+
 # Read when TensorFlow is first imported, so before any test module.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 # In the background of a script Ctrl-C is ignored, and by all processes that a test starts as well.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with long tests come first: of two processes, none is alone with one at the end."""
+    long = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in long)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _notes_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What commands note for their user stays out of the home of whoever runs the tests."""
+    os.environ["SHARDLINE_STATE"] = str(tmp_path_factory.mktemp("user-state"))

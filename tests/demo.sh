@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
-# `make demo`: the whole way from pictures to a report, on a CPU. Usage: demo.sh PYTHON OUTPUT
+# `make demo`: from pictures to a report, on a CPU. Usage: demo.sh PYTHON OUTPUT
 set -euo pipefail
 python=$1
 out=$2
 started=$SECONDS
 step() { printf '\n== %s\n' "$1"; }
 
+echo "Synthetic faces -> dataset of 6 variants -> training on two replicas -> report in $out: about three"
+echo "minutes on two cores, no GPU and no network."
 rm -rf "$out"
 mkdir -p "$out"
 
-step "1/4 made-up faces with known expressions, and triplets voted on by simulated annotators"
+step "1/4 synthetic faces with known expressions, and triplets voted on by simulated annotators"
 "$python" -m preprocess synth --output="$out/faces" --json > "$out/synth.json"
 
 step "2/4 preprocess: 6 variants of every training picture"

@@ -12,6 +12,7 @@ slowly. Some forty minutes for all.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import itertools
 import json
 import os
@@ -25,7 +26,7 @@ import pytest
 
 from tests.trainer import bottlenecks, datasets
 from tests.trainer.bottlenecks import BOTTLENECKS, TRAINING
-from trainer.gang import free_ports
+from trainer.workers.supervisor.processes import free_ports
 
 WORKERS = {"worker": ("slow_step", "collective"), "worker input": ("slow_storage", "storage")}
 DIAGNOSE, TRAIN = "diagnose", "train"
@@ -35,20 +36,21 @@ WITHIN = 0.30  # of the prediction, where the cost is known
 
 def diagnosed(name: str, data: str) -> dict[str, Any]:
     """One diagnosis, in this process."""
-    from trainer import quiet
-    from trainer.diagnosis import words
-    from trainer.diagnosis.run import Diagnoser
+    from trainer.bottleneck.phases.diagnoser import Diagnoser
+    from trainer.bottleneck.sentences import verdict
+    from trainer.compat import quiet
 
     quiet.silence()
     bottleneck = BOTTLENECKS[name]
     bottleneck.inject(pytest.MonkeyPatch())
     config = bottlenecks.configuration(bottleneck)
-    config.virtual_replicas = bottleneck.replicas if bottleneck.replicas > 1 else 0
+    replicas = bottleneck.replicas if bottleneck.replicas > 1 else 0
+    config = dataclasses.replace(config, virtual_replicas=replicas)
     diagnoser = Diagnoser(config, data, lambda _: None, ROUNDS, SECONDS)
     before = diagnoser.diagnose(config)
     answer: dict[str, Any] = {
         "stage": before.model.binding,
-        "said": words.verdict(before.model, before.found),
+        "said": verdict(before.bottleneck),
         "right": before.model.binding == bottleneck.stage,
     }
     applied = diagnoser.apply(config, before) if bottleneck.fixed else None
@@ -65,14 +67,15 @@ def diagnosed(name: str, data: str) -> dict[str, Any]:
 
 def trained(name: str, data: str) -> dict[str, Any]:
     """One training, in this process, which takes a trace of itself."""
-    from trainer import quiet
-    from trainer.training import train
+    from trainer.compat import quiet
+    from trainer.train import train
 
     quiet.silence()
     bottleneck = BOTTLENECKS[name]
     bottleneck.inject(pytest.MonkeyPatch())
     config = bottlenecks.configuration(bottleneck, **TRAINING)
-    config.virtual_replicas = bottleneck.replicas if bottleneck.replicas > 1 else 0
+    replicas = bottleneck.replicas if bottleneck.replicas > 1 else 0
+    config = dataclasses.replace(config, virtual_replicas=replicas)
     with tempfile.TemporaryDirectory() as folder:
         found = train(config, data, f"{folder}/run", lambda _: None)["bottleneck"]
     right = found["stage"] == bottleneck.stage
@@ -124,7 +127,7 @@ def by_two_workers(way: str, name: str, folder: Path, data: str) -> dict[str, An
     found = json.loads(outs[0][0])["bottleneck"]
     right = found["stage"] == stage and "of worker 1" in found["verdict"]
     if way == TRAIN:  # which sees the stages of its own input, and of the others' how long it waits
-        slow_input = found["verdict"].startswith("Input-bound on one worker: worker 1 ")
+        slow_input = found["kind"] == "input_one_worker" and "worker 1 " in found["verdict"]
         right = slow_input if stage == "storage" else found["stage"] == stage
     return {"stage": found["stage"], "said": found["verdict"], "right": right}
 

@@ -30,14 +30,15 @@ from unittest import mock
 
 from tqdm import tqdm
 
-from trainer import gpu_monitor
-from trainer.epoch_row import bar_in_words
-from trainer.gpu_monitor import GpuMonitor
-from trainer.profiling import StepProfiler, Window
-from trainer.progress import PERIOD_SECONDS, ProgressFile
-from trainer.steps import LOOK_AT_LOSS_EVERY
-from trainer.timing import HOST, STEP, WAIT, StepClock
-from trainer.watchdog import Watchdog
+from trainer.monitoring import capture_requests, gpu_monitor, gpu_readings
+from trainer.monitoring.capture_requests import CaptureInbox
+from trainer.monitoring.gpu_monitor import GpuMonitor
+from trainer.monitoring.profiling import StepProfiler, Window
+from trainer.monitoring.timing import HOST, STEP, WAIT, StepClock
+from trainer.training.epoch_row import bar_in_words
+from trainer.training.progress import PERIOD_SECONDS, ProgressFile
+from trainer.training.steps import LOOK_AT_LOSS_EVERY
+from trainer.workers.watchdog import Watchdog
 
 STEP_SECONDS = 0.050
 BAR_SECONDS = 0.01 * STEP_SECONDS
@@ -53,7 +54,8 @@ def hooks(folder: Path) -> Iterator[Hooks]:
     """What runs around a call: each takes the number of the call."""
     clock, warm = StepClock(), StepClock()
     clock.start()
-    profiler = StepProfiler(folder)
+    inbox = CaptureInbox(folder)
+    profiler = StepProfiler(folder, inbox=inbox)
     # One that waits all the time, as it does until its step comes.
     profiler.plan([Window(10**9, 10)], 1)
     progress = ProgressFile(folder / "progress.json", 10**9)
@@ -94,7 +96,11 @@ def hooks(folder: Path) -> Iterator[Hooks]:
         yield {
             "clock": (laps, 1),
             "watchdog": (lambda call: watchdog.alive(f"step {call}"), 1),
-            "traces, planned and asked for": (traces, 1),
+            "traces, planned and requested": (traces, 1),
+            "requests for traces, looked for": (
+                lambda call: inbox.look(at_once=True),
+                STEP_SECONDS / capture_requests.PERIOD_SECONDS,
+            ),
             "progress file, looked whether due": (lambda call: progress.update(call, 1, 0.0), 1),
             "progress file, written": (
                 lambda call: progress.update(call, 1, 0.0, last=True),
@@ -112,7 +118,7 @@ def monitor() -> Iterator[GpuMonitor]:
     """A monitor of GPUS made-up GPUs, whose thread sleeps; sampled once."""
     nvml: Any = types.ModuleType("pynvml")
     nvml.NVMLError, nvml.NVML_CLOCK_SM, nvml.NVML_ERROR_NOT_SUPPORTED = OSError, 1, 3
-    for bit, name in enumerate(gpu_monitor.THROTTLE_REASONS):
+    for bit, name in enumerate(gpu_readings.THROTTLE_REASONS):
         setattr(nvml, name, 1 << bit)
     nvml.nvmlInit = lambda: None
     nvml.nvmlDeviceGetCount = lambda: GPUS
@@ -122,6 +128,13 @@ def monitor() -> Iterator[GpuMonitor]:
     nvml.nvmlDeviceGetPowerUsage = lambda handle: 290_000
     nvml.nvmlDeviceGetClockInfo = lambda handle, kind: 1410
     nvml.nvmlDeviceGetCurrentClocksThrottleReasons = lambda handle: 1
+    nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED = nvml.NVML_VOLATILE_ECC = 0
+    nvml.nvmlDeviceGetMaxClockInfo = lambda handle, kind: 1980
+    nvml.nvmlDeviceGetCurrPcieLinkWidth = nvml.nvmlDeviceGetMaxPcieLinkWidth = lambda handle: 16
+    nvml.nvmlDeviceGetCurrPcieLinkGeneration = lambda handle: 4
+    nvml.nvmlDeviceGetMaxPcieLinkGeneration = lambda handle: 4
+    nvml.nvmlDeviceGetTotalEccErrors = lambda handle, kind, counter: 0
+    nvml.nvmlDeviceGetComputeRunningProcesses = lambda handle: [None]
     with (
         mock.patch.dict(sys.modules, {"pynvml": nvml}),
         mock.patch.dict("os.environ", {"CUDA_VISIBLE_DEVICES": ",".join(map(str, range(GPUS)))}),

@@ -24,11 +24,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf
 
 from trainer.config import load_config
-from trainer.dataset import load_manifest
-from trainer.evaluation import Evaluator, average, figures
-from trainer.reader import open_reader
-from trainer.runs import open_runs
-from trainer.training import train
+from trainer.data.dataset import load_manifest
+from trainer.data.reader import open_reader
+from trainer.inference.trained_run import open_runs
+from trainer.train import train
+from trainer.training.evaluation import Evaluator, figures
 
 # What the project promises.
 MEDIAN_BAR = (0.978, 0.982)
@@ -65,9 +65,9 @@ def measure(data: str, root: Path, runs: int) -> dict[str, Any]:
         (run,) = open_runs([workdir], "last", say)
         reader = open_reader(data, manifest, "test", run.session.config, training=False)
         outputs.append(Evaluator(run.session, reader).outputs())
-        alone.append(figures(run.session, outputs[-1], manifest.classes)["accuracy"])
+        alone.append(figures(run.session.task, outputs[-1])["accuracy"])
         averages = {
-            how: figures(run.session, average(outputs, how), manifest.classes)
+            how: figures(run.session.task, run.session.task.average(outputs, how))
             for how in ("logits", "probabilities")
             if len(outputs) == runs
         }

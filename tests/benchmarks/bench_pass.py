@@ -33,22 +33,20 @@ import numpy as np  # isort: skip
 import tensorflow as tf  # isort: skip
 
 from preprocess.dataset_format import TRIPLET, Manifest
-from trainer import devices
-from trainer.config import defaults
-from trainer.order import ReplicaSlice
-from trainer.reader import TripletReader
-from trainer.session import add_optimizer, build_session, train_functions
+from trainer.config.keys import Config, ModelConfig
+from trainer.data.order import ReplicaSlice
+from trainer.data.reader import TripletReader
+from trainer.training.session import add_optimizer, build_session, train_functions
+from trainer.workers import devices
 
 SIDE = 16  # in front of the network
 BAR = 1.5  # against the pipeline without its resize
 
 
-def configured() -> Any:
+def configured() -> Config:
     """The dense network on small pictures, nothing else."""
-    config = defaults()
-    config.batch_size, config.image_size = BATCH, SIDE
-    config.model.backbone, config.model.embedding_size = "mlp", 16
-    return config
+    model = ModelConfig(backbone="mlp", embedding_size=16)
+    return Config(batch_size=BATCH, image_size=SIDE, model=model)
 
 
 def plain_batches(folder: Path, rows: list[list[str]], resize: bool) -> Any:
@@ -81,7 +79,7 @@ def measure(folder: Path, pictures: int, rounds: int) -> dict[str, Any]:
         dataset, rows = make_dataset(folder, pictures)
     config = configured()
     strategy = devices.prepare(config, lambda _: None)
-    session = build_session(config, strategy, TRIPLET, 0)
+    session = build_session(config, strategy, TRIPLET)
     add_optimizer(session, 1)
     step, _ = train_functions(session)
 

@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.bench_reader [--pictures=12000] [--rounds=3] [--json]
 
-Ours is `trainer.reader.TripletReader` over a dataset directory: one whole pass, building its
+Ours is `trainer.data.reader.TripletReader` over a dataset directory: one whole pass, building its
 table of pictures included, each picture used nine times. The other side reads, decodes and
 resizes (to 160x160) the three files of each triplet in a map with AUTOTUNE, batches and
 prefetches; it is also measured without its resize, which ours leaves to the device. The other
@@ -33,12 +33,13 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from preprocess.build import BuildRequest, build
+from preprocess.build.build_request import BuildRequest
+from preprocess.build.builder import build
 from preprocess.dataset_format import Manifest
 from preprocess.sources.rows import Request
-from trainer.config import defaults
-from trainer.order import ReplicaSlice
-from trainer.reader import TripletReader
+from trainer.config import Config
+from trainer.data.order import ReplicaSlice
+from trainer.data.reader import TripletReader
 
 BATCH, SIDE, RESIZED = 64, 112, 160
 USES = 9  # of a picture in a pass, as in the published table
@@ -109,8 +110,7 @@ def make_dataset(folder: Path, pictures: int) -> tuple[str, list[list[str]]]:
 
 def our_pass(dataset: str) -> dict[str, float]:
     """Images a second of a whole pass, the table included, and of the gather alone."""
-    config = defaults()
-    config.batch_size = BATCH
+    config = Config(batch_size=BATCH)
     reader = TripletReader(dataset, Manifest.load(dataset), "train", config, training=True)
     begun, begun_cpu = time.perf_counter(), time.process_time()
     batches = iter(reader.dataset(0, ReplicaSlice(), reader.steps_per_pass))

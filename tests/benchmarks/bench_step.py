@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.bench_step [--steps=200] [--rounds=5] [--json]
 
-One batch stays in memory, so input is not the limit. Ours is `trainer.loop.Loop` as `trainer
+One batch stays in memory, so input is not the limit. Ours is training/loop.py as `trainer
 train` runs it: keyed random numbers, sums of the metrics, clock, progress bar, profiler hooks,
 the look for NaN, early stopping and plateau, and at the end of each epoch of `--steps` steps
 its row, its two saved states and its TensorBoard scalars. The other side is what one would
@@ -27,6 +27,7 @@ import statistics
 import sys
 import tempfile
 import time
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,14 +38,17 @@ import numpy as np
 import tensorflow as tf
 
 from preprocess.dataset_format import CLASSIFICATION, TRIPLET
-from trainer import devices
-from trainer.checkpoints import Checkpoints
-from trainer.config import check_config, defaults
-from trainer.loop import Loop
-from trainer.randomness import keyed
-from trainer.run_directory import RunDirectory
-from trainer.session import Session, build_session
-from trainer.tensorboard import TensorBoardLog
+from trainer.config import Config, check_config, with_values
+from trainer.models.randomness import keyed
+from trainer.monitoring.tensorboard_log import TensorBoardLog
+from trainer.training.checkpoints import Checkpoints
+from trainer.training.loop import Loop
+from trainer.training.run_directory import RunDirectory
+from trainer.training.session import Session, build_session
+from trainer.training.training_run import Run, unwatched
+from trainer.workers import devices
+from trainer.workers.signals import StopSignals
+from trainer.workers.worker_group import ALONE
 
 BAR = 0.97
 CASES: dict[str, dict[str, Any]] = {
@@ -107,23 +111,24 @@ def _batch(config: Any) -> dict[str, Any]:
     return {name: tf.constant(value) for name, value in batch.items()}
 
 
-def configured(changes: dict[str, Any], steps: int) -> Any:
+def configured(changes: dict[str, Any], steps: int) -> Config:
     """The configuration of a case, of one epoch at a time."""
-    config = defaults()
-    fixed = {
+    fixed: dict[str, Any] = {
         "steps_per_epoch": steps,
-        "epochs": 1,
+        "epochs": 1000,
         "profile.steps": (),
         "tensorboard.histograms": False,
         "data.validation_splits": (),
         "early_stopping.patience": 1000,
         "reduce_on_plateau.patience": 1000,
     }
-    for name, value in {**fixed, **changes}.items():
-        section, _, leaf = name.rpartition(".")
-        (config[section] if section else config)[leaf] = value
+    config = with_values(Config(), {**fixed, **changes})
     check_config(config)
     return config
+
+
+def _silent(message: str) -> None:
+    """Says nothing."""
 
 
 class Ours:
@@ -132,35 +137,30 @@ class Ours:
     def __init__(self, session: Session, reader: ResidentReader, folder: Path) -> None:
         directory = RunDirectory(str(folder))
         directory.make()
-        self._config = session.config
-        checkpoints = Checkpoints(directory.checkpoints)
-        self._loop = Loop(
-            session,
-            reader,
-            {},
-            (),
-            directory,
-            checkpoints,
-            lambda _: None,  # type: ignore[arg-type]
+        self._run = Run(
+            session=session,
+            reader=reader,  # type: ignore[arg-type]
+            workers=ALONE,
+            signals=StopSignals(_silent),
+            monitors=unwatched(_silent),
+            validation={},
+            dataset="",
+            manifest=types.SimpleNamespace(classes=()),  # type: ignore[arg-type]
+            directory=directory,
+            checkpoints=Checkpoints(directory.checkpoints),
+            say=_silent,
         )
+        self._loop = Loop(self._run)
         self._log = TensorBoardLog(str(directory.tensorboard), histograms=False)
-        self._steps: list[tuple[float, float]] = []
-        run_epoch = self._loop._run_epoch
-
-        def timed() -> None:
-            begun, begun_cpu = time.perf_counter(), time.process_time()
-            run_epoch()
-            self._steps.append((time.perf_counter() - begun, time.process_time() - begun_cpu))
-
-        self._loop._run_epoch = timed  # type: ignore[method-assign]
 
     def __call__(self) -> tuple[float, float, float]:
         """Seconds of an epoch's steps by wall and processor time, and of the whole epoch."""
-        begun = time.perf_counter()
-        self._loop.run(self._log)
-        whole = time.perf_counter() - begun
-        self._config.epochs += 1
-        return (*self._steps[-1], whole)
+        with self._run.signals:
+            begun, begun_cpu = time.perf_counter(), time.process_time()
+            self._loop._run_epoch()
+            steps, steps_cpu = time.perf_counter() - begun, time.process_time() - begun_cpu
+            self._loop._finish_epoch(self._log)
+            return steps, steps_cpu, time.perf_counter() - begun
 
 
 def bare_loop(session: Session, reader: ResidentReader, steps: int) -> Callable[[], Any]:
@@ -207,7 +207,7 @@ def measure_case(changes: dict[str, Any], steps: int, rounds: int, folder: Path)
     config = configured(changes, steps)
     strategy = devices.prepare(config, lambda _: None)
     reader = ResidentReader(config, steps)
-    session = build_session(config, strategy, config.task, 10)
+    session = build_session(config, strategy, config.task, [str(digit) for digit in range(10)])
     ours = Ours(session, reader, folder)
     bare = bare_loop(session, reader, steps)
     ours(), bare()  # tracing is nobody's time

@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from preprocess.shards.workspace import FOLDER
 from preprocess.synth.dataset import synthesise
-from preprocess.workspace import FOLDER
 
 ROOT = Path(__file__).parents[2]
 HEADER = "face1,face2,face3,votes1,votes2,votes3,triplet_type,subset"

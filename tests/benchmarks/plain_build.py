@@ -16,11 +16,11 @@ import time
 import cv2
 from absl import flags
 
-from preprocess.build import plan_build
+from preprocess.build.builder import plan_build
 from preprocess.commands.request import build_request
 from preprocess.dataset_format import IMAGES
-from preprocess.shards import build_image_shard
-from preprocess.workspace import Workspace
+from preprocess.shards.build_shard import build_image_shard
+from preprocess.shards.workspace import Workspace
 
 
 def main() -> None:

@@ -1,0 +1,23 @@
+"""What the process that tests' commands are forked from has imported: the slow imports of all
+commands, quietly, and nothing that starts a thread of its own or looks at the devices.
+"""
+
+import os
+
+from preprocess.shell.quiet import hush
+
+# TensorFlow reads it once. The commands set it to this where the user did not.
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+hush()
+
+from trainer.compat import quiet  # noqa: E402
+
+quiet.silence()
+
+import apache_beam  # noqa: E402
+import apache_beam.runners.portability.fn_api_runner  # noqa: E402, F401
+import cv2  # noqa: E402, F401
+import matplotlib.pyplot  # noqa: E402, F401
+import tensorflow  # noqa: E402
+
+assert tensorflow.keras.layers  # Keras is imported at its first use
