@@ -20,13 +20,14 @@ def with_class_weights(config: Config, dataset: str, manifest: Manifest) -> Conf
 
     Raises:
       ConfigError: a class that the dataset does not have.
-      DataError: a record of the training split is damaged.
+      DataError: a record of the training split is damaged, or its label is not of the classes.
     """
     given = config.loss.class_weights
     if not given:
         return config
     if given == BALANCED:
-        labels = stored_labels(dataset, manifest.split(config.data.train_split))
+        split = manifest.split(config.data.train_split)
+        labels = stored_labels(dataset, split, len(manifest.classes))
         counts = np.bincount(labels, minlength=len(manifest.classes))
         weights = balanced(counts.tolist())
     else:

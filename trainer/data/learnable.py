@@ -72,7 +72,7 @@ def _labels(dataset: str, manifest: Manifest, name: str) -> NDArray[np.int64] | 
     shards = manifest.split(name).image_shards()
     if is_address(os.path.join(dataset, "")) or sum(s.bytes for s in shards) > COUNTED_BYTES:
         return None
-    return stored_labels(dataset, manifest.split(name))
+    return stored_labels(dataset, manifest.split(name), len(manifest.classes))
 
 
 def warnings(config: Config, manifest: Manifest, found: Mapping[str, Census]) -> list[str]:

@@ -5,10 +5,12 @@ import dataclasses
 import pytest
 
 from preprocess.dataset_format import Manifest
-from preprocess.shell.errors import ConfigError
+from preprocess.shell.errors import ConfigError, DataError
 from tests.trainer import datasets
 from trainer.data.learnable import Census, census, census_in_words, check_learnable, warnings
 from trainer.data.reader import open_reader
+from trainer.data.records import ShardRecords
+from trainer.data.stored_labels import stored_labels
 
 
 def triplets(**changes):
@@ -43,6 +45,22 @@ def test_classes_are_counted_from_the_stored_labels(class_data):
     assert found["test"].classes == (5, 5)
     assert census_in_words("train", found["train"], manifest.classes) == "train: bright 11, dark 10"
     assert warnings(config, manifest, found) == []
+
+
+@pytest.mark.parametrize("known", [("bright",), ()])
+def test_a_stored_label_that_is_not_of_the_classes_is_damage(class_data, known):
+    """Else the counts would have a place for it: for a label of 10^15 as many."""
+    split = Manifest.load(class_data).split("train")
+    with pytest.raises(DataError, match=r"record [01] of '.*' has a label that is not of the cl"):
+        stored_labels(class_data, split, len(known))
+
+
+def test_a_stored_record_that_is_no_example_is_damage(class_data, monkeypatch):
+    """Its checksum is right: somebody wrote it so."""
+    split = Manifest.load(class_data).split("train")
+    monkeypatch.setattr(ShardRecords, "payload", lambda self, record: b"\xff" * 9)
+    with pytest.raises(DataError, match=r"record 0 of .* is no serialised example"):
+        stored_labels(class_data, split, 2)
 
 
 def test_triplets_with_a_majority_are_counted(triplet_data):
