@@ -22,6 +22,8 @@ from preprocess.sources.places import Place
 
 ARRAY = "array"  # detail: row, factor to 0..255, 1 if channels first else 0, quoted member
 MAX_PACKED_BYTES = 4 << 30  # of a compressed member, which each worker holds
+MAX_RATIO = 200  # of unpacked to packed; scanned digits come to 5
+MAX_UNCHECKED_BYTES = 256 << 20  # unpacked, below which no ratio is asked for
 _LOCAL_HEADER = 30  # bytes of a zip member's own header, before name and extra field
 
 
@@ -43,7 +45,7 @@ def load_array(path: str, name: str) -> NDArray[Any]:
     """An array of a file on a disk; raises DataError where it cannot be read."""
     try:
         return _loaded(path, name, storage.stat(path))
-    except (OSError, ValueError, EOFError, KeyError, MemoryError) as error:
+    except (OSError, ValueError, EOFError, KeyError, MemoryError, OverflowError) as error:
         reason = "it holds Python objects" if "pickle" in str(error) else str(error)
     except (zipfile.BadZipFile, zlib.error, SyntaxError, TypeError) as error:
         reason = str(error)
@@ -64,6 +66,8 @@ def _loaded(path: str, name: str, version: storage.Info) -> NDArray[Any]:
                 f"{info.file_size >> 20} MB compressed; save it with np.save or np.savez, which "
                 "are read without unpacking"
             )
+        if info.file_size > max(MAX_RATIO * info.compress_size, MAX_UNCHECKED_BYTES):
+            raise ValueError(f"it unpacks to more than {MAX_RATIO} times its size")
         with archive.open(info) as file:
             unpacked: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
             return unpacked

@@ -97,12 +97,12 @@ def _without(name: str, words: frozenset[str], given: str) -> str | None:
 
 def _items(images: _Array, labels: _Array, split: str) -> Iterator[Item]:
     pictures, numbers = images.values, _as_labels(labels)
+    scale = _scale(images, pictures)
     if len(pictures) != len(numbers):
         raise DataError(
             f"'{images.name}' has {len(pictures)} pictures, but '{labels.name}' {len(numbers)} "
             "labels"
         )
-    scale = _scale(images, pictures)
     for row, label in enumerate(numbers):
         at = place(images.file.path, images.member, row, pictures.shape, scale)
         yield Item(split, label, f"{row:07d}", at)

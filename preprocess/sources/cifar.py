@@ -13,6 +13,7 @@ from preprocess.sources.cifar_batches import PICTURE_BYTES, Batch, parse_batch, 
 from preprocess.sources.folder import Folder, open_folder
 from preprocess.sources.labelled_items import Item, labelled_source
 from preprocess.sources.places import Place
+from preprocess.sources.refusals import Refused
 from preprocess.sources.rows import Request, Source
 from preprocess.sources.source_kind import Evidence, SourceKind
 from preprocess.sources.splitting import TEST, TRAIN
@@ -61,8 +62,9 @@ def _parsed(root: Folder, name: str) -> Batch:
 def _content(root: Folder, name: str) -> bytes:
     try:
         return item_readers.read_bytes(root.inside(name), cifar_batches.MAX_BYTES)
-    except OSError as error:
-        raise DataError(f"cannot read '{name}' in '{root.root}': {error.strerror}") from None
+    except (OSError, Refused) as error:
+        reason = error.detail if isinstance(error, Refused) else error.strerror
+        raise DataError(f"cannot read '{name}' in '{root.root}': {reason}") from None
 
 
 def _items(root: Folder, name: str, kind: str) -> Iterator[Item]:

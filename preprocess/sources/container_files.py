@@ -12,6 +12,7 @@ from preprocess.shell.errors import DataError, UsageError
 from preprocess.sources.archives import split_path
 from preprocess.sources.folder import open_folder
 from preprocess.sources.places import parse
+from preprocess.sources.refusals import Refused
 from preprocess.sources.rows import Request
 from preprocess.sources.splitting import SPELLINGS
 
@@ -55,13 +56,25 @@ def find_files(
     if not names:
         shown = suffixes if isinstance(suffixes, str) else ", ".join(suffixes)
         raise DataError(f"no {shown} file in --images='{images}'")
-    files = [ContainerFile(root.inside(n), n, split_in_name(n, spellings)) for n in names]
+    try:
+        files = [ContainerFile(root.inside(n), n, split_in_name(n, spellings)) for n in names]
+    except Refused as refused:
+        raise DataError(f"a file in --images='{images}' is not read: {refused.detail}") from None
     if parse(files[0].path):
         raise DataError(
             f"'{images}' holds {names[0]}: files of many pictures are not read inside an archive; "
             "unpack it"
         )
     return files
+
+
+def read_names(path: str, most_bytes: int) -> list[str]:
+    """The lines of a small file of class names; raises DataError where it cannot be read."""
+    try:
+        text = storage.read_bytes(path, most_bytes).decode("utf-8-sig", "replace")
+    except OSError as error:
+        raise DataError(f"cannot read '{path}': {error.strerror}") from None
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def names_container(path: str) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import gzip
 import hashlib
+import math
 import os
 import re
 import struct
@@ -30,6 +31,8 @@ FILES = ((TRAIN, "train"), (TEST, "t10k"))
 _IS_IDX = re.compile(r"-images[-.]idx3-ubyte(\.gz)?$")
 _GZIP = b"\x1f\x8b"
 MAX_BYTES = 1 << 30  # of one unpacked file; MNIST's largest has 47 MB
+MAX_RATIO = 200  # of unpacked to packed; MNIST's come to 5
+MAX_UNCHECKED_BYTES = 64 << 20  # unpacked, below which no ratio is asked for
 
 
 def read(request: Request) -> Source:
@@ -75,16 +78,29 @@ def load(path: str, dimensions: int) -> NDArray[np.uint8]:
             packed = file.read(len(_GZIP)) == _GZIP
             file.seek(0)
             plain = gzip.GzipFile(fileobj=file) if packed else file
-            data = plain.read(MAX_BYTES + 1)
+            header = plain.read(4 + 4 * dimensions)
+            shape = _shape(path, header, dimensions)
+            # No more than the header says, and that no more than the file can back.
+            size = math.prod(shape)
+            if size > max(MAX_RATIO * storage.size(path), MAX_UNCHECKED_BYTES):
+                raise DataError(f"'{path}' says {shape} in its header, more than it can hold")
+            data = plain.read(size + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"cannot read '{path}': {error}") from None
-    start = 4 + 4 * dimensions
-    if len(data) > MAX_BYTES or len(data) < start or data[:4] != bytes((0, 0, 8, dimensions)):
+    if len(data) != size:
+        more = "more than that" if len(data) > size else f"{len(data)} bytes"
+        raise DataError(f"'{path}' says {shape} in its header, but holds {more}")
+    return np.frombuffer(data, np.uint8).reshape(shape)
+
+
+def _shape(path: str, header: bytes, dimensions: int) -> tuple[int, ...]:
+    whole = len(header) == 4 + 4 * dimensions and header[:4] == bytes((0, 0, 8, dimensions))
+    shape = struct.unpack(f">{dimensions}i", header[4:]) if whole else ()
+    if not whole:
         raise DataError(f"'{path}' is not an idx file of bytes in {dimensions} dimensions")
-    shape = struct.unpack(f">{dimensions}i", data[4:start])
-    if min(shape) < 1 or len(data) - start != int(np.prod(shape, dtype=np.int64)):
-        raise DataError(f"'{path}' says {shape} in its header, but holds {len(data) - start} bytes")
-    return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+    if min(shape) < 1 or math.prod(shape) > MAX_BYTES:
+        raise DataError(f"'{path}' says {shape} in its header, which is not read")
+    return shape
 
 
 def _find(root: Folder, name: str) -> str | None:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from preprocess import storage
 from preprocess.shell.errors import DataError
 from preprocess.sources.column_choice import check_given, choose
 from preprocess.sources.container_files import ContainerFile, find_files
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 SUFFIX = ".parquet"
 LARGE_GROUP_BYTES = 64 << 20
+_LEAST_PICTURE_BYTES = 32
+_UNCHECKED_ROWS = 100_000  # so many cost little
 _IMAGES = ("image", "img", "picture", "photo", "jpg", "png")
 _LABELS = ("label", "labels", "class", "target", "category")
 
@@ -47,6 +50,7 @@ def read(request: Request) -> Source:
     for file in files:
         opened = _opened(file)
         columns = _find_columns(opened.schema_arrow, file.name, dict(request.columns))
+        _check_rows(opened, file)
         if names is not None and names != columns.names:
             raise DataError(f"'{file.name}' has other class names than '{files[0].name}'")
         names = columns.names
@@ -140,6 +144,17 @@ def _of_groups(
     ]
 
 
+def _check_rows(opened: pyarrow.parquet.ParquetFile, file: ContainerFile) -> None:
+    """Equal values take no room in a file: it could claim more rows than any memory holds."""
+    rows, size = opened.metadata.num_rows, storage.size(file.path)
+    groups = sum(opened.metadata.row_group(n).num_rows for n in range(opened.num_row_groups))
+    if max(rows, groups) > max(size // _LEAST_PICTURE_BYTES, _UNCHECKED_ROWS):
+        raise DataError(
+            f"'{file.name}' claims {max(rows, groups)} pictures in {size} bytes, fewer than "
+            f"{_LEAST_PICTURE_BYTES} a picture; it is damaged, or made to exhaust its reader"
+        )
+
+
 def _chunk_bytes(opened: pyarrow.parquet.ParquetFile, group: int, column: str) -> int:
     metadata = opened.metadata.row_group(group)
     chunks = (metadata.column(n) for n in range(metadata.num_columns))
@@ -165,7 +180,7 @@ def _items(
             paths = [value and value["path"] for value in table.column(image).to_pylist()]
         size = _chunk_bytes(opened, group, columns.image) // max(len(labels), 1)
         for row, (label, path) in enumerate(zip(labels, paths, strict=True)):
-            name = path or f"{file.stem}-{number:07d}"
+            name = path if path and isinstance(path, str) else f"{file.stem}-{number:07d}"
             yield Item(file.split, label, name, place(file.path, size, group, row, columns.image))
             number += 1
 

@@ -18,7 +18,7 @@ from preprocess.dataset_format import MANIFEST_FILE
 from preprocess.shell.checksum import masked_crc
 from preprocess.shell.errors import DataError
 from preprocess.sources.column_choice import check_given, choose
-from preprocess.sources.container_files import ContainerFile, find_files
+from preprocess.sources.container_files import ContainerFile, find_files, read_names
 from preprocess.sources.example_spans import BYTES, INTS, Value, parse_features, record_spans
 from preprocess.sources.labelled_items import Item, Label, labelled_source
 from preprocess.sources.places import Place
@@ -76,18 +76,20 @@ def read(request: Request) -> Source:
 
 def _metadata(folder: str) -> _Metadata:
     info = _json(os.path.join(folder, "dataset_info.json"))
-    features = _json(os.path.join(folder, "features.json")).get("featuresDict", {})
-    features = features.get("features", {}) if isinstance(features, dict) else {}
+    features = _json(os.path.join(folder, "features.json"))
+    for key in ("featuresDict", "features"):
+        features = _object(features.get(key))
     format_ = info.get("fileFormat", "tfrecord")
     if format_ != "tfrecord":
         raise DataError(f"'{folder}' holds {format_!a}; of TFDS's formats, tfrecord is read")
-    splits = [str(split.get("name", "")) for split in info.get("splits", [])]
+    listed = info.get("splits")
+    splits = [_object(each).get("name", "") for each in listed] if isinstance(listed, list) else []
     for name in splits:
-        if not is_split_name(name):
+        if not isinstance(name, str) or not is_split_name(name):
             raise DataError(
-                f"'{folder}' has a split called {name[:80]!a}, which is not a file name"
+                f"'{folder}' has a split called {str(name)[:80]!a}, which is not a file name"
             )
-    kinds = {name: str(value.get("pythonClassName", "")) for name, value in features.items()}
+    kinds = {name: str(_object(v).get("pythonClassName", "")) for name, v in features.items()}
     return _Metadata(
         [name for name, kind in kinds.items() if kind.endswith(".Image")],
         [name for name, kind in kinds.items() if kind.endswith(".ClassLabel")],
@@ -102,15 +104,17 @@ def _json(path: str) -> dict[str, Any]:
         return {}
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"'{path}' cannot be read: {error}") from None
+    return _object(value)
+
+
+def _object(value: object) -> dict[str, Any]:
+    """A JSON object as it is, {} for anything else."""
     return value if isinstance(value, dict) else {}
 
 
 def _class_names(folder: str, label: str) -> list[str]:
     path = os.path.join(folder, f"{label.replace('/', '.')}.labels.txt")
-    if not storage.exists(path):
-        return []
-    text = storage.read_bytes(path, MAX_TEXT_BYTES).decode("utf-8", "replace")
-    return [line for line in text.splitlines() if line]
+    return read_names(path, MAX_TEXT_BYTES) if storage.exists(path) else []
 
 
 @contextlib.contextmanager

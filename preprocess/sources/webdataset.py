@@ -16,7 +16,7 @@ from preprocess import storage
 from preprocess.shell.errors import DataError, UsageError
 from preprocess.sources import item_readers
 from preprocess.sources.archives import Member, list_members
-from preprocess.sources.container_files import ContainerFile, find_files
+from preprocess.sources.container_files import ContainerFile, find_files, read_names
 from preprocess.sources.labelled_items import Item, Label, labelled_source
 from preprocess.sources.leftovers import is_passed_over
 from preprocess.sources.picture_files import PICTURE_SUFFIXES
@@ -126,8 +126,7 @@ def _class_names(files: list[ContainerFile]) -> list[str]:
             for name in CLASS_NAMES:
                 path = os.path.join(place, name)
                 if storage.exists(path):
-                    text = storage.read_bytes(path, MAX_LABEL_BYTES).decode("utf-8-sig", "replace")
-                    return [line.strip() for line in text.splitlines() if line.strip()]
+                    return read_names(path, MAX_LABEL_BYTES)
     return []
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from preprocess.pictures.decode import decode
 from preprocess.shell.errors import DataError, UsageError
-from preprocess.sources import item_readers, read_source, recognise
+from preprocess.sources import array_rows, item_readers, read_source, recognise
 from preprocess.sources.rows import Request
 
 GREY = np.random.default_rng(0).integers(0, 256, (6, 9, 7), dtype=np.uint8)
@@ -185,3 +185,29 @@ def test_arrays_on_an_object_store_are_to_be_copied(bucket, tmp_path):
     storage.write_bytes(f"{bucket}/d/a.npz", (tmp_path / "a.npz").read_bytes())
     with pytest.raises(DataError, match="from a disk only"):
         read(f"{bucket}/d")
+
+
+def npy(path, shape, body=b""):
+    """A file that claims a shape."""
+    header = repr({"descr": "|u1", "fortran_order": False, "shape": shape}).encode()
+    header += b" " * (63 - (10 + len(header)) % 64) + b"\n"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + body)
+
+
+@pytest.mark.parametrize("shape", [(), (-1, 9, 7), (10**15, 9, 7), (True, 9, 7), (2**62,) * 3])
+@pytest.mark.parametrize("kind", ["x_train", "y_train"])
+def test_arrays_of_absurd_shapes_are_bad_data(tmp_path, shape, kind):
+    np.save(tmp_path / "x_train.npy", GREY)
+    np.save(tmp_path / "y_train.npy", LABELS)
+    npy(tmp_path / f"{kind}.npy", shape, bytes(500))
+    with pytest.raises(DataError, match=kind):
+        read(tmp_path)
+
+
+def test_an_array_that_was_packed_a_thousandfold_is_not_unpacked(tmp_path, monkeypatch):
+    np.savez_compressed(tmp_path / "a.npz", x_train=np.zeros((6, 500, 500), "u1"), y_train=LABELS)
+    assert len(read(tmp_path).pictures) == 6  # blank pictures, but few
+    monkeypatch.setattr(array_rows, "MAX_UNCHECKED_BYTES", 1 << 20)
+    array_rows._loaded.cache_clear()
+    with pytest.raises(DataError, match="unpacks to more than 200 times its size"):
+        read(tmp_path)

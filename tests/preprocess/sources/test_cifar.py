@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import resource
 import shutil
 import tarfile
 
@@ -148,3 +150,46 @@ def test_more_labels_than_pictures_and_two_versions_are_refused(tmp_path):
     cifar_10(tmp_path / "b", "python")
     with pytest.raises(DataError, match="both the Python and the binary version"):
         read(tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {b"labels": None},
+        {b"labels": [0, 10**6000]},
+        {b"labels": [0, 2**63]},
+        {b"labels": [0.5, 1]},
+        {b"labels": b"ab"},
+        {b"labels": [[0], [1]]},
+    ],
+)
+def test_labels_that_are_no_numbers_are_bad_data(tmp_path, change):
+    pickled(tmp_path / "c" / "data_batch_1", {b"data": ROWS[:2], b"labels": [0, 1], **change})
+    with pytest.raises(DataError, match="labels"):
+        read(tmp_path / "c")
+
+
+@pytest.mark.parametrize("names", [None, 5, [10**12, 1], [b"a.png"], ["a.png", "b.png"]])
+def test_names_that_are_none_are_made_up(tmp_path, names):
+    values = {b"data": ROWS[:2], b"labels": np.array([0, 1]), b"filenames": names}
+    pickled(tmp_path / "c" / "data_batch_1", values)
+    assert [p.id for p in read(tmp_path / "c").pictures] == [
+        "train/0/data_batch_1-00000",
+        "train/1/data_batch_1-00001",
+    ]
+
+
+@pytest.mark.parametrize("data", [b"\x80\x02Nr\xff\xff\xff\xff.", b"\x80\x03B\xff\xff\xff\xffab."])
+def test_a_pickle_of_a_few_bytes_takes_no_gigabytes(tmp_path, data):
+    """The number of an object in C's table of them, and the length of a text."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    (tmp_path / "data_batch_1").write_bytes(data)
+    with pytest.raises(DataError, match="pickle"):
+        read(tmp_path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB
+
+
+def test_a_pipe_in_place_of_a_batch_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "data_batch_1")
+    with pytest.raises(DataError, match="not a regular file"):
+        read(tmp_path)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
-from preprocess.sources.container_files import has_suffix, split_in_name
+from preprocess.shell.errors import DataError
+from preprocess.sources.container_files import find_files, has_suffix, split_in_name
+from preprocess.sources.rows import Request
 
 
 @pytest.mark.parametrize(
@@ -39,3 +43,18 @@ def test_a_split_is_a_word_of_the_name_or_of_a_folder_above(name, split):
 )
 def test_a_suffix_may_be_numbered(name, fits):
     assert has_suffix(name, ".tfrecord") == fits
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".npy", ".tfrecord", ".tar"])
+@pytest.mark.parametrize("kind", ["pipe", "link out"])
+def test_a_file_of_pictures_is_a_plain_one_inside_of_the_folder(tmp_path, suffix, kind):
+    """A pipe would be waited for by its reader for ever."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    if kind == "pipe":
+        os.mkfifo(folder / f"train{suffix}")
+    else:
+        (tmp_path / "elsewhere").write_text("")
+        (folder / f"train{suffix}").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match=r"is not read|no .* file in"):
+        find_files(Request(images=str(folder)), suffix)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
@@ -221,3 +222,23 @@ def test_parquet_files_on_an_object_store_are_read_in_ranges(tmp_path, jpegs, bu
     storage.write_bytes(f"{bucket}/d/x.parquet", local.read_bytes())
     for images in (f"{bucket}/d", f"{bucket}/d/x.parquet"):
         assert rows(read(images)) == rows(read(local))
+
+
+def test_more_rows_than_a_file_has_pictures_are_refused_unread(tmp_path):
+    """Equal values take no room: 16 million rows in 60 kB."""
+    rows = 16_000_000
+    table = pa.table({"image": pa.nulls(rows, pa.binary()), "label": np.zeros(rows, "i1")})
+    parquet.write_table(table, tmp_path / "train.parquet", row_group_size=rows)
+    assert (tmp_path / "train.parquet").stat().st_size < 200_000
+    with pytest.raises(DataError, match="claims 16000000 pictures in"):
+        read(tmp_path)
+
+
+def test_names_of_pictures_that_are_no_text_are_made_up(tmp_path, jpegs):
+    rows = [{"bytes": content, "path": 5} for content in jpegs[:2]]
+    table = pa.table({"image": pa.array(rows), "label": [0, 1]})
+    parquet.write_table(table, tmp_path / "train.parquet")
+    assert [p.id for p in read(tmp_path).pictures] == [
+        "train/0/train-0000000",
+        "train/1/train-0000001",
+    ]

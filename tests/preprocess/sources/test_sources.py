@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import struct
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preprocess.shell.errors import DataError, UsageError
-from preprocess.sources import read_source
+from preprocess.sources import idx, read_source
 from preprocess.sources.folder import LocalFolder
 from preprocess.sources.refusals import Refused
 from preprocess.sources.rows import Request, check_name
@@ -408,6 +409,17 @@ def test_a_damaged_idx_file_is_named(tmp_path, content, message):
     (tmp_path / "train-images-idx3-ubyte").write_bytes(content)
     made.write_idx(tmp_path / "train-labels-idx1-ubyte", np.zeros(2))
     with pytest.raises(DataError, match=message):
+        read("idx", images=tmp_path)
+
+
+def test_an_idx_file_is_unpacked_no_further_than_its_size_can_back(tmp_path, monkeypatch):
+    header = b"\0\0\x08\x03" + struct.pack(">3i", 20, 1000, 1000)
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + bytes(20 << 20)))
+    made.write_idx(tmp_path / "train-labels-idx1-ubyte", np.zeros(20))
+    with pytest.raises(DataError, match="but holds more than that"):
+        read("idx", images=tmp_path)
+    monkeypatch.setattr(idx, "MAX_UNCHECKED_BYTES", 1 << 20)
+    with pytest.raises(DataError, match="more than it can hold"):
         read("idx", images=tmp_path)
 
 

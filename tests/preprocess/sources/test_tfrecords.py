@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -170,3 +171,31 @@ def test_records_on_an_object_store_are_read_in_ranges(tmp_path, jpeg, bucket):
     storage.write_bytes(f"{bucket}/d/train.tfrecord", path.read_bytes())
     for images in (f"{bucket}/d", f"{bucket}/d/train.tfrecord"):
         assert [content for *_, content in rows(read(images))] == [jpeg, jpeg]
+
+
+@pytest.mark.parametrize(
+    ("features", "info"),
+    [([], {}), ({"featuresDict": []}, []), ({"featuresDict": {"features": [1]}}, {"splits": 5}),
+     ({"featuresDict": {"features": {"image": 5}}}, {"splits": {"train": 1}})],
+)  # fmt: skip
+def test_what_tfds_says_in_other_types_is_left_out(folders, tmp_path, features, info):
+    write(tmp_path / "train.tfrecord", examples(folders, "train", "number"))
+    (tmp_path / "features.json").write_text(json.dumps(features))
+    (tmp_path / "dataset_info.json").write_text(json.dumps(info))
+    assert read(tmp_path).pictures
+
+
+@pytest.mark.parametrize("splits", [[5], [{"name": ["train"]}], [{"name": "a/../b"}]])
+def test_a_split_of_tfds_has_a_name(folders, tmp_path, splits):
+    write(tmp_path / "train.tfrecord", examples(folders, "train", "number"))
+    (tmp_path / "dataset_info.json").write_text(json.dumps({"splits": splits}))
+    with pytest.raises(DataError, match="has a split called"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("spoil", [os.mkfifo, os.mkdir])
+def test_class_names_are_read_from_a_plain_file(folders, tmp_path, spoil):
+    write(tmp_path / "train.tfrecord", examples(folders, "train", "number"))
+    spoil(tmp_path / "label.labels.txt")
+    with pytest.raises(DataError, match=r"label\.labels\.txt': not a regular file"):
+        read(tmp_path)

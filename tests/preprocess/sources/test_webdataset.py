@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import tarfile
 
 import pytest
@@ -130,3 +131,11 @@ def test_a_tar_without_pictures_and_hostile_members_say_so(tmp_path, jpeg):
     source = read(path)
     assert source.pictures == []
     assert [(r.source, r.reason) for r in source.rejections] == [("1.jpg", "outside_folder")]
+
+
+@pytest.mark.parametrize("spoil", [os.mkfifo, os.mkdir])
+def test_class_names_are_read_from_a_plain_file(tmp_path, jpeg, spoil):
+    write(tmp_path / "a.tar", {"a.jpg": jpeg, "a.cls": 0})
+    spoil(tmp_path / "classes.txt")
+    with pytest.raises(DataError, match=r"classes\.txt': not a regular file"):
+        read(tmp_path)
