@@ -31,8 +31,9 @@ def main() -> int:
     given = parser.parse_args()
     seed = int(time.time()) if given.seed is None else given.seed
     if given.one:
-        cases = run_for(given.one, Path(given.folder), given.minutes * 60, seed)
-        print(f"{given.one}: {cases} cases, seed {seed}: all taken or refused in a line")
+        cost = run_for(given.one, Path(given.folder), given.minutes * 60, seed)
+        how = f"{given.minutes:g} minutes, {cost}, seed {seed}"
+        print(f"{given.one}: {how}: all taken or refused in a line", flush=True)
         return 0
     folder = tempfile.mkdtemp(prefix="fuzz-")
     failed = []

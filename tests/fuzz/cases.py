@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import faulthandler
 import resource
 import time
@@ -21,8 +22,24 @@ PEAK_BYTES = 1_500_000_000
 ROUND = 300  # cases of one seed
 
 
-def check(target: Target, case: Any, note: Path | None = None) -> None:
-    """Reads a case; raises AssertionError, or what was raised, where that is a fault."""
+@dataclasses.dataclass
+class Cost:
+    """What the cases of a target took: how many, the longest (seconds of processor), the peak."""
+
+    cases: int = 0
+    longest: float = 0.0
+    peak: int = 0  # bytes of this process
+
+    def __str__(self) -> str:
+        peak = f"{self.peak / 1e9:.2f} GB"
+        return f"{self.cases} cases, the longest {self.longest:.1f} s, peak {peak}"
+
+
+def check(target: Target, case: Any, note: Path | None = None) -> tuple[float, int]:
+    """Reads a case; returns its seconds of processor time and the peak of this process in bytes.
+
+    Raises AssertionError, or what was raised, where that is a fault.
+    """
     if note:
         note.write_text(repr(case), encoding="utf-8", errors="backslashreplace")
         faulthandler.dump_traceback_later(WALL_SECONDS, exit=True)
@@ -41,17 +58,18 @@ def check(target: Target, case: Any, note: Path | None = None) -> None:
     assert seconds < CPU_SECONDS, f"{seconds:.0f} s of processor time"
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     assert not note or peak < PEAK_BYTES, f"{peak / 1e9:.1f} GB of memory"
+    return seconds, peak
 
 
-def run_for(name: str, folder: Path, seconds: float, first_seed: int) -> int:
-    """Cases of one target for so long; returns how many. A fault ends it with its traceback."""
-    target, count = TARGETS[name](folder), 0
+def run_for(name: str, folder: Path, seconds: float, first_seed: int) -> Cost:
+    """Cases of one target for so long; a fault ends it with its traceback."""
+    target, cost = TARGETS[name](folder), Cost()
     end, number = time.monotonic() + seconds, first_seed
 
     def one(case: Any) -> None:
-        nonlocal count
-        count += 1
-        check(target, case, folder / "case.txt")
+        cost.cases += 1
+        seconds, cost.peak = check(target, case, folder / "case.txt")
+        cost.longest = max(cost.longest, seconds)
 
     how = settings(
         max_examples=ROUND,
@@ -64,4 +82,4 @@ def run_for(name: str, folder: Path, seconds: float, first_seed: int) -> int:
     while time.monotonic() < end:
         seed(number)(how(given(target.cases)(one)))()
         number += 1
-    return count
+    return cost
