@@ -10,9 +10,11 @@ from typing import NamedTuple
 from preprocess import storage
 from preprocess.shell.errors import DataError
 from preprocess.sources.folder import Folder, open_folder
+from preprocess.sources.label_tables import ANY_TABLE, labels_found
 from preprocess.sources.picture_files import is_other_file, is_picture_name
 from preprocess.sources.splitting import SPELLINGS
 
+_MAX_CHAIN = 8  # folders; a link back to one of them would go on for ever
 LAYOUT = "the layout is SPLIT/CLASS/FILE or CLASS/FILE"
 
 
@@ -76,18 +78,26 @@ def _by_class(root: Folder, images: str, tops: list[str], spellings: Collection[
             f"'{images}' looks one folder too high: '{too_high[0]}' in it holds "
             f"{', '.join(below[too_high[0]])}. Give --images={_joined(images, too_high[0])}"
         )
+    chain = _chain(root, tops[0]) if len(tops) == 1 else ""
+    inner = root.folders(chain) if chain else []
+    splits = [name for name in inner if is_split(name, spellings)]
+    if any(root.folders(f"{chain}/{split}") for split in splits):
+        raise DataError(
+            f"'{images}' looks {chain.count('/') + 1} folders too high: '{chain}' in it holds "
+            f"{', '.join(splits)}. Give --images={_joined(images, chain)}"
+        )
     if holding:
         warnings.append(
             f"class folders hold folders called {', '.join(below[holding[0]])}, which do not "
             "count as splits there; for splits, the layout is SPLIT/CLASS/FILE"
         )
-    if len(tops) == 1 and not pictures_directly(root, tops[0]):
-        inner = root.folders(tops[0])
-        if inner:
-            warnings.append(
-                f"if the classes are {', '.join(inner)[:80]}, give "
-                f"--images={_joined(images, tops[0])}"
-            )
+    if inner and not splits and not pictures_directly(root, chain):
+        warnings.append(
+            f"if the classes are {', '.join(inner)[:80]}, give --images={_joined(images, chain)}"
+        )
+    looked_at = ["", *([chain] if chain else []), *(f"{chain}/{split}" for split in splits)]
+    if labels := labels_found(root, images, looked_at):
+        warnings.append(labels)
     beside = _splits_beside(images, spellings)
     if beside:
         warnings.append(
@@ -104,8 +114,8 @@ def _without_classes(
     for split in splits:
         if pictures_directly(root, split):
             return (
-                f"'{split}' in '{images}' holds pictures, but no class folders; {LAYOUT}. Labels "
-                "may also come from a table path,label[,split]: --csv"
+                f"'{split}' in '{images}' holds pictures, but no class folders; {LAYOUT}. "
+                f"{labels_found(root, images, ('', *splits)) or ANY_TABLE}"
             )
     if not pictures_directly(root):
         return f"no class folders in '{images}'; {LAYOUT}"
@@ -116,8 +126,8 @@ def _without_classes(
             f"--images={higher}"
         )
     return (
-        f"'{images}' holds pictures, but no class folders; {LAYOUT}. Labels may also come from a "
-        "table path,label[,split]: --csv"
+        f"'{images}' holds pictures, but no class folders; {LAYOUT}. "
+        f"{labels_found(root, images, ('',)) or ANY_TABLE}"
     )
 
 
@@ -141,6 +151,17 @@ def _splits_beside(images: str, spellings: Collection[str]) -> list[str]:
         return []
     siblings = open_folder(parent, "--images").folders()
     return [other for other in siblings if is_split(other, spellings) and other != name]
+
+
+def _chain(root: Folder, top: str) -> str:
+    """Where folders that hold one folder and no pictures each lead to, from `top` on."""
+    below = top
+    for _ in range(_MAX_CHAIN):
+        inner = root.folders(below)
+        if len(inner) != 1 or pictures_directly(root, below):
+            return below
+        below = f"{below}/{inner[0]}"
+    return top
 
 
 def _may_be_class(root: Folder, below: str) -> bool:

@@ -61,6 +61,8 @@ def recognise(head: bytes, path: str, encoding: str = "") -> Dialect:
       UsageError: there is no such encoding.
     """
     if kind := described(head):
+        if kind == ZIP and path.lower().endswith((".xlsx", ".xlsm", ".ods")):
+            raise DataError(f"'{path}' is a spreadsheet, not a CSV table{_SAVE_AS_CSV}")
         raise DataError(f"'{path}' is {kind}{_REMEDIES.get(kind, '')}")
     encoding = _known(encoding) if encoding else _marked(head, path)
     text = b"".join(as_utf8([head], encoding))

@@ -152,8 +152,8 @@ def _recognise(evidence: Evidence) -> str:
     if evidence.request.csv:
         return ""
     if evidence.folders:
-        return "folders, and no table"
-    return "pictures, and no table" if any(map(is_picture_name, evidence.files)) else ""
+        return "folders, and no --csv"
+    return "pictures, and no --csv" if any(map(is_picture_name, evidence.files)) else ""
 
 
 KIND = SourceKind(

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import codecs
-import re
 from collections.abc import Mapping
 
 from preprocess import storage
 from preprocess.shell.errors import DataError, UsageError
 from preprocess.shell.nearest import did_you_mean
 from preprocess.shell.references import is_reference, load_reference
+from preprocess.sources.label_tables import likely_columns, one_hot_remedy
 from preprocess.sources.rows import Request
 from preprocess.sources.source_kind import Evidence, SourceKind
 from preprocess.sources.tables import looks_like_data
 
-# What people call the columns of pictures and of labels.
-_PATH_COLUMN = re.compile("path|file|image|img|photo|picture|name|id$")
-_LABEL_COLUMN = re.compile("label|class|categ|target|species|breed|type")
 _EXCELS = " --csv_encoding=cp1252 (its text is not UTF-8; Excel in Western Europe saves so)"
 _HEAD_BYTES = 1 << 20
 
@@ -58,10 +55,9 @@ def recognise(request: Request, sources: Mapping[str, SourceKind]) -> tuple[Sour
         raise UsageError(f"the input fits more than one source; choose {choices}")
     if unreadable:
         raise unreadable
-    if flags := _missing_flags(evidence):
+    if remedy := _columns_remedy(evidence):
         raise UsageError(
-            f"--csv='{request.csv}' has the columns {', '.join(evidence.first_line)[:200]}: say "
-            f"which one holds the picture and which its label, such as {flags}"
+            f"--csv='{request.csv}' has the columns {', '.join(evidence.first_line)[:200]}{remedy}"
         )
     raise UsageError(
         f"cannot tell what the input is: {_described(evidence)}; give one of --source="
@@ -82,16 +78,23 @@ def _described(evidence: Evidence) -> str:
     return "; ".join(parts) or "neither --csv nor --images is given"
 
 
-def _missing_flags(evidence: Evidence) -> str:
+def _columns_remedy(evidence: Evidence) -> str:
     """What would say which columns of a table hold what, and its encoding where it needs one; ""
     where that is not what is missing.
     """
     request, names = evidence.request, evidence.first_line
-    pairs = _likely_columns(names)
-    if request.columns or not pairs or looks_like_data(names):
+    if request.columns or looks_like_data(names):
         return ""
+    likely = likely_columns(request.csv, names, request.csv_encoding)
+    if likely is None:
+        return ""
+    if likely.classes:
+        return f", {one_hot_remedy(likely)}"
     encoding = "" if request.csv_encoding or _is_unicode(request.csv) else _EXCELS
-    return f"--columns={pairs}{encoding}"
+    return (
+        ": say which one holds the picture and which its label, such as "
+        f"--columns={likely.flag}{encoding}"
+    )
 
 
 def _is_unicode(path: str) -> bool:
@@ -104,15 +107,6 @@ def _is_unicode(path: str) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _likely_columns(names: list[str]) -> str:
-    """What --columns would be for pictures with labels; "" for a table of one column."""
-    if len(names) < 2:
-        return ""
-    path = next(filter(_PATH_COLUMN.search, names), names[0])
-    others = [name for name in names if name != path]
-    return f"path={path},label={next(filter(_LABEL_COLUMN.search, others), others[-1])}"
 
 
 def _imported(name: str) -> SourceKind:

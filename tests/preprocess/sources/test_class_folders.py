@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import unicodedata
 
 import pytest
@@ -288,3 +289,84 @@ def test_spellings_in_one_split_stay_two_classes_with_a_warning(tmp_path):
     source = read(tmp_path)
     assert source.classes == ["Cat", "cat", "dog"]
     assert any("'Cat', 'cat'" in w and "kept apart" in w for w in source.warnings)
+
+
+# --- labels that a table beside the pictures has
+
+
+def test_two_folders_too_high_is_refused_with_the_right_one(tmp_path):
+    two_classes(tmp_path / "set" / "set", "train")
+    two_classes(tmp_path / "set" / "set", "test")
+    with pytest.raises(DataError, match=rf"2 folders too high.*--images={tmp_path}/set/set$"):
+        read(tmp_path)
+
+
+def test_two_folders_above_the_classes_the_classes_are_named(tmp_path):
+    two_classes(tmp_path / "a", "b")
+    assert f"if the classes are cat, dog, give --images={tmp_path}/a/b" in read(tmp_path).warnings
+
+
+def test_a_folder_that_links_back_to_itself_does_not_lead_on_for_ever(tmp_path):
+    (tmp_path / "loop").mkdir()
+    (tmp_path / "loop" / "again").symlink_to(tmp_path / "loop")
+    assert not any("again/again" in warning for warning in read(tmp_path).warnings)
+
+
+def kaggle(folder, rows=("1,cat", "2,dog")):
+    """train.csv with ids, train/ with their pictures, test/ and an example of what to submit."""
+    for name in ("train/1", "train/2", "test/3"):
+        made.save(folder / f"{name}.jpg")
+    made.write_table(folder / "train.csv", ["image_id,label", *rows])
+    made.write_table(folder / "sample_submission.csv", ["image_id,label", "3,cat"])
+    return folder
+
+
+def test_without_class_folders_the_table_beside_them_is_named_with_its_flags(tmp_path):
+    flags = (
+        f"--csv={tmp_path}/train.csv --images={tmp_path}/train --columns=path=image_id,label=label"
+    )
+    with pytest.raises(DataError, match=rf"'train.csv' has the labels: {flags}$"):
+        read(kaggle(tmp_path))
+
+
+def test_a_table_inside_the_folder_of_the_split_is_named(tmp_path):
+    made.save(tmp_path / "train" / "1.jpg")
+    made.write_table(tmp_path / "train" / "metadata.csv", ["path,label", "1.jpg,cat"])
+    flags = f"--csv={tmp_path}/train/metadata.csv --images={tmp_path}/train$"
+    with pytest.raises(DataError, match=flags):
+        read(tmp_path)
+
+
+def test_a_table_of_other_pictures_is_not_named(tmp_path):
+    kaggle(tmp_path, rows=["7,cat", "8,dog"])
+    with pytest.raises(DataError, match=r"a table path,label\[,split\]: --csv$"):
+        read(tmp_path)
+
+
+def test_folders_that_are_no_classes_are_warned_about_where_a_table_has_their_labels(tmp_path):
+    """`train_images` is no split's name, and would be a class in silence."""
+    for name in ("train_images/1", "test_images/2"):
+        made.save(tmp_path / f"{name}.jpg")
+    made.write_table(tmp_path / "train.csv", ["image_id,label", "1.jpg,4"])
+    warnings = read(tmp_path).warnings
+    assert any(f"--images={tmp_path}/train_images --columns=path=" in w for w in warnings)
+
+
+def test_a_table_that_repeats_the_class_folders_is_no_matter(tmp_path):
+    two_classes(tmp_path)
+    name = next((tmp_path / "cat").iterdir()).name
+    made.write_table(tmp_path / "labels.csv", ["path,label", f"{name},cat"])
+    assert not read(tmp_path).warnings
+
+
+def test_boxes_are_named_as_what_they_are(tmp_path):
+    made.save(tmp_path / "train" / "1.jpg")
+    (tmp_path / "train" / "_annotations.coco.json").write_text("{}")
+    with pytest.raises(DataError, match=r"has boxes \(COCO\), which are not read: write a table"):
+        read(tmp_path)
+
+
+def test_an_archive_with_a_table_says_to_unpack_it(tmp_path):
+    shutil.make_archive(str(tmp_path / "set"), "zip", kaggle(tmp_path / "set"))
+    with pytest.raises(DataError, match=r"'train.csv' in the archive .* unpack it"):
+        read(tmp_path / "set.zip")

@@ -56,7 +56,7 @@ def test_googles_own_table_is_recognised_by_its_first_row(tmp_path):
 def test_folders_without_a_table_are_class_folders(tmp_path):
     assert recognised(images=made.class_folders(tmp_path, count=1)) == (
         "folders",
-        "folders, and no table",
+        "folders, and no --csv",
     )
 
 
@@ -89,6 +89,41 @@ def test_a_table_with_names_of_its_own_needs_columns_and_perhaps_an_encoding(tmp
     (tmp_path / "t.csv").write_bytes(rows.encode("cp1252"))
     with pytest.raises(UsageError, match=r"label=klasse --csv_encoding=cp1252 \(its text is not"):
         recognised(csv=tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns"),
+    [
+        (
+            ["Datei;Art;Notiz", "a.jpg;Fuchs;x", "b.jpg;Dachs;", "c.jpg;Fuchs;y", "d.jpg;Dachs;"],
+            "path=datei,label=art",
+        ),
+        (
+            ["n;weight;race;seen", "1;0,5;cat;1", "2;1,5;dog;2", "3;0,5;cat;3", "4;1,5;dog;4"],
+            "path=n,label=race",
+        ),
+        (["class_name,file", "cat,1.jpg", "dog,2.jpg"], "path=file,label=class_name"),
+        ([",image_id,label", "0,a,cat", "1,b,dog"], "path=image_id,label=label"),
+    ],
+    ids=["a remark last", "a repeated number", "name is no picture", "an index without a name"],
+)
+def test_the_columns_to_give_are_guessed_from_what_they_hold(tmp_path, rows, columns):
+    csv = made.write_table(tmp_path / "t.csv", rows)
+    with pytest.raises(UsageError, match=rf"as --columns={columns}$"):
+        recognised(csv=csv)
+
+
+def test_a_column_for_each_class_is_not_taken_for_the_label(tmp_path):
+    rows = ["image_id,healthy,rust,scab", "a,0,1,0", "b,1,0,0", "c,0,0,1"]
+    csv = made.write_table(tmp_path / "t.csv", rows)
+    with pytest.raises(UsageError, match=r"0 and 1 for each class \(healthy, rust, scab\): add a"):
+        recognised(csv=csv)
+
+
+def test_a_spreadsheet_is_called_one(tmp_path):
+    (tmp_path / "t.xlsx").write_bytes(b"PK\x03\x04" + bytes(60))
+    with pytest.raises(DataError, match=r"is a spreadsheet, not a CSV table; save it as CSV"):
+        recognised(csv=tmp_path / "t.xlsx")
 
 
 def test_a_table_that_is_not_there_is_an_error_of_its_own(tmp_path):
