@@ -71,16 +71,32 @@ def digest_for(record: JsonObject, config: Config, manifest: Manifest) -> str:
 
 def check_fits(config: Config, manifest: Manifest, dataset: str) -> None:
     """Raises ConfigError where the dataset is for another task, or lacks a split that is used; or
-    where one batch of pictures alone is more than the memory there is.
+    where one batch of pictures alone is more than the memory there is, or a crop more than a
+    picture.
     """
     _check_memory(config, available_bytes())
     check_same_task(config.task, manifest.task, f"'{dataset}'")
+    _check_crop(config, manifest)
     for name in (config.data.train_split, *config.data.validation_splits):
         if name not in manifest.splits:
             raise ConfigError(
                 f"no split '{name}' in '{dataset}', it has {', '.join(manifest.splits)}; give "
                 "--config.data.validation_splits=NAME, or build with --validation_fraction=0.1"
             )
+
+
+def _check_crop(config: Config, manifest: Manifest) -> None:
+    """The layer refuses it too, but only once it is traced, after much else has been logged."""
+    augment, height, width = config.augment, manifest.image.height, manifest.image.width
+    if not augment.enabled or augment.resize_to:
+        return
+    if height is None or width is None:  # of several sizes: they are stretched to this one
+        height = width = config.image_size
+    if augment.crop > min(height, width):
+        raise ConfigError(
+            f"augment.crop={augment.crop} does not fit into pictures of {height}x{width}: "
+            "lower it, or set augment.resize_to to at least as much"
+        )
 
 
 def _check_memory(config: Config, available: int) -> None:
