@@ -10,8 +10,9 @@ import errno
 import json
 import os
 import stat
+from collections.abc import Iterator
 from io import BufferedReader
-from typing import Any
+from typing import Any, TextIO
 
 from preprocess.shell.errors import DataError
 
@@ -89,3 +90,51 @@ def read_json(
     if not isinstance(value, dict):
         raise DataError(f"'{path}' holds no JSON object")
     return value
+
+
+def append_regular(path: str | os.PathLike[str]) -> TextIO:
+    """Opens a text file to add lines to, each written at once; makes it where there is none.
+
+    Raises:
+      NotRegularFileError: it is something else. OSError: as open() does; a link is not followed.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o666)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise NotRegularFileError(os.fspath(path))
+    return os.fdopen(descriptor, "a", encoding="utf-8", buffering=1)
+
+
+def odd_entries(folder: str | os.PathLike[str], depth: int | None = None) -> Iterator[str]:
+    """What below a folder is no file or folder of it: links that lead out, pipes, sockets, devices.
+
+    A program that writes into the folder of a stranger's would write through such a link to
+    another place, and wait at such a pipe for ever.
+
+    Args:
+      folder: there already; it may be a link itself.
+      depth: levels that are looked at; None = all.
+
+    Yields:
+      Paths relative to the folder.
+
+    Raises:
+      OSError: a folder cannot be listed.
+    """
+    root = os.path.realpath(folder)
+    levels = [("", 1)]
+    while levels:
+        above, level = levels.pop()
+        with os.scandir(os.path.join(folder, above)) as entries:
+            for entry in entries:
+                relative = os.path.join(above, entry.name)
+                if entry.is_symlink():
+                    target = os.path.realpath(entry.path)
+                    if os.path.commonpath([root, target]) != root:
+                        yield relative
+                elif entry.is_dir(follow_symlinks=False):
+                    if depth is None or level < depth:
+                        levels.append((relative, level + 1))
+                elif not entry.is_file(follow_symlinks=False):
+                    yield relative

@@ -91,8 +91,9 @@ def _pickled(data: bytes) -> Batch:
     kinds = [k for k in (b"labels", b"coarse_labels", b"fine_labels") if k in content]
     labels = {kind.decode(): _whole_numbers(content[kind]) for kind in kinds}
     given = content.get(b"filenames")
-    plain = isinstance(given, list) and all(isinstance(name, bytes) for name in given)
-    names = [name.decode("utf-8", "replace") for name in given] if plain else []
+    if not isinstance(given, list) or not all(isinstance(name, bytes) for name in given):
+        given = []
+    names = [name.decode("utf-8", "replace") for name in given]
     if any(len(column) != len(pixels) for column in labels.values()):
         raise ValueError("more or fewer labels than pictures")
     return Batch(pixels, labels, names if len(names) == len(pixels) else [])

@@ -5,9 +5,10 @@ r"""Draws the pictures nearest to one, as a contact sheet with their distances.
     python -m trainer neighbours --workdir=RUN --query=FILE --embeddings=FILE.npz --output=FILE.png
 
 With --embeddings only the query is embedded; the pictures shown are read from where `embed` found
-them. Distances are squared distances of embeddings for a triplet run, and cosine distances
-(1 - cosine, 0 to 2) of the features in front of the last layer for a classifier. The query itself
-is left out if it is a file of the folder.
+them, or from --images, which has to be given where that is an address. Distances are squared
+distances of embeddings for a triplet run, and cosine distances (1 - cosine, 0 to 2) of the features
+in front of the last layer for a classifier. The query itself is left out if it is a file of the
+folder.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ flags.adopt_module_key_flags(trust_flag)
 _WORKDIR = define_path("workdir", None, "Run directory.", required=True)
 _QUERY = define_path("query", None, "The picture asked about.", required=True)
 _IMAGES = define_path("images", "", "Folder of pictures, or dataset.")
-_EMBEDDINGS = define_path("embeddings", "", "A file of `embed`, instead of --images.")
+_EMBEDDINGS = define_path("embeddings", "", "A file of `embed`, so that --images is not embedded.")
 _OUTPUT = define_path("output", None, "PNG file to write.", required=True)
 _K = flags.DEFINE_integer("k", 12, "How many neighbours.", lower_bound=1, upper_bound=300)
 _SPLIT = flags.DEFINE_string("split", "", "Split of a dataset; by default all.")
@@ -37,7 +38,7 @@ _JSON = flags.DEFINE_bool("json", False, "Print one JSON object: metric, neighbo
 def main(arguments: list[str]) -> None:
     """Finds the neighbours and draws the sheet."""
     no_arguments(arguments)
-    if bool(_IMAGES.value) == bool(_EMBEDDINGS.value):
+    if not _IMAGES.value and not _EMBEDDINGS.value:
         raise UsageError("give one of --images=DIR|DATASET and --embeddings=FILE.npz")
     if _EMBEDDINGS.value and _SPLIT.value:
         raise UsageError("--split goes with --images; --embeddings has the pictures it has")
@@ -53,7 +54,9 @@ def main(arguments: list[str]) -> None:
     serving = Serving(open_run(_WORKDIR.value, _CHECKPOINT.value, say, TRUST.value))
     query = neighbours.read_query(serving, _QUERY.value)
     if _EMBEDDINGS.value:
-        found = neighbours.among_embeddings(serving, query, _EMBEDDINGS.value, _K.value)
+        found = neighbours.among_embeddings(
+            serving, query, _EMBEDDINGS.value, _K.value, _IMAGES.value
+        )
     else:
         gallery = open_gallery(serving, _IMAGES.value, _SPLIT.value)
         with terminal_bar(total=len(gallery), unit="picture") as bar:

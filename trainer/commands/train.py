@@ -107,7 +107,7 @@ def _train(config: Config, chief: bool) -> None:
     from trainer.training.steps import Diverged
 
     if chief:
-        remember(config.model.backbone)
+        remember(config.model.backbone, config.data.service)
     data = staged(_DATA.value, _STAGE_TO.value, say)
     try:
         report = train(config, data, _WORKDIR.value, say, process_started(), origin=_FROM.value)

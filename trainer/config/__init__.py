@@ -37,7 +37,7 @@ from trainer.config.keys import (
     get,
     with_values,
 )
-from trainer.config.trust import check_trusted
+from trainer.config.trust import check_service, check_trusted
 from trainer.config.values import coerce, keys_of, literal, parse, unknown_key
 
 __all__ = [
@@ -92,7 +92,8 @@ def load_config(path_or_preset: str, overrides: Sequence[tuple[str, str]] = ()) 
     Raises:
       ConfigError: no such file, a file that fails, an unknown key, a bad value, or two
         values that do not go together. One line that says what to do.
-      UsageError: the configuration of a run names a hub module that nobody has vouched for.
+      UsageError: the configuration of a run names a hub module, or a tf.data service, that nobody
+        has vouched for.
 
     Relative paths of modules and weights become absolute, so that the run can be used from
     anywhere.
@@ -103,6 +104,8 @@ def load_config(path_or_preset: str, overrides: Sequence[tuple[str, str]] = ()) 
     config = with_absolute_paths(_checked(_overridden(flat, overrides)))
     if recorded is not None and _BACKBONE not in dict(overrides):
         check_trusted(config.model.backbone, path_or_preset, (), f"--config.{_BACKBONE}")
+    if recorded is not None and "data.service" not in dict(overrides):
+        check_service(config.data.service, path_or_preset)
     return config
 
 

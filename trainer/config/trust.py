@@ -20,6 +20,7 @@ from preprocess.shell.regular_files import read_json
 from preprocess.shell.user_state import state_folder
 
 HUB = "hub:"
+_SERVICE = "service:"
 
 
 def check_trusted(
@@ -36,10 +37,27 @@ def check_trusted(
     )
 
 
-def remember(backbone: str) -> None:
-    """Notes a handle that this user's own configuration names."""
-    if not backbone.startswith(HUB):
-        return
+def check_service(address: str, run: str) -> None:
+    """Raises UsageError where only a run's config.json names a tf.data service, which would be
+    connected to.
+    """
+    if address and not _remembered(f"{_SERVICE}{address}"):
+        shown = ascii(address)[1:-1]
+        raise UsageError(
+            f"'{run}' asks the tf.data service at {shown}, and no training of yours has; give "
+            f"--config.data.service={shown}, or --config.data.service= for none"
+        )
+
+
+def remember(backbone: str, service: str = "") -> None:
+    """Notes a handle and an address that this user's own configuration names."""
+    if backbone.startswith(HUB):
+        _write_note(backbone)
+    if service:
+        _write_note(f"{_SERVICE}{service}")
+
+
+def _write_note(backbone: str) -> None:
     with contextlib.suppress(OSError):  # a home that cannot be written to: --trust is left
         note = _note(backbone)
         note.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -48,7 +66,8 @@ def remember(backbone: str) -> None:
 
 def _note(backbone: str) -> Path:
     """One file a handle: trainings that start together do not write over each other's notes."""
-    return state_folder() / "trusted" / f"{hashlib.sha256(backbone.encode()).hexdigest()}.json"
+    mark = hashlib.sha256(backbone.encode("utf-8", "surrogatepass")).hexdigest()
+    return state_folder() / "trusted" / f"{mark}.json"
 
 
 def _remembered(backbone: str) -> bool:

@@ -199,7 +199,13 @@ def load_embeddings(path: str) -> dict[str, NDArray[Any]]:
         if rows.ndim != 2 or not len(rows) or not len(rows) == len(ids) == len(found["numbers"]):
             raise ValueError("its arrays do not belong together")
         for name in ("metric", "weights_digest", "images", "split"):
-            found[name].item()
+            if not isinstance(found[name].item(), str):
+                raise ValueError(f"its {name} is no text")
+        if ids.dtype.kind != "U" or found["numbers"].dtype.kind not in "iu":
+            raise ValueError("its ids are no names, or its numbers none")
+        for name in {"labels", "splits"} & found.keys():
+            if found[name].shape != ids.shape:
+                raise ValueError("its arrays do not belong together")
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(
             f"--embeddings='{path}' is not what `trainer embed` writes: {error}"

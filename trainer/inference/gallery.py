@@ -93,7 +93,7 @@ class Stored:
 
     def picture(self, number: int, name: str) -> NDArray[np.uint8]:
         """The pixels of a picture by its number; raises DataError where its id is another."""
-        if number < len(self):
+        if 0 <= number < len(self):
             (item,) = self._items([number])
             if item.id == name and item.pixels is not None:
                 return item.pixels

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from preprocess.shell.atomic import write_bytes
 from preprocess.shell.errors import DataError, UsageError
+from trainer.data.storage import is_address
 from trainer.inference.embedding import embedded, load_embeddings
 from trainer.inference.gallery import Gallery, open_gallery
 from trainer.inference.serving import EMBEDDING, Item, Serving
@@ -105,11 +106,16 @@ def among_pictures(
     return Found(query, _others(nearest, query, gallery, count), gallery, unreadable)
 
 
-def among_embeddings(serving: Serving, query: Item, path: str, count: int) -> Found:
+def among_embeddings(
+    serving: Serving, query: Item, path: str, count: int, images: str = ""
+) -> Found:
     """The nearest in a file of embeddings.
+
+    Its pictures are at `images`; "" = where the file says, if that is a path of this machine.
 
     Raises:
       DataError: no such file, or embeddings of other weights; the pictures are gone.
+      UsageError: the pictures are at an address that the file alone names.
     """
     stored = load_embeddings(path)
     run = serving.run
@@ -122,7 +128,13 @@ def among_embeddings(serving: Serving, query: Item, path: str, count: int) -> Fo
     labels = stored["labels"].tolist() if "labels" in stored else [-1] * len(ids)
     splits = stored["splits"].tolist() if "splits" in stored else [""] * len(ids)
     items = [Item(n, None, "", a, s) for n, a, s in zip(ids, labels, splits, strict=True)]
-    gallery = open_gallery(serving, stored["images"].item(), stored["split"].item())
+    noted = stored["images"].item()
+    if not images and is_address(noted):
+        raise UsageError(
+            f"the pictures of --embeddings='{path}' are at '{noted}', as the file says; give "
+            "--images=ADDRESS too to have them read there"
+        )
+    gallery = open_gallery(serving, images or noted, stored["split"].item())
     nearest = _nearest(serving, query, count)
     nearest.show(items, stored["embeddings"], stored["numbers"].tolist())
     found = [
@@ -162,4 +174,4 @@ def write_sheet(serving: Serving, found: Found, path: str) -> None:
 
 def class_name(serving: Serving, item: Item) -> str | None:
     """The name of a picture's class, where it is known."""
-    return serving.classes[item.label] if item.label >= 0 else None
+    return serving.classes[item.label] if 0 <= item.label < len(serving.classes) else None

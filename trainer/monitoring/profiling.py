@@ -19,6 +19,7 @@ from typing import Any
 import tensorflow as tf
 
 from preprocess.shell.json_text import json_text
+from preprocess.shell.regular_files import read_regular
 from trainer.config.keys import KEYS, LEAST_TRACED_CALLS, Config
 from trainer.monitoring.capture_requests import CaptureInbox, CaptureRequest
 from trainer.monitoring.cores import available_cores
@@ -28,6 +29,7 @@ USUAL_CALLS = 11  # as many as the default of profile.steps names
 TRACES = "traces.jsonl"  # which steps each trace below the folder holds
 # TensorFlow names a trace by the second in which it is written.
 _APART_SECONDS = 1.0
+_MOST_TRACES_BYTES = 16 << 20
 _DEFAULT = KEYS["profile.steps"].default
 
 
@@ -245,15 +247,18 @@ class StepProfiler:
 
 def traced_steps(logdir: Path) -> list[tuple[int, int]]:
     """First and last step of each trace that was written, counted from 1."""
-    if not (logdir / TRACES).exists():
+    try:
+        text = read_regular(logdir / TRACES, _MOST_TRACES_BYTES).decode("utf-8", "replace")
+    except OSError:  # none, or nothing that this trainer has written
         return []
     traces = []
-    for line in (logdir / TRACES).read_text(encoding="utf-8").splitlines():
+    for line in text.splitlines():
         try:
-            first, last = json.loads(line)["steps"]
-        except (ValueError, TypeError, KeyError):
+            match json.loads(line)["steps"]:
+                case [int(first), int(last)]:
+                    traces.append((first, last))
+        except (ValueError, TypeError, KeyError, RecursionError):
             break  # torn by a kill
-        traces.append((first, last))
     return traces
 
 

@@ -16,11 +16,14 @@ import os
 from pathlib import Path
 
 from preprocess.shell.atomic import write_text
+from preprocess.shell.errors import DataError
 from preprocess.shell.process import machine, start_time
+from preprocess.shell.regular_files import read_json
 from trainer.search.search_run import Run
 
 BEAT_SECONDS = 10.0
 STALE_SECONDS = 90.0  # a few beats, and what a busy file server may take
+_MAX_BYTES = 4096
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,9 +85,10 @@ class Claims:
 
     def _read(self, run: Run) -> Owner | None:
         try:
-            return Owner(**json.loads(self._file(run).read_text(encoding="ascii")))
-        except (OSError, ValueError, TypeError):
+            found = Owner(**read_json(self._file(run), _MAX_BYTES, follow=False))
+        except (OSError, DataError, TypeError):
             return None
+        return found if [*map(type, dataclasses.astuple(found))] == [str, int, int] else None
 
     def _age(self, run: Run) -> float:
         """Seconds since a claim was renewed, by the clock of whoever keeps the files."""

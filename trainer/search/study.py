@@ -41,6 +41,11 @@ JOURNAL, LOCK = "journal.log", "search.lock"
 LOCK_SECONDS = 30  # what is done under a lock takes milliseconds
 _NAME = "search"
 _ORIGIN = "origin"  # attribute of the study: what it was started with
+# What Optuna makes of lines that are not its own.
+_DAMAGE = (
+    *(ValueError, TypeError, LookupError, AttributeError, AssertionError, RecursionError),
+    *(OSError, OverflowError, optuna.exceptions.OptunaError),
+)
 _STATES = {
     TrialState.WAITING: WAITING,
     TrialState.RUNNING: RUNNING,
@@ -83,8 +88,9 @@ class Study:
                     direction="maximize" if space.greater else "minimize",
                     load_if_exists=True,
                 )
-        except (ValueError, KeyError, OSError) as error:
-            raise DataError(f"'{journal}' cannot be read ({error}); move it away") from None
+        except _DAMAGE as error:
+            reason = str(error).partition("\n")[0][:200] or type(error).__name__
+            raise DataError(f"'{journal}' cannot be read ({reason}); move it away") from None
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -156,6 +162,22 @@ class Study:
     def is_whole(self, run: Run) -> bool:
         """Whether every value of a run was drawn; not so where a process died in between."""
         return set(run.params) == set(self._distributions)
+
+    def check(self, run: Run) -> None:
+        """Raises DataError where a run that is about to be trained has keys or values that are not
+        of the space: a journal of a stranger's could name a graph to be loaded.
+        """
+        for key, value in run.params.items():
+            domain = self._distributions.get(key)
+            try:
+                fits = domain is not None and domain._contains(domain.to_internal_repr(value))
+            except (ValueError, TypeError):
+                fits = False
+            if not fits:
+                raise DataError(
+                    f"run {run.number} of the journal has {key[:60]!r}: {str(value)[:60]!r}, which "
+                    "is not of this search; choose another --workdir"
+                )
 
     def _note(self, run: Run, **attributes: Any) -> None:
         trial = self._study.get_trials(deepcopy=False)[run.number]

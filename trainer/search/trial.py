@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import shutil
 import signal
@@ -12,9 +11,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from preprocess.shell.errors import UserError
+from preprocess.shell.errors import DataError, UserError
 from preprocess.shell.exit_codes import UNCOUNTED, ExitCode
 from preprocess.shell.process import dying_with_parent
+from preprocess.shell.regular_files import append_regular, read_json
 from trainer.config.keys import Config
 from trainer.search.search_run import Run
 from trainer.search.space import flag_text
@@ -99,7 +99,7 @@ def _wait(flags: list[str], log: Path, beat: Callable[[], str]) -> int:
     # A search is shared by its folder, whatever cluster the environment speaks of: each run is
     # this machine's alone.
     environment = {name: each for name, each in os.environ.items() if name != "TF_CONFIG"}
-    with open(log, "ab") as file:
+    with append_regular(log) as file:
         # A session of its own: Ctrl-C reaches the search alone, which has it save first.
         process = subprocess.Popen(
             command,
@@ -132,13 +132,17 @@ def _wait(flags: list[str], log: Path, beat: Callable[[], str]) -> int:
 
 
 def _result(workdir: Path, metric: str) -> Outcome:
-    directory = RunDirectory(str(workdir))
-    report = json.loads(directory.report_file.read_text(encoding="utf-8"))
-    row = report["metrics"]["last"]
-    value = row.get(metric)
+    file = RunDirectory(str(workdir)).report_file
+    match read_json(file, follow=False):
+        case {"metrics": {"last": dict(row)}, "seconds": int() | float() as seconds}:
+            value, interval = row.get(metric), row.get(f"{metric}_interval")
+        case _:
+            raise DataError(f"'{file}' is no report of a training")
     if value is None:
         return Outcome(reason=f"no record counts for {metric}")
-    return Outcome(float(value), row.get(f"{metric}_interval"), float(report["seconds"]))
+    if not all(isinstance(each, (int, float)) for each in (value, *(interval or ()))):
+        raise DataError(f"'{file}': its {metric} is no number")
+    return Outcome(float(value), interval, float(seconds))
 
 
 def _last_line(log: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from preprocess.shell.errors import ConfigError, UsageError
 from preprocess.shell.escaped_output import bar_stream, escaped
 from preprocess.shell.json_text import JsonObject
 from preprocess.shell.progress import terminal_bar
+from preprocess.shell.regular_files import odd_entries
 from preprocess.shell.stop_flag import StopFlag
 from trainer.config import Config, to_dict
 from trainer.config.keys import KEYS, get
@@ -92,10 +94,16 @@ def search(request: Request, say: Callable[[str], None]) -> list[Run]:
         # A launcher keeps a folder of its own here, from before the search begins.
         names = {entry.name for entry in folder.iterdir()} - {"launch"}
         strange = bool(names) and JOURNAL not in names
+        odd = next(odd_entries(folder, depth=2), "")
     except OSError as error:
         raise UsageError(f"--workdir='{folder}': {error.strerror}") from None
     if strange:
         raise UsageError(f"--workdir='{folder}' is not empty and no search; choose another")
+    if odd:
+        raise UsageError(
+            f"--workdir: '{folder / odd}' is a link that leads out of it, a pipe or a device; a "
+            "search writes there"
+        )
     study = Study(folder, request.space, request.start, request.config.seed)
     study.bind(_origin(request, manifest.digest))
     with study.locked():
@@ -106,9 +114,14 @@ def search(request: Request, say: Callable[[str], None]) -> list[Run]:
     claims = Claims(folder / "claims", owner(os.getpid()))
     total = expected_runs(request.space, request.start, request.repeats, request.limit)
     with (
+        # Not DIR/config.py, which is there to be read: a file of Python imports what lies beside
+        # it, and DIR may come from elsewhere.
+        tempfile.TemporaryDirectory(prefix="search-") as private,
         StopFlag() as signals,
         terminal_bar(total=total, unit="run", leave=False) as bar,
     ):
+        config_file = Path(private, "config.py")
+        config_file.write_text(_CONFIG_FILE.format(values=to_dict(request.config)), "utf-8")
         waiting = False
         while True:
             with study.locked():
@@ -118,7 +131,7 @@ def search(request: Request, say: Callable[[str], None]) -> list[Run]:
             bar.refresh()
             if run is not None:
                 waiting = False
-                _train(run, request, study, claims, signals, say)
+                _train(run, request, config_file, study, claims, signals, say)
                 continue
             if signals.received:
                 raise Interrupted(signals.received)
@@ -140,6 +153,7 @@ def take(study: Study, claims: Claims, request: Request) -> Run | None:
     for run in runs:
         if run.state == RUNNING and claims.is_free(run):
             if study.is_whole(run):
+                study.check(run)
                 claims.take(run)
                 return run
             study.fail(run, "the process died while its values were drawn")
@@ -152,6 +166,7 @@ def take(study: Study, claims: Claims, request: Request) -> Run | None:
             return None
         study.add(missing[:1])
     run = study.next()
+    study.check(run)
     claims.take(run)
     return run
 
@@ -159,6 +174,7 @@ def take(study: Study, claims: Claims, request: Request) -> Run | None:
 def _train(
     run: Run,
     request: Request,
+    config_file: Path,
     study: Study,
     claims: Claims,
     signals: StopFlag,
@@ -166,7 +182,7 @@ def _train(
 ) -> None:
     folder, metric = request.folder, request.space.metric
     workdir, log = folder / "trials" / run.name, folder / "logs" / f"{run.name}.log"
-    flags = train_flags(run, request.config, folder / "config.py", request.data, workdir)
+    flags = train_flags(run, request.config, config_file, request.data, workdir)
     renewed = time.monotonic()
 
     def beat() -> str:

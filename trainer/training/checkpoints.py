@@ -35,7 +35,7 @@ import tensorflow as tf
 from preprocess.shell.atomic import sync_folder
 from preprocess.shell.errors import ConfigError, DataError
 from preprocess.shell.json_text import JsonObject
-from preprocess.shell.regular_files import read_json
+from preprocess.shell.regular_files import odd_entries, read_json
 from preprocess.shell.tensorflow_text import error_reason
 from trainer.models.foreign_arrays import load_npz
 from trainer.models.graph import settle_constants
@@ -178,6 +178,7 @@ class Checkpoints:
           DataError: it is damaged.
           ConfigError: it is whole, and of another network.
         """
+        self._check_inside(path)
         state = self.read_state(path)
         graph = session.graphs[GRAPH]
         if state.get(GRAPH, graph) != graph:
@@ -206,6 +207,19 @@ class Checkpoints:
             first = error_reason(error) or type(error).__name__
             raise DataError(f"'{path}' cannot be restored: {first}") from None
         return state
+
+    def _check_inside(self, path: Path) -> None:
+        """Raises DataError where a state is a link that leads out of the run, or holds one, a pipe
+        or a device: TensorFlow would follow it, or wait for ever.
+        """
+        try:
+            odd = next(odd_entries(path), "")
+        except OSError:
+            return  # gone by now, or none: for who reads it to say
+        if odd or not path.resolve().is_relative_to(self._root.parent.resolve()):
+            raise DataError(
+                f"'{path / odd}' is not read: it is a link to another place, a pipe or a device"
+            )
 
     def load_weights(self, kind: str, session: Session) -> JsonObject:
         """Puts the weights of the newest state of a kind into a model without optimizer.

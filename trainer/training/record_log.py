@@ -15,6 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.shell.atomic import write_text
+from preprocess.shell.errors import DataError
+from preprocess.shell.regular_files import read_regular
+
+MAX_BYTES = 4 << 30  # 500 million records
 
 
 class RecordLog:
@@ -37,15 +41,28 @@ class RecordLog:
 
 
 def read_record_log(path: Path) -> list[tuple[int, list[int]]]:
-    """(step, records) of each line; a line that was torn by a kill ends it."""
+    """(step, records) of each line; a line that was torn by a kill ends it.
+
+    Raises:
+      DataError: it cannot be read.
+    """
     lines: list[tuple[int, list[int]]] = []
-    if path.exists():
-        for text in path.read_text(encoding="utf-8").splitlines():
-            try:
-                line = json.loads(text)
-            except ValueError:
-                break
-            lines.append((line["step"], line["records"]))
+    try:
+        text = read_regular(path, MAX_BYTES).decode("utf-8", "replace")
+    except FileNotFoundError:
+        return lines
+    except OSError as error:
+        raise DataError(f"'{path}' cannot be read: {error.strerror}") from None
+    for each in text.splitlines():
+        try:
+            line = json.loads(each)
+        except (ValueError, RecursionError):
+            break
+        match line:
+            case {"step": int(step), "records": [*records]} if {*map(type, records)} <= {int}:
+                lines.append((step, records))
+            case _:
+                raise DataError(f"'{path}' has a line that is none of a step")
     return lines
 
 

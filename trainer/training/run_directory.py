@@ -14,7 +14,7 @@ from pathlib import Path
 from preprocess.shell.atomic import write_text
 from preprocess.shell.errors import ConfigError, DataError, UsageError
 from preprocess.shell.json_text import JsonObject, json_text
-from preprocess.shell.regular_files import read_json, read_regular
+from preprocess.shell.regular_files import odd_entries, read_json, read_regular
 
 # Fields of config.json's `dataset` that a run cannot be opened without, and their types.
 _OF_THE_DATASET = {"task": str, "classes": list, "digest": str}
@@ -73,6 +73,11 @@ class RunDirectory:
 
     def write_problem(self) -> str:
         """What of the directory, which is there, could not be written by a training; or ""."""
+        # A directory of a stranger's may have a link in place of its logs, to any file.
+        ours = {path.name for path in vars(self).values()} - {self.path.name} | {"capture"}
+        for odd in odd_entries(self.path):
+            if odd.partition(os.sep)[0] in ours:
+                return f"'{self.path / odd}' is a link that leads out of it, a pipe or a device"
         files = (self.config_file, self.metrics_file, self.report_file, self.page_file)
         for file in files:
             if file.is_dir():

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from preprocess.shell.errors import UsageError, UserError
+from preprocess.shell.regular_files import NotRegularFileError, append_regular
 from trainer.workers.deadline import STACKS_SIGNAL
 
 
@@ -30,7 +31,9 @@ class WorkerLog:
         self.path = folder / f"worker-{rank}.log"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._file = open(self.path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115
+            if folder.is_symlink():
+                raise NotRegularFileError(str(folder))
+            self._file = append_regular(self.path)
         except OSError as error:
             raise UsageError(f"'{self.path}' cannot be written: {error.strerror}") from None
 

@@ -9,6 +9,8 @@ from preprocess.shell.errors import DataError
 from preprocess.shell.regular_files import (
     FileTooLargeError,
     NotRegularFileError,
+    append_regular,
+    odd_entries,
     open_regular,
     read_json,
     read_regular,
@@ -46,3 +48,34 @@ def test_what_is_no_json_object_is_refused_by_its_file(tmp_path, text):
     (tmp_path / "file.json").write_text(text, encoding="latin-1")
     with pytest.raises(DataError, match=r"file\.json"):
         read_json(tmp_path / "file.json")
+
+
+def test_what_is_no_file_of_a_folder_is_found_at_any_depth(tmp_path, monkeypatch):
+    folder = tmp_path / "folder"
+    (folder / "a" / "b").mkdir(parents=True)
+    (folder / "a" / "file").write_text("")
+    (folder / "inside").symlink_to(folder / "a")
+    assert list(odd_entries(folder)) == []
+    (folder / "a" / "b" / "out").symlink_to(tmp_path)
+    (folder / "gone").symlink_to(tmp_path / "not there")
+    os.mkfifo(folder / "a" / "pipe")
+    monkeypatch.chdir(folder)  # a socket's path is at most 108 bytes long
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("socket")
+        assert {*odd_entries(folder)} == {"a/b/out", "gone", "a/pipe", "socket"}
+        assert {*odd_entries(folder, depth=2)} == {"gone", "a/pipe", "socket"}
+    (tmp_path / "link").symlink_to(folder)
+    assert {*odd_entries(tmp_path / "link", depth=1)} == {"gone", "socket"}
+
+
+def test_lines_are_added_to_plain_files_only(tmp_path):
+    for text in ("one\n", "two\n"):
+        with append_regular(tmp_path / "log") as file:
+            file.write(text)
+    assert (tmp_path / "log").read_text() == "one\ntwo\n"
+    (tmp_path / "link").symlink_to(tmp_path / "log")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("link", "pipe", "."):
+        with pytest.raises(OSError, match=name):
+            append_regular(tmp_path / name)
+    assert (tmp_path / "log").read_text() == "one\ntwo\n"

@@ -361,3 +361,9 @@ def test_a_report_does_without_a_trace_that_cannot_be_read(tmp_path, capsys):
     (profile / "host.xplane.pb").write_bytes(b"no trace at all, this")
     assert reporting._trace(RunDirectory(str(tmp_path))) is None
     assert "warning: the trace of this run cannot be explained" in capsys.readouterr().err
+
+
+def test_a_pipe_in_place_of_a_trace_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.xplane.pb")
+    with pytest.raises(DataError, match="not a regular file"):
+        trace.explain(tmp_path)

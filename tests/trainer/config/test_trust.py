@@ -7,7 +7,8 @@ import shutil
 import pytest
 
 from preprocess.shell.errors import UsageError
-from trainer.config.trust import check_trusted, remember
+from trainer.config import load_config
+from trainer.config.trust import check_service, check_trusted, remember
 from trainer.inference.trained_run import open_run
 
 HUB = "hub:https://example.invalid/module"
@@ -59,3 +60,33 @@ def test_a_run_that_names_a_module_is_refused_before_anything_is_asked(tmp_path)
     (run / "config.json").write_text(json.dumps(record))
     with pytest.raises(UsageError, match="a graph that runs as code"):
         open_run(str(run), "last", lambda _: None)
+
+
+def test_a_service_that_a_run_names_is_asked_where_this_user_has_trained_with_it(state):
+    check_service("", "run")
+    with pytest.raises(UsageError, match=r"give --config\.data\.service=grpc://far:5000, or"):
+        check_service("grpc://far:5000", "run")
+    remember("cnn", "grpc://far:5000")
+    check_service("grpc://far:5000", "run")
+    with pytest.raises(UsageError):  # an address is no handle
+        check_trusted("hub:grpc://far:5000", "run", ())
+
+
+def test_a_configuration_of_a_run_does_not_say_whom_to_connect_to(tmp_path):
+    record = {
+        "config": {
+            "task": "classification",
+            "model": {"backbone": "cnn", "weights": ""},
+            "data": {"service": "grpc://far:5000"},
+        }
+    }
+    (tmp_path / "config.json").write_text(json.dumps(record))
+    with pytest.raises(UsageError, match=r"asks the tf\.data service at grpc://far:5000"):
+        load_config(str(tmp_path))
+    for own in ("grpc://near:5000", ""):
+        assert load_config(str(tmp_path), [("data.service", own)]).data.service == own
+
+
+def test_halves_of_a_character_are_refused_like_other_handles():
+    with pytest.raises(UsageError, match=r"hub:\\ud800"):
+        check_trusted("hub:\ud800", "run", ())

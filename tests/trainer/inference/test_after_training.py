@@ -321,6 +321,32 @@ def test_neighbours_are_the_same_by_pictures_and_by_embeddings(triplets, triplet
     assert path.name not in [each.item.id for each in found.neighbours]
 
 
+def test_an_address_that_only_a_file_of_embeddings_names_is_not_asked(
+    classes, pictures, tmp_path, monkeypatch
+):
+    embedded(classes, pictures, tmp_path)
+    with np.load(tmp_path / "a.npz") as values:
+        np.savez(tmp_path / "far.npz", **{**values, "images": "gs://far/pictures"})
+    query = neighbours.read_query(classes, str(pictures / "dark" / "1.jpg"))
+    path = str(tmp_path / "far.npz")
+    with pytest.raises(UsageError, match="are at 'gs://far/pictures', as the file says; give"):
+        neighbours.among_embeddings(classes, query, path, 1)
+    # Pictures that were moved are found, too.
+    found = neighbours.among_embeddings(classes, query, path, 1, images=str(pictures))
+    assert found.neighbours
+
+
+@pytest.mark.parametrize("labels", [999, -7])
+def test_labels_of_embeddings_outside_the_classes_have_no_name(classes, pictures, tmp_path, labels):
+    embedded(classes, pictures, tmp_path)
+    with np.load(tmp_path / "a.npz") as values:
+        shape = values["ids"].shape
+        np.savez(tmp_path / "b.npz", **{**values, "labels": np.full(shape, labels)})
+    query = neighbours.read_query(classes, str(pictures / "dark" / "1.jpg"))
+    found = neighbours.among_embeddings(classes, query, str(tmp_path / "b.npz"), 1)
+    assert neighbours.class_name(classes, found.neighbours[0].item) is None
+
+
 def test_the_command_draws_the_neighbours_it_prints(class_runs, classes, pictures, tmp_path):
     output = tmp_path / "a.png"
     embedded(classes, pictures, tmp_path)

@@ -18,6 +18,32 @@ def test_of_many_unreadable_pictures_the_first_are_named(count, lines):
         assert told[0] == "left out: 0.jpg: cut"
 
 
+WHOLE = {
+    "embeddings": np.zeros((1, 3)),
+    "ids": np.array(["a"]),
+    "numbers": np.array([0]),
+    **{name: np.array("x") for name in ("metric", "weights_digest", "images", "split")},
+}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ids": np.array([5])},
+        {"numbers": np.array(["x"])},
+        {"images": np.array(7)},
+        {"labels": np.zeros(4, int)},
+        {"splits": np.array("train")},
+    ],
+)
+def test_arrays_of_other_kinds_are_refused(tmp_path, change):
+    np.savez(tmp_path / "a.npz", **WHOLE)
+    assert load_embeddings(str(tmp_path / "a.npz")).keys() == WHOLE.keys()
+    np.savez(tmp_path / "a.npz", **{**WHOLE, **change})
+    with pytest.raises(DataError, match="not what `trainer embed` writes"):
+        load_embeddings(str(tmp_path / "a.npz"))
+
+
 @pytest.mark.parametrize("kind", ["missing", "text", "npy", "foreign", "unlike"])
 def test_what_embed_did_not_write_is_refused(tmp_path, kind):
     path = tmp_path / "a.npz"

@@ -166,3 +166,22 @@ def test_a_state_of_a_stranger_calls_nothing(tmp_path):
     with pytest.raises(DataError, match="cannot be restored"):
         checkpoints.restore(state, session)
     assert not called.exists()
+
+
+@pytest.mark.parametrize("name", ["state.index", "state.data-00000-of-00001", "replicas.npz", ""])
+@pytest.mark.parametrize("kind", ["pipe", "link"])
+def test_a_state_is_read_from_plain_files_inside_of_its_run_only(tmp_path, name, kind):
+    """TensorFlow would wait at a pipe for ever, and read wherever a link leads."""
+    model = built(configured(**MLP), 5)
+    session = Session(configured(**MLP), tf.distribute.get_strategy(), None, model, None)
+    checkpoints = Checkpoints(tmp_path / "run" / "checkpoints")
+    checkpoints.save(LAST, session, {"step": 1, "epochs": 1})
+    (state,) = checkpoints.states(LAST)
+    spoilt = state / name
+    spoilt.rename(tmp_path / "elsewhere")
+    if kind == "link":
+        spoilt.symlink_to(tmp_path / "elsewhere")
+    elif name:
+        os.mkfifo(spoilt)
+    with pytest.raises(DataError, match=r"not read: it is a link|no last checkpoint"):
+        checkpoints.load_weights(LAST, session)

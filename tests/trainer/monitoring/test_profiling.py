@@ -1,11 +1,13 @@
 """Which calls are traced: steps counted from 1, both ends included."""
 
+import os
+
 import pytest
 import tensorflow as tf
 
 from tests.trainer import datasets
 from trainer.monitoring import profiling
-from trainer.monitoring.profiling import StepProfiler, Window, planned, traced_steps
+from trainer.monitoring.profiling import TRACES, StepProfiler, Window, planned, traced_steps
 
 
 class Recorder:
@@ -80,6 +82,19 @@ def test_the_calls_planned_are_traced_and_no_other(recorder, tmp_path):
     assert begun == [False, False, True, *[False] * 7]
     assert traced_steps(tmp_path) == [(3, 7)]
     assert said == [f"trace of steps 3 to 7: {tmp_path}/plugins/profile/1"]
+
+
+@pytest.mark.parametrize(
+    "text", ["5", '{"steps": 1}', '{"steps": ["a", 2]}', "[" * 100_000, "\xff\xfe"]
+)
+def test_notes_of_traces_that_are_none_are_left_out(tmp_path, text):
+    (tmp_path / TRACES).write_text(text, encoding="latin-1")
+    assert traced_steps(tmp_path) == []
+
+
+def test_a_pipe_in_place_of_the_notes_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / TRACES)
+    assert traced_steps(tmp_path) == []
 
 
 def test_whole_calls_are_traced_where_they_hold_several_steps(recorder, tmp_path):

@@ -1,7 +1,11 @@
 """The log of the records of each step: padding left out, torn and lost ends dropped."""
 
-import numpy as np
+import os
 
+import numpy as np
+import pytest
+
+from preprocess.shell.errors import DataError
 from trainer.training.record_log import RecordLog, read_record_log
 
 
@@ -27,3 +31,19 @@ def test_a_run_that_has_no_log_begins_one_where_it_is(tmp_path):
     path = tmp_path / "records.jsonl"
     RecordLog(path, 8).write(8, np.array([[5]]))
     assert read_record_log(path) == [(9, [5])]
+
+
+@pytest.mark.parametrize("line", ["5", "{}", '{"step": "1", "records": []}',
+                                  '{"step": 1, "records": [[1]]}'])  # fmt: skip
+def test_a_line_of_something_else_is_bad_data(tmp_path, line):
+    (tmp_path / "records.jsonl").write_text(f"{line}\n")
+    with pytest.raises(DataError, match=r"records\.jsonl"):
+        read_record_log(tmp_path / "records.jsonl")
+
+
+def test_a_pipe_in_its_place_is_not_waited_for_and_depth_is_as_torn(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="not a regular file"):
+        read_record_log(tmp_path / "pipe")
+    (tmp_path / "deep").write_text("[" * 100_000)
+    assert read_record_log(tmp_path / "deep") == []

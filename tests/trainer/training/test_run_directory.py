@@ -118,3 +118,28 @@ def test_what_cannot_be_written_is_found_at_the_start(tmp_path, name, folder, wo
     with pytest.raises(UsageError) as caught:
         RunDirectory(str(tmp_path)).make()
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["logs", "logs/worker-0.log", "plots/history.png", "checkpoints/last", "model/variables",
+     "tensorboard/train", "timeline/worker-0.now", "capture", "lock/000001", "metrics.jsonl"],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["link to a file", "link to a folder", "pipe"])
+def test_a_training_writes_through_no_link_of_a_stranger_s(run, tmp_path, name, kind):
+    elsewhere = tmp_path / "elsewhere"
+    (run.path / name).parent.mkdir(exist_ok=True)
+    if kind == "pipe":
+        os.mkfifo(run.path / name)
+    else:
+        elsewhere.mkdir() if "folder" in kind else elsewhere.write_text("precious")
+        (run.path / name).symlink_to(elsewhere)
+    with pytest.raises(UsageError, match=re.escape(f"'{run.path / name}' is a link that leads")):
+        run.make()
+
+
+def test_what_a_training_does_not_write_may_be_a_link(run, tmp_path):
+    (run.path / "data").symlink_to(tmp_path)
+    (run.path / "logs").mkdir()
+    (run.path / "logs" / "newest.log").symlink_to(run.path / "logs" / "worker-0.log")
+    run.make()

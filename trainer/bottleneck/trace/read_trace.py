@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from preprocess.shell.errors import DataError
+from preprocess.shell.regular_files import read_regular
 from trainer.bottleneck.trace.events import iterators
 from trainer.bottleneck.trace.explanation import CPU, Explanation, OperationTime, Split
 from trainer.bottleneck.trace.marks import Marks, marked_steps, marks
@@ -21,6 +22,7 @@ from trainer.bottleneck.trace.operations import COMPILED
 from trainer.compat.profile_tools import input_analysis, operation_rows
 
 SUFFIX = ".xplane.pb"
+MAX_BYTES = 2 << 30  # what protobuf parses
 
 
 def explain(path: str | Path) -> Explanation:
@@ -132,7 +134,7 @@ def _planes(path: Path) -> Any:
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
     try:
-        space = xplane_pb2.XSpace.FromString(path.read_bytes())
+        space = xplane_pb2.XSpace.FromString(read_regular(path, MAX_BYTES))
     except (OSError, DecodeError) as error:
         raise DataError(f"the trace '{path}' cannot be read: {error}") from None
     if not any(line.events for plane in space.planes for line in plane.lines):
