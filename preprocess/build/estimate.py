@@ -130,7 +130,8 @@ def _warnings(
 ) -> list[str]:
     found = []
     shards = len(images)
-    if shards % workers:
+    # A split that is one shard because it is small is no loss.
+    if shards % workers and (shards > 1 or by_hand):
         found.append(
             f"split '{split}': {shards} shards do not divide evenly among {workers} workers; "
             f"--shards={-(-shards // workers) * workers} would"

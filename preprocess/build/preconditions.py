@@ -157,6 +157,12 @@ def check_same_pictures(
             f"'{request.output}' holds a dataset of {len(before)} other pictures; give another "
             "--output, or --overwrite"
         )
+    if before == now:
+        say(
+            f"'{request.output}' was built from the same pictures with other splits, labels or "
+            "options; shards that differ are built again"
+        )
+        return
     say(
         f"the input changed since '{request.output}' was built: {len(now - before)} pictures are "
         f"new, {len(before - now)} are gone; shards that differ are built again"

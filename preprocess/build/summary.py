@@ -71,10 +71,11 @@ def summarise(
 
 def in_words(summary: Mapping[str, Any], output: str) -> Iterator[str]:
     """The same as lines for a person."""
+    triplets = f", {summary['triplets']} triplets" if summary["triplets"] else ""
     yield (
-        f"{summary['pictures']} pictures x {summary['variants']} variants, "
-        f"{summary['triplets']} triplets in {summary['seconds']:.1f} s; "
-        f"{summary['shards_written']} shards written, {summary['shards_reused']} reused"
+        f"{summary['pictures']} pictures x {summary['variants']} variants{triplets} in "
+        f"{summary['seconds']:.1f} s; {summary['shards_written']} files written, "
+        f"{summary['shards_reused']} reused"
     )
     if summary["pictures_per_second"]:
         yield (

@@ -101,8 +101,20 @@ def test_what_a_build_would_doubt_is_said_before(tmp_path: Path) -> None:
 def test_huge_shards_are_warned_about(faces: dict[str, Path], tmp_path: Path) -> None:
     from preprocess.build import estimate
 
-    sample = estimate.Sample(1, 0, 0.0, 0.0, {})
+    sample = estimate.Sample(1, [], set(), 0.0, 0.0, {})
     shard = ShardPlan("train", df.IMAGES, 0, 1, 2, ())
     for size, warned in ((2 * (512 << 20), False), (2 * (512 << 20) + 2, True)):
         found = estimate._warnings("train", [shard], size, sample, 1, by_hand=True)
         assert any("more --shards" in warning for warning in found) == warned
+
+
+def test_a_split_so_small_that_it_is_one_shard_is_not_warned_about(tmp_path: Path) -> None:
+    images = made.class_folders(tmp_path / "in", count=2)
+    arguments = [f"--images={images}", f"--output={tmp_path / 'd'}", "--workers=2", "--json"]
+    done = made.run("plan", *arguments)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert 1 in [split["shards"] for split in found["splits"].values()]
+    assert not any("divide evenly" in warning for warning in found["warnings"])
+    warned = json.loads(made.run("plan", *arguments, "--shards=1").stdout)["warnings"]
+    assert any("1 shards do not divide evenly" in warning for warning in warned)

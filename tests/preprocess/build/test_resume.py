@@ -15,6 +15,7 @@ from preprocess.shards import build_shard as shards
 from preprocess.shards import reading
 from preprocess.shards.workspace import Workspace
 from preprocess.shell.errors import ConfigError, OutputError, UsageError
+from preprocess.sources.splitting import parse_splits
 from tests import forked
 from tests.benchmarks import bench_build
 from tests.preprocess import made
@@ -334,3 +335,14 @@ def test_a_dataset_of_wholly_other_pictures_is_not_replaced_unasked(tmp_path, da
     assert (dataset / "dataset.json").read_bytes() == before
     rebuild(**other, overwrite=True)
     assert (dataset / "dataset.json").read_bytes() != before
+
+
+def test_other_splits_of_the_same_pictures_are_no_change_of_the_input(tmp_path):
+    halves = parse_splits("train:0.5,test:0.5")
+    images = made.class_folders(tmp_path / "in")
+    made.built("folders", tmp_path / "out", images=images / "train")
+    again = made.built("folders", tmp_path / "out", images=images / "train", splits=halves)
+    assert "from the same pictures with other splits" in again["said"]
+    made.save(images / "train" / "cat" / "new.jpg", 77)
+    grown = made.built("folders", tmp_path / "out", images=images / "train", splits=halves)
+    assert "1 pictures are new, 0 are gone" in grown["said"]
