@@ -10,6 +10,7 @@ from trainer.bottleneck import evidence as facts
 from trainer.bottleneck.bottleneck import Advice, Bottleneck, Kind
 from trainer.bottleneck.evidence import Evidence
 from trainer.bottleneck.remedies import PROFILER_RIGHTS, REMEDIES
+from trainer.monitoring.stages import MEANINGS
 
 HEADLINES = {
     Kind.INPUT: "Input-bound",
@@ -271,7 +272,11 @@ def _caveat(
 
 
 def _parts(parts: Sequence[tuple[str, float]]) -> str:
-    return ", then ".join(f"{stage}, {share:.1%}" for stage, share in parts)
+    return ", then ".join(f"{_with_meaning(stage)}, {share:.1%}" for stage, share in parts)
+
+
+def _with_meaning(stage: str) -> str:
+    return f"{stage} ({MEANINGS[stage]})" if stage in MEANINGS else stage
 
 
 def _who(fact: facts.StageShare) -> str:

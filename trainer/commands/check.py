@@ -27,7 +27,7 @@ _OVERRIDES = flags.DEFINE_multi_string(
 )
 _JSON = flags.DEFINE_bool("json", False, "Print one JSON object.")
 
-_NAME_WIDTH, _STATUS_WIDTH, _LINE = 8, 7, 100
+_NAME_WIDTH, _STATUS_WIDTH, _LINE = 10, 7, 100
 
 
 def main(arguments: list[str]) -> None:

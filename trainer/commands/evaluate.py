@@ -105,14 +105,15 @@ def main(arguments: list[str]) -> None:
     baseline = result["baseline"]
     chance = f" ({baseline['name']} {baseline['accuracy']:.3f})" if baseline else ""
     if baseline and result["interval"] and result["interval"][0] <= baseline["accuracy"]:
-        chance += f", no better than that as far as {result['counted']} can tell"
+        chance += ", which the interval does not rule out"
     if result[metric] is None:
         print(f"{_SPLIT.value}: no record counts for {metric}")
         return
     low, high = result["interval"]
     print(
         f"{_SPLIT.value}: {metric} {result[metric]:.4f}, 95 % interval [{low:.4f}, {high:.4f}]"
-        f"{chance}, {result['counted']} counted, loss {result['loss']:z.4f}"
+        f"{chance}, {result['counted']} counted, loss {result['loss']:z.4f}, of the "
+        f"{_CHECKPOINT.value} state"
     )
     further = {name: value for name, value in measured.items() if value is not None}
     if further:

@@ -24,6 +24,16 @@ INPUT_STAGES = (STORAGE, PARSE, DECODE, TABLE, HOST_MAP, TRANSFER)
 STEP_STAGES = (PREPROCESS, MODEL, COLLECTIVE, OVERHEAD)
 STAGES = (*INPUT_STAGES, *STEP_STAGES)
 
+# What a stage is, where its name alone does not say.
+MEANINGS = {
+    TABLE: "filling the image table",
+    HOST_MAP: "putting batches together on the host",
+    TRANSFER: "bringing batches to the devices",
+    PREPROCESS: "the on-device layers",
+    COLLECTIVE: "waiting for other replicas",
+    OVERHEAD: "Python, launching operations and weight updates",
+}
+
 # Name scopes by which a trace tells what an operation is for. What has none of them and is no
 # input is the model; the optimizer's update costs the same whatever the batch.
 UPDATE_SCOPE = "update"

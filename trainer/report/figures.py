@@ -12,9 +12,9 @@ from trainer.report.curves import VALIDATION, split_label
 
 NONE = "–"
 # Where something is the wrong way round, by what is better.
-_LOOK_AT = {
-    "chance": "the votes and the distances",
-    "always predicting the mean": "the learning rate and the numbers",
+_REMEDY = {
+    "chance": "look at the votes and the distances",
+    "always predicting the mean": "look at the learning rate and the numbers",
 }
 _SPACE = "\N{NO-BREAK SPACE}"  # between a number and its unit
 
@@ -82,8 +82,8 @@ def verdict(report: JsonObject) -> str:
     if bounds[0] > level:
         return f"{said}, all of it above {chance}."
     if bounds[1] < level:
-        look = _LOOK_AT.get(baseline["name"], "the classes")
-        return f"{said}, all of it below {chance}: look at {look}."
+        remedy = _REMEDY.get(baseline["name"], "train longer, or look at the classes")
+        return f"{said}, all of it below {chance}: {remedy}."
     return f"{said}, which includes {chance}: nothing learned can be shown yet."
 
 

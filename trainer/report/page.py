@@ -11,6 +11,7 @@ from typing import Any
 
 from preprocess.shell.json_text import JsonObject
 from trainer.monitoring.metric_rows import Row, accuracy_name, number, prefixes, typical
+from trainer.monitoring.stages import MEANINGS
 from trainer.monitoring.time_account import RunTime
 from trainer.report.curves import split_label
 from trainer.report.figures import (
@@ -41,7 +42,8 @@ _PLACES = (
     (
         "mistakes",
         "Mistakes",
-        "Green is what people say, orange what the model says.",
+        "The highest losses first. Green is what the dataset says, orange what the model says; "
+        "`python -m trainer predict` lists all pictures by name.",
     ),
 )
 
@@ -56,7 +58,7 @@ class Section:
       hint: a remark above them.
       picture: PNG bytes.
       header: of the table, whose rows are texts; the first column names the row.
-      rows: of the table, which is folded away.
+      rows: of the table, which is folded away below a picture.
     """
 
     title: str
@@ -189,6 +191,8 @@ def _content(section: Section) -> str:
         for first, *cells in section.rows
     )
     table = f"<table><thead><tr>{top}</tr></thead><tbody>{rows}</tbody></table>"
+    if not picture:
+        return f'{hint}{lines}<div class="wide">{table}</div>'
     return f"{hint}{lines}{picture}<details><summary>as a table</summary>{table}</details>"
 
 
@@ -212,24 +216,27 @@ def _speed(report: JsonObject, history: Sequence[Row], images: Mapping[str, byte
         ("images a second", figure(report.get("images_per_second"))),
         ("of one replica", figure(typical(history, "images_per_second_per_replica"))),
         ("a step, mean", step("step_ms")),
-        ("half of all below", step("step_ms_p50")),
-        ("90 % below", step("step_ms_p90")),
-        ("99 % below", step("step_ms_p99")),
+        ("a step, median", step("step_ms_p50")),
+        ("90 % of steps below", step("step_ms_p90")),
+        ("99 % of steps below", step("step_ms_p99")),
         ("input wait", percent(typical(history, "input_wait_fraction"))),
-        ("input tax", percent(bottleneck.get("input_tax"))),
+        ("time lost to input", percent(bottleneck.get("input_tax"))),
         ("bound by", _text(str(bottleneck.get("kind") or NONE).replace("_", " "))),
-        ("slowest stage", _text(bottleneck.get("stage") or NONE)),
+        ("largest stage", _text(bottleneck.get("stage") or NONE)),
         ("steps", figure(report.get("steps"))),
         ("wall time", duration(report.get("seconds"))),
     ]
+    facts = [(label, value) for label, value in facts if value != NONE]
     tiles = "".join(f"<div><dt>{label}</dt><dd>{value}</dd></div>" for label, value in facts)
     said = bottleneck.get("verdict")
     shares = step_shares(bottleneck, history).items()
     described = ", ".join(f"{name} {percent(share)}" for name, share in shares)
+    meant = "; ".join(f"{name}: {MEANINGS[name]}" for name, _ in shares if name in MEANINGS)
     advice = "".join(f"<li>{_text(each)}</li>" for each in bottleneck.get("advice") or [])
     return (
         (f"<p>{_text(said)}</p>" if said else "")
         + (_image(images["step"], f"A step: {described}") if "step" in images else "")
+        + (f"<p class='hint'>{_text(meant)}.</p>" if meant else "")
         + f'<dl class="tiles">{tiles}</dl>'
         + (f"<ul>{advice}</ul>" if advice else "")
         + _source(bottleneck.get("source"))

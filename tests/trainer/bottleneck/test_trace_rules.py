@@ -293,7 +293,7 @@ def test_a_large_second_part_of_a_step_is_named_and_the_layers_have_a_remedy(lay
     found = dataclasses.replace(explanation(), operations=operations)
     said = by_trace(found)
     words = f"model, {1 - layers / 100:.1%}"
-    words += f", then device_preprocess, {layers:.1f}%." if named else "."
+    words += f", then device_preprocess (the on-device layers), {layers:.1f}%." if named else "."
     assert said["verdict"].endswith(f"the largest part is {words}")
     assert by_both([row(0.01)], found)["verdict"].endswith(f"in its trace is {words}")
     assert any("augment: do so ahead of time" in each for each in said["advice"]) == named

@@ -66,6 +66,7 @@ def test_evaluate_prints_a_line_with_the_interval_and_one_a_class(class_runs, cl
     )
     first, *others = done.stdout.splitlines()
     assert "95 % interval [" in first and "10 counted" in first
+    assert first.endswith("of the last state")
     assert [line.split()[0] for line in others] == ["bright", "dark"]
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.trainer.explanations import by_loop
 from trainer.config import load_config, to_dict
 from trainer.report.figures import duration, figure, interval, percent, verdict, what_to_do
-from trainer.report.page import render_page
+from trainer.report.page import Section, render_page
 from trainer.tasks.triplet_card_figure import card_section
 
 EVIL = '"><script>alert(1)</script><img src=https://example.org/x>'
@@ -172,6 +172,23 @@ def test_the_verdict_on_speed_has_sentence_picture_figures_advice_and_source():
     )
 
 
+def test_a_stage_with_an_odd_name_is_explained_and_what_is_unknown_is_left_out():
+    shares = {"device_preprocess": 0.4, "model": 0.5}
+    report = {**REPORT, "bottleneck": {**REPORT["bottleneck"], "shares": shares}}
+    text = Tags(page(report)).text
+    assert "device_preprocess: the on-device layers." in text
+    assert "time lost to input38.0 %" in text
+    del report["bottleneck"]["input_tax"]
+    assert "time lost to input" not in Tags(page(report)).text
+
+
+def test_a_table_is_folded_away_only_below_a_picture():
+    for picture, folded in ((None, 1), (b"png", 2)):  # the configuration's is folded always
+        section = Section("Classes", picture=picture, header=("class", "recall"), rows=[("a", "1")])
+        text = render_page(REPORT, HISTORY, {}, {"a": 1}, "run", [section])
+        assert [tag for tag, _ in Tags(text).tags].count("details") == folded
+
+
 def test_percentiles_and_the_speed_of_a_replica_are_told():
     speed = {"images_per_second_per_replica": 724.1, "step_ms_p50": 41.0, "step_ms_p99": 97.0}
     text = Tags(page(history=[*HISTORY[:1], {**HISTORY[1], **speed}])).text
@@ -218,6 +235,13 @@ def test_class_accuracy_has_no_chance_of_a_third():
 def test_the_verdict_weighs_the_whole_interval_against_chance(bounds, words):
     last = {"val_triplet_accuracy": 0.33, "val_triplet_accuracy_interval": bounds}
     assert words in verdict({"metrics": {"last": last}, "chance": 1 / 3})
+
+
+def test_a_classifier_worse_than_the_largest_class_is_to_train_longer():
+    last = {"val_accuracy": 0.27, "val_accuracy_interval": [0.16, 0.42]}
+    baseline = {"name": "always naming 'cat'", "accuracy": 0.455}
+    said = verdict({"metrics": {"last": last}, "baseline": baseline})
+    assert said.endswith("%): train longer, or look at the classes.")
 
 
 def test_the_verdict_falls_back_to_training():
