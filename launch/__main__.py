@@ -6,8 +6,9 @@ Project-wide defaults go in `.launch.toml` (launch/defaults.py describes it).
 import os
 import sys
 
-# Our packages before a preprocess.py in the current folder; and never this folder itself, which is
-# first where the file is started as a script (as Bazel does): its rooms would hide modules.
+# Our packages before a preprocess.py in the current folder; and never this folder itself, which
+# comes first if the file is started as a script (as Bazel does): its rooms would hide other
+# modules.
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:] = [os.path.dirname(HERE), *(entry for entry in sys.path if entry != HERE)]
 
@@ -22,7 +23,7 @@ COMMANDS = {
     "tensorboard": "shows a run in TensorBoard",
     "status": "a run's state, ranks, step, remaining time, goodput",
     "logs": "the logs of a run's ranks",
-    "why": "one line: why a run waits, or who failed first and how",
+    "why": "one line: why a run waits, or which rank failed first and how",
     "wait": "waits for the end of a run",
     "stop": "ends a run for good",
     "suspend": "stops the workers of a run, which save",

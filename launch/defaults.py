@@ -1,13 +1,13 @@
-"""Project-wide defaults, in `.launch.toml` of the folder where `launch` is called.
+"""Project-wide defaults, in `.launch.toml` in the folder where `launch` is called.
 
-    backend = "job"                    # of every verb; the keys are names of flags
+    backend = "job"                    # for every verb; the keys are names of flags
     image = "registry/shardline@sha256:..."
 
-    [train]                            # of one verb
+    [train]                            # for one verb
     gpu = "h100:8"
     volume = ["runs:/runs"]
 
-The command line wins; of two places in the file, the verb's section does.
+The command line takes precedence, then the verb's section.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ FILE = ".launch.toml"
 
 
 def apply_defaults(verb: str, names: Collection[str], folder: Path | None = None) -> None:
-    """Sets flags that the command line left alone.
+    """Sets flags that the command line did not set.
 
     Args:
-      verb: whose section counts.
-      names: the flags that the file may hold.
-      folder: where the file is; by default the present one.
+      verb: whose section applies.
+      names: the flags that the file may set.
+      folder: where the file is; by default the current one.
 
     Raises:
-      ConfigError: the file is no TOML, or holds what no flag takes.
+      ConfigError: the file is not TOML, or has a value that no flag accepts.
     """
     path = (folder or Path()) / FILE
     for name, value in values(path, verb, names).items():
@@ -50,9 +50,9 @@ def apply_defaults(verb: str, names: Collection[str], folder: Path | None = None
 
 
 def apply_default(name: str, folder: Path | None = None) -> None:
-    """Sets one flag of a command that starts nothing, and leaves the rest of the file alone.
+    """Sets one flag of a command that starts nothing, and ignores the rest of the file.
 
-    Raises ConfigError where the file is no TOML.
+    Raises ConfigError if the file is not TOML.
     """
     path = (folder or Path()) / FILE
     value = _read(path).get(name)
@@ -67,8 +67,8 @@ def values(path: Path, verb: str, names: Collection[str]) -> dict[str, Any]:
     plain = {name: value for name, value in found.items() if name not in sections}
     for section in sections:
         if section not in VERBS:
-            raise ConfigError(f"{path}: no verb is called [{section}]{_near(section, VERBS)}")
-    # Every section is looked at: a mistake in another verb's is one too.
+            raise ConfigError(f"{path}: unknown verb [{section}]{_near(section, VERBS)}")
+    # Every section is checked, so that mistakes in other verbs' sections are found too.
     known = {where: _known(path, where, each, names) for where, each in sections.items()}
     return {**_known(path, "", plain, names), **known.get(verb, {})}
 
@@ -88,10 +88,10 @@ def _known(
     where = f"[{section}] " if section else ""
     for key, value in found.items():
         if key.replace("-", "_") not in names:
-            raise ConfigError(f"{path}: {where}no flag is called '{key}'{_near(key, names)}")
+            raise ConfigError(f"{path}: {where}unknown flag '{key}'{_near(key, names)}")
         each = value if isinstance(value, list) else [value]
         if not all(isinstance(one, (str, int, float)) for one in each):
-            raise ConfigError(f"{path}: {where}{key} is neither text, number nor a list of them")
+            raise ConfigError(f"{path}: {where}{key} must be text, a number or a list of them")
     return {key.replace("-", "_"): value for key, value in found.items()}
 
 
@@ -101,4 +101,4 @@ def _text(value: object) -> str:
 
 def _near(name: str, names: Collection[str]) -> str:
     hint = did_you_mean(name.replace("-", "_"), sorted(names))
-    return hint or f"; there are {', '.join(sorted(names))}"
+    return hint or f"; known are {', '.join(sorted(names))}"

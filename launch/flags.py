@@ -35,7 +35,7 @@ _IMAGE = flags.DEFINE_string("image", "", "Container image by digest, REF@sha256
 _ACCOUNT = flags.DEFINE_string("service_account", "trainer", "Kubernetes service account.")
 _QUEUE = flags.DEFINE_string("queue", "", "Kueue's local queue.")
 _PRIORITY = flags.DEFINE_string("priority", "", "Priority class.")
-_SPOT = flags.DEFINE_bool("spot", False, "Run on spot nodes, which may be taken away at any time.")
+_SPOT = flags.DEFINE_bool("spot", False, "Run on spot nodes, which may be reclaimed at any time.")
 _RESTARTS = flags.DEFINE_integer(
     "max_restarts", 3, "Failures that are retried; exit codes 75 and 76 are not counted."
 )
@@ -64,10 +64,10 @@ _SLURM_ACCOUNT = flags.DEFINE_string("account", "", "Slurm account.")
 
 
 def spec_from_flags(verb: str, arguments: list[str]) -> Spec:
-    """The specification that the command line asks for; `arguments` are the worker's.
+    """The specification from the command line; `arguments` are the worker's.
 
-    What the command line leaves out comes from `.launch.toml`. Raises UsageError for what cannot
-    be.
+    What the command line leaves out comes from `.launch.toml`. Raises UsageError for contradictory
+    flags.
     """
     names = {flag.name for flag in flags.FLAGS.get_key_flags_for_module(__name__)}
     apply_defaults(verb, names)

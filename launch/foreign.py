@@ -1,7 +1,8 @@
-"""A run directory that this user did not start: its record is data, and starts nothing by itself.
+"""Run directories that this user did not start: their record is data, and starts nothing by itself.
 
-What a command would do because of it is shown and done with --yes only. Reading its files, as
-`status`, `logs` and `why` of a local run do, needs none: the record does not say which.
+What a command would do because of the record is shown, and done only with --yes. Reading the run's
+files, as `status`, `logs` and `why` of a local run do, does not need --yes: the record has no
+influence on which.
 """
 
 from __future__ import annotations
@@ -14,30 +15,30 @@ from launch.runs.records import Record, names, read_record
 from preprocess.shell.cli import say
 from preprocess.shell.errors import UsageError
 
-IN_CLUSTER = "the cluster"  # found_in of a run that somebody else has in the user's namespace
+IN_CLUSTER = "the cluster"  # found_in of another user's run in the user's namespace
 _STARTING = ("resume", "replay")
 _ENDING = ("stop", "suspend")
 
 
 def confirmed(command: str, record: Record, yes: bool) -> Record:
-    """The record that a command may use.
+    """The record, if the command may use it.
 
     Args:
       command: of `launch`.
-      record: of the run that was named; one's own is returned as it is.
-      yes: whether the user has agreed to what a record from elsewhere makes the command do.
+      record: of the named run; the user's own is returned unchanged.
+      yes: whether the user has confirmed what the command does with a record from elsewhere.
 
     Raises:
-      UsageError: not agreed, or there is nothing that could be done.
+      UsageError: not confirmed, or there is nothing to do.
     """
     if not record.found_in:
         return record
     effect = _effect(command, record)
     if not effect:
         return record
-    where = f"the record in {record.found_in!r} is not of a run that you started here"
+    where = f"the record in {record.found_in!r} belongs to a run that you did not start here"
     if not yes:
-        raise UsageError(f"{where}; {command} would {effect}: --yes does it")
+        raise UsageError(f"{where}; {command} would {effect}: confirm with --yes")
     say(f"{where}: {effect}")
     return _adopted(record) if command == "resume" and _local(record) else record
 
@@ -47,7 +48,7 @@ def _local(record: Record) -> bool:
 
 
 def _effect(command: str, record: Record) -> str:
-    """What a command would do beyond reading the run directory; "" for nothing."""
+    """What a command would do besides reading the run directory; "" for nothing."""
     spec = record.spec
     if record.found_in == IN_CLUSTER and command != "replay":
         return ""  # the user has named it there
@@ -58,7 +59,9 @@ def _effect(command: str, record: Record) -> str:
         return f"start, with back end {spec.backend}{place}: {words}"
     if _local(record):
         if command in _ENDING:
-            raise UsageError(f"nothing of the run in '{record.found_in}' runs here: not yours")
+            raise UsageError(
+                f"no processes of the run in '{record.found_in}' run here: not your run"
+            )
         return ""
     verb = command if command in (*_STARTING, *_ENDING) else "ask for"
     place = "Slurm" if not spec.kind.in_cluster else "the cluster of your kubeconfig"
@@ -67,10 +70,10 @@ def _effect(command: str, record: Record) -> str:
 
 
 def _adopted(record: Record) -> Record:
-    """A record that is this user's from now on; raises UsageError where the name is taken."""
+    """A record that becomes this user's; raises UsageError if its name is in use."""
     if record.name in names():
         raise UsageError(
-            f"you have a run '{record.name}' already, in '{read_record(record.name).workdir}'; "
+            f"you already have a run '{record.name}', in '{read_record(record.name).workdir}'; "
             f"`launch replay {record.found_in} --name=OTHER` starts this one under another name"
         )
     own = dataclasses.replace(record, found_in="")

@@ -1,7 +1,7 @@
-"""GPU names a user may write, and what schedulers call them.
+"""The GPU names that users write, and their names in schedulers.
 
-`h100:8` is eight H100 a worker. The accelerator labels are those of GKE's node pools; Slurm's
-generic resource takes the short name as its type.
+`h100:8` means eight H100 for each worker. The accelerator labels are those of GKE's node pools;
+Slurm's generic resource uses the short name as its type.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ ACCELERATORS = {
     "h200": "nvidia-h200-141gb",
     "b200": "nvidia-b200",
 }
-# Whole machines hold so many: a worker that takes them all shares its node with no other.
+# GPUs of a whole machine: a worker that uses them all does not share its node.
 PER_NODE = {"a100": 16, "a100-80gb": 8, "h100": 8, "h100-mega": 8, "h200": 8, "b200": 8}
 
 
 @dataclasses.dataclass(frozen=True)
 class Gpu:
-    """GPUs of one worker; `kind` is "" where any will do."""
+    """GPUs of one worker; `kind` is "" for any kind."""
 
     kind: str
     count: int
 
     @property
     def label(self) -> str:
-        """The value of NODE_LABEL; "" where any will do."""
+        """The value of NODE_LABEL; "" for any kind."""
         return ACCELERATORS[self.kind] if self.kind else ""
 
     @property
     def whole_node(self) -> bool:
-        """Whether the worker takes all GPUs of its machine."""
+        """Whether the worker uses all GPUs of its machine."""
         return self.count >= PER_NODE.get(self.kind, MOST_PER_NODE)
 
 
@@ -58,8 +58,8 @@ def parse_gpu(text: str) -> Gpu | None:
     if kind.isdigit() and ":" not in text:
         kind, count = "", kind
     if not count.isdigit() or not 1 <= int(count) <= MOST_PER_NODE:
-        raise UsageError(f"--gpu={text}: '{count}' is not 1 to {MOST_PER_NODE} GPUs a worker")
+        raise UsageError(f"--gpu={text}: '{count}' must be 1 to {MOST_PER_NODE} GPUs a worker")
     if kind and kind not in ACCELERATORS:
         hint = did_you_mean(kind, ACCELERATORS)
-        raise UsageError(f"--gpu={text}: no such kind{hint} (there are {', '.join(ACCELERATORS)})")
+        raise UsageError(f"--gpu={text}: unknown kind{hint} (known: {', '.join(ACCELERATORS)})")
     return Gpu(kind, int(count))

@@ -1,4 +1,4 @@
-"""--namespace, which those commands take, too, that look at a run."""
+"""--namespace, which the commands that look at a run take as well."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every port, in one place. None of these servers has authentication: they stay in the cluster."""
+"""All ports. None of these servers has authentication: they stay inside the cluster."""
 
 GRPC = 2222  # of a training worker, in TF_CONFIG; TensorFlow's own default
 TENSORBOARD = 6006  # TensorBoard's own default

@@ -8,7 +8,7 @@ _QUANTITY = re.compile(r"([0-9.]+(?:[eE][0-9]+)?)(m|[kKMGTPE]i?)?")
 
 
 def amount(text: object) -> float:
-    """A quantity as a number, of bytes or processors; 0 for what is none.
+    """A quantity as a number, of bytes or processors; 0 for invalid ones.
 
     Source: "Quantity" of the Kubernetes API reference (k is 1000, Ki is 1024, m a thousandth).
     """

@@ -1,4 +1,4 @@
-"""Which environment variables are secrets, by their name or by the look of their value.
+"""Recognises secrets among environment variables by their name or value.
 
 The values of `--env` are in manifests, batch scripts and records, where others can read them.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-# Words of a name, between underscores and other marks.
+# Words of a name, between underscores and other separators.
 _WORDS = frozenset(
     "secret secrets pass passwd passphrase pgpass pwd password passwords token tokens credential "
     "credentials key apikey accesskey privatekey secretkey pat auth jwt bearer cookie".split()
@@ -27,7 +27,7 @@ _LOOKS = re.compile(
 
 
 def secret_reason(name: str, value: str) -> str:
-    """Why a variable is taken for a secret; "" where it is not."""
+    """Why a variable is considered a secret; "" if it is not."""
     words = re.split(r"[^a-z0-9]+", name.lower())
     if any(word in _WORDS or word.endswith(_ENDS) for word in words):
         return "its name is that of a secret"

@@ -1,7 +1,7 @@
-"""The shortest training there is (`python -m launch.smoke TRAINER FLAGS`): does the chain hold?
+"""The shortest possible training (`python -m launch.smoke TRAINER FLAGS`), to test the whole chain.
 
-One step, one validation, one saved state; then the same command again, which restores it and
-takes one step more. In a run directory of its own, RUN-smoke.
+One step, one validation, one saved state; then the same command again, which restores it and takes
+one more step. Uses its own run directory, RUN-smoke.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def commands(arguments: Sequence[str]) -> list[list[str]]:
 
 
 def main() -> None:
-    """Runs both and ends as the first that fails."""
+    """Runs both; returns the exit code of the first that fails."""
     for flags in commands(sys.argv[1:]):
         code = subprocess.run(
             [sys.executable, "-m", "trainer", "train", *flags],

@@ -1,6 +1,6 @@
-"""What a user asks for: one specification, whatever runs it.
+"""What a user requests: one specification for any back end.
 
-A `Spec` is complete and checked: what renders it asks nothing and refuses nothing.
+A `Spec` is complete and checked: renderers need nothing else and reject nothing.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _PLAIN_WORDS = (
     *("image", "namespace", "service_account", "queue", "priority", "partition", "account"),
 )
-# What from_dict() raises for data that no run of ours has written.
+# What from_dict() raises for data that none of our runs has written.
 MALFORMED = (UsageError, KeyError, TypeError, ValueError, AttributeError, OverflowError)
 _BYTES = {"Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
 
 @dataclasses.dataclass(frozen=True)
 class Secret:
-    """One key of a Kubernetes secret as an environment variable; its value is never seen here."""
+    """One key of a Kubernetes secret as an environment variable; its value is never read here."""
 
     name: str
     key: str
@@ -46,7 +46,7 @@ class Secret:
 
 @dataclasses.dataclass(frozen=True)
 class Mount:
-    """A volume claim (Kubernetes) and where it appears."""
+    """A volume claim (Kubernetes) and its mount path."""
 
     claim: str
     path: str
@@ -88,22 +88,24 @@ class Spec:
     def __post_init__(self) -> None:
         _check_name(self.name)
         if self.backend not in (able := running(self.verb)):
-            raise UsageError(f"--backend={self.backend}: {self.verb} runs on {', '.join(able)}")
+            raise UsageError(
+                f"--backend={self.backend} does not support {self.verb}; use {', '.join(able)}"
+            )
         self.kind.check(self)
         if self.workers > 1 and self.verb not in ("train", "search"):
             raise UsageError(
-                f"--workers={self.workers}: {self.verb} is one process here; `-- --workers=N` "
-                "are the threads or processes of a local build"
+                f"--workers={self.workers}: {self.verb} is a single process here; `-- --workers=N` "
+                "sets the threads or processes of a local build"
             )
         for name, least in (("workers", 1), ("max_restarts", 0), ("deadline", 60), ("grace", 1)):
             if getattr(self, name) < least:
-                raise UsageError(f"--{name}={getattr(self, name)}: {least} at least")
+                raise UsageError(f"--{name}={getattr(self, name)}: must be at least {least}")
         for name in ("memory", "shared_memory", "scratch"):
             quantity(name, getattr(self, name))
         if quantity("shared_memory", self.shared_memory) >= quantity("memory", self.memory):
             raise UsageError(
-                f"--shared_memory={self.shared_memory} counts against --memory={self.memory}; "
-                "make it smaller"
+                f"--shared_memory={self.shared_memory} is part of --memory={self.memory}; set a "
+                "smaller size"
             )
         if self.spot and self.grace > 15 and self.kind.in_cluster:
             # Google's spot nodes give ordinary pods 15 of their 30 seconds.
@@ -111,14 +113,14 @@ class Spec:
         self._check_words()
 
     def _check_words(self) -> None:
-        """Raises UsageError for texts that would be more than one word where they end up."""
+        """Raises UsageError for texts that would be more than one word in a script or manifest."""
         for name in _PLAIN_WORDS:
             check_word(name, getattr(self, name))
         for argument in self.arguments:
             check_text("the argument", argument)
         for name, value in self.env:
             if not _ENV.fullmatch(name):
-                raise UsageError(f"--env={name[:40]!a}: no name of a variable")
+                raise UsageError(f"--env={name[:40]!a} is not the name of a variable")
             check_text(f"--env={name}:", value)
         for secret in self.secrets:
             for word in (secret.name, secret.key, secret.variable):
@@ -127,11 +129,11 @@ class Spec:
             check_word("volume", mount.claim)
             check_text("--volume:", mount.path)
         if self.gpu and self.gpu.kind and self.gpu.kind not in ACCELERATORS:
-            raise UsageError(f"--gpu={self.gpu.kind[:40]!a}: no such kind")
+            raise UsageError(f"--gpu={self.gpu.kind[:40]!a}: unknown kind")
 
     @property
     def kind(self) -> Kind:
-        """What its back end says of itself."""
+        """The declaration of its back end."""
         return KINDS[self.backend]
 
     @property
@@ -141,7 +143,7 @@ class Spec:
 
     @property
     def independent(self) -> bool:
-        """Whether there are several workers that share no step: each ends and fails alone."""
+        """Whether there are several workers that share no step: each ends and fails separately."""
         return self.workers > 1 and not self.together
 
     @property
@@ -154,7 +156,7 @@ class Spec:
         return ("python", "-m", "trainer", self.verb, *self.arguments)
 
     def flag(self, name: str) -> str:
-        """The value of `--NAME=VALUE` among the worker's arguments; "" where it is not there."""
+        """The value of `--NAME=VALUE` among the worker's arguments; "" if it is missing."""
         return next(
             (a.partition("=")[2] for a in self.arguments if a.startswith(f"--{name}=")),
             "",
@@ -168,7 +170,7 @@ class Spec:
     def from_dict(cls, fields: dict[str, Any]) -> Spec:
         """The inverse of to_dict.
 
-        Raises one of MALFORMED for what no specification is.
+        Raises one of MALFORMED for data that is not a specification.
         """
         if not isinstance(fields["arguments"], (list, tuple)):
             raise TypeError("arguments are not a list")
@@ -196,14 +198,14 @@ class Spec:
 
 
 def default_name(verb: str, arguments: tuple[str, ...]) -> str:
-    """VERB-HASH of what runs: the same command gets the same name, so submitting twice is safe."""
+    """VERB-HASH of the command: equal commands get equal names, so submitting twice is safe."""
     return f"{verb}-{hashlib.sha256(repr(arguments).encode()).hexdigest()[:8]}"
 
 
 def quantity(flag: str, text: str) -> int:
     """Bytes of `16Gi`; raises UsageError."""
     if not _QUANTITY.fullmatch(text):
-        raise UsageError(f"--{flag}={text}: sizes are written like 512Mi or 16Gi")
+        raise UsageError(f"--{flag}={text}: write sizes like 512Mi or 16Gi")
     return int(float(text[:-2]) * _BYTES[text[-2:]])
 
 
@@ -211,22 +213,22 @@ def duration(flag: str, text: str) -> int:
     """Seconds of `90s`, `30m`, `12h` or `7d`; raises UsageError."""
     number, unit = text[:-1], text[-1:]
     if unit not in _SECONDS or not number.isdigit():
-        raise UsageError(f"--{flag}={text}: times are written like 90s, 30m, 12h or 7d")
+        raise UsageError(f"--{flag}={text}: write times like 90s, 30m, 12h or 7d")
     return int(number) * _SECONDS[unit]
 
 
 def parse_env(pairs: list[str], not_secret: Collection[str] = ()) -> tuple[tuple[str, str], ...]:
-    """`NAME=VALUE` pairs; raises UsageError, also for secrets but those named in `not_secret`."""
+    """`NAME=VALUE` pairs; raises UsageError, also for secrets not listed in `not_secret`."""
     found = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not _ENV.fullmatch(name):
-            raise UsageError(f"--env={name}: is not NAME=VALUE")
+            raise UsageError(f"--env={name} is not NAME=VALUE")
         if name not in not_secret and (reason := secret_reason(name, value)):
             raise UsageError(
                 f"--env={name}=...: {reason}, and records and manifests would show it; in a "
                 f"cluster use --secret=NAME:KEY:{name}, elsewhere export it before `launch`; "
-                f"--not_secret={name} if it is not a secret"
+                f"set --not_secret={name} if it is not a secret"
             )
         found[name] = value
     return tuple(found.items())
@@ -238,7 +240,7 @@ def parse_secrets(texts: list[str]) -> tuple[Secret, ...]:
     for text in texts:
         parts = text.split(":")
         if len(parts) != 3 or not all(parts) or not _ENV.fullmatch(parts[2]):
-            raise UsageError(f"--secret={text}: is not NAME:KEY:VARIABLE")
+            raise UsageError(f"--secret={text} is not NAME:KEY:VARIABLE")
         secrets.append(Secret(*parts))
     return tuple(secrets)
 
@@ -249,21 +251,21 @@ def parse_mounts(texts: list[str]) -> tuple[Mount, ...]:
     for text in texts:
         claim, _, path = text.partition(":")
         if not _NAME.fullmatch(claim) or not path.startswith("/"):
-            raise UsageError(f"--volume={text}: is not CLAIM:/PATH")
+            raise UsageError(f"--volume={text} is not CLAIM:/PATH")
         mounts.append(Mount(claim, path))
     return tuple(mounts)
 
 
 def is_name(text: str) -> bool:
-    """Whether a run may be called so."""
+    """Whether a run may have this name."""
     return len(text) <= NAME_LENGTH and _NAME.fullmatch(text) is not None
 
 
 def _check_name(name: str) -> None:
     if not is_name(name):
         raise UsageError(
-            f"--name={name[:80]}: lower-case letters, digits and '-', a letter first, "
-            f"{NAME_LENGTH} at the most"
+            f"--name={name[:80]}: use lower-case letters, digits and '-', starting with a letter, "
+            f"at most {NAME_LENGTH}"
         )
 
 

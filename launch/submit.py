@@ -1,4 +1,4 @@
-"""From a specification to a started run: one path, dry or not."""
+"""From a specification to a started run: one code path, dry or not."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SOURCE = Path(__file__).resolve().parents[1]
 
 
 def new_record(spec: Spec) -> tuple[Record, str]:
-    """The record of a run about to start, and what the source differs in from its commit."""
+    """The record of a run that is about to start, and the changes relative to its commit."""
     commit, diff = _source()
     record = Record(
         spec=spec,
@@ -40,15 +40,15 @@ def new_record(spec: Spec) -> tuple[Record, str]:
 
 
 def rendered(record: Record) -> str:
-    """Everything that submitting would hand over, as text."""
+    """Everything that would be submitted, as text."""
     return "".join(backend_of(record.spec).files(record).values())
 
 
 def submit(record: Record, diff: str) -> Record:
     """Starts a run, and records it before and after: an interruption leaves a trace.
 
-    Raises UsageError where a run of this name is still going, NotSent where it is refused; then
-    it leaves no record.
+    Raises UsageError if a run of this name has not ended, NotSent if it is rejected; then it leaves
+    no record.
     """
     chosen = backend_of(record.spec)
     before = _before(record)
@@ -70,7 +70,7 @@ def submit(record: Record, diff: str) -> Record:
 
 
 def _before(record: Record) -> Record | None:
-    """The record of the run of that name before; None where there is none."""
+    """The record of the earlier run of that name; None if there is none."""
     try:
         before = read_record(record.name)
         return None if before.found_in else before
@@ -85,7 +85,7 @@ def _refuse_running(before: Record) -> None:
     if state not in FINISHED:
         raise UsageError(
             f"run '{before.name}' is {state} (since {time.ctime(before.submitted)}); "
-            f"`launch stop {before.name}` ends it, --name=OTHER starts another"
+            f"`launch stop {before.name}` ends it, or choose another name with --name=OTHER"
         )
 
 
@@ -98,7 +98,7 @@ def _owner() -> str:
 
 
 def _source() -> tuple[str, str]:
-    """The commit of this code and what differs from it; empty where git does not know it."""
+    """The commit of this code and the changes relative to it; empty outside of git."""
     if not (SOURCE / ".git").exists():
         return "", ""
     commit = _git("rev-parse", "HEAD").strip()

@@ -1,4 +1,4 @@
-"""Waiting for a run, and following what its ranks write."""
+"""Waiting for a run, and following its ranks' output."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ POLL_SECONDS = 1.0
 
 
 def wait(record: Record, timeout: float | None = None) -> bool:
-    """Waits for a run's end and says how it ended; whether it succeeded.
+    """Waits for a run's end and reports how it ended; returns whether it succeeded.
 
-    Outages of the back end are waited out. Raises TimeoutError where it is not over after
-    `timeout` seconds.
+    Outages of the back end are waited out. Raises TimeoutError if it is not over after `timeout`
+    seconds.
     """
     chosen = backend_of(record.spec)
     end = None if timeout is None else time.monotonic() + timeout
@@ -42,18 +42,18 @@ def wait(record: Record, timeout: float | None = None) -> bool:
 
 
 def follow(record: Record) -> None:
-    """Prints what every rank writes until the run is over."""
+    """Prints every rank's output until the run is over."""
     for line in backend_of(record.spec).logs(record, None, follow=True, previous=False):
         print(prefixed(line, record.spec.workers), flush=True)
 
 
 def prefixed(line: LogLine, workers: int) -> str:
-    """A line with its rank before it; of a single worker, as it is."""
+    """A line prefixed with its rank; unchanged for a single worker."""
     return line.text if workers == 1 else f"[{line.rank}] {line.text}"
 
 
 def summary(status: Status) -> str:
-    """A status in a few words."""
+    """A status in short."""
     parts = [status.state]
     numbers = {
         "restarts": status.restarts,

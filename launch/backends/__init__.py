@@ -1,1 +1,1 @@
-"""What starts a rendered run and watches it: this machine, an API server, Slurm."""
+"""Starts rendered runs and watches them: on this machine, through an API server, with Slurm."""

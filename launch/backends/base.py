@@ -1,4 +1,4 @@
-"""What every back end can do."""
+"""The interface of every back end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from preprocess.shell.errors import UserError
 
 
 class NotSent(UserError):
-    """A run was refused, and nothing of it is left where it should have run."""
+    """A run was rejected, and nothing of it is left where it should have run."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
@@ -26,27 +26,29 @@ class Backend(Protocol):
         """What would be submitted, by file name: manifests or a batch script."""
 
     def submit(self, record: Record) -> str:
-        """Starts what a record describes and returns its handle; a second time is harmless."""
+        """Starts the run of a record and returns its handle; calling it again is harmless."""
 
     def status(self, record: Record) -> Status:
-        """How a run is."""
+        """The state of a run."""
 
     def logs(
         self, record: Record, ranks: Collection[int] | None, follow: bool, previous: bool
     ) -> Iterator[LogLine]:
-        """Lines of some ranks, or of all; of the attempt before the present one with `previous`."""
+        """Lines of some ranks, or of all; with `previous`, of the attempt before the current
+        one.
+        """
 
     def stop(self, record: Record) -> None:
-        """Ends a run for good: SIGTERM, the grace period, SIGKILL."""
+        """Ends a run permanently: SIGTERM, the grace period, SIGKILL."""
 
     def suspend(self, record: Record) -> None:
         """Stops the workers, which save; resume() continues."""
 
     def resume(self, record: Record) -> None:
-        """Starts the workers of a suspended run again."""
+        """Restarts the workers of a suspended run."""
 
     def why(self, record: Record) -> str:
-        """One line: why it waits, or which rank failed first and what it said last."""
+        """One line: why it waits, or which rank failed first and its last message."""
 
 
 def backend_of(spec: Spec) -> Backend:

@@ -1,4 +1,4 @@
-"""Kubernetes: a run is an Indexed Job or a JobSet that owns everything else."""
+"""Kubernetes: a run is an Indexed Job or a JobSet that owns all its other objects."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ class Cluster:
         return {MANIFESTS: to_yaml(objects(record.spec))}
 
     def submit(self, record: Record) -> str:
-        """Sends the run; a run in a queue is left suspended, and Kueue sets it free."""
+        """Submits the run; a run in a queue is left suspended until Kueue admits it."""
         try:
             api = Api(record.spec.namespace)
         except ClusterError as error:
-            raise NotSent(f"not sent: {error}", ExitCode.UNAVAILABLE) from None
+            raise NotSent(f"not submitted: {error}", ExitCode.UNAVAILABLE) from None
         submit(api, record)
         order(record, RUNNING)
         return handle(record)
 
     def status(self, record: Record) -> Status:
-        """From the run's conditions and its pods; of a run that is gone, what was seen of it."""
+        """From the run's conditions and its pods; for a deleted run, what was last recorded."""
         api = Api(record.spec.namespace)
         try:
             run = _run(api, record)
@@ -79,9 +79,9 @@ class Cluster:
     def logs(
         self, record: Record, ranks: Collection[int] | None, follow: bool, previous: bool
     ) -> Iterator[LogLine]:
-        """Lines of the pods; followed, through restarts of them too, until the run is over.
+        """Lines of the pods; with `follow`, across restarts until the run is over.
 
-        Raises UsageError where the run is gone, and its pods with it.
+        Raises UsageError if the run was deleted, and its pods with it.
         """
         api = Api(record.spec.namespace)
         if not follow:
@@ -90,7 +90,8 @@ class Cluster:
             except Missing:
                 state = _status_of_missing(record).state
                 raise UsageError(
-                    f"run '{record.name}' is {state}: no pod of it is in the cluster, and no log"
+                    f"run '{record.name}' is {state}: its pods are not in the cluster, and neither "
+                    "are logs"
                 ) from None
 
         def look() -> tuple[Object, bool]:
@@ -103,13 +104,15 @@ class Cluster:
         return followed(api, record, ranks, look)
 
     def stop(self, record: Record) -> None:
-        """Deletes the run and all that it owns; its pods get SIGTERM and the grace period."""
+        """Deletes the run and everything it owns; its pods get SIGTERM and the grace period."""
         api = Api(record.spec.namespace)
         try:
             run = _run(api, record)
         except Missing:
             if _status_of_missing(record).state == NOT_SENT:
-                raise UsageError(f"run '{record.name}' was never sent: nothing to stop") from None
+                raise UsageError(
+                    f"run '{record.name}' was never submitted: nothing to stop"
+                ) from None
             return
         order(record, STOPPED)
         api.delete(run["kind"], run["metadata"]["name"], uid=run["metadata"]["uid"])
@@ -119,11 +122,11 @@ class Cluster:
         self._set_suspended(record, True)
 
     def resume(self, record: Record) -> None:
-        """Sets it free again."""
+        """Unsuspends it."""
         self._set_suspended(record, False)
 
     def why(self, record: Record) -> str:
-        """Why it waits, or which rank failed first and what it said last."""
+        """Why it waits, or which rank failed first and its last message."""
         api = Api(record.spec.namespace)
         try:
             run = _run(api, record)
@@ -143,7 +146,7 @@ class Cluster:
             state = _status_of_missing(record).state
             raise UsageError(f"run '{record.name}' is {state}: not in the cluster") from None
         if run["kind"] not in JOBS:
-            raise UsageError(f"'{record.name}' is a server: it is started and stopped only")
+            raise UsageError(f"'{record.name}' is a server: it can only be started and stopped")
         if record.spec.queue and (workload := workload_of(api, run)):
             # Kueue would undo a change of the run itself.
             change = {"spec": {"active": not value}}
@@ -155,7 +158,7 @@ class Cluster:
 def _run(api: Api, record: Record) -> Object:
     """The object that owns all others of a run.
 
-    Raises Missing where it is not there, UsageError where another run has its name now.
+    Raises Missing if it does not exist, UsageError if another run now has its name.
     """
     first = objects(record.spec)[0]
     kind, name = first["kind"], first["metadata"]["name"]
@@ -163,8 +166,8 @@ def _run(api: Api, record: Record) -> Object:
     if not is_of(found, record) and record.handle:
         state = _status_of_missing(record).state
         raise UsageError(
-            f"run '{name}' is {state}; the name is now {whose(found)} "
-            f"(`launch list` shows it; `rm -r {record.folder}` forgets the old record)"
+            f"run '{name}' is {state}; its name is now used by {whose(found)} "
+            f"(`launch list` shows it; `rm -r {record.folder}` removes the old record)"
         )
     if not is_of(found, record):
         raise Missing(name)
@@ -178,11 +181,11 @@ def _status_of_missing(record: Record) -> Status:
         return Status(NOT_SENT)
     if ordered(record) == STOPPED:
         return Status(STOPPED)
-    return Status(GONE, detail="its end was not seen")
+    return Status(GONE, detail="how it ended is unknown")
 
 
 def _events(api: Api, run: Object, jobs: list[Object]) -> list[Object]:
-    """Events of a run and, of a JobSet, of its Jobs; the oldest first."""
+    """Events of a run and, for a JobSet, of its Jobs; the oldest first."""
     names = dict.fromkeys(
         o["metadata"]["name"] for o in (run, *jobs) if o.get("metadata", {}).get("name")
     )

@@ -1,4 +1,4 @@
-"""Lines of a run's pods, rank by rank; followed through restarts of them."""
+"""Log lines of a run's pods by rank, also across restarts."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ POLL_SECONDS = 1.0
 def written(
     api: Api, record: Record, run: Object, ranks: Collection[int] | None, previous: bool
 ) -> Iterator[LogLine]:
-    """Lines that there are, of the ranks that are asked for; None = all.
+    """The existing lines of the requested ranks; None = all.
 
     Args:
       api: of the run's namespace.
       record: of the run.
       run: its Job or JobSet.
       ranks: see above.
-      previous: of the pods before the present ones instead.
+      previous: of the previous pods instead of the current ones.
     """
     every = pods_of(api, record, run, newest=False)
     pods = [pod for pod in every if ranks is None or index_of(pod) in ranks]
@@ -40,8 +40,8 @@ def written(
         older = [pod for pod in pods if pod not in newest]
         newest = list({index_of(pod): pod for pod in older}.values())
     if not newest:
-        what = "of the attempt before the present one" if previous else "of these ranks"
-        say(f"{record.name}: there is no pod {what}; with a pod its log is gone")
+        what = "of the attempt before the current one" if previous else "of these ranks"
+        say(f"{record.name}: there is no pod {what}; a deleted pod has no log")
     for pod in newest:
         try:
             yield from _read(api, pod)
@@ -56,13 +56,13 @@ def followed(
     ranks: Collection[int] | None,
     look: Callable[[], tuple[Object, bool]],
 ) -> Iterator[LogLine]:
-    """Lines as they come, also of pods that are made later, until the run is over.
+    """Lines as they are written, also by pods created later, until the run is over.
 
     Args:
       api: of the run's namespace.
       record: of the run.
       ranks: whose lines; None = all.
-      look: gives the run's Job or JobSet, {} where it is gone, and whether it is over.
+      look: returns the run's Job or JobSet, {} if it was deleted, and whether it is over.
     """
     lines: Queue[LogLine | Exception | None] = Queue()
 
@@ -83,9 +83,9 @@ def followed(
 def _read(
     api: Api, pod: Object, follow: bool = False, since: list[str] | None = None
 ) -> Iterator[LogLine]:
-    """Lines of a pod; `since` holds the time of the last one, and is moved on.
+    """Lines of a pod; `since` has the time of the last line, and is updated.
 
-    Raises Missing or ClusterError where they cannot be read.
+    Raises Missing or ClusterError if they cannot be read.
     """
     rank, name = index_of(pod), pod["metadata"]["name"]
     from_time = since[0] if since else ""
@@ -95,13 +95,13 @@ def _read(
         *lines, rest = (rest + piece).split(b"\n")
         for line in lines:
             when, _, text = line.decode("utf-8", "replace").partition(" ")
-            # `sinceTime` counts in seconds: what was told already comes again.
+            # `sinceTime` has a resolution of seconds: some lines come again.
             if since is not None:
                 if when <= since[0]:
                     continue
                 since[0] = when
             yield LogLine(rank, text)
-    if rest and not follow:  # what a worker said last, without ending the line
+    if rest and not follow:  # the worker's last message, not yet ended by a line feed
         yield LogLine(rank, rest.decode("utf-8", "replace").partition(" ")[2])
 
 
@@ -112,16 +112,16 @@ def _follow_all(
     look: Callable[[], tuple[Object, bool]],
     lines: Queue[LogLine | Exception | None],
 ) -> None:
-    """Follows every pod in a thread of its own, over outages of the API server."""
+    """Follows every pod in a separate thread, across outages of the API server."""
     readers: dict[str, threading.Thread | None] = {}
 
     def follow_one(pod: Object) -> None:
         since = [""]
         while True:
-            with contextlib.suppress(Missing, ClusterError):  # not started, gone, or an outage
+            with contextlib.suppress(Missing, ClusterError):  # not started, deleted, or an outage
                 for line in _read(api, pod, follow=True, since=since):
                     lines.put(line)
-            # The connection ended: with the container, or dropped on the way.
+            # The connection ended: the container ended, or the connection was dropped.
             try:
                 phase = (api.get("Pod", pod["metadata"]["name"]).get("status") or {}).get("phase")
             except Missing:
@@ -129,10 +129,10 @@ def _follow_all(
             except ClusterError as error:
                 if not error.passing:
                     return
-                phase = "Running"  # as far as is known
+                phase = "Running"  # as far as known
             if phase not in ("Pending", "Running"):
                 with contextlib.suppress(Missing, ClusterError):
-                    for line in _read(api, pod, since=since):  # what came with its end
+                    for line in _read(api, pod, since=since):  # the last lines
                         lines.put(line)
                 return
             time.sleep(POLL_SECONDS)
@@ -146,7 +146,7 @@ def _follow_all(
             time.sleep(POLL_SECONDS)
             continue
         outage.over()
-        if not readers:  # attempts that were over already are not followed
+        if not readers:  # attempts that had already ended are not followed
             newest = {index_of(pod): pod["metadata"]["name"] for pod in pods}
             older = {pod["metadata"]["name"] for pod in pods} - {*newest.values()}
             readers.update(dict.fromkeys(older))

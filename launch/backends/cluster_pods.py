@@ -1,4 +1,4 @@
-"""The pods of a run: of this very one, not of one before it of that name."""
+"""The pods of a run, but not those of an earlier run with the same name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _UIDS = ("jobset.sigs.k8s.io/jobset-uid", "batch.kubernetes.io/controller-uid")
 
 
 def pods_of(api: Api, record: Record, run: Object, newest: bool) -> list[Object]:
-    """Pods of a run by rank; of each rank the newest only, or all, the oldest first."""
+    """Pods of a run by rank: only the newest of each rank, or all, the oldest first."""
     found = [pod for pod in api.find("Pod", selector(record.spec, WORKER)) if is_pod_of(pod, run)]
     found.sort(key=_age)
     if newest:
@@ -31,7 +31,7 @@ def children(api: Api, run: Object) -> list[Object]:
 
 
 def workload_of(api: Api, run: Object) -> Object:
-    """Kueue's object for a run; {} where there is none."""
+    """Kueue's object for a run; {} if there is none."""
     try:
         found = api.find("Workload")
     except Missing:
@@ -40,12 +40,12 @@ def workload_of(api: Api, run: Object) -> Object:
 
 
 def waits_for_queue(api: Api, record: Record, run: Object) -> bool:
-    """Whether it is Kueue that starts a run which is suspended, and not somebody's `resume`."""
+    """Whether Kueue will start a suspended run, rather than somebody's `resume`."""
     if not record.spec.queue or not (run.get("spec") or {}).get("suspend"):
         return False
     try:
         workload = workload_of(api, run)
-    except Forbidden:  # who may not look cannot have deactivated it either
+    except Forbidden:  # a user who may not read it cannot have deactivated it either
         return True
     return bool((workload.get("spec") or {}).get("active", True))
 
@@ -56,7 +56,7 @@ def _owned_by(o: Object, run: Object) -> bool:
 
 
 def is_pod_of(pod: Object, run: Object) -> bool:
-    """Whether a pod belongs to this very Job or JobSet, and not to one before it of that name."""
+    """Whether a pod belongs to exactly this Job or JobSet, not to an earlier one of that name."""
     uid = (run.get("metadata") or {}).get("uid")
     labels = pod["metadata"].get("labels") or {}
     found = next((labels[name] for name in _UIDS if name in labels), uid)
@@ -64,6 +64,6 @@ def is_pod_of(pod: Object, run: Object) -> bool:
 
 
 def _age(pod: Object) -> tuple[str, bool]:
-    """Times are in seconds: of two pods of one second, the one still running is the newer."""
+    """Times are in seconds: of two pods in the same second, the running one is the newer."""
     ended = (pod.get("status") or {}).get("phase") in ("Failed", "Succeeded")
     return str(pod["metadata"].get("creationTimestamp", "")), not ended

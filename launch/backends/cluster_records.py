@@ -1,7 +1,6 @@
 """Records in the cluster itself: annotations of the object that owns all others of a run.
 
-So a run is known to machines that did not submit it, and a name that somebody else uses now is
-told from one's own.
+They make a run known to machines that did not submit it, and show whose run uses a name.
 """
 
 from __future__ import annotations
@@ -15,14 +14,14 @@ from launch.render.labels import MANAGED_BY, NAME
 from launch.runs.records import Record
 from launch.spec import MALFORMED
 
-SPEC_HASH = "shardline/spec"  # tells a second submit from another run of that name
+SPEC_HASH = "shardline/spec"  # distinguishes a second submit from another run of that name
 RECORD = "shardline/record"
 OWNER = "shardline/owner"
-OWNERS = ("Job", "JobSet", "StatefulSet", "Deployment")  # kinds of what owns the rest of a run
+OWNERS = ("Job", "JobSet", "StatefulSet", "Deployment")  # kinds of a run's first object
 
 
 def record_annotations(record: Record) -> dict[str, str]:
-    """What the first object of a run says of it."""
+    """What the first object of a run records about it."""
     return {
         SPEC_HASH: mark(record),
         OWNER: record.owner,
@@ -31,7 +30,7 @@ def record_annotations(record: Record) -> dict[str, str]:
 
 
 def handle(record: Record) -> str:
-    """Where a run is: back end, namespace, name."""
+    """The location of a run: back end, namespace, name."""
     return f"{record.spec.backend}:{record.spec.namespace}/{record.name}"
 
 
@@ -42,16 +41,16 @@ def mark(record: Record) -> str:
 
 
 def annotation(o: Object, name: str) -> str:
-    """One annotation; "" where there is none."""
+    """One annotation; "" if it is missing."""
     return str(((o.get("metadata") or {}).get("annotations") or {}).get(name, ""))
 
 
 def record_of(o: Object) -> Record | None:
-    """The record that an object carries; None where there is none that can be read, or where it
-    is of another place.
+    """The record in an object's annotations; None if there is none that can be read, or if it is
+    for another location.
 
-    Whoever may write objects in one namespace could otherwise have `launch stop` and others, that
-    act where the record says, act in a namespace where only the user may, or on Slurm.
+    Otherwise anybody who may write objects in one namespace could make `launch stop` and other
+    commands, which act where the record says, act in a namespace of this user, or on Slurm.
     """
     try:
         record = Record.from_dict(json.loads(annotation(o, RECORD)))
@@ -64,15 +63,15 @@ def record_of(o: Object) -> Record | None:
 
 
 def is_of(o: Object, record: Record) -> bool:
-    """Whether an object of the cluster is this very run, and not another of its name."""
+    """Whether an object of the cluster is exactly this run, not another one of its name."""
     found = record_of(o)
     if found is None:
-        return not annotation(o, RECORD)  # runs of earlier versions carry no record
+        return not annotation(o, RECORD)  # runs of earlier versions have no record
     return (found.owner, found.submitted) == (record.owner, record.submitted)
 
 
 def whose(o: Object) -> str:
-    """`ann@laptop's, submitted 3 h ago`, as far as it is known."""
+    """`ann@laptop's, submitted 3 h ago`, as far as known."""
     found = record_of(o)
     if found is None:
         return "somebody's"
@@ -80,7 +79,7 @@ def whose(o: Object) -> str:
 
 
 def runs_in(api: Api) -> list[Record]:
-    """Everybody's runs in a namespace, by their records there."""
+    """All users' runs in a namespace, by their records there."""
     found = []
     for kind in OWNERS:
         try:

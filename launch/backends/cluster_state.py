@@ -1,4 +1,4 @@
-"""What a cluster's objects say of a run: its state, its ranks, why it waits or failed. Pure."""
+"""Reads a run's state, ranks and reasons from a cluster's objects. Pure functions."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from launch.runs.status import FAILED, PENDING, RUNNING, SUCCEEDED, SUSPENDED, R
 from launch.spec import Spec
 from preprocess.shell.exit_codes import UNCOUNTED
 
-JOBS = ("Job", "JobSet")  # what ends; the rest are servers
+JOBS = ("Job", "JobSet")  # these end; the others are servers
 SUCCEEDED_TYPES = ("Complete", "Completed", "SuccessCriteriaMet")
 FAILED_TYPES = ("Failed", "FailureTarget")
 ENDED = ("Failed", "Succeeded")
 DEADLINE = "DeadlineExceeded"
-# Of an index's pods before this one: those that were counted, and those that were not.
+# The earlier pods of an index: those that were counted, and those that were not.
 FAILED_BEFORE = "batch.kubernetes.io/job-index-failure-count"
 IGNORED_BEFORE = "batch.kubernetes.io/job-index-ignored-failure-count"
 # `Container trainer for pod NAMESPACE/NAME failed with exit code 65 matching FailJob rule`
@@ -23,7 +23,7 @@ _POD = re.compile(r"\b[Pp]od [^\s/]+/(\S+)")
 
 
 def run_state(run: Object, pods: list[Object], queued: bool) -> tuple[str, str]:
-    """State of a Job or JobSet, and a few words."""
+    """State of a Job or JobSet, and a short detail."""
     conditions = {c["type"]: c for c in (run.get("status") or {}).get("conditions") or ()
                   if c.get("status") == "True"}  # fmt: skip
     for name in SUCCEEDED_TYPES:
@@ -32,25 +32,25 @@ def run_state(run: Object, pods: list[Object], queued: bool) -> tuple[str, str]:
     for name in FAILED_TYPES:
         if name in conditions:
             return FAILED, str(conditions[name].get("message", ""))
-    if run.get("kind") not in (*JOBS, None):  # a server, which is up or not yet
+    if run.get("kind") not in (*JOBS, None):  # a server, ready or not yet
         wanted = (run.get("spec") or {}).get("replicas", 1)
         ready = (run.get("status") or {}).get("readyReplicas", 0)
         return (RUNNING if ready >= wanted else PENDING), f"{ready} of {wanted} ready"
     if (run.get("spec") or {}).get("suspend"):
         if queued:
-            return PENDING, "waits for its queue"
+            return PENDING, "waiting in its queue"
         return SUSPENDED, ""
     if any(_phase(pod) == "Running" for pod in pods):
         return RUNNING, ""
     waiting = [words for pod in pods if (words := pending_reason(pod))]
-    # Between two attempts: pods have ended, and others take their places.
+    # Between two attempts: pods have ended, and others replace them.
     if any(_phase(pod) in ENDED for pod in pods) or _started_before(run, pods):
         return RUNNING, waiting[0] if waiting else "between two attempts"
     return PENDING, waiting[0] if waiting else ""
 
 
 def counts(run: Object, pods: list[Object], spec: Spec) -> dict[str, int]:
-    """Restarts, interruptions and failures, as launch.backends.base.Status has them.
+    """Restarts, interruptions and failures, as defined by launch.runs.status.Status.
 
     Args:
       run: the Job or JobSet.
@@ -71,7 +71,7 @@ def counts(run: Object, pods: list[Object], spec: Spec) -> dict[str, int]:
     if spec.independent:
         interruptions = sum(ignored)
     else:
-        # All restart together: the rank that was charged once lost no peer, the others did.
+        # All restart together: the rank that failed was counted once, the others lost their peer.
         every = max((f + i for f, i in zip(failed, ignored, strict=True)), default=0)
         interruptions = max(0, every - restarts)
     return {"restarts": restarts, "interruptions": interruptions,
@@ -91,7 +91,7 @@ def started(run: Object, pods: list[Object]) -> str:
 
 
 def finished(run: Object) -> str:
-    """When it ended, well or not; "" before."""
+    """When it ended, successfully or not; "" before."""
     status = run.get("status") or {}
     ends = [
         str(c.get("lastTransitionTime") or "")
@@ -119,7 +119,7 @@ def rank_of(pod: Object) -> Rank:
 
 
 def pending_reason(pod: Object) -> str:
-    """Why a pod does not run: not scheduled, or its image not available; "" where it does."""
+    """Why a pod does not run: not scheduled, or its image not available; "" if it runs."""
     status = pod.get("status") or {}
     if status.get("phase") != "Pending":
         return ""
@@ -134,7 +134,7 @@ def pending_reason(pod: Object) -> str:
 
 
 def cause(run: Object, jobs: list[Object]) -> tuple[str, str]:
-    """Reason and message of the condition that ended a run; of a JobSet's, that of its Job."""
+    """Reason and message of the condition that ended a run; for a JobSet, that of its Job."""
     for o in (*jobs, run):
         for condition in (o.get("status") or {}).get("conditions") or ():
             if condition.get("type") in FAILED_TYPES and condition.get("status") == "True":
@@ -145,36 +145,36 @@ def cause(run: Object, jobs: list[Object]) -> tuple[str, str]:
 def reason(
     run: Object, jobs: list[Object], pods: list[Object], events: list[Object], queued: bool
 ) -> str:
-    """One line: why a run waits, or who ended it; who only lost a peer is left out.
+    """One line: why a run waits, or which rank ended it; ranks that only lost a peer are left out.
 
     Args:
       run: the Job or JobSet.
-      jobs: of a JobSet, its Jobs.
+      jobs: a JobSet's Jobs.
       pods: of all attempts.
       events: of the run and its Jobs, the oldest first.
-      queued: whether Kueue sets it free.
+      queued: whether Kueue starts it.
     """
     state, detail = run_state(run, pods, queued)
     failed = [pod for pod in pods if _phase(pod) == "Failed"]
     failed.sort(key=lambda pod: str(_terminated(pod).get("finishedAt", "")))
     culprits = [pod for pod in failed if _counted(pod)]
     if state == FAILED:
-        return f"{state}: {_end(cause(run, jobs), culprits, failed) or detail or 'no pod says why'}"
+        return f"{state}: {_end(cause(run, jobs), culprits, failed) or detail or 'reason unknown'}"
     if state == PENDING:
-        return f"pending: {detail or last_warning(events) or 'no pod was made yet'}"
+        return f"pending: {detail or last_warning(events) or 'no pod was created yet'}"
     if culprits and state != SUCCEEDED:
-        return f"{state}; the last failure was followed by a restart: {_failure(culprits[-1])}"
+        return f"{state}; the last failure, which led to a restart: {_failure(culprits[-1])}"
     return state + (f": {detail}" if detail else "")
 
 
 def last_warning(events: list[Object]) -> str:
-    """What the cluster warned of last, such as pods that it could not create; "" if of nothing."""
+    """The cluster's last warning, such as about pods that it could not create; "" if none."""
     warnings = [str(e.get("message", "")) for e in events if e.get("type") == "Warning"]
     return warnings[-1] if warnings else ""
 
 
 def _end(ended: tuple[str, str], culprits: list[Object], failed: list[Object]) -> str:
-    """What ended a run, by the condition's own word; failures that were retried did not."""
+    """What ended a run, by the reason of its condition; failures that were retried did not."""
     why, message = ended
     if why == DEADLINE:
         return f"its deadline passed: {message}"
@@ -190,7 +190,7 @@ def _end(ended: tuple[str, str], culprits: list[Object], failed: list[Object]) -
 
 
 def _counted(pod: Object) -> bool:
-    """Whether a pod failed by itself: not by a lost peer, SIGTERM or a drained node."""
+    """Whether a pod itself failed: not by a lost peer, SIGTERM or a drained node."""
     disrupted = any(
         condition.get("type") == "DisruptionTarget" and condition.get("status") == "True"
         for condition in (pod.get("status") or {}).get("conditions") or ()

@@ -1,7 +1,7 @@
-"""Sending a run to a cluster: all of it, or nothing.
+"""Submits a run to a cluster: all of it, or nothing.
 
-Submitted suspended, then what depends on it, then set free: no worker starts before its Service
-and its policy are there, and one delete removes all.
+The run is submitted suspended, then what depends on it, then unsuspended: no worker starts before
+its Service and its policy exist, and a single delete removes everything.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from preprocess.shell.cli import say
 from preprocess.shell.exit_codes import ExitCode
 
 POLL_SECONDS = 0.5
-GONE_SECONDS = 60.0  # for the objects of a run before to be deleted; its pods have their grace
+GONE_SECONDS = 60.0  # for deleting the objects of an earlier run; its pods have their grace
 
 
 def sent(record: Record) -> list[Object]:
-    """The objects as they are sent, what owns the rest first and without its uid yet."""
+    """The objects as they are sent; the owner comes first and does not have its uid yet."""
     first, *others = objects(record.spec)
     marks = first["metadata"].setdefault("annotations", {})
     marks.update(record_annotations(record))
@@ -38,10 +38,10 @@ def sent(record: Record) -> list[Object]:
 
 
 def owned(o: Object, owner: Object) -> Object:
-    """An object that is deleted with its owner.
+    """An object that is deleted together with its owner.
 
-    Without `blockOwnerDeletion`: where owner references are enforced, it takes the right to
-    change the owner's finalizers, which people do not have.
+    Without `blockOwnerDeletion`: if owner references are enforced, that needs the right to change
+    the owner's finalizers, which users do not have.
     """
     reference = {
         "apiVersion": owner["apiVersion"],
@@ -54,13 +54,13 @@ def owned(o: Object, owner: Object) -> Object:
 
 
 def submit(api: Api, record: Record) -> None:
-    """Creates the run suspended, what it owns, and sets it free; safe to do twice.
+    """Creates the run suspended and what it owns, then unsuspends it; safe to repeat.
 
-    A run in a queue stays suspended: Kueue sets it free.
+    A run in a queue stays suspended until Kueue admits it.
 
     Raises:
-      NotSent: the server refuses something, and nothing is left of the run.
-      ClusterError: the server went away in the midst of it; a second time completes it.
+      NotSent: the server rejects something, and nothing is left of the run.
+      ClusterError: the server went away in the middle; calling it again completes the run.
     """
     first, *others = sent(record)
     owner, is_new = _first(api, record, first)
@@ -79,9 +79,9 @@ def submit(api: Api, record: Record) -> None:
 
 
 def _first(api: Api, record: Record, first: Object) -> tuple[Object, bool]:
-    """The object that owns the rest, and whether it was made just now."""
+    """The object that owns the rest, and whether it was created just now."""
     kind, name = first["kind"], first["metadata"]["name"]
-    for other in JOBS:  # a Job and a JobSet of one name would share what is named after them
+    for other in JOBS:  # a Job and a JobSet of one name would use the same names for their objects
         if kind in JOBS and other != kind:
             with contextlib.suppress(Missing, Forbidden):
                 there = {"kind": other, **api.get(other, name)}
@@ -102,7 +102,7 @@ def _first(api: Api, record: Record, first: Object) -> tuple[Object, bool]:
             continue
         if not _is_mine(record, there) or annotation(there, SPEC_HASH) != mark(record):
             _taken(_whose_run(record, there))
-        # A submission that was interrupted; from now on it is known by this record.
+        # A submission that was interrupted; from now on it has this record.
         change = {"metadata": {"annotations": record_annotations(record)}}
         return api.patch(kind, name, change), False
 
@@ -120,7 +120,9 @@ def _whose_run(record: Record, there: Object) -> str:
 
 
 def _make_room(api: Api, record: Record, there: Object) -> bool:
-    """Whether a run of that name was being deleted, or over and this user's, and is gone now."""
+    """Whether an earlier run of that name was being deleted, or over and this user's, and is
+    gone.
+    """
     over = there["kind"] in JOBS and run_state(there, [], queued=False)[0] in FINISHED
     if "deletionTimestamp" not in there["metadata"] and not (over and _is_mine(record, there)):
         return False
@@ -130,7 +132,7 @@ def _make_room(api: Api, record: Record, there: Object) -> bool:
 
 
 def _dependent(api: Api, o: Object, owner: Object) -> None:
-    """Creates an object of the run; one that the run before has left is replaced."""
+    """Creates an object of the run; replaces one that an earlier run has left."""
     while True:
         try:
             api.create(o)
@@ -145,13 +147,13 @@ def _dependent(api: Api, o: Object, owner: Object) -> None:
         if any(reference.get("uid") == owner["metadata"]["uid"] for reference in owners):
             return
         if not any(_was_owner(reference, owner) for reference in owners):
-            _taken(f"{title(there)} is there already, and not of a run of that name before")
+            _taken(f"{title(there)} exists, and not from an earlier run of that name")
         api.delete(o["kind"], o["metadata"]["name"], uid=there["metadata"]["uid"])
         _until_gone(api, there)
 
 
 def _was_owner(reference: Object, owner: Object) -> bool:
-    """Whether something belonged to the run before of the name, which is gone by now."""
+    """Whether something belonged to an earlier run of the name, which is gone by now."""
     name = (reference.get("kind"), reference.get("name"))
     return bool(name == (owner["kind"], owner["metadata"]["name"]))
 
@@ -166,11 +168,11 @@ def _until_gone(api: Api, o: Object) -> None:
             return True
         return bool(found["metadata"]["uid"] != o["metadata"]["uid"])
 
-    _wait(gone, GONE_SECONDS, f"{title(o)} of the run before is still being deleted")
+    _wait(gone, GONE_SECONDS, f"{title(o)} of the earlier run is still being deleted")
 
 
 def _wait_for_pods_of_before(api: Api, record: Record, owner: Object) -> None:
-    """Two runs of one name would share names of hosts and the run directory."""
+    """Waits for old pods: two runs of one name would share host names and the run directory."""
     said = False
 
     def gone() -> bool:
@@ -181,11 +183,11 @@ def _wait_for_pods_of_before(api: Api, record: Record, owner: Object) -> None:
             if pod["metadata"].get("deletionTimestamp") and not is_pod_of(pod, owner)
         ]
         if pods and not said:
-            say(f"waiting for pods of the run before to end: {', '.join(sorted(pods))}")
+            say(f"waiting for pods of the earlier run to end: {', '.join(sorted(pods))}")
             said = True
         return not pods
 
-    _wait(gone, record.spec.grace + GONE_SECONDS, "pods of the run before do not end")
+    _wait(gone, record.spec.grace + GONE_SECONDS, "pods of the earlier run do not end")
 
 
 def _wait(seen: Callable[[], bool], seconds: float, otherwise: str) -> None:
@@ -197,26 +199,26 @@ def _wait(seen: Callable[[], bool], seconds: float, otherwise: str) -> None:
 
 
 def _taken(what: str) -> NoReturn:
-    raise NotSent(f"not sent: the name is taken: {what}; --name=OTHER starts another",
+    raise NotSent(f"not submitted: the name is in use: {what}; set --name=OTHER",
                   ExitCode.USAGE)  # fmt: skip
 
 
 def _refused(api: Api, record: Record, o: Object, error: Exception) -> NoReturn:
-    """Raises what is to be said about an object that could not be made."""
+    """Raises the error for an object that could not be created."""
     if isinstance(error, NotSent) or getattr(error, "passing", False):
         raise error
     reason = missing_reason(api, record, o) if isinstance(error, Missing) else str(error)
-    raise NotSent(f"not sent: {title(o)}: {reason}", ExitCode.UNAVAILABLE) from None
+    raise NotSent(f"not submitted: {title(o)}: {reason}", ExitCode.UNAVAILABLE) from None
 
 
 def missing_reason(api: Api, record: Record, o: Object) -> str:
-    """Why the server refuses an object: its kind or its namespace does not exist."""
+    """Why the server rejects an object, if its kind or its namespace does not exist."""
     if not api.serves(o["kind"]):
         remedies = dict(record.spec.kind.operators)
-        what = remedies.get(o["kind"], "what defines it")
-        return f"the cluster does not know the kind {o['kind']}; install {what}"
+        what = remedies.get(o["kind"], "its definition")
+        return f"the cluster does not have the kind {o['kind']}; install {what}"
     namespace = record.spec.namespace
     return (
-        f"there is no namespace '{namespace}'; create it (`kubectl apply -k k8s` makes shardline), "
-        "or correct --namespace"
+        f"there is no namespace '{namespace}'; create it (`kubectl apply -k k8s` creates "
+        "shardline), or correct --namespace"
     )

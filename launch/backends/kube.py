@@ -1,7 +1,7 @@
-"""The Kubernetes API by plain objects, through the official client; it retries what may pass.
+"""The Kubernetes API with plain objects, through the official client; retries transient errors.
 
-Paths are built from an object's kind: what is rendered is what is sent. Credentials are the
-client's own business (kubeconfig, or the pod's service account).
+Paths are derived from an object's kind, so rendered objects are sent unchanged. Credentials are
+left to the client (kubeconfig, or the pod's service account).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from launch.backends.kube_request import (
     Requests,
 )
 
-SILENCE_SECONDS = 300.0  # of a log that is followed, before it is asked for again
+SILENCE_SECONDS = 300.0  # of a followed log, before the connection is renewed
 
 # Kind -> (API path, plural).
 KINDS = {
@@ -47,7 +47,7 @@ KINDS = {
     "PersistentVolumeClaim": ("api/v1", "persistentvolumeclaims"),
     "PriorityClass": ("apis/scheduling.k8s.io/v1", "priorityclasses"),
 }
-# API path of a kind -> that of clusters which do not serve it yet.
+# API path of a kind -> the path in clusters that do not serve it yet.
 OLDER = {"apis/kueue.x-k8s.io/v1beta2": "apis/kueue.x-k8s.io/v1beta1"}
 CLUSTER_WIDE = ("Namespace", "Node", "PriorityClass")
 
@@ -62,25 +62,27 @@ class Api:
         tries: int = TRIES,
         seconds: float = REQUEST_SECONDS,
     ) -> None:
-        """Reads the kubeconfig; raises ClusterError where there is none."""
+        """Reads the kubeconfig; raises ClusterError if there is none."""
         self.namespace = namespace
         self._requests = Requests(sleep, tries, seconds)
         self._versions: dict[str, str] = {}  # of OLDER, those that the cluster serves
 
     def create(self, o: Object, dry_run: bool = False) -> Object:
-        """Creates an object, or has the server judge it only; raises Conflict where its name
-        is taken.
+        """Creates an object, or only has the server validate it; raises Conflict if its name is in
+        use.
         """
         query = [("dryRun", "All")] if dry_run else []
         return self._requests.call("POST", self._path(o["kind"]), body=o, query=query)
 
     def version(self) -> tuple[int, int]:
-        """Of the API server: major and minor."""
+        """The API server's major and minor version."""
         found = self._requests.call("GET", "/version")
         return int(found["major"]), int(str(found["minor"]).rstrip("+"))
 
     def serves(self, kind: str) -> bool:
-        """Whether the cluster has a kind: those of others come with what defines them."""
+        """Whether the cluster has a kind; kinds other than the built-in ones have to be
+        installed.
+        """
         api, plural = KINDS[kind]
         for version in (api, OLDER.get(api)):
             try:
@@ -110,12 +112,12 @@ class Api:
         return self._requests.call("PATCH", self._path(kind, name), body=change)
 
     def delete(self, kind: str, name: str, uid: str = "") -> None:
-        """Deletes an object and all that it owns; one that is gone already is no error.
+        """Deletes an object and everything it owns; does nothing if it is already gone.
 
         Args:
           kind: see KINDS.
           name: of the object.
-          uid: where given, only the object with this one, and not its successor.
+          uid: if given, deletes only the object with this uid, and not a successor.
         """
         options: Object = {"propagationPolicy": "Background"}
         if uid:
@@ -124,20 +126,20 @@ class Api:
             self._requests.call("DELETE", self._path(kind, name), body=options)
         except Missing:
             return
-        except Conflict:  # another one has the name already
+        except Conflict:  # another object has the name already
             if not uid:
                 raise
 
     def log(
         self, pod: str, container: str, *, follow: bool, previous: bool, since: str = ""
     ) -> Iterator[bytes]:
-        """Pieces of a container's log, each line with its time before it.
+        """Pieces of a container's log, each line prefixed with its time.
 
-        Ends where the connection is dropped, or silent for SILENCE_SECONDS.
+        Ends when the connection is dropped, or silent for SILENCE_SECONDS.
 
         Raises:
           Missing: there is no such pod.
-          ClusterError: the server does not answer; or drops a log that is not followed.
+          ClusterError: the server does not respond, or drops a log that is not followed.
         """
         from urllib3.exceptions import HTTPError
 
@@ -152,7 +154,7 @@ class Api:
             yield from response.stream(2**14, decode_content=False)
         except HTTPError as error:
             if not follow:
-                raise ClusterError(f"the log of {pod} broke off: {error}", passing=True) from None
+                raise ClusterError(f"the log of {pod} was cut off: {error}", passing=True) from None
         finally:
             response.release_conn()
 
@@ -164,7 +166,7 @@ class Api:
         return f"/{api}/{where}{plural}" + (f"/{name}" if name else "")
 
     def _served(self, api: str) -> str:
-        """The newest version of an API that the cluster has, which is asked for once."""
+        """The newest version of an API that the cluster has; asked once."""
         if api not in self._versions:
             try:
                 self._requests.call("GET", f"/{api}")

@@ -19,15 +19,15 @@ TRIES = 6
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 20.0
 CONNECT_SECONDS = 10.0
-REQUEST_SECONDS = 30.0  # between two pieces of an answer
-NOTICE_SECONDS = 5.0  # after which a request that is still tried is mentioned
+REQUEST_SECONDS = 30.0  # between two pieces of a response
+NOTICE_SECONDS = 5.0  # after which a message says that a request is being retried
 NO_RESPONSE = "the API server does not respond"
 
 
 class ClusterError(UnavailableError):
-    """The API server cannot be reached, or refuses (69).
+    """The API server cannot be reached, or rejects the request (69).
 
-    `passing` is true where the same request may be answered later.
+    `passing` is true if the same request may succeed later.
     """
 
     def __init__(self, message: str, passing: bool = False) -> None:
@@ -40,7 +40,7 @@ class NoCluster(ClusterError):
 
 
 class Forbidden(ClusterError):
-    """The API server knows no such user, or does not let him."""
+    """The API server does not know the user, or denies access."""
 
 
 class Missing(Exception):
@@ -48,11 +48,11 @@ class Missing(Exception):
 
 
 class Conflict(Exception):
-    """There is such an object already."""
+    """The object exists already."""
 
 
 class Requests:
-    """One request at a time to the server of the kubeconfig; raises ClusterError without one."""
+    """Sends one request at a time to the kubeconfig's server; raises ClusterError without one."""
 
     def __init__(self, sleep: Callable[[float], None], tries: int, seconds: float) -> None:
         self._sleep, self._tries, self.seconds = sleep, tries, seconds
@@ -66,10 +66,10 @@ class Requests:
         query: list[tuple[str, str]] | None = None,
         raw_seconds: float = 0.0,
     ) -> Any:
-        """The answer to a request, which is tried again while the server is busy or gone.
+        """The response to a request, which is retried while the server is busy or unreachable.
 
         Args:
-          method: of HTTP.
+          method: the HTTP method.
           path: of the API.
           body: plain data.
           query: names and values.
@@ -77,9 +77,9 @@ class Requests:
 
         Raises:
           Missing, Conflict: the server's 404 and 409.
-          ClusterError: it refuses, or does not respond.
+          ClusterError: the server rejects the request, or does not respond.
         """
-        # A log that is followed may rightly be silent.
+        # A log that is followed may be silent.
         with contextlib.nullcontext() if raw_seconds > self.seconds else _noticed():
             found = self._tried(method, path, body, query or [], raw_seconds)
         outage.over()
@@ -111,12 +111,12 @@ class Requests:
                     auth_settings=["BearerToken"],
                     _return_http_data_only=True,
                     _preload_content=not raw_seconds,
-                    # A pair: the client ignores a single number that is no int.
+                    # A pair: the client ignores a single number that is not an int.
                     _request_timeout=(min(self.seconds, CONNECT_SECONDS),
                                       raw_seconds or self.seconds),
                 )  # fmt: skip
             except ApiException as error:
-                if not error.status:  # how the client tells of a failed handshake
+                if not error.status:  # how the client reports a failed handshake
                     raise ClusterError(plain(error)) from None
                 if error.status == 404:
                     raise Missing(path) from None
@@ -124,7 +124,8 @@ class Requests:
                     raise Conflict(path) from None
                 said = _reason(error)
                 forbidden = error.status in (401, 403)
-                # A server that has just started has not read its rules yet, and refuses everybody.
+                # A server that has just started has not read its rules yet, and denies everybody
+                # access.
                 last, starting = attempt + 1 == self._tries, outage.is_recent()
                 if forbidden and (last or not starting):
                     raise Forbidden(f"{method} {path}: {said}", passing=starting) from None
@@ -140,7 +141,7 @@ class Requests:
 
 
 def plain(error: BaseException) -> str:
-    """Why a connection failed, in a few words; raises ClusterError where trying again is in vain.
+    """Why a connection failed, in short; raises ClusterError if retrying is pointless.
 
     The client wraps the cause several times and names it with its objects' addresses.
     """
@@ -149,7 +150,7 @@ def plain(error: BaseException) -> str:
     from urllib3 import exceptions
 
     chain: list[BaseException] = [error]
-    for cause in chain:  # which grows
+    for cause in chain:  # grows inside the loop
         inner = (getattr(cause, "reason", None), cause.__cause__, cause.__context__, *cause.args)
         chain += [e for e in inner if isinstance(e, BaseException) and e not in chain]
     for cause in chain:
@@ -162,9 +163,9 @@ def plain(error: BaseException) -> str:
         if isinstance(cause, exceptions.NameResolutionError):
             return "its name cannot be resolved"
         if isinstance(cause, exceptions.ConnectTimeoutError):
-            return "no connection in time"
+            return "no connection within the time limit"
         if isinstance(cause, exceptions.ReadTimeoutError):
-            return "no answer in time"
+            return "no response within the time limit"
         if isinstance(cause, ssl.SSLError):
             return f"TLS: {cause.reason or cause}"
     os_errors = [cause for cause in chain if isinstance(cause, OSError) and cause.strerror]
@@ -177,7 +178,7 @@ def plain(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def _noticed() -> Iterator[None]:
-    """Says that a server does not respond, once that takes longer than a person expects."""
+    """Reports that a server does not respond, after a few seconds."""
     notice = threading.Timer(NOTICE_SECONDS, outage.note, [f"{NO_RESPONSE}; still trying"])
     notice.daemon = True
     notice.start()
@@ -190,7 +191,7 @@ def _noticed() -> Iterator[None]:
 def _client() -> Any:
     from kubernetes import client, config
 
-    # Given by hand: the client reads the variable once, at its import.
+    # Passed explicitly: the client reads the variable only once, at its import.
     given = os.environ.get("KUBECONFIG")
     inside = "KUBERNETES_SERVICE_HOST" in os.environ
     if not given and not inside and not (Path.home() / ".kube" / "config").exists():
@@ -199,15 +200,17 @@ def _client() -> Any:
         config.load_config(**({"config_file": given} if given else {}))
     except config.ConfigException as error:
         raise NoCluster(f"no cluster is configured ({error}); set KUBECONFIG") from None
-    except Exception as error:  # the kubeconfig is the user's file, and may be anything
+    except Exception as error:  # the kubeconfig is the user's file, with any content
         raise NoCluster(f"the kubeconfig cannot be read: {error}") from None
     settings = client.Configuration.get_default_copy()
-    settings.retries = False  # ours, which wait
+    settings.retries = False  # we retry ourselves, with pauses
     return client.ApiClient(settings)
 
 
 def _wait(attempt: int, headers: Any) -> float:
-    """Seconds before the next try: doubling, with jitter, and not below what the server asks."""
+    """Seconds before the next retry: doubling, with jitter, and at least what the server asks
+    for.
+    """
     asked = float((headers or {}).get("Retry-After") or 0)
     longest = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2**attempt)
     return max(asked, random.uniform(longest / 2, longest))

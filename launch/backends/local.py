@@ -1,7 +1,7 @@
-"""This machine: a supervisor process a run, which starts its workers, and restarts them.
+"""This machine: one supervisor process for each run, which starts and restarts its workers.
 
-The workers get the environment that a cluster would give them. The supervisor holds a lock
-for as long as it lives, so that nothing has to be believed of a process number.
+The workers get the environment that a cluster would give them. The supervisor holds a lock as long
+as it lives, so that no process id has to be trusted.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from trainer.workers.supervisor import restart_policy
 from trainer.workers.supervisor.restart_policy import how_it_ended
 
 TALK = "supervisor.log"
-START_SECONDS = 30.0  # for a supervisor to take its lock
-STOP_MARGIN_SECONDS = 30.0  # beyond the grace period, for it to leave
+START_SECONDS = 30.0  # for a supervisor to acquire its lock
+STOP_MARGIN_SECONDS = 30.0  # beyond the grace period, for it to exit
 
 
 class Local:
@@ -56,7 +56,7 @@ class Local:
         return f"local:{record.folder}"
 
     def status(self, record: Record) -> Status:
-        """From the lock and from what the ranks wrote."""
+        """From the lock and the files of the ranks."""
         attempts = Attempts(record.attempts_folder)
         numbers = attempts.numbers()
         ends = attempts.ranks(numbers[-1]) if numbers else []
@@ -85,24 +85,24 @@ class Local:
         yield from read_logs([Attempts(record.attempts_folder)], ranks, follow, previous, finished)
 
     def stop(self, record: Record) -> None:
-        """Tells the supervisor to end the workers, and waits until they are gone."""
+        """Tells the supervisor to stop the workers, and waits until they have ended."""
         _end(record, STOPPED)
 
     def suspend(self, record: Record) -> None:
-        """The same; resume() starts them again."""
+        """Stops the workers; resume() restarts them."""
         _end(record, SUSPENDED)
 
     def resume(self, record: Record) -> None:
-        """Starts the supervisor again."""
+        """Restarts the supervisor."""
         if supervised(record):
-            raise UsageError(f"run '{record.name}' is running")
+            raise UsageError(f"run '{record.name}' is running already")
         if _state(record, Attempts(record.attempts_folder))[0] == SUCCEEDED:
-            raise UsageError(f"run '{record.name}' is done")
+            raise UsageError(f"run '{record.name}' is done: nothing to resume")
         order(record, RUNNING)
         _start(record)
 
     def why(self, record: Record) -> str:
-        """From what the ranks wrote."""
+        """From the files of the ranks."""
         status = self.status(record)
         words = Attempts(record.attempts_folder).why() or status.detail
         return status.state + (f": {words}" if words else "")
@@ -118,9 +118,9 @@ def _start(record: Record) -> None:
             stderr=subprocess.STDOUT,
             cwd=record.directory,
             env={**os.environ, "PYTHONPATH": _python_path()},
-            start_new_session=True,  # a Ctrl-C here is not meant for it
+            start_new_session=True,  # Ctrl-C here must not reach it
         )
-    # It has begun when its first attempt has.
+    # It has started when its first attempt has.
     deadline = time.monotonic() + START_SECONDS
     while len(Attempts(record.attempts_folder).numbers()) == before:
         if supervisor.poll() is not None or time.monotonic() > deadline:
@@ -144,7 +144,7 @@ def _end(record: Record, state: str) -> None:
     deadline = time.monotonic() + record.spec.grace + STOP_MARGIN_SECONDS
     while supervised(record):
         if time.monotonic() > deadline:
-            raise UsageError(f"the supervisor of '{record.name}' (process {pid}) does not end")
+            raise UsageError(f"the supervisor of '{record.name}' (process {pid}) does not stop")
         time.sleep(0.05)
 
 
@@ -162,7 +162,7 @@ def _state(record: Record, attempts: Attempts) -> tuple[str, str]:
         return meant, ""
     return (
         FAILED,
-        f"its supervisor is gone; `launch resume {record.found_in or record.name}` continues",
+        f"its supervisor was killed; `launch resume {record.found_in or record.name}` continues it",
     )
 
 

@@ -1,7 +1,7 @@
-"""Slurm: one batch job a run, or an array of them, requeued until it is done.
+"""Slurm: a run is one batch job, or an array of them, requeued until it is done.
 
-Logs and exit codes of every rank lie in RUN/launch/lives, which all nodes must see. Nothing is
-asked of Slurm's accounting, which not every cluster has.
+Logs and exit codes of every rank are in RUN/launch/lives, which all nodes must see. Slurm's
+accounting, which not every cluster has, is not used.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from trainer.workers.supervisor.restart_policy import FINISHED, how_it_ended
 
 SCRIPT = "batch.sh"
 
-# Slurm's states of a job (squeue(1), "JOB STATE CODES"); what is not here has failed.
+# Slurm's states of a job (squeue(1), "JOB STATE CODES"); those not listed mean failure.
 _STATES = {
     "PENDING": PENDING,
     "CONFIGURING": PENDING,
@@ -52,7 +52,7 @@ _STATES = {
     "COMPLETED": SUCCEEDED,
     "CANCELLED": STOPPED,
 }
-# A job that waits because somebody holds it; the second where it was running before.
+# Reasons of a job that waits because somebody holds it; the second if it was running before.
 _HELD = re.compile("JobHeld|job_requeued_in_held_state")
 
 
@@ -64,14 +64,14 @@ class Slurm:
         return {SCRIPT: script(record)}
 
     def submit(self, record: Record) -> str:
-        """Hands the batch script to sbatch."""
+        """Passes the batch script to sbatch."""
         record.attempts_folder.mkdir(parents=True, exist_ok=True)
         order(record, RUNNING)
         job = _run(["sbatch", "--parsable"], script(record)).split(";")[0].strip()
         return f"slurm:{job}"
 
     def status(self, record: Record) -> Status:
-        """From scontrol, and from what the ranks wrote where Slurm has forgotten the job."""
+        """From scontrol, or from the files of the ranks if Slurm has forgotten the job."""
         parts = _parts(record)
         all_attempts = [part.attempts for part in parts]
         ranks = [rank for part in parts for rank in part.ranks()]
@@ -126,7 +126,7 @@ class Slurm:
             _run(["scontrol", "release", part.job_id])
 
     def why(self, record: Record) -> str:
-        """From what the ranks wrote, or Slurm's reason for letting a job wait."""
+        """From the files of the ranks, or Slurm's reason for which a job waits."""
         status = self.status(record)
         words = next(
             (w for attempts in _all_attempts(record) if (w := attempts.why())), status.detail
@@ -158,7 +158,7 @@ class _Part:
     detail: str
 
     def ranks(self) -> list[Rank]:
-        """How its ranks are."""
+        """The states of its ranks."""
         return [_rank(end, self.state) for end in _last_ends(self.attempts)]
 
 
@@ -175,7 +175,7 @@ def _parts(record: Record) -> list[_Part]:
 
 
 def _all_attempts(record: Record) -> list[Attempts]:
-    """Where the ranks write: one folder, or one of each worker."""
+    """The folders that the ranks write to: one, or one for each worker."""
     folder = record.attempts_folder
     if not record.spec.independent:
         return [Attempts(folder)]
@@ -188,7 +188,7 @@ def _last_ends(attempts: Attempts) -> list[RankStatus]:
 
 
 def _together(parts: list[_Part]) -> tuple[str, str]:
-    """State of the whole run: of an array, what most needs to be known."""
+    """State of the whole run; for an array, the most important one of its jobs."""
     states = [part.state for part in parts]
     if RUNNING in states or (PENDING in states and any(state in OVER for state in states)):
         state = RUNNING
@@ -198,7 +198,7 @@ def _together(parts: list[_Part]) -> tuple[str, str]:
 
 
 def places(text: str) -> set[int]:
-    """{0, 1, 4} of Slurm's `0-1,4%2`: which jobs of an array a line is about."""
+    """{0, 1, 4} of Slurm's `0-1,4%2`: the jobs of an array that a line is about."""
     found: set[int] = set()
     for part in filter(None, text.partition("%")[0].split(",")):
         first, _, last = part.partition("-")
@@ -207,15 +207,15 @@ def places(text: str) -> set[int]:
 
 
 def _id(record: Record) -> str:
-    """The number of the job. A record may come from elsewhere: nothing else is handed to Slurm."""
+    """The number of the job. A record may come from elsewhere: only a number is passed to Slurm."""
     match = re.fullmatch(r"slurm:([0-9]{1,10})", record.handle)
     if not match:
-        raise DataError(f"the record of '{record.name}' names no job of Slurm: {record.handle!a}")
+        raise DataError(f"the record of '{record.name}' has no Slurm job: {record.handle!a}")
     return match[1]
 
 
 def _jobs(record: Record) -> list[dict[str, str]]:
-    """What scontrol says of the jobs; nothing where Slurm has forgotten them."""
+    """Scontrol's output for the jobs; {} if Slurm has forgotten them."""
     try:
         text = _run(["scontrol", "--oneliner", "show", "job", _id(record)])
     except UsageError as error:
@@ -246,7 +246,7 @@ def _state(job: dict[str, str], attempts: Attempts, meant: str) -> tuple[str, st
 def _rank(end: RankStatus, state: str) -> Rank:
     code = end.exit_code
     if end.ended is None:
-        # Slurm ended it with the job.
+        # Slurm ended it together with the job.
         return Rank(end.rank, RUNNING if state == RUNNING else STOPPED, None, end.host)
     state = SUCCEEDED if code == ExitCode.DONE else FAILED
     return Rank(end.rank, state, code, end.host, how_it_ended(code) if code else "")
@@ -256,7 +256,7 @@ def _run(command: list[str], text: str = "") -> str:
     try:
         done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
     except FileNotFoundError:
-        raise UsageError(f"no {command[0]} on this machine; is it a Slurm login node?") from None
+        raise UsageError(f"{command[0]} not found; is this machine a Slurm login node?") from None
     if done.returncode:
         words = (done.stderr or done.stdout).strip().splitlines()
         raise UsageError(f"{command[0]}: {words[-1] if words else done.returncode}")

@@ -1,4 +1,4 @@
-"""What has to be in a cluster for a run to start, asked of its API server."""
+"""Checks that a cluster has what a run needs to start, by asking its API server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from launch.runs.records import Record
 from launch.spec import Secret, Spec
 from preprocess.shell.nearest import nearest
 
-# A Job's `backoffLimitPerIndex` and `successPolicy` are on everywhere from here on.
+# A Job's `backoffLimitPerIndex` and `successPolicy` are enabled by default from here on.
 OLDEST = (1, 33)
 TRIES = 2
 AUTOSCALER = ("kube-system", "cluster-autoscaler-status")
@@ -24,7 +24,7 @@ Object = dict[str, Any]
 
 
 def cluster(record: Record) -> Iterator[Result]:
-    """Raises ClusterError where no API server answers."""
+    """Raises ClusterError if no API server responds."""
     spec = record.spec
     api = Api(spec.namespace, tries=TRIES)
     yield _version(api)
@@ -50,8 +50,12 @@ def cluster(record: Record) -> Iterator[Result]:
 def _version(api: Api) -> Result:
     major, minor = api.version()
     if (major, minor) < OLDEST:
-        return warning("server", f"Kubernetes {major}.{minor}: restarts of one rank are counted "
-                       f"right from {OLDEST[0]}.{OLDEST[1]} on", "--backend=jobset")  # fmt: skip
+        return warning(
+            "server",
+            f"Kubernetes {major}.{minor}: restarts of one rank are counted "
+            f"correctly from {OLDEST[0]}.{OLDEST[1]} on",
+            "--backend=jobset",
+        )
     return ok("server", f"Kubernetes {major}.{minor}")
 
 
@@ -62,21 +66,21 @@ def _named(spec: Spec) -> Iterator[tuple[str, str, str, str]]:
     for claim in sorted({mount.claim for mount in spec.mounts}):
         yield "volume", "PersistentVolumeClaim", claim, "create the claim, or correct --volume"
     if spec.priority:
-        yield "priority", "PriorityClass", spec.priority, "create it, or leave --priority out"
+        yield "priority", "PriorityClass", spec.priority, "create it, or omit --priority"
     yield from spec.kind.needs
 
 
 def _operators(api: Api, spec: Spec) -> Iterator[Result]:
-    """Kinds that come with an operator."""
+    """Checks kinds that an operator defines."""
     wanted = list(spec.kind.operators)
     if spec.queue:
-        wanted.append(("LocalQueue", "Kueue, or leave --queue out"))
+        wanted.append(("LocalQueue", "Kueue, or omit --queue"))
     for kind, what in wanted:
 
         def look(kind: str = kind, what: str = what) -> Result:
             if api.serves(kind):
                 return ok(kind, "the cluster has this kind")
-            return fail(kind, "the cluster does not know this kind", f"install {what}")
+            return fail(kind, "the cluster does not have this kind", f"install {what}")
 
         yield _told(kind, look)
 
@@ -110,7 +114,7 @@ def _queue(api: Api, wanted: str) -> Result:
 
 
 def _secret(api: Api, wanted: Secret) -> Result:
-    """Of a secret its keys are looked at, and no value."""
+    """Checks the keys of a secret, never its values."""
 
     def look() -> Result:
         try:
@@ -122,20 +126,18 @@ def _secret(api: Api, wanted: Secret) -> Result:
             near = (nearest(wanted.key, keys) or keys or [""])[0]
             return fail("secret", f"Secret '{wanted.name}' has no key '{wanted.key}'",
                         f"--secret={wanted.name}:{near}:{wanted.variable}" if near else
-                        f"put the key '{wanted.key}' into it")  # fmt: skip
+                        f"add the key '{wanted.key}' to it")  # fmt: skip
         return ok("secret", f"{wanted.name} has the key {wanted.key}")
 
     return _told("secret", look)
 
 
 def _dry_run(api: Api, record: Record, manifests: list[Object]) -> Result:
-    """What the server says of every object as it would be sent, admission included; nothing is
-    stored.
-    """
+    """The server's response to a dry run of every object, with admission; nothing is stored."""
     pod = _template(manifests)
     extra = []
     if pod:
-        # Admission judges a Job's pods only when they are made: one is shown to it here.
+        # Pods of a Job are admitted only when they are created, so one is submitted here too.
         metadata = {**pod.get("metadata", {}), "name": f"{manifests[0]['metadata']['name']}-check",
                     "namespace": api.namespace}  # fmt: skip
         extra = [{"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod["spec"]}]
@@ -153,26 +155,26 @@ def _dry_run(api: Api, record: Record, manifests: list[Object]) -> Result:
         except Forbidden as error:
             return fail("dry run", f"{title(o)}: {error}", _remedy(str(error)))
         except ClusterError as error:
-            return fail("dry run", f"{title(o)}: {error}", "correct the flag it speaks of")
+            return fail("dry run", f"{title(o)}: {error}", "correct the flag that it is about")
     if taken:
-        return warning("dry run", f"{taken} is there already",
-                       "`launch stop` it, or take another --name")  # fmt: skip
-    return ok("dry run", f"the server would take all {len(manifests)} objects and the pod")
+        return warning("dry run", f"{taken} exists already",
+                       "`launch stop` it, or set another --name")  # fmt: skip
+    return ok("dry run", f"the server would accept all {len(manifests)} objects and the pod")
 
 
 def _remedy(refusal: str) -> str:
     """What to do about a 403, which is not always about rights."""
     if "exceeded quota" in refusal:
-        return "ask for less (--cpus, --memory, --scratch, --gpu), or for a larger quota"
+        return "request less (--cpus, --memory, --scratch, --gpu), or a larger quota"
     if "service account" in refusal:
-        return "`kubectl apply -k k8s` makes 'trainer'; or correct --service_account"
+        return "`kubectl apply -k k8s` creates 'trainer'; or correct --service_account"
     if "violates PodSecurity" in refusal or "admission webhook" in refusal:
-        return "the namespace does not admit such pods: ask who runs the cluster"
-    return "ask for the right to create it"
+        return "the namespace does not admit such pods: ask its administrator"
+    return "ask for permission to create it"
 
 
 def _template(manifests: list[Object]) -> Object | None:
-    """The pod template of the workers, where it is a run."""
+    """The pod template of the workers, if the verb starts a run."""
     spec = manifests[0]["spec"]
     if manifests[0]["kind"] == "JobSet":
         spec = spec["replicatedJobs"][0]["template"]["spec"]
@@ -180,7 +182,7 @@ def _template(manifests: list[Object]) -> Object | None:
 
 
 def _autoscaled() -> bool:
-    """Whether more nodes may come, as the cluster autoscaler tells; no where it cannot be told."""
+    """Whether the cluster autoscaler may add nodes; no if that is unknown."""
     namespace, name = AUTOSCALER
     try:
         Api(namespace, tries=TRIES).get("ConfigMap", name)
@@ -190,7 +192,7 @@ def _autoscaled() -> bool:
 
 
 def _told(name: str, look: Callable[[], Result]) -> Result:
-    """What a check says; a warning where this user may not look."""
+    """The result of a check; a warning if this user may not read the object."""
     try:
         return look()
     except Forbidden as error:

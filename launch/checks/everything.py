@@ -1,4 +1,4 @@
-"""All checks of a specification, in the order in which they are told."""
+"""All checks of a specification, in the order in which they are shown."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from launch.runs.records import Record
 
 
 def everything(record: Record) -> tuple[list[Result], str]:
-    """Results, and why no API server was asked ("" where one was, or none is needed)."""
+    """Results, and why no API server was asked ("" if one was, or none is needed)."""
     from launch.backends.kube import ClusterError
     from launch.checks.cluster import cluster
 
     spec = record.spec
     in_cluster = spec.kind.in_cluster
     results: list[Result] = []
-    # They wait for different servers.
+    # In parallel: they wait for different servers.
     with ThreadPoolExecutor() as pool:
         storage = pool.submit(places, spec)
         asked: Future[list[Result]] | None = None
@@ -33,7 +33,7 @@ def everything(record: Record) -> tuple[list[Result], str]:
         except ClusterError as error:
             unreachable = str(error)
             results.append(
-                fail("server", unreachable, "`kubectl version` tells whether it is there")
+                fail("server", unreachable, "`kubectl version` shows whether it responds")
             )
     results += [pulled.result()] if pulled else []
     return [*results, *storage.result()], unreachable

@@ -1,4 +1,4 @@
-"""Whether an image is where it is said to be, as far as its registry tells a stranger."""
+"""Whether an image exists, as far as its registry tells without credentials."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from typing import Any
 from launch.checks.result import Result, fail, ok, warning
 
 NAME = "image"
-SECONDS = 5.0  # without a byte
+SECONDS = 5.0  # without receiving a byte
 ALL_SECONDS = 20.0
-MAX_BYTES = 1 << 20  # of an answer
+MAX_BYTES = 1 << 20  # of a response
 DOCKER_HUB = "registry-1.docker.io"
-# What a digest may name (OCI distribution specification): an image, or a list of them.
+# What a digest may refer to (OCI distribution specification): an image, or a list of them.
 _TYPES = ", ".join(
     (
         "application/vnd.oci.image.index.v1+json",
@@ -40,32 +40,32 @@ def image(reference: str) -> Result:
         status = _within(ALL_SECONDS, lambda: _status(url))
     except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
-        return warning(NAME, f"{registry} does not answer from here ({reason}): cannot tell")
+        return warning(NAME, f"{registry} does not respond from here ({reason}): cannot tell")
     if status == 200:
         return ok(NAME, f"{registry} has it")
     if status in (401, 403):
-        return warning(NAME, f"{registry} wants credentials ({status}): cannot tell",
-                       "`docker manifest inspect` with yours tells")  # fmt: skip
+        return warning(NAME, f"{registry} requires credentials ({status}): cannot tell",
+                       "check with `docker manifest inspect` and yours")  # fmt: skip
     if status == 404:
         return fail(NAME, f"{registry} does not have {reference}", "push it, or correct --image")
-    return warning(NAME, f"{registry} answers {status}: cannot tell")
+    return warning(NAME, f"{registry} responds with {status}: cannot tell")
 
 
 def manifest_url(reference: str) -> tuple[str, str]:
-    """Registry and address of a manifest; names without a registry are Docker Hub's."""
+    """Registry and address of a manifest; names without a registry are on Docker Hub."""
     name, _, digest = reference.partition("@")
     first, slash, rest = name.partition("/")
     if slash and (re.search(r"[.:]", first) or first == "localhost"):
         registry, path = first, rest
     else:
         registry, path = DOCKER_HUB, name if slash else f"library/{name}"
-    path = re.sub(r":[^/:]*$", "", path)  # a tag beside the digest says nothing
+    path = re.sub(r":[^/:]*$", "", path)  # a tag next to the digest is ignored
     here = registry.partition(":")[0] in ("localhost", "127.0.0.1")
     return registry, f"http{'' if here else 's'}://{registry}/v2/{path}/manifests/{digest}"
 
 
 def _status(url: str) -> int:
-    """What the registry says of a manifest to somebody without credentials."""
+    """The registry's response about a manifest, without credentials."""
     status, challenge = _head(url, "")
     if status == 401 and (token := _anonymous_token(challenge, url)):
         status, _ = _head(url, token)
@@ -73,30 +73,30 @@ def _status(url: str) -> int:
 
 
 def _within(seconds: float, ask: Callable[[], int]) -> int:
-    """The answer; raises TimeoutError after so long: each byte of a slow one restarts SECONDS."""
+    """The response; raises TimeoutError in total, as each byte of a slow one restarts SECONDS."""
     answers: Queue[int | Exception] = Queue()
 
     def run() -> None:
         try:
             answers.put(ask())
-        except Exception as error:  # raised where the answer is wanted
+        except Exception as error:  # raised where the response is used
             answers.put(error)
 
     threading.Thread(target=run, daemon=True).start()
     try:
         answer = answers.get(timeout=seconds)
     except Empty:
-        raise TimeoutError(f"no answer within {seconds:.0f} s") from None
+        raise TimeoutError(f"no response within {seconds:.0f} s") from None
     if isinstance(answer, Exception):
         raise answer
     return answer
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Where a server sends us, too, is an address that it names."""
+    """Redirects may only lead to addresses that are allowed."""
 
     def redirect_request(self, *arguments: Any) -> None:
-        """None: the redirect is the answer."""
+        """None: the redirect itself is the response."""
         del arguments
 
 
@@ -104,7 +104,7 @@ _OPENER = urllib.request.build_opener(_NoRedirects)
 
 
 def _may_ask(realm: str, registry_url: str) -> bool:
-    """Whether an address that a registry names may be asked; raises OSError, ValueError."""
+    """Whether an address named by a registry may be contacted; raises OSError, ValueError."""
     there, own = urllib.parse.urlsplit(realm), urllib.parse.urlsplit(registry_url)
     if (there.scheme, there.hostname, there.port) == (own.scheme, own.hostname, own.port):
         return True
@@ -115,7 +115,7 @@ def _may_ask(realm: str, registry_url: str) -> bool:
 
 
 def _head(url: str, token: str) -> tuple[int, str]:
-    """Status and, where it is 401, what the registry wants."""
+    """Status and, for 401, the authentication that the registry requires."""
     headers = {"Accept": _TYPES, **({"Authorization": f"Bearer {token}"} if token else {})}
     request = urllib.request.Request(url, headers=headers, method="HEAD")
     try:
@@ -126,11 +126,11 @@ def _head(url: str, token: str) -> tuple[int, str]:
 
 
 def _anonymous_token(challenge: str, registry_url: str) -> str:
-    """Public images, too, are given out with a token, which anybody gets; "" without one.
+    """An anonymous token, which registries require even for public images; "" without one.
 
-    The realm is an address that the registry names: where it is not the registry's own it is asked
-    over https at a public address only, and no redirect is followed, so that nobody's registry
-    makes this machine ask what stands behind its firewall and hand over the answer.
+    The realm is an address that the registry names: unless it is the registry's own, it is
+    contacted only over https at a public address, and without following redirects, so that no
+    registry can make this machine query servers behind its firewall and pass on the response.
     """
     fields = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
     realm = fields.pop("realm", "")

@@ -1,6 +1,6 @@
 """Whether a namespace's quotas could ever admit all workers of a run at once.
 
-Ever, as with nodes: what is used now is given back some day, and is mentioned only.
+Ever, as for nodes: what is in use now will be released, and is only mentioned.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ def quota(pod: Object, workers: int, quotas: list[Object]) -> Result:
 
     Args:
       pod: the PodSpec of one worker.
-      workers: how many have to run at once.
-      quotas: the namespace's ResourceQuotas; those for some pods only are not judged.
+      workers: how many must run at the same time.
+      quotas: the namespace's ResourceQuotas; those for only some pods are ignored.
     """
     asked = {name: amount(value) * workers for name, value in counted(pod).items()}
     tight = ""
@@ -31,19 +31,21 @@ def quota(pod: Object, workers: int, quotas: list[Object]) -> Result:
         for name, value in (spec.get("hard") or {}).items():
             wanted, hard = asked.get(name, 0.0), amount(value)
             if wanted > hard:
-                text = f"'{found['metadata']['name']}' allows {name} {value}, {workers} workers ask"
-                return fail(NAME, f"{text} for {_written(wanted)}",
-                            "ask for less, or for a larger quota")  # fmt: skip
+                text = (
+                    f"'{found['metadata']['name']}' allows {name} {value}, {workers} workers need"
+                )
+                return fail(NAME, f"{text} {_written(wanted)}",
+                            "request less, or a larger quota")  # fmt: skip
             used = (status.get("used") or {}).get(name, 0)
             if wanted + amount(used) > hard:
                 tight = f"of {name} {value} in '{found['metadata']['name']}' {used} are in use"
     if tight:
-        return warning(NAME, f"{tight}: not all workers can start now", "wait, or ask for less")
+        return warning(NAME, f"{tight}: not all workers can start now", "wait, or request less")
     return ok(NAME, f"{len(quotas)} quotas leave room" if quotas else "no quota")
 
 
 def counted(pod: Object) -> dict[str, float]:
-    """What one pod takes of a quota, by the quota's names."""
+    """What one pod uses of a quota, by the quota's names."""
     found: dict[str, float] = {"pods": 1, "count/pods": 1}
     for container in pod.get("containers") or ():
         for kind, values in (container.get("resources") or {}).items():
@@ -54,7 +56,7 @@ def counted(pod: Object) -> dict[str, float]:
 
 
 def _keys(kind: str, name: str) -> tuple[str, ...]:
-    """A request is counted under its own name, too, where that is short."""
+    """A request is also counted under its short name."""
     return (f"{kind}.{name}", name) if kind == "requests" else (f"{kind}.{name}",)
 
 

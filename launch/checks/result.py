@@ -1,4 +1,4 @@
-"""What a check says."""
+"""The result of a check."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ OK, WARNING, FAIL = "ok", "warning", "FAIL"
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """One line of the table; `remedy` is what to do where it is not OK."""
+    """One line of the table; `remedy` is what to do if it is not OK."""
 
     name: str
     state: str
@@ -18,15 +18,15 @@ class Result:
 
 
 def ok(name: str, message: str) -> Result:
-    """Nothing to do."""
+    """The check passed."""
     return Result(name, OK, message)
 
 
 def warning(name: str, message: str, remedy: str = "") -> Result:
-    """It may go wrong, or cannot be told from here."""
+    """It may fail, or cannot be checked from here."""
     return Result(name, WARNING, message, remedy)
 
 
 def fail(name: str, message: str, remedy: str) -> Result:
-    """It cannot go well."""
+    """It will fail."""
     return Result(name, FAIL, message, remedy)

@@ -1,7 +1,7 @@
 """Whether a cluster's nodes could ever hold all workers of a run at once.
 
-Ever: what runs on them now is not counted, as it ends some day. Judged as the scheduler would,
-by node selector, taints, allocatable resources and required anti-affinity.
+Ever: what runs on them now is not counted, as it will end. Decides as the scheduler would, by node
+selector, taints, allocatable resources and required anti-affinity.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ def room(pod: Object, workers: int, nodes: list[Object], autoscaled: bool) -> Re
 
     Args:
       pod: the PodSpec of one worker.
-      workers: how many have to run at once.
+      workers: how many must run at the same time.
       nodes: the cluster's.
-      autoscaled: whether more nodes may come.
+      autoscaled: whether nodes may be added.
     """
     asked = requests(pod)
     words = ", ".join(f"{name} {value}" for name, value in asked.items())
@@ -33,7 +33,7 @@ def room(pod: Object, workers: int, nodes: list[Object], autoscaled: bool) -> Re
         text = f"none of {len(nodes)} nodes may run a worker: {'; '.join(reasons[:3]) or 'no node'}"
         remedy = "another --gpu, --spot or node pool"
         if autoscaled:
-            return warning(NAME, text, f"the autoscaler would have to add one, or: {remedy}")
+            return warning(NAME, text, f"the autoscaler would have to add one, or set {remedy}")
         return fail(NAME, text, remedy)
     each = [fitting(asked, node) for node in usable]
     if alone(pod):
@@ -42,15 +42,15 @@ def room(pod: Object, workers: int, nodes: list[Object], autoscaled: bool) -> Re
         return ok(NAME, f"{workers} workers fit on {len(usable)} of {len(nodes)} nodes")
     if not any(each):
         text = f"no node has room for one worker ({words}); {_largest(usable, asked)}"
-        return fail(NAME, text, "ask for less: --cpus, --memory, --scratch, --gpu")
+        return fail(NAME, text, "request less: --cpus, --memory, --scratch, --gpu")
     text = f"room for {sum(each)} of {workers} workers ({words}) on {len(usable)} nodes"
     if autoscaled:
         return warning(NAME, text, "the autoscaler would have to add nodes")
-    return fail(NAME, text, f"--workers={sum(each)}, ask for less, or add nodes")
+    return fail(NAME, text, f"--workers={sum(each)}, request less, or add nodes")
 
 
 def requests(pod: Object) -> dict[str, Any]:
-    """What a pod asks for, summed over its containers."""
+    """What a pod requests, summed over its containers."""
     found: dict[str, Any] = {}
     for container in pod.get("containers", ()):
         for name, value in ((container.get("resources") or {}).get("requests") or {}).items():
@@ -59,7 +59,7 @@ def requests(pod: Object) -> dict[str, Any]:
 
 
 def fitting(asked: dict[str, Any], node: Object) -> int:
-    """How many such pods an empty node holds."""
+    """How many of these pods an empty node can hold."""
     there = (node.get("status") or {}).get("allocatable") or {}
     counts = [amount(there.get(name, 0)) // amount(value) for name, value in asked.items()
               if amount(value)]  # fmt: skip
@@ -67,14 +67,14 @@ def fitting(asked: dict[str, Any], node: Object) -> int:
 
 
 def why_not(pod: Object, node: Object) -> str:
-    """Why a pod may not run on a node, whatever its size; "" where it may."""
+    """Why a pod may not run on a node, whatever its size; "" if it may."""
     spec, labels = node.get("spec") or {}, (node.get("metadata") or {}).get("labels") or {}
     for name, value in (pod.get("nodeSelector") or {}).items():
         if labels.get(name) != value:
             return f"{name} is not {value}"
     for taint in spec.get("taints") or ():
         hard = taint.get("effect") in ("NoSchedule", "NoExecute")
-        # Of Kubernetes' own, most pass: a node that is not ready, or full just now.
+        # Most of Kubernetes' own taints are temporary: a node that is not ready, or full just now.
         if hard and not taint.get("key", "").startswith("node.kubernetes.io/") and not any(
             _tolerates(toleration, taint) for toleration in pod.get("tolerations") or ()
         ):  # fmt: skip
@@ -103,7 +103,7 @@ def _tolerates(toleration: Object, taint: Object) -> bool:
 
 
 def _largest(nodes: list[Object], asked: dict[str, Any]) -> str:
-    """The most that any node has of what is asked for."""
+    """The largest amount on any node of what is requested."""
     most = {}
     for name in asked:
         values = [((n.get("status") or {}).get("allocatable") or {}).get(name, 0) for n in nodes]
@@ -112,5 +112,5 @@ def _largest(nodes: list[Object], asked: dict[str, Any]) -> str:
         f"{name} {value}" for name, value in most.items() if amount(value) < amount(asked[name])
     ]
     if gpus.RESOURCE in asked and not amount(most[gpus.RESOURCE]):
-        return "no node has a GPU that Kubernetes knows of: is the device plugin there?"
+        return "no node has a GPU known to Kubernetes: is the device plugin installed?"
     return f"the largest has {', '.join(short)}" if short else "no single node has all of it"

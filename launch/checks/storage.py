@@ -1,4 +1,4 @@
-"""Whether what a run reads and writes is on storage that its workers see."""
+"""Whether what a run reads and writes is on storage that its workers can reach."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ READ = ("data", "csv", "images")
 
 
 def places(spec: Spec) -> list[Result]:
-    """A result for every place that the worker's flags name."""
+    """One result for each path in the worker's flags."""
     found = []
     for flag in (*WRITTEN, *READ):
         place = spec.flag(flag)
@@ -27,7 +27,7 @@ def places(spec: Spec) -> list[Result]:
             found.append(
                 fail(
                     name,
-                    f"{place}: a run directory is a folder, not an address",
+                    f"{place}: a run directory must be a folder, not an address",
                     "mount a volume: --volume=CLAIM:/runs -- --workdir=/runs/RUN",
                 )
             )
@@ -35,18 +35,18 @@ def places(spec: Spec) -> list[Result]:
             if flag in WRITTEN:
                 found.append(bucket(name, place))
         elif "://" in place:
-            found.append(warning(name, f"{place}: only gs:// can be tried from here"))
+            found.append(warning(name, f"{place}: only gs:// can be tested from here"))
         elif spec.kind.in_cluster:
             found.append(on_a_volume(name, place, spec))
         elif flag in WRITTEN:
             found.append(folder(name, place))
         elif not os.path.exists(place):
-            found.append(fail(name, f"'{place}' is not there", f"correct {name}"))
+            found.append(fail(name, f"'{place}' does not exist", f"correct {name}"))
     return found
 
 
 def on_a_volume(name: str, place: str, spec: Spec) -> Result:
-    """A pod's own disk ends with the pod."""
+    """Fails for a path on a pod's own disk, which is deleted with the pod."""
     paths = [mount.path for mount in spec.mounts]
     for path in paths:
         if PurePosixPath(place).is_relative_to(path):
@@ -54,12 +54,12 @@ def on_a_volume(name: str, place: str, spec: Spec) -> Result:
     return fail(
         name,
         f"'{place}' is on none of the pods' volumes" + (f" ({', '.join(paths)})" if paths else ""),
-        "give --volume=CLAIM:/PATH, or a gs:// address",
+        "set --volume=CLAIM:/PATH, or a gs:// address",
     )
 
 
 def folder(name: str, place: str) -> Result:
-    """Writes into a local folder, or into the nearest one above it that is there."""
+    """Writes to a local folder, or to its nearest existing parent."""
     above = os.path.abspath(place)
     while not os.path.isdir(above):
         above = os.path.dirname(above)
@@ -67,7 +67,7 @@ def folder(name: str, place: str) -> Result:
         with tempfile.NamedTemporaryFile(dir=above):
             return ok(name, f"{above} can be written")
     except OSError as error:
-        return fail(name, f"'{above}' cannot be written: {error.strerror}", "another folder")
+        return fail(name, f"'{above}' cannot be written: {error.strerror}", "set another folder")
 
 
 def bucket(name: str, place: str) -> Result:
@@ -93,5 +93,5 @@ def bucket(name: str, place: str) -> Result:
                        "grant it roles/storage.objectUser")  # fmt: skip
     except (GoogleAPIError, GoogleAuthError, RequestException, OSError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
-        return warning(name, f"{place} cannot be tried from here: {first[:160]}")
+        return warning(name, f"{place} cannot be tested from here: {first[:160]}")
     return ok(name, f"{place} was written to, with this user's rights")

@@ -1,1 +1,1 @@
-"""A module a command of `python -m launch`."""
+"""One module for each command of `python -m launch`."""

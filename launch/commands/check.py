@@ -28,11 +28,11 @@ _JSON = flags.DEFINE_bool("json", False, "Print one JSON object.")
 
 
 def main(arguments: list[str]) -> None:
-    """Looks and tells."""
+    """Runs the checks and prints them."""
     if not arguments or arguments[0] not in VERBS:
         raise UsageError(f"launch check VERB ...; VERB is one of {', '.join(VERBS)}")
     spec = spec_from_flags(arguments[0], arguments[1:])
-    # Google's libraries say at import how long they will go on with this Python.
+    # Google's libraries announce at import until when they support this Python.
     warnings.filterwarnings("ignore", category=FutureWarning, module="google")
     from launch.backends.kube import ClusterError
     from launch.checks.everything import everything
@@ -50,6 +50,6 @@ def main(arguments: list[str]) -> None:
             if result.remedy:
                 print(f"{'':<7}  {'':<{width}}  -> {result.remedy}")
     if len(failed) > bool(unreachable):
-        raise ConfigError(f"{len(failed)} of {len(results)} checks FAIL")
+        raise ConfigError(f"{len(failed)} of {len(results)} checks FAIL; see the remedies above")
     if unreachable:
         raise ClusterError(unreachable)

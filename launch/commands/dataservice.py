@@ -21,6 +21,6 @@ flags.adopt_module_key_flags(launch.start)
 
 
 def main(arguments: list[str]) -> None:
-    """Starts it."""
+    """Starts the service."""
     no_arguments(arguments)
     start(spec_from_flags("dataservice", []))

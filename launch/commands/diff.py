@@ -16,7 +16,7 @@ _JSON = flags.DEFINE_bool("json", False, "Print one JSON object.")
 
 
 def main(arguments: list[str]) -> None:
-    """Compares and tells."""
+    """Compares and prints."""
     if len(arguments) != 2:
         raise UsageError("launch diff RUN RUN2: two names or run directories")
     found = differences(*map(read_record, arguments))
@@ -26,4 +26,4 @@ def main(arguments: list[str]) -> None:
     for key, (one, other) in found.items():
         print(f"{key}: {one} -> {other}")
     if not found:
-        print("the same but for when they were started")
+        print("no difference except when they were started")

@@ -25,7 +25,7 @@ _JSON = flags.DEFINE_bool("json", False, "Print one JSON object.")
 
 
 def main(arguments: list[str]) -> None:
-    """Lists them."""
+    """Prints the list."""
     no_arguments(arguments)
     apply_default(NAMESPACE.name)
     mine = [read_record(name) for name in names()]
@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _of_cluster(namespace: str) -> list[Record]:
-    """Everybody's runs; none without a cluster, and with a notice where it cannot be asked."""
+    """All users' runs; none without a cluster, with a message if it cannot be asked."""
     from launch.backends.cluster_records import runs_in
     from launch.backends.kube import Api, NoCluster
 
@@ -52,14 +52,14 @@ def _of_cluster(namespace: str) -> list[Record]:
     except NoCluster:
         return []
     except UserError as error:
-        say(f"runs of others in namespace '{namespace}' are not listed: {error}")
+        say(f"other users' runs in namespace '{namespace}' are not listed: {error}")
         return []
 
 
 def _row(record: Record) -> dict[str, Any]:
     try:
         state = _state(record)
-    except UserError as error:  # a cluster that cannot be reached must not hide the other runs
+    except UserError as error:  # an unreachable cluster must not hide the other runs
         state = f"unknown: {error}"
     return {
         "name": record.name,

@@ -1,6 +1,6 @@
-"""The one argument of the commands that look at a run.
+"""The argument of the commands that work on one run.
 
-A run that this machine did not submit is looked for in the cluster, in --namespace.
+A run that this machine did not submit is looked up in the cluster, in --namespace.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from preprocess.shell.errors import UsageError
 
 flags.adopt_module_key_flags(launch.namespace)
 YES = flags.DEFINE_bool(
-    "yes", False, "Do what the record of a run from elsewhere makes a command do."
+    "yes", False, "Confirm what a command would do with the record of a run from elsewhere."
 )
 
 
 def one_run(command: str, arguments: list[str]) -> Record:
-    """The record of the run that is named; raises UsageError."""
+    """The record of the named run; raises UsageError."""
     if len(arguments) != 1:
-        raise UsageError(f"launch {command} RUN: one name or run directory")
+        raise UsageError(f"launch {command} RUN: give one name or run directory")
     return confirmed(command, find_run(arguments[0]), YES.value)
 
 
@@ -42,7 +42,7 @@ def find_run(run: str) -> Record:
 
 
 def _in_cluster(run: str, namespace: str) -> tuple[Record | None, str]:
-    """The run of somebody else, or what looking for it came to."""
+    """Another user's run, or why it was not found."""
     from launch.backends.cluster_records import run_in
     from launch.backends.kube import Api, ClusterError, NoCluster
 
@@ -51,5 +51,5 @@ def _in_cluster(run: str, namespace: str) -> tuple[Record | None, str]:
     except NoCluster:
         return None, ""
     except ClusterError as error:
-        return None, f"; nor can the cluster be asked: {error}"
-    return found, f"; nor is it in namespace '{namespace}'"
+        return None, f"; the cluster cannot be asked either: {error}"
+    return found, f"; it is not in namespace '{namespace}' either"

@@ -23,5 +23,5 @@ flags.adopt_module_key_flags(launch.start)
 
 
 def main(arguments: list[str]) -> None:
-    """Starts it."""
+    """Starts the build."""
     start(spec_from_flags("preprocess", arguments))

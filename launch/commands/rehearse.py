@@ -31,15 +31,15 @@ _LOGS = define_path("logs", "", "Folder for the pods' logs; by default a new one
 
 
 def main(arguments: list[str]) -> None:
-    """Rehearses and tells what happened."""
+    """Rehearses and prints what happened."""
     if arguments[:1] != ["train"]:
-        raise UsageError("launch rehearse train ...: training runs are what can be rehearsed")
+        raise UsageError("launch rehearse train ...: only training runs can be rehearsed")
     from launch.supervisor.rehearse import Stage, parse_kill
 
     spec = spec_from_flags("train", arguments[1:])
     if not spec.kind.rehearsed:
         able = " or ".join(name for name, kind in KINDS.items() if kind.rehearsed)
-        raise UsageError(f"--backend={spec.backend}: a manifest is rehearsed, of {able}")
+        raise UsageError(f"--backend={spec.backend} cannot be rehearsed; use {able}")
     workdir = spec.flag("workdir")
     if not workdir or "://" in workdir:
         raise UsageError("a rehearsal needs a local --workdir=RUN among the trainer's flags")

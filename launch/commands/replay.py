@@ -11,17 +11,19 @@ from __future__ import annotations
 
 from absl import flags
 
+import launch.commands.one_run
 import launch.start
 from launch.commands.one_run import one_run
 from launch.start import start
 from preprocess.shell.cli import say
 
-_NAME = flags.DEFINE_string("name", None, "Of the new run.", required=True)
+_NAME = flags.DEFINE_string("name", None, "Name of the new run.", required=True)
 flags.adopt_module_key_flags(launch.start)
+flags.adopt_module_key_flags(launch.commands.one_run)
 
 
 def main(arguments: list[str]) -> None:
-    """Starts it again."""
+    """Starts the run again."""
     record = one_run("replay", arguments)
     from launch.runs.again import replayed
     from launch.submit import new_record
@@ -29,5 +31,5 @@ def main(arguments: list[str]) -> None:
     spec = replayed(record.spec, _NAME.value)
     now = new_record(spec)[0]
     if now.commit != record.commit:
-        say(f"warning: this code is {now.commit or 'no commit'}, the run was {record.commit}")
+        say(f"warning: this code is {now.commit or 'no commit'}, but the run used {record.commit}")
     start(spec)

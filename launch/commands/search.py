@@ -22,5 +22,5 @@ flags.adopt_module_key_flags(launch.start)
 
 
 def main(arguments: list[str]) -> None:
-    """Starts it."""
+    """Starts the search."""
     start(spec_from_flags("search", arguments))

@@ -15,17 +15,17 @@ import time
 
 from absl import flags
 
-import launch.namespace
+import launch.commands.one_run
 from launch.backends.base import backend_of
 from launch.commands.one_run import one_run
 from preprocess.shell.cli import print_json
 
-flags.adopt_module_key_flags(launch.namespace)
+flags.adopt_module_key_flags(launch.commands.one_run)
 _JSON = flags.DEFINE_bool("json", False, "Print one JSON object.")
 
 
 def main(arguments: list[str]) -> None:
-    """Looks and tells."""
+    """Prints the state."""
     record = one_run("status", arguments)
     from launch.runs.run_progress import progress
     from launch.watch import summary

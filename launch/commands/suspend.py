@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from absl import flags
 
-import launch.namespace
+import launch.commands.one_run
 from launch.backends.base import backend_of
 from launch.commands.one_run import one_run
 from preprocess.shell.cli import say
 
-flags.adopt_module_key_flags(launch.namespace)
+flags.adopt_module_key_flags(launch.commands.one_run)
 
 
 def main(arguments: list[str]) -> None:
-    """Does it."""
+    """Suspends the run."""
     record = one_run("suspend", arguments)
 
     backend_of(record.spec).suspend(record)

@@ -18,7 +18,7 @@ from pathlib import PurePath
 
 from absl import flags
 
-import launch.namespace
+import launch.commands.one_run
 from launch import ports
 from launch.commands.one_run import YES, find_run
 from launch.foreign import confirmed
@@ -28,16 +28,16 @@ from launch.runs.records import Record
 from preprocess.shell.cli import say
 from preprocess.shell.errors import UsageError
 
-flags.adopt_module_key_flags(launch.namespace)
+flags.adopt_module_key_flags(launch.commands.one_run)
 _PORT = flags.DEFINE_integer(
     "port", ports.TENSORBOARD, "Port of this machine.", lower_bound=1, upper_bound=65535
 )
 
 
 def main(arguments: list[str]) -> None:
-    """Runs TensorBoard or forwards its port, until it is ended."""
+    """Runs TensorBoard or forwards its port, until it is stopped."""
     if len(arguments) != 1:
-        raise UsageError("launch tensorboard RUN: one name or run directory")
+        raise UsageError("launch tensorboard RUN: give one name or run directory")
     command = viewer(arguments[0], _PORT.value)
     say(f"http://localhost:{_PORT.value} (Ctrl-C ends it)")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> None:
             try:
                 code = program.wait()
             except KeyboardInterrupt:
-                program.terminate()  # after SIGTERM it would go on, and keep the port
+                program.terminate()  # it would otherwise survive SIGTERM, and keep the port
                 return
     except FileNotFoundError:
         raise UsageError(f"{command[0]} is not installed on this machine") from None
@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> None:
 
 
 def viewer(run: str, port: int) -> list[str]:
-    """The command that shows a run; raises UsageError where there is none."""
+    """The command that shows a run; raises UsageError if there is none."""
     if "://" in run or os.path.isdir(os.path.join(run, "tensorboard")):
         return _here(run, port)
     record = find_run(run)
@@ -65,12 +65,12 @@ def viewer(run: str, port: int) -> list[str]:
         forward = f"{port}:{ports.TENSORBOARD}"
         return ["kubectl", "port-forward", f"--namespace={record.spec.namespace}", target, forward]
     if not record.workdir:
-        raise UsageError(f"run '{run}' has no --workdir to look at")
+        raise UsageError(f"run '{run}' has no --workdir, so there is nothing to show")
     return _here(record.workdir, port)
 
 
 def _service(record: Record) -> str:
-    """The TensorBoard of a cluster that sees a run's directory; raises UsageError."""
+    """A TensorBoard in the cluster that can read a run's directory; raises UsageError."""
     if record.spec.tensorboard or record.spec.verb == "tensorboard":
         return f"{record.name}-{TENSORBOARD}"
     from launch.backends.kube import Api

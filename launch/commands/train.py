@@ -24,5 +24,5 @@ flags.adopt_module_key_flags(launch.start)
 
 
 def main(arguments: list[str]) -> None:
-    """Starts it."""
+    """Starts the training."""
     start(spec_from_flags("train", arguments))

@@ -11,13 +11,13 @@ import sys
 
 from absl import flags
 
-import launch.namespace
+import launch.commands.one_run
 from launch.commands.one_run import one_run
 from launch.spec import duration
 from preprocess.shell.cli import say
 from preprocess.shell.exit_codes import ExitCode
 
-flags.adopt_module_key_flags(launch.namespace)
+flags.adopt_module_key_flags(launch.commands.one_run)
 _TIMEOUT = flags.DEFINE_string("timeout", "", "Longest wait, such as 30m; by default no limit.")
 
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from absl import flags
 
-import launch.namespace
+import launch.commands.one_run
 from launch.backends.base import backend_of
 from launch.commands.one_run import one_run
 
-flags.adopt_module_key_flags(launch.namespace)
+flags.adopt_module_key_flags(launch.commands.one_run)
 
 
 def main(arguments: list[str]) -> None:
-    """Looks and tells."""
+    """Prints the line."""
     record = one_run("why", arguments)
 
     print(f"{record.name}: {backend_of(record.spec).why(record)}")

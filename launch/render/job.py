@@ -1,8 +1,8 @@
-"""A run as one Indexed Job of `batch/v1`: needs nothing installed in the cluster.
+"""A run as one Indexed Job of `batch/v1`, which every cluster supports.
 
-All workers have to restart together. Those that lose a peer leave with 76, which is not
-counted, so only the rank that failed is charged: `backoffLimitPerIndex` counts for each rank
-alone, where `backoffLimit` would count one fault once for every worker.
+All workers have to restart together. Those that lose a peer exit with 76, which is not counted, so
+only the rank that failed is counted: `backoffLimitPerIndex` counts for each rank separately,
+whereas `backoffLimit` would count one failure once for every worker.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from launch.spec import Spec
 from preprocess.shell.exit_codes import FINAL, UNCOUNTED
 
 KEEP_FINISHED_SECONDS = 86400
-# What stands beside a run is deleted with it: a data service is not paid for a day longer.
+# A run's companion objects are deleted with it: nobody pays for an unused data service.
 KEEP_WITH_SERVICE_SECONDS = 3600
 
 
 def workload(spec: Spec) -> list[dict[str, Any]]:
-    """The Job, and a name for each worker where they train together."""
+    """The Job, and a host name for each worker if they train together."""
     return [job(spec), service(spec)] if spec.together else [job(spec)]
 
 
 def job(spec: Spec) -> dict[str, Any]:
-    """A Job, suspended: what depends on it is made before it starts."""
+    """A Job, suspended: what depends on it is created before it starts."""
     body: dict[str, Any] = {
         "suspend": True,
         "completionMode": "Indexed",
@@ -40,7 +40,7 @@ def job(spec: Spec) -> dict[str, Any]:
         **restarts(spec),
     }
     if spec.together:
-        # The chief leaves last and has written everything by then.
+        # The chief exits last, when everything is written.
         body["successPolicy"] = {"rules": [{"succeededIndexes": "0"}]}
     body["template"] = pod_template(spec)
     return {
@@ -57,29 +57,29 @@ def job(spec: Spec) -> dict[str, Any]:
 
 
 def keep_finished(spec: Spec) -> int:
-    """Seconds for which a run that has ended can still be looked at."""
+    """Seconds for which a run that has ended is kept for inspection."""
     return KEEP_WITH_SERVICE_SECONDS if spec.data_workers else KEEP_FINISHED_SECONDS
 
 
 def restarts(spec: Spec) -> dict[str, Any]:
-    """How many counted failures of a rank are retried; then a training ends."""
+    """How many counted failures of a rank are retried before the training fails."""
     if spec.max_restarts == 0 and spec.workers == 1:
         return {"backoffLimit": 0}
     if not spec.together and spec.workers > 1:
-        # Trials of a search: one that fails for good does not end the others.
+        # In a search, a worker that fails permanently does not end the others.
         return {"backoffLimitPerIndex": spec.max_restarts}
     return {"backoffLimitPerIndex": spec.max_restarts, "maxFailedIndexes": 0}
 
 
 def failure_rules() -> list[dict[str, Any]]:
-    """A podFailurePolicy's rules; the first that matches wins."""
+    """A podFailurePolicy's rules; the first that matches applies."""
 
     def exits(action: str, codes: Iterable[int]) -> dict[str, Any]:
         values = sorted(map(int, codes))
         match = {"containerName": CONTAINER, "operator": "In", "values": values}
         return {"action": action, "onExitCodes": match}
 
-    # A drained or preempted node is nobody's fault.
+    # A drained or preempted node is not the run's failure.
     disrupted = [{"type": "DisruptionTarget", "status": "True"}]
     return [
         {"action": "Ignore", "onPodConditions": disrupted},

@@ -1,7 +1,7 @@
 """A run as a JobSet (jobset.x-k8s.io): counts restarts of all workers together, exactly.
 
-The child Job fails at the first pod that fails for another reason than a lost peer; the message of
-its failure names the exit code, and the JobSet's rules tell the causes apart by it.
+The child Job fails at the first pod that fails for another reason than a lost peer; the failure
+message names the exit code, by which the JobSet's rules distinguish the causes.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from preprocess.shell.exit_codes import FINAL, ExitCode
 
 
 def workload(spec: Spec) -> list[dict[str, Any]]:
-    """The JobSet, which makes the names of its workers itself."""
+    """The JobSet, which creates the host names of its workers itself."""
     return [jobset(spec)]
 
 
 def jobset(spec: Spec) -> dict[str, Any]:
-    """A JobSet, suspended: what depends on it is made before it starts."""
+    """A JobSet, suspended: what depends on it is created before it starts."""
     template = pod_template(spec)
-    # JobSet sets host names and the service itself.
+    # JobSet sets host names and creates the service itself.
     del template["spec"]["subdomain"]
     child = {
         "completionMode": "Indexed",
@@ -57,7 +57,7 @@ def jobset(spec: Spec) -> dict[str, Any]:
             "ttlSecondsAfterFinished": keep_finished(spec),
             "failurePolicy": {
                 "maxRestarts": spec.max_restarts,
-                # No pod of the attempt before may meet one of the new.
+                # Pods of the previous attempt must never meet new ones.
                 "restartStrategy": "BlockingRecreate",
                 "rules": failure_policy_rules(),
             },
@@ -67,7 +67,7 @@ def jobset(spec: Spec) -> dict[str, Any]:
 
 
 def failure_policy_rules() -> list[dict[str, Any]]:
-    """The JobSet's own failure policy; the first rule that matches wins."""
+    """The JobSet's own failure policy; the first rule that matches applies."""
 
     def rule(name: str, action: str, *patterns: str) -> dict[str, Any]:
         return {
@@ -79,7 +79,7 @@ def failure_policy_rules() -> list[dict[str, Any]]:
 
     final = "|".join(map(str, sorted(FINAL)))
     return [
-        # Each attempt has the deadline again; where one takes all of it, the next would too.
+        # Each attempt has the whole deadline; if one exceeds it, the next one would too.
         {"name": "deadline", "action": "FailJobSet", "onJobFailureReasons": ["DeadlineExceeded"]},
         rule("user_error", "FailJobSet", rf".*exit code ({final}) .*"),
         rule(
@@ -92,8 +92,8 @@ def failure_policy_rules() -> list[dict[str, Any]]:
 
 
 def _child_rules() -> list[dict[str, Any]]:
-    """Of the child Job. Who lost a peer is replaced and does not fail it: where a crash and the
-    76 it causes come together, either could be named otherwise, and be counted or not by chance.
+    """For the child Job. A pod that lost a peer is replaced and does not fail the Job: when a crash
+    and the 76 it causes coincide, either could be named, and be counted or not by chance.
     """
 
     def exits(action: str, codes: Iterable[int]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Labels that tie the objects of one run together."""
+"""Labels that connect the objects of one run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ COMPONENT = "app.kubernetes.io/component"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 QUEUE = "kueue.x-k8s.io/queue-name"
 
-# Where a public linter's rule is broken on purpose, the object says why.
+# If an object deliberately breaks a rule of a public linter, an annotation says why.
 EXCEPTIONS = {
     "ignore-check.kube-linter.io/unset-cpu-requirements": (
         "requested and not limited: throttling in the middle of a step stalls every replica"
@@ -19,7 +19,7 @@ EXCEPTIONS = {
 
 
 def selector(spec: Spec, component: str = "") -> dict[str, str]:
-    """What finds the pods of a run, or of one component of it."""
+    """Selects the pods of a run, or of one component of it."""
     found = {NAME: "shardline", INSTANCE: spec.name}
     return {**found, COMPONENT: component} if component else found
 

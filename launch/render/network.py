@@ -1,4 +1,4 @@
-"""How the workers of a run find each other, and who else may reach them: nobody."""
+"""How the workers of a run find each other, with access denied to everything else."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _ANY_RUN = {"podSelector": {"matchLabels": {NAME: "shardline"}}}
 
 
 def service(spec: Spec) -> dict[str, Any]:
-    """A headless Service: a name for every pod, also before it is ready.
+    """A headless Service: a name for every pod, even before it is ready.
 
-    A JobSet makes its own.
+    A JobSet creates its own.
     """
     return {
         "apiVersion": "v1",
@@ -31,10 +31,10 @@ def service(spec: Spec) -> dict[str, Any]:
 
 
 def network_policy(spec: Spec) -> dict[str, Any]:
-    """Of the workers: only pods of the same run get in, as TensorFlow's gRPC servers
-    have no authentication.
+    """The workers' policy. Ingress: only pods of the same run, as TensorFlow's gRPC servers have no
+    authentication.
 
-    Out: the run itself, a tf.data service, names and storage.
+    Egress: the run itself, a tf.data service, DNS and storage.
     """
     same_run = {"podSelector": {"matchLabels": selector(spec)}}
     return {
@@ -56,8 +56,8 @@ def network_policy(spec: Spec) -> dict[str, Any]:
 
 
 def to_names_and_storage() -> list[dict[str, Any]]:
-    """The ways out that every pod needs: names, HTTPS (storage) and the metadata server that hands
-    out Workload Identity's tokens (169.254.169.254:80, and 988 with GKE's own network).
+    """The egress rules that every pod needs: DNS, HTTPS (storage) and the metadata server with
+    Workload Identity's tokens (169.254.169.254:80, and 988 with GKE's own network).
     """
     metadata_server = [
         {"ipBlock": {"cidr": "169.254.169.254/32"}},

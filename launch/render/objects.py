@@ -1,4 +1,4 @@
-"""Everything a run submits, in order: what owns the rest comes first."""
+"""All objects that a run submits, in order: the owner of the others comes first."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from preprocess.shell.errors import UsageError
 
 
 def with_beam(spec: Spec) -> Spec:
-    """A build with its back end's options for Beam, which follow ` -- `; the user's come last and
-    win.
+    """A build with its back end's options for Beam after ` -- `; the user's options come last and
+    take precedence.
     """
     options, arguments = spec.kind.beam_options, spec.arguments
     if not options:
@@ -24,9 +24,9 @@ def with_beam(spec: Spec) -> Spec:
 
 
 def objects(spec: Spec) -> list[dict[str, Any]]:
-    """The Kubernetes objects of a run, those that stand beside it included.
+    """The Kubernetes objects of a run, including its companion objects.
 
-    Raises UsageError for a TensorBoard without a run directory to look at.
+    Raises UsageError for a TensorBoard without a run directory to show.
     """
     if spec.verb == "dataservice":
         return data_service(spec, spec.data_workers or 4, shared=True)

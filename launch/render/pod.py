@@ -1,7 +1,7 @@
 """The pod of one worker: the same in a Job and in a JobSet.
 
-It passes Pod Security `restricted`: no root, no writable root, no capability, no token. What
-wants to write finds a home under /scratch.
+It passes Pod Security `restricted`: no root user, no writable root, no capabilities, no token.
+Whatever needs to write uses /scratch.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from launch.spec import Spec
 
 INDEX = "JOB_COMPLETION_INDEX"
 INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
-USER = 10001  # above the range of users a node may have of its own
+USER = 10001  # above the range of users that a node may have
 SCRATCH = "/scratch"
 WORKER = "worker"
 CONTAINER = "trainer"
 
-# Where libraries write that would take their home folder, which is read-only.
+# Where libraries write instead of their home folder, which is read-only.
 _HOMES = {
     "HOME": SCRATCH,
     "TMPDIR": SCRATCH,
@@ -28,7 +28,7 @@ _HOMES = {
     "TFHUB_CACHE_DIR": f"{SCRATCH}/hub",
     "KERAS_HOME": f"{SCRATCH}/keras",
     "MPLCONFIGDIR": f"{SCRATCH}/matplotlib",
-    # The wheel has no code for the newest GPUs: what is compiled at first use is kept here.
+    # The wheel has no code for the newest GPUs: code compiled at first use is cached here.
     "CUDA_CACHE_PATH": f"{SCRATCH}/cuda",
     "CUDA_CACHE_MAXSIZE": "4294967296",
 }
@@ -90,7 +90,7 @@ def pod_security() -> dict[str, Any]:
 
 
 def container_security() -> dict[str, Any]:
-    """A container's security context, likewise, and a root that cannot be written."""
+    """A container's security context: likewise, with a read-only root."""
     return {
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
@@ -100,7 +100,7 @@ def container_security() -> dict[str, Any]:
 
 
 def container(spec: Spec) -> dict[str, Any]:
-    """The one container of a worker."""
+    """The only container of a worker."""
     limits: dict[str, Any] = {"memory": spec.memory, "ephemeral-storage": spec.scratch}
     requests: dict[str, Any] = {"cpu": str(spec.cpus), **limits}
     if spec.gpu:
@@ -124,18 +124,18 @@ def container(spec: Spec) -> dict[str, Any]:
                 for n, mount in enumerate(spec.mounts)
             ),
         ],
-        # The last lines of a failed worker are in its status, for `launch why`.
+        # The last lines of a failed worker go to its status, for `launch why`.
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
 
 
 def environment(spec: Spec) -> list[dict[str, Any]]:
-    """Environment variables, in an order that matters: `$(NAME)` expands earlier names only."""
+    """Environment variables, in an order that matters: `$(NAME)` expands only earlier names."""
     found: list[dict[str, Any]] = []
     if spec.together:
         path = f"metadata.labels['{INDEX_ANNOTATION}']"
-        # The Job controller appends its own variable last, after TF_CONFIG, but not where it
-        # is there already.
+        # The Job controller appends its own variable last, after TF_CONFIG, unless it is already
+        # there.
         found.append({"name": INDEX, "valueFrom": {"fieldRef": {"fieldPath": path}}})
         found.append({"name": "TF_CONFIG", "value": tf_config(hosts(spec), f"$({INDEX})")})
     found += [{"name": name, "value": value} for name, value in _HOMES.items()]
@@ -151,18 +151,18 @@ def environment(spec: Spec) -> list[dict[str, Any]]:
 
 
 def _escaped(text: str) -> str:
-    """A dollar that a user wrote is not a reference."""
+    """Escapes dollars, so that the user's text is not taken as a reference."""
     return text.replace("$", "$$")
 
 
 def tf_config(addresses: list[str], index: str) -> str:
-    """TF_CONFIG's JSON; `index` is put in as it stands, a number or what expands to one."""
+    """TF_CONFIG's JSON; `index` is inserted verbatim, a number or what expands to one."""
     cluster = json.dumps({"worker": addresses}, separators=(",", ":"))
     return f'{{"cluster":{cluster},"task":{{"type":"worker","index":{index}}}}}'
 
 
 def placement(spec: Spec) -> dict[str, Any]:
-    """Which nodes: GPU kind, spot, workers near each other and, where they fill it, a node each."""
+    """Node selection: GPU kind, spot, workers close together and, if they fill it, one a node."""
     choose: dict[str, str] = {}
     tolerate: list[dict[str, Any]] = []
     if spec.gpu:

@@ -1,6 +1,6 @@
 """Companion objects of runs: a TensorBoard, and a tf.data service.
 
-Both are servers without authentication: reached from inside the cluster only, TensorBoard by
+Both are servers without authentication: accessible only inside the cluster, TensorBoard by
 port-forward (`launch tensorboard`), the data service by pods of the same run.
 """
 
@@ -26,7 +26,7 @@ def tensorboard(spec: Spec, logdir: str) -> list[dict[str, Any]]:
         f"--port={ports.TENSORBOARD}",
         # Each reload lists the storage: thousands of event files would cost millions of requests.
         "--reload_interval=60",
-        # The fast loader did not take Workload Identity's credentials everywhere.
+        # The fast loader does not support Workload Identity's credentials everywhere.
         "--load_fast=false",
     ]
     body = _container(spec, TENSORBOARD, ["tensorboard"], arguments, ports.TENSORBOARD)
@@ -56,10 +56,10 @@ def data_service(spec: Spec, workers: int, shared: bool = False) -> list[dict[st
     dispatcher["volumeMounts"].append({"name": "state", "mountPath": _DISPATCHER_STATE})
     first = _workload(spec, "StatefulSet", DISPATCHER, dispatcher, replicas=1)
     first["spec"]["serviceName"] = _name(spec, DISPATCHER)
-    # What it knows of its clients outlives its pod, so that workers and trainers go on after a
-    # restart; it goes with the service itself.
+    # The dispatcher's journal outlives its pod, so that workers and trainers can continue after a
+    # restart; it is deleted with the service.
     first["spec"]["persistentVolumeClaimRetentionPolicy"] = {"whenDeleted": "Delete"}
-    # In full, as a server stores it: `kubectl apply` compares such a list as a whole.
+    # All fields, as a server stores them: `kubectl apply` compares such a list as a whole.
     first["spec"]["volumeClaimTemplates"] = [
         {
             "apiVersion": "v1",
@@ -93,8 +93,9 @@ def data_service(spec: Spec, workers: int, shared: bool = False) -> list[dict[st
         first,
         _service(spec, DISPATCHER, ports.DATA_SERVICE),
         second,
-        # Not in k8s/, which is applied again and again: `kubectl apply` always sends a budget's
-        # selector anew, and calls it changed. Drained one by one, its nodes hold a worker each.
+        # Not in k8s/, which is applied repeatedly: `kubectl apply` always sends a budget's selector
+        # again and reports a change. When nodes are drained one by one, each has at most one
+        # worker.
         *([] if shared else [_budget(spec, DATA_WORKER)]),
         _scaler(spec, DATA_WORKER, workers),
         _clients_only(spec, {NAME: "shardline"} if shared else selector(spec)),
@@ -102,7 +103,7 @@ def data_service(spec: Spec, workers: int, shared: bool = False) -> list[dict[st
 
 
 def data_service_address(spec: Spec) -> str:
-    """Where the trainers of a run find its data service."""
+    """The address of a run's data service."""
     return f"grpc://{_name(spec, DISPATCHER)}:{ports.DATA_SERVICE}"
 
 
@@ -124,7 +125,7 @@ def _workload(
         "containers": [container],
         "volumes": volumes,
     }
-    if replicas > 1:  # a node that goes takes one of them, where there are nodes enough
+    if replicas > 1:  # a lost node takes only one of them, if there are enough nodes
         term = {"labelSelector": {"matchLabels": selector(spec, component)},
                 "topologyKey": "kubernetes.io/hostname"}  # fmt: skip
         weighted = [{"weight": 100, "podAffinityTerm": term}]
@@ -194,12 +195,12 @@ def _service(spec: Spec, component: str, port: int) -> dict[str, Any]:
 
 
 def _closed(spec: Spec, component: str) -> dict[str, Any]:
-    """Nobody gets in but by port-forward; out go names and HTTPS (storage)."""
+    """Ingress only by port-forward; egress to DNS and HTTPS (storage)."""
     return _policy(spec, component)
 
 
 def _clients_only(spec: Spec, clients: dict[str, str]) -> dict[str, Any]:
-    """In come its clients, and each other; out go they to each other and to storage."""
+    """Ingress from clients and each other; egress to each other and to storage."""
     policy = _policy(
         spec, "data-service", ingress=[{"from": [{"podSelector": {"matchLabels": clients}}]}]
     )
@@ -221,8 +222,8 @@ def _clients_only(spec: Spec, clients: dict[str, str]) -> dict[str, Any]:
 def _policy(
     spec: Spec, component: str, ingress: list[dict[str, Any]] | None = None
 ) -> dict[str, Any]:
-    # An empty list is left out: a server does not store it, and would be sent it again by every
-    # `kubectl apply`. Nothing gets in without rules either, as the policy is one for ingress.
+    # An empty list is left out: a server does not store it, and every `kubectl apply` would send it
+    # again. Without rules nothing gets in either, as the policy type is ingress.
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -250,7 +251,7 @@ def _budget(spec: Spec, component: str) -> dict[str, Any]:
 
 
 def _scaler(spec: Spec, component: str, workers: int) -> dict[str, Any]:
-    """Decoding is bound by processors: more of them where they are all busy."""
+    """Scales the workers by CPU load: decoding is bound by processors."""
     usage = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}
     return {
         "apiVersion": "autoscaling/v2",
@@ -265,7 +266,7 @@ def _scaler(spec: Spec, component: str, workers: int) -> dict[str, Any]:
             "minReplicas": workers,
             "maxReplicas": 4 * workers,
             "metrics": [{"type": "Resource", "resource": usage}],
-            # A worker that goes takes the batches with it that it was about to give.
+            # A removed worker loses the batches that it was about to send.
             "behavior": {"scaleDown": {"stabilizationWindowSeconds": 600}},
         },
     }

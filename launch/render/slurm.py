@@ -1,8 +1,8 @@
-"""A run as a Slurm batch script: `sbatch` takes it as it stands.
+"""A run as a Slurm batch script for `sbatch`.
 
-A training is one job, whose tasks are one group: when it is interrupted, or fails within its
-budget, the job is requeued and continues from what it saved. Workers that share no step (those of
-a search) are an array, of which each job is requeued by itself. Slurm sends SIGTERM `--grace`
+A training is one job, whose tasks form one group: if it is interrupted, or fails within its budget,
+the job is requeued and continues from its saved state. Workers that share no step (those of a
+search) form an array, in which each job is requeued separately. Slurm sends SIGTERM `--grace`
 before the time limit, and before it preempts.
 """
 
@@ -14,7 +14,7 @@ import shlex
 from launch.plain_words import check_text
 from launch.spec import Spec, quantity
 
-_BARE = re.compile(r"[\w./:@%+,=-]*", re.ASCII)  # needs no quotes in a comment of sbatch's
+_BARE = re.compile(r"[\w./:@%+,=-]*", re.ASCII)  # needs no quotes in an #SBATCH comment
 
 
 def batch_script(
@@ -24,10 +24,10 @@ def batch_script(
 
     Args:
       spec: what runs.
-      directory: where the command was given; relative paths in it are meant from there.
+      directory: where the command was called; relative paths refer to it.
       python: the interpreter, on a path that all nodes see.
       lives: folder for logs and exit codes, on a path that all nodes see.
-      first_life: number of the first life; above 0 where the run has had some.
+      first_life: number of the first attempt; above 0 if the run has had some.
       until: seconds since the epoch after which the job is not requeued.
 
     Raises:
@@ -38,8 +38,8 @@ def batch_script(
     tasks = f"--cpus-per-task={spec.cpus}"
     exports = [f"export {name}={shlex.quote(value)}" for name, value in spec.env]
     place = [f"--lives={lives}", f"--first_life={first_life}"]
-    # Slurm ends the others once the first task has ended and they had the time to save or to find
-    # out that a peer is gone; --kill-on-bad-exit would cut the chief off in the middle of saving.
+    # Slurm kills the other tasks once the first one has ended and they had time to save or to
+    # notice that a peer is gone; --kill-on-bad-exit would kill the chief while it is saving.
     srun = [
         *("srun", "--kill-on-bad-exit=0", f"--wait={spec.grace}", "--distribution=block", tasks),
         *(
@@ -70,7 +70,7 @@ def batch_script(
 
 
 def _options(spec: Spec, directory: str, lives: str) -> list[str]:
-    # Rounded up: a minute is the least that Slurm counts in.
+    # Rounded up: Slurm counts in minutes.
     minutes = -(-(spec.time_limit or spec.deadline) // 60)
     megabytes = -(-quantity("memory", spec.memory) // 2**20 // spec.cpus)
     if spec.independent:
@@ -103,13 +103,13 @@ def _options(spec: Spec, directory: str, lives: str) -> list[str]:
 
 
 def _no_pattern(path: str) -> str:
-    """A path in which sbatch sees no %a, the place in the array, or other pattern."""
+    """Escapes a path, so that sbatch sees no %a (the array index) or other pattern in it."""
     return path.replace("%", "%%")
 
 
 def _quoted(option: str) -> str:
-    """An option as sbatch reads it from a comment: blanks, quotes, `#` and backslashes are its own
-    unless they are in double quotes, and there a backslash takes the next character as it is.
+    """An option as sbatch parses it from a comment: blanks, quotes, `#` and backslashes are special
+    outside of double quotes, and inside them a backslash escapes the next character.
     """
     name, _, value = option.partition("=")
     if _BARE.fullmatch(value):

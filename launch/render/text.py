@@ -9,7 +9,7 @@ import yaml
 
 
 class _Dumper(yaml.SafeDumper):
-    """No aliases: two equal lists are written out twice, as a person would."""
+    """Without aliases: two equal lists are written out twice, as a person would."""
 
     def ignore_aliases(self, data: Any) -> bool:
         """Always."""
@@ -23,7 +23,7 @@ def to_yaml(objects: Sequence[dict[str, Any]]) -> str:
 
 
 def title(o: dict[str, Any]) -> str:
-    """`Job shardline/run`, for people."""
+    """`Job shardline/run`, for messages."""
     metadata = o.get("metadata") or {}
     namespace = metadata.get("namespace")
     name = metadata.get("name", "(no name)")

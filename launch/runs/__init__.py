@@ -1,5 +1,5 @@
-"""What is known of a started run: its record, logs, progress, orders.
+"""What this machine knows about a started run: its record, logs, progress, orders.
 
-Files of the user's state folder; no cluster is asked here.
+These are files in the user's state folder; no cluster is asked here.
 Start reading at records.py.
 """

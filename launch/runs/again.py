@@ -1,4 +1,4 @@
-"""A run once more, and how two runs differ: what their records are good for."""
+"""Replays a run from its record, and compares two runs."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from preprocess.shell.errors import UsageError
 
 
 def replayed(spec: Spec, name: str) -> Spec:
-    """The same run under another name, in a run directory of its own; raises UsageError."""
+    """The same run under another name and with its own run directory; raises UsageError."""
     if name == spec.name:
-        raise UsageError(f"--name={name} is the run itself; give another")
+        raise UsageError(f"--name={name} is the run itself; choose another name")
     arguments = tuple(
         f"{word.rstrip('/')}-{name}" if word.startswith("--workdir=") else word
         for word in spec.arguments
@@ -22,7 +22,7 @@ def replayed(spec: Spec, name: str) -> Spec:
 
 
 def differences(one: Record, other: Record) -> dict[str, tuple[Any, Any]]:
-    """Key -> the two values, where they differ."""
+    """The two values of every key that differs."""
     a, b = _flat(one), _flat(other)
     return {k: (a.get(k), b.get(k)) for k in sorted(a.keys() | b.keys()) if a.get(k) != b.get(k)}
 

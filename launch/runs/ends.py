@@ -1,4 +1,4 @@
-"""How a run ended, once this machine saw it: STATE/NAME/end.json. A cluster forgets its runs."""
+"""How a run ended: STATE/NAME/end.json, since a cluster forgets its runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ END = "end.json"
 
 
 def keep_end(record: Record, status: Status) -> None:
-    """Keeps the status of a run that is over, where this machine has its record."""
+    """Saves the status of a run that is over, if this machine has its record."""
     if (record.folder / RECORD).is_file() and kept_end(record) is None:
         fields = dataclasses.asdict(dataclasses.replace(status, ranks=()))
         text = json.dumps({"submitted": record.submitted, "status": fields})
@@ -21,7 +21,7 @@ def keep_end(record: Record, status: Status) -> None:
 
 
 def kept_end(record: Record) -> Status | None:
-    """What was kept of this very run, and not of one before it of that name."""
+    """The saved status of exactly this run, not of an earlier one of that name."""
     try:
         found = json.loads((record.folder / END).read_text(encoding="utf-8"))
         if found["submitted"] != record.submitted:

@@ -1,6 +1,6 @@
-"""The state that a run is meant to be in, which whoever ended it has noted: STATE/NAME/order.json.
+"""The state that a run should be in, as the user last ordered: STATE/NAME/order.json.
 
-Running, suspended or stopped. How the run really is, the back end finds out.
+Running, suspended or stopped. The back end determines the actual state.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ ORDER = "order.json"
 
 
 def order(record: Record, state: str) -> None:
-    """Notes it."""
+    """Saves the order."""
     record.folder.mkdir(parents=True, exist_ok=True)
     write_text(record.folder / ORDER, json.dumps({"state": state}))
 
 
 def ordered(record: Record) -> str:
-    """What was noted last."""
+    """The last order."""
     try:
         return str(json.loads((record.folder / ORDER).read_text(encoding="utf-8"))["state"])
     except (OSError, ValueError, KeyError):

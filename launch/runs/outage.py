@@ -1,6 +1,6 @@
-"""A service that does not respond for a while: one notice, and one when it is back.
+"""Reports outages of a service: one message at the start, and one at the end.
 
-Of the whole process, as everything that it waits for or follows meets the same outage.
+For the whole process, as everything it waits for or follows is affected by the same outage.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _failed = -math.inf  # on the monotonic clock
 
 
 def note(message: str) -> None:
-    """Says that the service does not respond, once for an outage."""
+    """Reports that the service does not respond, once for each outage."""
     global _noted
     with _lock:
         if not _noted:
@@ -29,18 +29,20 @@ def note(message: str) -> None:
 
 
 def failed() -> None:
-    """A request had no answer, which may or may not become an outage."""
+    """A request had no response, which may or may not become an outage."""
     global _failed
     _failed = time.monotonic()
 
 
 def is_recent() -> bool:
-    """Whether a request had no answer a short while ago: who answers now may have just started."""
+    """Whether a request failed a short while ago: a server that responds now may just have
+    started.
+    """
     return time.monotonic() - _failed < RECENT_SECONDS
 
 
 def over() -> None:
-    """It responded."""
+    """The service responded."""
     global _noted
     with _lock:
         if _noted:
@@ -49,7 +51,7 @@ def over() -> None:
 
 
 def wait_out(error: UnavailableError) -> None:
-    """Notes an outage; raises the error again where waiting would not help."""
+    """Reports an outage; raises the error again if waiting would not help."""
     if not getattr(error, "passing", False):
         raise error
     note(f"{error}; continuing when it does")

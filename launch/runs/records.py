@@ -1,16 +1,15 @@
-"""The record of a run: what was asked for, with which code, and what was submitted.
+"""The record of a run: what was requested, with which code, and what was submitted.
 
     STATE/NAME/record.json     specification, handle, command line, commit, versions
     STATE/NAME/manifests.yaml  (or batch.sh) what was submitted
-    STATE/NAME/source.diff     what differed from the commit
+    STATE/NAME/source.diff     changes relative to the commit
 
-STATE is $SHARDLINE_STATE, or $XDG_STATE_HOME/shardline, or ~/.local/state/shardline. Where the
-run directory is a folder of this machine (not of a cluster's pods) the same files are in
-RUN/launch too, so that a run explains itself. No secret is recorded: a specification holds the
-names of secrets only. All of them can be read by their owner alone, for --env and a diff may hold
-what is nobody's business.
+STATE is $SHARDLINE_STATE, or $XDG_STATE_HOME/shardline, or ~/.local/state/shardline. If the run
+directory is a folder of this machine (not of a cluster's pods) the same files are in RUN/launch
+too, so that a run documents itself. Secrets are not recorded: a specification has only their names.
+The files are readable only by their owner, since --env and a diff may contain private data.
 
-A run directory may come from elsewhere. Its record then is data (launch/runs/foreign.py).
+A run directory may come from elsewhere. Its record is then only data (launch/foreign.py).
 """
 
 from __future__ import annotations
@@ -42,11 +41,11 @@ class Record:
     handle: str  # BACKEND:WHERE, "" before it is submitted
     submitted: float  # seconds since the epoch
     argv: tuple[str, ...]
-    directory: str  # where the command was given
+    directory: str  # where the command was called
     commit: str
     versions: dict[str, str]
     owner: str = ""  # USER@HOST that submitted it; "" in records of earlier versions
-    found_in: str = ""  # where it was read, if that is none of this user's records
+    found_in: str = ""  # where it was read, unless it is this user's record
 
     @property
     def name(self) -> str:
@@ -55,7 +54,7 @@ class Record:
 
     @property
     def folder(self) -> Path:
-        """Where it is kept; of one found elsewhere a folder apart from this user's runs."""
+        """Its folder; for one found elsewhere a folder separate from this user's runs."""
         if self.found_in:
             mark = hashlib.sha256(self.found_in.encode("utf-8", "surrogateescape")).hexdigest()
             return state_folder() / ".foreign" / mark[:16]
@@ -63,7 +62,7 @@ class Record:
 
     @property
     def workdir(self) -> str:
-        """The run directory, absolute where it is a local path; "" where there is none."""
+        """The run directory, absolute if it is a local path; "" if there is none."""
         if self.found_in and not self.spec.kind.in_cluster:
             return self.found_in
         found = self.spec.flag("workdir")
@@ -71,15 +70,15 @@ class Record:
 
     @property
     def run_directory(self) -> Path | None:
-        """The run directory where it is this machine's: that of a cluster's run is in its pods."""
+        """The run directory if it is on this machine: that of a cluster's run is in its pods."""
         if self.spec.kind.in_cluster or not self.workdir or "://" in self.workdir:
             return None
         return Path(self.workdir)
 
     @property
     def attempts_folder(self) -> Path:
-        """Where the ranks of a run write that keeps its own logs: beside what it makes, where it
-        has a local run directory.
+        """Where ranks write their logs and exit codes: in the run directory if it is local,
+        otherwise in the state folder.
         """
         run = self.run_directory
         return run / "launch" / "lives" if run else self.folder / "lives"
@@ -100,7 +99,7 @@ class Record:
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Record:
-        """The inverse; raises one of MALFORMED for what is none."""
+        """The inverse; raises one of MALFORMED for invalid data."""
         spec, argv = Spec.from_dict(fields["spec"]), tuple(fields["argv"])
         texts = [fields["handle"], fields["directory"], fields["commit"], *argv]
         texts.append(fields.get("owner", ""))
@@ -112,7 +111,7 @@ class Record:
         return cls(**{**fields, "spec": spec, "argv": argv, "found_in": ""})
 
     def write(self, files: dict[str, str]) -> None:
-        """Writes the record and what belongs to it, here and into a local run directory."""
+        """Writes the record and its files, here and into a local run directory."""
         texts = {**files, RECORD: json.dumps(self.to_dict(), indent=2)}
         folders = [self.folder]
         if run := self.run_directory:
@@ -126,7 +125,7 @@ class Record:
 def read_record(run: str) -> Record:
     """The record of a run by its name or its run directory.
 
-    Raises UsageError where there is none, DataError where it cannot be read.
+    Raises UsageError if there is none, DataError if it cannot be read.
     """
     if is_name(run) and (own := _read(state_folder() / run)):
         return own
@@ -138,7 +137,7 @@ def read_record(run: str) -> Record:
 
 
 def _read(folder: Path) -> Record | None:
-    """The record in a folder; None where there is none."""
+    """The record in a folder; None if there is none."""
     file = folder / RECORD
     if not os.path.lexists(file):
         return None

@@ -1,4 +1,4 @@
-"""How far a training run is and what its time went to, from the files in its run directory."""
+"""A training's progress and how it spent its time, from the files in its run directory."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Progress:
     total_steps: int
     training_seconds: float
     seconds_left: float
-    # Time in steps that were kept, less what they waited for their input, over the time since the
-    # run was submitted.
+    # Time in steps that were kept, minus their wait for input, divided by the time since the run
+    # was submitted.
     goodput: float | None
-    queue_seconds: float | None  # from when it was submitted to its first start; None = unknown
+    queue_seconds: float | None  # from submission to its first start; None = unknown
     redone_steps: int
 
 
@@ -34,7 +34,7 @@ def progress(record: Record, now: float) -> Progress | None:
 
     Args:
       record: of the run.
-      now: when it is asked, or when the run ended; seconds since the epoch.
+      now: the current time, or when the run ended; seconds since the epoch.
     """
     if not record.workdir or "://" in record.workdir:
         return None
@@ -64,9 +64,9 @@ def progress(record: Record, now: float) -> Progress | None:
 
 
 def _attempts(record: Record) -> list[Attempt]:
-    """Those of rank 0 since the run was submitted; [] where an earlier version trains.
+    """The attempts of rank 0 since the run was submitted; [] if an earlier version trains.
 
-    One that has not ended counts up to when it was last seen: it may be dead by now.
+    One that has not ended counts up to its last sign of life: it may be dead by now.
     """
     path = Path(record.workdir) / "timeline" / "worker-0.jsonl"
     try:

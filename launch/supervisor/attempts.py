@@ -1,10 +1,10 @@
 """The attempts of a run: its workers start together and, when one ends early, end together.
 
-    FOLDER/000/rank-00000.log       what a rank wrote in the first attempt
+    FOLDER/000/rank-00000.log       the output of a rank in the first attempt
     FOLDER/000/rank-00000.json      when it started and ended, and its exit code
-    FOLDER/000/life.json            what was concluded, written last
+    FOLDER/000/life.json            the decision, written last
 
-The same on this machine and under Slurm, so that status, logs and `why` read both alike.
+The same on this machine and under Slurm, so that status, logs and `why` can read both.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from trainer.workers.supervisor.restart_policy import (
     decide_independent,
 )
 
-MAX_BYTES = 1 << 20  # of what is noted of a rank or an attempt
+MAX_BYTES = 1 << 20  # of the file about a rank or an attempt
 _NUMBER = re.compile(r"[0-9]{3,9}")
 _Kind = TypeVar("_Kind")
 
 
 @dataclasses.dataclass(frozen=True)
 class RankStatus:
-    """How a rank of an attempt ended; `exit_code` is None while it runs, or when it was lost."""
+    """How a rank of an attempt ended; `exit_code` is None while it runs, or if it was lost."""
 
     rank: int
     pid: int
@@ -54,7 +54,7 @@ class Attempts:
         self.folder = Path(folder)
 
     def numbers(self) -> list[int]:
-        """Which attempts there were, in order."""
+        """The numbers of the attempts, in order."""
         if not self.folder.is_dir():
             return []
         names = [path.name for path in self.folder.iterdir() if _NUMBER.fullmatch(path.name)]
@@ -69,20 +69,20 @@ class Attempts:
         return self.attempt(number) / f"rank-{rank:05d}.log"
 
     def write_rank(self, number: int, end: RankStatus) -> None:
-        """Notes how a rank is."""
+        """Records the status of a rank."""
         _write(self.attempt(number) / f"rank-{end.rank:05d}.json", dataclasses.asdict(end))
 
     def ranks(self, number: int) -> list[RankStatus]:
-        """How the ranks of an attempt are, in order."""
+        """The status of an attempt's ranks, in order."""
         found = [_read(path) for path in sorted(self.attempt(number).glob("rank-*.json"))]
         return [status for fields in found if (status := _typed(RankStatus, fields))]
 
     def write_decision(self, number: int, decision: Decision) -> None:
-        """Concludes an attempt."""
+        """Records the decision about an attempt."""
         _write(self.attempt(number) / "life.json", dataclasses.asdict(decision))
 
     def decision(self, number: int) -> Decision | None:
-        """What was concluded of an attempt; None while it runs."""
+        """The decision about an attempt; None while it runs."""
         return _typed(Decision, _read(self.attempt(number) / "life.json"))
 
     def next(self) -> int:
@@ -90,12 +90,12 @@ class Attempts:
         return (self.numbers() or [-1])[-1] + 1
 
     def counted(self) -> int:
-        """Restarts that were counted, since the run was last started."""
+        """Counted restarts since the run was last started."""
         decisions = [self.decision(number) for number in self._since_start()]
         return sum(v is not None and v.action == RETRY for v in decisions)
 
     def uncounted(self) -> int:
-        """Restarts that were not, and earlier attempts that were cut short."""
+        """Uncounted restarts, and earlier attempts that were cut short."""
         numbers = self._since_start()
         decisions = [(n, self.decision(n)) for n in numbers]
         return sum(
@@ -103,8 +103,8 @@ class Attempts:
         )
 
     def _since_start(self) -> list[int]:
-        """Attempts after the last one that ended the run and was not the last: it started over
-        there, with all its restarts.
+        """The attempts after the last one that ended the run, except for the latest: the run was
+        started again there, with its whole restart budget.
         """
         numbers = self.numbers()
         for at in range(len(numbers) - 2, -1, -1):
@@ -121,8 +121,8 @@ class Attempts:
         together: bool = True,
         note: str = "",
     ) -> Decision:
-        """Decides by what the ranks of an attempt wrote, and records it; `note` is added to the
-        reason of an attempt that did not finish.
+        """Decides from the files of an attempt's ranks, and records the decision; `note` is added
+        to the reason of an attempt that did not finish.
         """
         ends = {end.rank: end.exit_code for end in self.ranks(number)}
         codes = {rank: ends.get(rank) for rank in ranks}
@@ -133,7 +133,7 @@ class Attempts:
         return decision
 
     def why(self) -> str:
-        """Which rank ended the last attempt that was ended, and its last words; "" without one."""
+        """The rank that ended the last finished attempt, and its last message; "" without one."""
         for number in reversed(self.numbers()):
             decision = self.decision(number)
             if decision is not None and decision.rank is not None:
@@ -143,7 +143,7 @@ class Attempts:
 
 
 def last_line(path: Path) -> str:
-    """The last line that is not empty; "" where there is none."""
+    """The last line that is not empty; "" if there is none."""
     try:
         with open_regular(path, follow=False) as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - 4096))
@@ -166,7 +166,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _typed(kind: type[_Kind], fields: dict[str, Any]) -> _Kind | None:
-    """A dataclass of plain values; None where the fields, from anybody's file, are not its own."""
+    """A dataclass of plain values; None if the fields, which may come from anyone, do not match."""
     try:
         made = kind(**fields)
         for name, hint in get_type_hints(kind).items():

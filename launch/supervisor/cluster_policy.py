@@ -1,8 +1,8 @@
-"""What Kubernetes would do when a pod ends, read from the manifest itself.
+"""Simulates, from a manifest, what Kubernetes does when a pod ends.
 
-The rules are those of the Job controller (KEP-3329 podFailurePolicy, KEP-3850
-backoffLimitPerIndex, KEP-3998 successPolicy) and of JobSet (KEP-262 failure policy). A pod
-that is drained or preempted has the condition DisruptionTarget.
+The rules are those of the Job controller (KEP-3329 podFailurePolicy, KEP-3850 backoffLimitPerIndex,
+KEP-3998 successPolicy) and of JobSet (KEP-262 failure policy). A drained or preempted pod has the
+condition DisruptionTarget.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class JobPolicy:
 
     @property
     def counted(self) -> int:
-        """Failures counted so far, of all ranks."""
+        """The number of failures counted so far, of all ranks."""
         return sum(self.failures.values())
 
     def ended(self, index: int, code: int, disrupted: bool = False) -> Decision:
-        """A pod ended with an exit code as a shell gives it."""
+        """A pod ended, with its exit code as a shell reports it."""
         if code == 0:
             return _complete(self._spec, self._succeeded, index)
         number, rule = first_rule(self._spec, code, disrupted)
@@ -59,7 +59,7 @@ class JobPolicy:
 
 
 class JobSetPolicy:
-    """A JobSet of one Job: all pods are recreated, but for one that lost a peer."""
+    """A JobSet of one Job: all pods are recreated, except those that lost a peer."""
 
     def __init__(self, jobset: dict[str, Any]) -> None:
         self._set = jobset["spec"]
@@ -68,7 +68,7 @@ class JobSetPolicy:
         self.counted = 0
 
     def ended(self, index: int, code: int, disrupted: bool = False) -> Decision:
-        """A pod ended with an exit code as a shell gives it."""
+        """A pod ended, with its exit code as a shell reports it."""
         if code == 0:
             return _complete(self._spec, self._succeeded, index)
         if first_rule(self._spec, code, disrupted)[1].get("action") == "Ignore":
@@ -91,7 +91,7 @@ class JobSetPolicy:
         return Decision(RESTART_ALL, True, message)
 
     def _job_failure(self, index: int, code: int, disrupted: bool) -> tuple[str, str]:
-        """Reason and message of the child Job's condition, as the Job controller words them."""
+        """Reason and message of the child Job's condition, as the Job controller writes them."""
         number, rule = first_rule(self._spec, code, disrupted)
         if rule.get("action") != "FailJob":
             return "BackoffLimitExceeded", "Job has reached the specified backoff limit"
@@ -105,7 +105,7 @@ class JobSetPolicy:
 
 
 def first_rule(job: dict[str, Any], code: int, disrupted: bool) -> tuple[int, dict[str, Any]]:
-    """Number and text of the first rule that matches; an empty one where none does."""
+    """Number and text of the first rule that matches; an empty one if none does."""
     for number, rule in enumerate((job.get("podFailurePolicy") or {}).get("rules", ())):
         wanted = rule.get("onPodConditions") or ()
         if disrupted and any(c.get("type") == "DisruptionTarget" for c in wanted):
@@ -117,7 +117,7 @@ def first_rule(job: dict[str, Any], code: int, disrupted: bool) -> tuple[int, di
 
 
 def _complete(job: dict[str, Any], succeeded: set[int], index: int) -> Decision:
-    """One index more is complete; all that had to may be with that."""
+    """One more index is complete, and possibly all that have to be."""
     succeeded.add(index)
     wanted = _indexes(job)
     if wanted <= succeeded:
@@ -126,7 +126,7 @@ def _complete(job: dict[str, Any], succeeded: set[int], index: int) -> Decision:
 
 
 def _indexes(job: dict[str, Any]) -> set[int]:
-    """Which indexes have to succeed: those of the success policy, or all."""
+    """The indexes that have to succeed: those of the success policy, or all."""
     for rule in (job.get("successPolicy") or {}).get("rules", ()):
         if "succeededIndexes" in rule:
             return {i for part in rule["succeededIndexes"].split(",") for i in _range(part)}

@@ -1,7 +1,7 @@
-"""A rendered pod as a process of this machine: what the kubelet would set up, as far as it goes.
+"""Runs a rendered pod as a process of this machine, with what the kubelet would set up.
 
-Variables are expanded as Kubernetes does it; host names of the run become ports of localhost,
-and the scratch volume a folder.
+Variables are expanded as Kubernetes does it; host names of the run become ports of localhost, and
+the scratch volume becomes a folder.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def process(pod: dict[str, Any], index: int, hosts: dict[str, str], scratch: Pat
       pod: the PodSpec.
       index: the pod's completion index.
       hosts: HOST:PORT as rendered -> HOST:PORT here.
-      scratch: the folder that stands for the scratch volume.
+      scratch: the folder used as the scratch volume.
     """
     container = next(c for c in pod["containers"] if c["name"] == CONTAINER)
     variables: dict[str, str] = {}
@@ -46,7 +46,7 @@ def process(pod: dict[str, Any], index: int, hosts: dict[str, str], scratch: Pat
 
 
 def expand(text: str, variables: dict[str, str]) -> str:
-    """`$(NAME)` by its value where there is one, `$$` by a dollar (Kubernetes' own rule)."""
+    """Replaces `$(NAME)` by its value if it has one, `$$` by a dollar (Kubernetes' own rule)."""
 
     def one(match: re.Match[str]) -> str:
         if match[0] == "$$":
@@ -62,7 +62,7 @@ def _value(entry: dict[str, Any], index: int, before: dict[str, str]) -> str:
     source = entry.get("valueFrom") or {}
     if INDEX_ANNOTATION in (source.get("fieldRef") or {}).get("fieldPath", ""):
         return str(index)
-    # A secret's value is not known here; the name may be set in this environment.
+    # A secret's value is unknown here, but its name may be set in this environment.
     return os.environ.get(entry["name"], "")
 
 

@@ -1,4 +1,4 @@
-"""The lock that the supervisor of a local run holds for as long as it lives."""
+"""The lock that the supervisor of a local run holds as long as it lives."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def supervised(record: Record) -> bool:
 
 @contextlib.contextmanager
 def supervising(record: Record) -> Iterator[None]:
-    """Holds the lock and shows the process number; raises UsageError where another holds it."""
+    """Holds the lock and publishes the process id; raises UsageError if it is held already."""
     with open(record.folder / LOCK, "a+b") as lock, contextlib.ExitStack() as stack:
         try:
             stack.enter_context(file_lock.held(lock.fileno(), str(record.folder / LOCK)))
         except file_lock.HeldError:
-            raise UsageError(f"run '{record.name}' is supervised already") from None
+            raise UsageError(f"run '{record.name}' already has a supervisor") from None
         lock.truncate(0)
         lock.write(str(os.getpid()).encode())
         lock.flush()

@@ -1,4 +1,4 @@
-"""Reading the logs of the attempts of workers, also while they are written."""
+"""Reads the logs of workers' attempts, also while they are being written."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def read_logs(
     previous: bool,
     finished: Callable[[], bool],
 ) -> Iterator[LogLine]:
-    """Lines of the present attempt, or of the one before it; follows into later ones.
+    """Lines of the current attempt, or of the one before; follows into later ones.
 
     Args:
-      all_attempts: of the group; of each worker, where they run apart.
+      all_attempts: of the group; or of each worker, if they run separately.
       ranks: whose lines; None = everyone's.
       follow: wait for more until `finished()`.
-      previous: the attempt before the present one, and no following.
+      previous: the attempt before the current one, without following.
       finished: whether the run is over.
     """
     if previous or not follow:
@@ -44,7 +44,7 @@ def read_logs(
     read: dict[Path, int] = {}
     firsts = [max(attempts.next() - 1, 0) for attempts in all_attempts]
     while True:
-        # Asked before reading: what was written until then is read once more below.
+        # Checked before reading: what was written until then is read once more below.
         over = finished()
         for attempts, first in zip(all_attempts, firsts, strict=True):
             for number in attempts.numbers():
@@ -58,7 +58,7 @@ def read_logs(
 def _lines(
     attempts: Attempts, number: int, ranks: Collection[int] | None, read: dict[Path, int]
 ) -> Iterator[LogLine]:
-    """Whole lines that were not read yet; `read` holds how far each file was."""
+    """Complete lines that were not read yet; `read` has the position in each file."""
     for path in sorted(attempts.attempt(number).glob("rank-*.log")):
         name = path.stem.removeprefix("rank-")
         if not _RANK.fullmatch(name) or (ranks is not None and int(name) not in ranks):
@@ -75,7 +75,7 @@ def _lines(
 
 
 def _whole_lines(file: BufferedReader, start: int) -> bytes:
-    """Lines from a position on, at most CHUNK bytes; b"" where none is whole yet."""
+    """Lines from a position on, at most CHUNK bytes; b"" if none is complete yet."""
     file.seek(start)
     data = file.read(CHUNK)
     end = data.rfind(b"\n") + 1

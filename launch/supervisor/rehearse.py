@@ -1,8 +1,8 @@
-"""A rendered run as local processes: what the cluster would do with it, on a laptop.
+"""Rehearses a rendered run with local processes: what would the cluster do with it?
 
 The pods of the manifest become processes with its environment, its failure policy decides what
 follows when one ends, and a rank can be killed at a step. Not rehearsed: scheduling, networks,
-images, and the delays before a pod is replaced.
+images, and delays before a pod is replaced.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ POLL_SECONDS = 0.05
 
 @dataclasses.dataclass(frozen=True)
 class Kill:
-    """Which rank is killed, once the run has reached a step, and how."""
+    """The rank to be killed, at which step of the run, and how."""
 
     rank: int
     step: int
@@ -50,7 +50,7 @@ class Kill:
 
 @dataclasses.dataclass
 class Rehearsal:
-    """What happened: ends of pods in their order, and the decisions they led to."""
+    """What happened: ends of pods in their order, and the resulting decisions."""
 
     succeeded: bool = False
     counted: int = 0
@@ -62,7 +62,7 @@ def parse_kill(text: str) -> Kill:
     """`1@step5` (SIGKILL) or `1@step5:TERM`; raises UsageError."""
     match = re.fullmatch(r"(\d+)@step(\d+)(?::(KILL|TERM))?", text)
     if not match:
-        raise UsageError(f"--kill={text}: is not RANK@stepSTEP[:KILL|TERM], such as 1@step5")
+        raise UsageError(f"--kill={text} is not RANK@stepSTEP[:KILL|TERM], such as 1@step5")
     name = f"SIG{match[3] or 'KILL'}"
     return Kill(int(match[1]), int(match[2]), signal.Signals[name])
 
@@ -80,12 +80,12 @@ class Stage:
         self._names = hosts(spec)
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._attempts: dict[int, int] = {}
-        self._started: dict[int, float] = {}  # when each pod's present attempt began
+        self._started: dict[int, float] = {}  # when each pod's current attempt began
         self._addresses: dict[str, str] = {}
         self.result = Rehearsal()
 
     def run(self, kills: list[Kill]) -> Rehearsal:
-        """Plays until the run succeeds, fails or passes its deadline."""
+        """Runs until the run succeeds, fails or exceeds its deadline."""
         left = list(kills)
         deadline = time.monotonic() + self._spec.deadline
         self._new_addresses()
@@ -129,7 +129,9 @@ class Stage:
         self._tell(f"pod {rank}, attempt {attempt}: started")
 
     def _ended(self) -> Iterator[tuple[int, int]]:
-        """Pods that have ended, one that was killed from outside before those it took along."""
+        """Pods that have ended; one that was killed from outside comes before those that it took
+        down.
+        """
         over = [(r, p.returncode) for r, p in self._processes.items() if p.poll() is not None]
         for rank, code in sorted(over, key=lambda item: item[1] >= 0):
             del self._processes[rank]
@@ -144,7 +146,7 @@ class Stage:
         return True
 
     def _step(self, since: float) -> int:
-        """The step that the run last reported; -1 where that was before an attempt began."""
+        """The run's last reported step; -1 if that was before an attempt began."""
         try:
             text = (self._workdir / "progress.json").read_text(encoding="utf-8")
             fields = json.loads(text)
@@ -159,7 +161,7 @@ class Stage:
             self._start(rank)
 
     def _end_all(self) -> None:
-        """As the cluster ends pods: SIGTERM, the grace period, SIGKILL."""
+        """Ends pods as the cluster does: SIGTERM, the grace period, SIGKILL."""
         for running in self._processes.values():
             running.terminate()
         until = time.monotonic() + self._spec.grace

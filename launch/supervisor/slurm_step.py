@@ -1,12 +1,12 @@
-r"""What runs inside a Slurm job: every task of it, and the end of an attempt.
+r"""Runs inside a Slurm job: in every task, and at the end of an attempt.
 
     srun python -m launch.supervisor.slurm_step task --lives=FOLDER --first_life=N -- COMMAND
     python -m launch.supervisor.slurm_step end --lives=FOLDER --first_life=N --max_restarts=N \
         --until=TIME
 
-The first in every task, the second in the batch script after it. Ranks, hosts and the number of
-the attempt come from Slurm's own variables. A job of an array is a worker of its own: its rank is
-its place in the array, and it keeps its attempts in a folder of its own.
+The first one in every task, the second one in the batch script after them. Ranks, hosts and the
+number of the attempt come from Slurm's own variables. A job of an array is a separate worker: its
+rank is its index in the array, and it has its own folder of attempts.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from launch.supervisor.attempts import Attempts
 from launch.supervisor.task import run
 from trainer.workers.supervisor.restart_policy import FAIL, FINISHED
 
-# Several tasks may share a host, and jobs may too: each job gets ports of its own, all of them
-# below those that Linux gives away itself (32768 and more).
+# Several tasks may share a host, and several jobs too: each job gets its own ports, all below those
+# that Linux assigns automatically (32768 and more).
 PORTS_OF_JOBS = 160
 PORTS_A_JOB = 64
 
 
 def worker_folder(folder: str | os.PathLike[str], worker: int) -> Path:
-    """Where a worker of an array keeps its attempts."""
+    """The folder of a worker's attempts in an array."""
     return Path(folder) / f"worker-{worker:05d}"
 
 
@@ -58,25 +58,25 @@ def addresses(hosts: list[str], tasks: list[int], job: int) -> list[str]:
 
 
 def attempt_number(first: int, environment: Mapping[str, str]) -> int:
-    """Which attempt of the run this is: Slurm counts the restarts of a job."""
+    """The number of this attempt of the run: Slurm counts the restarts of a job."""
     return first + int(environment.get("SLURM_RESTART_COUNT", "0"))
 
 
 def array_place(environment: Mapping[str, str]) -> int | None:
-    """The place in the array; None in a job that is none."""
+    """The index in the array; None outside of arrays."""
     place = environment.get("SLURM_ARRAY_TASK_ID")
     return None if place is None else int(place)
 
 
 def job_name(environment: Mapping[str, str]) -> str:
-    """The job as scontrol takes it: an array's own number stands for all of its jobs."""
+    """The job id for scontrol: an array's own number would mean all of its jobs."""
     if array_place(environment) is None:
         return environment["SLURM_JOB_ID"]
     return f"{environment['SLURM_ARRAY_JOB_ID']}_{environment['SLURM_ARRAY_TASK_ID']}"
 
 
 def task(folder: str, first_life: int, command: list[str]) -> int:
-    """One task of the step."""
+    """Runs one task of the step."""
     attempt, place = attempt_number(first_life, os.environ), array_place(os.environ)
     if place is not None:
         return run(Attempts(worker_folder(folder, place)), attempt, [""], place, command)
@@ -92,7 +92,7 @@ def task(folder: str, first_life: int, command: list[str]) -> int:
 
 
 def end(folder: str, first_life: int, max_restarts: int, until: float) -> int:
-    """Decides what follows the attempt that ended and requeues the job if it continues."""
+    """Decides what follows the ended attempt, and requeues the job if the run continues."""
     attempt, place = attempt_number(first_life, os.environ), array_place(os.environ)
     if place is None:
         ranks = range(int(os.environ["SLURM_NTASKS"]))

@@ -1,7 +1,7 @@
 """The supervisor of a local run (`python -m launch.supervisor.supervise NAME`).
 
-Workers of one attempt start together. When one ends, the others have the grace period to end by
-themselves, as those of a cluster have; then they are ended.
+The workers of an attempt start together. When one ends, the others have the grace period to end by
+themselves, as in a cluster; then they are killed.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def supervise(record: Record) -> None:
 def run_attempt(record: Record, attempts: Attempts, number: int, stop: StopFlag) -> None:
     """Starts all workers and returns when all have ended."""
     attempts.attempt(number).mkdir(parents=True)
-    # Who does not train together gets no TF_CONFIG.
+    # Workers that do not train together get no TF_CONFIG.
     size = record.spec.workers if record.spec.together else 1
     cluster = ",".join(f"localhost:{port}" for port in free_ports(size))
     shared = new_start()
@@ -73,7 +73,7 @@ def run_attempt(record: Record, attempts: Attempts, number: int, stop: StopFlag)
 
 
 def _gpus(record: Record, rank: int) -> dict[str, str]:
-    """Workers on one machine divide its GPUs by their ranks."""
+    """Divides this machine's GPUs among its workers by rank."""
     gpu = record.spec.gpu
     if gpu is None:
         return {}
@@ -82,7 +82,7 @@ def _gpus(record: Record, rank: int) -> dict[str, str]:
 
 
 def main() -> None:
-    """Supervises the run that is named."""
+    """Supervises the named run."""
     try:
         supervise(read_record(sys.argv[1]))
     except UserError as error:

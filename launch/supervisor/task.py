@@ -1,10 +1,10 @@
-r"""One rank of an attempt: sets its place in the cluster, runs the worker, notes how it ended.
+r"""One rank of an attempt: sets up its environment, runs the worker, records how it ended.
 
     python -m launch.supervisor.task --lives=FOLDER --life=N --cluster=HOST:PORT,... --rank=R \
         -- COMMAND
 
-A wrapper rather than the worker itself, because somebody has to say how the worker ended, also
-where a signal killed it.
+A wrapper rather than the worker itself, because somebody has to record how the worker ended, even
+if a signal killed it.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from trainer.workers.supervisor.restart_policy import shell_code
 def run(
     attempts: Attempts, attempt: int, addresses: Sequence[str], rank: int, command: list[str]
 ) -> int:
-    """Runs a worker to its end and returns its exit code, as a shell gives it."""
+    """Runs a worker to its end and returns its exit code, as a shell reports it."""
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     environment.pop("TF_CONFIG", None)
     if len(addresses) > 1:
         environment["TF_CONFIG"] = tf_config(list(addresses), str(rank))
-    # The signal that ends a run reaches the whole step, the worker among it; this process
-    # stays to note what came of it.
+    # The signal that ends a run reaches the whole step, including the worker; this process stays to
+    # record the result.
     signal.signal(signal.SIGTERM, lambda number, frame: None)
     log = attempts.log(attempt, rank)
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ def run(
 
 
 def main() -> None:
-    """Parses the command line and ends as the worker ended."""
+    """Parses the command line and exits with the worker's exit code."""
     parser = argparse.ArgumentParser(prog="python -m launch.supervisor.task")
     parser.add_argument("--lives", required=True)
     parser.add_argument("--life", type=int, required=True)

@@ -65,7 +65,7 @@ def test_secrets_are_looked_for_key_by_key_and_no_value_is_shown(team: Team):
 def test_a_user_without_rights_is_told_which(team: Team):
     found = check(team, "--namespace=default")
     assert "cannot create resource" in found["dry run"]["message"]
-    assert found["dry run"]["remedy"] == "ask for the right to create it"
+    assert found["dry run"]["remedy"] == "ask for permission to create it"
 
 
 def test_a_server_whose_certificate_is_not_trusted_is_told_at_once(team: Team):

@@ -59,7 +59,7 @@ def test_suspending_a_run_deactivates_its_workload(team: Team, backend: str):
         f"{WORKLOADS.format(team.namespace)}/{workload(team, 'fec', backend)['metadata']['name']}"
     )
     status = team.admin.status("fec")
-    assert (status["state"], status["detail"]) == ("pending", "waits for its queue")
+    assert (status["state"], status["detail"]) == ("pending", "waiting in its queue")
     for command, active, state in (("suspend", False, "suspended"), ("resume", True, "pending")):
         team.admin.launch(command, "fec")
         assert team.cluster.call("GET", path)["spec"]["active"] is active

@@ -133,7 +133,7 @@ def test_why_names_the_deadline_and_not_what_was_made_good(team: Team, backend: 
     old = {pod["metadata"]["uid"] for pod in first}
     until("it runs again", lambda: not old & {
         pod["metadata"]["uid"] for pod in team.running("fec", 2)})  # fmt: skip
-    assert "followed by a restart" in team.alice.launch("why", "fec") or backend == JOBSET
+    assert "led to a restart" in team.alice.launch("why", "fec") or backend == JOBSET
     team.set_deadline("fec", backend, seconds=1)
     team.fails("fec", backend)
     said = team.alice.launch("why", "fec")

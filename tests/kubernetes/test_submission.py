@@ -23,7 +23,7 @@ def test_the_run_directory_of_a_cluster_is_not_made_on_the_laptop(team: Team):
 def test_where_there_is_no_namespace_one_line_says_so_and_nothing_is_recorded(team: Team):
     said = team.admin.train("fec", "--namespace=nowhere", code=69)
     assert said.count("\n") == 1
-    assert "not sent" in said and "there is no namespace 'nowhere'" in said
+    assert "not submitted" in said and "there is no namespace 'nowhere'" in said
     assert "no run 'fec'" in team.admin.launch("stop", "fec", code=64)
     assert team.admin.launch("list") == ""
 
@@ -32,7 +32,7 @@ def test_what_was_made_is_removed_where_a_later_object_is_refused(team: Team):
     name = "count/networkpolicies.networking.k8s.io"
     team.set_quota({name: "0"})
     said = team.alice.train("fec", code=69)
-    assert "not sent: NetworkPolicy" in said and "exceeded quota" in said
+    assert "not submitted: NetworkPolicy" in said and "exceeded quota" in said
     until("the Job is gone", lambda: not team.run("fec"))
     team.set_quota({name: "5"})
     team.alice.train("fec")
@@ -78,7 +78,7 @@ def test_of_two_who_submit_one_name_at_once_one_has_it(team: Team):
     codes = sorted(process.returncode for process in both)
     assert codes == [0, 64], [process.communicate() for process in both]
     loser = next(process for process in both if process.returncode)
-    assert "is taken" in finished(loser, 64)
+    assert "is in use" in finished(loser, 64)
     team.running("race", 2)
 
 

@@ -42,7 +42,7 @@ def test_a_machine_that_did_not_submit_sees_follows_and_stops_a_run(team: Team):
     team.running("fec", 2)
     team.bob.launch("stop", "fec", here)
     until("it is gone", lambda: not team.run("fec"))
-    assert f"nor is it in namespace '{team.namespace}'" in team.bob.launch(
+    assert f"it is not in namespace '{team.namespace}'" in team.bob.launch(
         "status", "fec", here, code=64
     )
 
@@ -63,7 +63,7 @@ def test_a_name_that_changed_hands_is_not_taken_for_ones_own(team: Team):
     team.bob.train("fec")
     for command in ("status", "stop", "logs"):
         said = team.alice.launch(command, "fec", code=64)
-        assert "'fec' is stopped; the name is now bob@" in said
+        assert "'fec' is stopped; its name is now used by bob@" in said
     assert team.run("fec"), "alice has stopped bob's run"
 
 
@@ -85,8 +85,8 @@ def test_an_end_that_was_seen_is_kept_and_one_that_was_not_is_not_made_up(team: 
     status = team.alice.status("failed")
     assert (status["state"], status["failures"]) == ("failed", 1)
     assert team.alice.status("unseen")["state"] == "gone"
-    assert "its end was not seen" in team.alice.launch("wait", "unseen", code=1)
-    assert "no pod of it" in team.alice.launch("logs", "seen", code=64)
+    assert "how it ended is unknown" in team.alice.launch("wait", "unseen", code=1)
+    assert "its pods are not in the cluster" in team.alice.launch("logs", "seen", code=64)
 
 
 def test_logs_of_a_pod_that_is_gone_are_missed_aloud(team: Team):

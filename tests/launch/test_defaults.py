@@ -39,12 +39,12 @@ def test_without_a_file_nothing_is_set(file):
     ("text", "words"),
     [
         ("wrkers = 2", "'wrkers' (did you mean 'workers'?)"),
-        ("[search]\ngqu = 2", "[search] no flag is called 'gqu' (did you mean 'gpu'?)"),
+        ("[search]\ngqu = 2", "[search] unknown flag 'gqu' (did you mean 'gpu'?)"),
         ("[trian]\nworkers = 2", "[trian] (did you mean 'train'?)"),
-        ("nothing_like_it = 1", "there are backend, gpu"),
+        ("nothing_like_it = 1", "known are backend, gpu"),
         ("workers = ", "cannot be read"),
-        ("[train]\nvolume = [[1]]", "neither text"),
-        ("volume = 2026-01-01", "neither text"),
+        ("[train]\nvolume = [[1]]", "must be text"),
+        ("volume = 2026-01-01", "must be text"),
     ],
 )
 def test_a_mistake_is_named_with_what_was_meant(file, text, words):

@@ -66,9 +66,9 @@ def test_a_record_from_elsewhere_keeps_apart_from_ones_own_run_of_that_name(tmp_
     assert found.found_in == str(run)
     assert found.folder != own.folder
     assert found.attempts_folder == run / "launch" / "lives"
-    with pytest.raises(UsageError, match="runs here: not yours"):
+    with pytest.raises(UsageError, match="run here: not your run"):
         confirmed("stop", found, yes=True)
-    with pytest.raises(UsageError, match="you have a run 'fec' already"):
+    with pytest.raises(UsageError, match="you already have a run 'fec'"):
         confirmed("resume", found, yes=True)
     assert read_record("fec") == own
 
@@ -108,7 +108,7 @@ def test_nothing_is_asked_of_a_cluster_because_of_a_record_without_a_yes(
     tmp_path, backend, command
 ):
     found = read_record(str(from_elsewhere(tmp_path / "far", backend=backend)))
-    with pytest.raises(UsageError, match="--yes does it"):
+    with pytest.raises(UsageError, match="confirm with --yes"):
         confirmed(command, found, yes=False)
     assert confirmed(command, found, yes=True) == found
 
@@ -119,7 +119,7 @@ def test_slurm_is_handed_numbers_of_jobs_only(tmp_path, monkeypatch, handle):
     monkeypatch.setattr(slurm, "_run", lambda *_: pytest.fail("Slurm was called"))
     found = read_record(str(from_elsewhere(tmp_path / "far", {"handle": handle}, backend="slurm")))
     for act in (slurm.Slurm().status, slurm.Slurm().stop, slurm.Slurm().resume):
-        with pytest.raises(DataError, match="names no job of Slurm") as refusal:
+        with pytest.raises(DataError, match="has no Slurm job") as refusal:
             act(found)
         assert str(refusal.value).isprintable()
 

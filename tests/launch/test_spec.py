@@ -137,8 +137,8 @@ def test_what_no_specification_is_raises_what_readers_of_records_expect(changes)
 
 
 def test_shared_memory_has_to_leave_memory_for_the_worker():
-    """/dev/shm counts against the container's limit."""
-    with pytest.raises(UsageError, match="counts against"):
+    """/dev/shm is part of the container's limit."""
+    with pytest.raises(UsageError, match="is part of"):
         spec(memory="2Gi", shared_memory="2Gi")
 
 

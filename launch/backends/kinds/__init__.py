@@ -1,5 +1,5 @@
-"""What there is to choose for --backend: a file each, with its description and its flags' checks.
+"""The values of --backend: one file each, with its description and the checks of its flags.
 
-To add one: a file here with a KIND, and the class that it names, in the same file or its own
-(docs/extending.md). Specifications are checked by it, so nothing here imports them at the top.
+To add one: a file here with a KIND, and the class that it names, in the same file or another one
+(docs/extending.md). Specifications are checked with it, so files here import nothing at the top.
 """

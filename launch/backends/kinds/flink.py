@@ -6,7 +6,7 @@ from launch import ports
 from launch.backends.kinds import job
 from launch.backends.kinds.kind import Kind
 
-# The operator names the session cluster's REST service so.
+# The operator's name for the session cluster's REST service.
 CLUSTER = "flink"
 
 KIND = Kind(
@@ -20,6 +20,6 @@ KIND = Kind(
     operators=(("FlinkDeployment", "the Flink Kubernetes operator"),),
     needs=(("Flink cluster", "FlinkDeployment", CLUSTER, "`kubectl apply -k k8s/flink`"),),
     reaches=((CLUSTER, ports.FLINK_REST),),
-    # What the policy of k8s/flink lets in.
+    # What the policy of k8s/flink admits.
     labels=(("shardline/submits", "flink"),),
 )

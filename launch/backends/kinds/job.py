@@ -1,4 +1,4 @@
-"""Jobs of Kubernetes, as every cluster has them."""
+"""Kubernetes Jobs, which every cluster has."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _DIGEST = re.compile(r"\S+@sha256:[0-9a-f]{64}")
 
 
 def check(asked: Asked) -> None:
-    """A cluster pulls what it runs, and all workers have to pull the same."""
+    """Requires an image digest: a cluster pulls its image, and all workers must pull the same."""
     if not asked.image:
-        raise UsageError("--image=REF@sha256:... is missing: a cluster pulls what it runs")
+        raise UsageError("--image is missing: a cluster pulls it; set --image=REF@sha256:...")
     if not _DIGEST.fullmatch(asked.image):
         raise UsageError(
-            f"--image={asked.image}: a tag can be moved; give the digest, REF@sha256:... "
-            "(`docker buildx imagetools inspect REF` prints it)"
+            f"--image={asked.image}: a tag may move to another image; use the digest, "
+            "REF@sha256:... (`docker buildx imagetools inspect REF` prints it)"
         )
 
 

@@ -1,4 +1,4 @@
-"""JobSets of Kubernetes, which count restarts of all workers together."""
+"""Kubernetes JobSets, which count restarts of all workers together."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ KIND = Kind(
     workload="launch.render.jobset:workload",
     host="{name}-worker-0",
     rehearsed=True,
-    operators=(("JobSet", "JobSet's operator, or take --backend=job"),),
+    operators=(("JobSet", "JobSet's operator, or use --backend=job"),),
 )

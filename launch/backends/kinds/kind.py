@@ -1,4 +1,4 @@
-"""What a back end says of itself, before anything of it is imported."""
+"""What a back end declares before its implementation is imported."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from preprocess.shell.entries import load
 
 
 class Asked(Protocol):
-    """What a check may look at, of a specification."""
+    """The fields of a specification that a check may read."""
 
     @property
     def image(self) -> str:
@@ -18,7 +18,7 @@ class Asked(Protocol):
 
     @property
     def workers(self) -> int:
-        """How many."""
+        """The number of workers."""
 
     @property
     def grace(self) -> int:
@@ -26,34 +26,34 @@ class Asked(Protocol):
 
     @property
     def time_limit(self) -> int:
-        """Seconds of one attempt; 0 = as long as the deadline."""
+        """Seconds of one attempt; 0 = until the deadline."""
 
 
 def nothing_to_check(asked: Asked) -> None:
-    """Takes every specification."""
+    """Accepts every specification."""
     del asked
 
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """One value of --backend.
+    """A value of --backend.
 
     Attributes:
-      name: as it is given.
+      name: the value.
       description: one line for --help.
       verbs: what it can run.
-      implementation: MODULE:CLASS with the methods of launch.backends.base.Backend; not
-        imported before it is needed.
-      check: raises UsageError for flags that it cannot serve.
-      in_cluster: whether workers are pods of Kubernetes.
-      beam_options: what a build is given for Beam.
-      operators: kinds of Kubernetes objects that come with an operator, and what to install.
-      needs: objects that have to be in the cluster: (name of the check, kind, name, remedy).
+      implementation: MODULE:CLASS with the methods of launch.backends.base.Backend; not imported
+        before it is needed.
+      check: raises UsageError for flags that it does not support.
+      in_cluster: whether workers are Kubernetes pods.
+      beam_options: options for Beam that a build gets.
+      operators: kinds of Kubernetes objects that an operator defines, and what to install.
+      needs: objects that must be in the cluster: (name of the check, kind, name, remedy).
       workload: MODULE:FUNCTION that renders a specification's workers, as Kubernetes objects.
-      host: name of a worker's pod without its rank, of {name}, the run's.
-      rehearsed: whether `launch rehearse` knows the policy of its workload.
+      host: name of a worker's pod without its rank, with {name} for the run's.
+      rehearsed: whether `launch rehearse` supports the policy of its workload.
       reaches: what its workers call besides storage: (instance label, port) of pods.
-      labels: what its objects bear besides the labels of every run.
+      labels: of its objects, besides the labels of every run.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Kind:
     labels: tuple[tuple[str, str], ...] = ()
 
     def start(self) -> Any:
-        """The back end itself."""
+        """The implementation."""
         return load(self.implementation)()
 
     def workers(self, spec: Asked) -> list[dict[str, Any]]:

@@ -1,5 +1,5 @@
-"""The table of back ends, read from this folder; of those that can run a verb, this machine is the
-default, else the first by name.
+"""The table of back ends, read from this folder. The default is this machine, or the first by name
+of those that can run a verb.
 """
 
 from __future__ import annotations
@@ -18,5 +18,5 @@ def running(verb: str) -> list[str]:
 
 
 def help_text() -> str:
-    """What --help says of them."""
+    """The text for --help."""
     return "; ".join(f"{name}: {kind.description}" for name, kind in KINDS.items())

@@ -7,7 +7,7 @@ from preprocess.shell.errors import UsageError
 
 
 def check(asked: Asked) -> None:
-    """Slurm's signal comes up to a minute earlier than asked for (sbatch(1), --signal)."""
+    """Slurm's signal may come up to a minute early (sbatch(1), --signal)."""
     if asked.time_limit and asked.time_limit <= asked.grace + 60:
         raise UsageError(
             f"--time_limit={asked.time_limit}s leaves no time to train: workers receive SIGTERM "

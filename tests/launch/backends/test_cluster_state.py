@@ -118,7 +118,7 @@ def test_of_a_jobset_the_condition_of_its_job_is_the_cause():
 def test_a_failure_that_was_made_good_is_told_as_such():
     pods = [pod(1, "Failed", 1), pod(1, failed=1, name="fec-1-later"), pod(0, ignored=1)]
     text = reason(job(), [], pods, [], queued=False)
-    assert text.startswith("running; the last failure was followed by a restart: rank 1")
+    assert text.startswith("running; the last failure, which led to a restart: rank 1")
 
 
 def test_pods_that_could_not_be_made_are_what_a_run_waits_for():

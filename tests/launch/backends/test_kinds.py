@@ -44,7 +44,7 @@ def test_a_new_back_end_is_one_entry_with_its_own_checks(monkeypatch):
     assert isinstance(backend_of(made), Nowhere)
     with pytest.raises(UsageError, match="nowhere has room"):
         Spec(verb="train", name="fec", backend="nowhere", arguments=ARGUMENTS, workers=2)
-    with pytest.raises(UsageError, match="search runs on local, job, slurm"):
+    with pytest.raises(UsageError, match="use local, job, slurm"):
         Spec(verb="search", name="fec", backend="nowhere", arguments=ARGUMENTS)
 
 

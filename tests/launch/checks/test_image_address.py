@@ -134,4 +134,4 @@ def test_a_registry_that_drips_is_given_up(monkeypatch):
     with listener:
         result = image(f"{place}/app@{DIGEST}")
         done.set()
-    assert (result.state, "no answer within" in result.message) == (WARNING, True)
+    assert (result.state, "no response within" in result.message) == (WARNING, True)

@@ -28,10 +28,10 @@ def of(hard: dict[str, str], used: dict[str, str] | None = None, **changes: Any)
     [
         ([], OK, "no quota"),
         ([of({"requests.memory": "32Gi", "pods": "2"})], OK, "leave room"),
-        ([of({"requests.memory": "31Gi"})], FAIL, "requests.memory 31Gi, 2 workers ask for 32Gi"),
+        ([of({"requests.memory": "31Gi"})], FAIL, "requests.memory 31Gi, 2 workers need 32Gi"),
         ([of({"memory": "31Gi"})], FAIL, "memory 31Gi"),  # the short name is that of requests
-        ([of({"limits.memory": "16Gi"})], FAIL, "limits.memory 16Gi, 2 workers ask for 32Gi"),
-        ([of({"cpu": "7500m"})], FAIL, "cpu 7500m, 2 workers ask for 8"),
+        ([of({"limits.memory": "16Gi"})], FAIL, "limits.memory 16Gi, 2 workers need 32Gi"),
+        ([of({"cpu": "7500m"})], FAIL, "cpu 7500m, 2 workers need 8"),
         ([of({"pods": "1"})], FAIL, "pods 1"),
         ([of({"cpu": "10"}, {"cpu": "4"})], WARNING, "of cpu 10 in 'small' 4 are in use"),
         ([of({"services": "0"}), of({"cpu": "8"})], OK, "leave room"),
