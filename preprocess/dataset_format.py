@@ -124,7 +124,7 @@ def triplet_shard_file(split: str, shard: int, shards: int) -> str:
 
 
 def index_file(shard_file: str) -> str:
-    """Path of the index beside an image shard."""
+    """Path of the index next to an image shard."""
     return shard_file.removesuffix(".tfrecord") + ".index"
 
 
@@ -193,7 +193,7 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class ImageFormat:
-    """How pictures are stored. `height`, `width` and `channels` are None where they are not
+    """How pictures are stored. `height`, `width` and `channels` are None if they are not
     the same for every picture of the dataset.
     """
 
@@ -232,7 +232,7 @@ class Manifest:
     versions: dict[str, str]
     seed: int
     variants: int
-    recipe: str  # digest of the recipe, whatever its description; "" where there is none
+    recipe: str  # digest of the recipe, whatever its description; "" if there is none
     image: ImageFormat
     classes: tuple[str, ...]
     splits: dict[str, Split]
@@ -269,7 +269,7 @@ class Manifest:
 
     @classmethod
     def from_json(cls, text: str) -> Manifest:
-        """The inverse of to_json; raises DatasetError where the text is no manifest."""
+        """The inverse of to_json; raises DatasetError if the text is no manifest."""
         try:
             fields = json.loads(text)
             if fields["format"] != FORMAT:
@@ -302,7 +302,7 @@ class Manifest:
         `read` gives the text of a file, for directories that are not on a disk; it raises
         OSError as open() does.
 
-        Raises DatasetError where there is none: the build did not finish, or the path is
+        Raises DatasetError if there is none: the build did not finish, or the path is
         not a dataset directory.
         """
         path = os.fspath(path)
@@ -334,7 +334,7 @@ class Manifest:
 
 
 def _check_manifest(manifest: Manifest) -> None:
-    """Raises ValueError or TypeError where a field has the wrong type or an impossible value."""
+    """Raises ValueError or TypeError if a field has the wrong type or an impossible value."""
     _check_types(manifest)
     _check_types(manifest.image)
     if manifest.task not in TASKS:
@@ -389,7 +389,7 @@ def _check_name(name: Any) -> None:
 
 
 def _check_path(file: str) -> None:
-    """Raises ValueError where a path could lead outside of the dataset directory."""
+    """Raises ValueError if a path could lead outside of the dataset directory."""
     parts = file.split("/")
     odd = "\\" in file or any(ord(character) < 32 for character in file)
     if odd or any(part in ("", ".", "..") for part in parts) or len(file) > MAX_NAME_CHARACTERS:
@@ -397,8 +397,8 @@ def _check_path(file: str) -> None:
 
 
 def _check_files(folder: str, manifest: Manifest) -> None:
-    """Raises DatasetError where a file is reached by a link that leads out of the dataset
-    directory, or is no regular file (opening a pipe would wait for ever). Missing files are left
+    """Raises DatasetError if a file is reached by a link that leads out of the dataset
+    directory, or is no regular file (opening a pipe would wait forever). Missing files are left
     to whoever reads them.
     """
     for name in (LABELS_FILE, RECIPE_FILE):

@@ -79,7 +79,7 @@ class Operation:
         return []
 
     def check(self) -> None:
-        """Raises ConfigError where this machine lacks what `apply` needs."""
+        """Raises ConfigError if this machine lacks what `apply` needs."""
 
     @staticmethod
     def apply(canvas: Canvas, numbers: Numbers) -> None:

@@ -110,7 +110,7 @@ class Recipe:
         return tuple(sorted({each.package for each in self.operations if each.package}))
 
     def check(self) -> None:
-        """Raises ConfigError where this machine lacks what applying it needs."""
+        """Raises ConfigError if this machine lacks what applying it needs."""
         for operation in self.operations:
             operation.check()
 

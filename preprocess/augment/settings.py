@@ -57,7 +57,7 @@ class NumberKind:
 
     def read(self, value: Any, where: str) -> float:
         """See Kind."""
-        wanted = "a whole number" if self.integer else "a number"
+        wanted = "an integer" if self.integer else "a number"
         # bool is an int in Python, and `yes` is a bool in YAML
         right_type = isinstance(value, int if self.integer else int | float)
         if not right_type or isinstance(value, bool):

@@ -1,7 +1,6 @@
-"""The build from plan to manifest: what is decided before, between and after the shards.
+"""The build from plan to manifest: everything before, between and after building the shards.
 
-dataset_plan says which picture goes where, reuse what an earlier build left, publish writes
-dataset.json. May import every room below: engines,
-shards, sources, augment, storage.
+dataset_plan assigns pictures to shards, reuse finds what an earlier build left, publish writes
+dataset.json. May import every room below: engines, shards, sources, augment, storage.
 Start reading at builder.py.
 """

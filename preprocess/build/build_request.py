@@ -1,4 +1,4 @@
-"""What a build was asked for, as the command line gives it."""
+"""The options of a build, as the command line gives them."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from preprocess.sources.rows import Request
 
 @dataclasses.dataclass(frozen=True)
 class BuildRequest:
-    """What `preprocess build` was asked for."""
+    """The options of `preprocess build`."""
 
     kind: str
     source: Request
     output: str
     variants: int
-    recipe: str  # name or path; "" = the one that suits the source
+    recipe: str  # name or path; "" = the source's default
     seed: int
     image_size: int
     resize_mode: str
-    encoding: str  # "" = what suits the source
+    encoding: str  # "" = the source's default
     quality: int
     shards: int
     max_bad_fraction: float

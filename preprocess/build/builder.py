@@ -1,9 +1,9 @@
-"""The whole build: source -> plan -> shards -> manifest, in that order and no other.
+"""The whole build: source -> plan -> shards -> manifest, in this order.
 
-`dataset.json` is written last. A build that ends early for whatever reason leaves finished
-shards and their markers, and no manifest: readers refuse the directory, and the same command
-resumes from there. Only where every file of an earlier manifest stays as it is, because variants
-are added, that manifest stays too until the new one replaces it.
+`dataset.json` is written last. A build that ends early for any reason leaves finished shards and
+their markers, and no manifest: readers reject the directory, and the same command resumes from
+there. Only when variants are added, so that every file of an earlier manifest stays unchanged, does
+that manifest stay until the new one replaces it.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ _WORKER_ERROR = (
 def build(request: BuildRequest) -> dict[str, Any]:
     """Builds a dataset directory and returns what `build --json` prints.
 
-    Raises UserError with its exit code: UsageError and ConfigError before anything is
-    touched, DataError where the input is bad beyond the budget, OutputError for a full disk.
+    Raises UserError with its exit code: UsageError and ConfigError before anything is modified,
+    DataError if too much of the input is bad, OutputError for a full disk.
     """
     started = time.monotonic()
     recipe = _recipe(request)
@@ -88,10 +88,10 @@ def build(request: BuildRequest) -> dict[str, Any]:
         plan = plan.outline()
         source.pictures, source.triplets = [], []
         if not reuse.stands(before, kept):
-            # A manifest must not speak of shards that are about to change.
+            # A manifest must not refer to shards that are about to change.
             workspace.withdraw_manifest()
         workspace.keep_only(kept)
-        if request.overwrite:  # only now that nothing of before is left to continue from
+        if request.overwrite:  # only now, when nothing of an earlier build is left to resume from
             workspace.begin_overwriting()
         remove_torn(request.output)
         whole = reuse.complete(kept, plan)
@@ -121,7 +121,7 @@ def build(request: BuildRequest) -> dict[str, Any]:
 
 
 def plan_build(request: BuildRequest) -> tuple[Source, Plan]:
-    """The source and the plan of a build, with nothing written."""
+    """The source and the plan of a build; writes nothing."""
     recipe = _recipe(request)
     source = read_source(request.kind, request.source)
     source.warnings += doubts(source, request.source)
@@ -138,7 +138,7 @@ def _recipe(request: BuildRequest) -> Recipe | None:
 
 
 def _references(request: BuildRequest, recipe: Recipe | None) -> dict[str, JsonObject]:
-    """What dataset.json says of the user's own code."""
+    """The entry of dataset.json about the user's own code."""
     own = is_reference(request.kind)
     return {
         **({"--source": source_record(absolute_reference(request.kind))} if own else {}),
@@ -212,7 +212,7 @@ def _full_disk_explained(output: str) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError) as error:
-        # Beam wraps what a worker raised into an exception with the same text, without number.
+        # Beam wraps a worker's exception into one with the same text but without its number.
         for code in DISK_FULL:
             if getattr(error, "errno", None) == code or f"[Errno {code}]" in str(error):
                 full = tempfile.gettempdir() if storage.is_remote(output) else output
@@ -225,8 +225,8 @@ def _full_disk_explained(output: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _worker_errors_told() -> Iterator[None]:
-    """A recipe that a worker cannot apply, a storage that it cannot reach: Beam adds to what it
-    raised, or passes on its text.
+    """The error of a worker that cannot apply a recipe or reach a storage: Beam adds to what it
+    raised, or passes on only its text.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Rows -> shards: which picture goes where, decided before any picture is opened."""
+"""Rows -> shards: assigns every picture to a shard before any picture is opened."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from preprocess.storage import Info
 # Shard counts that divide evenly among 1, 2, 3, 4, 6, 8, 12 ... workers.
 LADDER = (1, 2, 4, 8, 12, 24, 48, 96, 120, 240, 480)
 SHARD_BYTES = 32 << 20  # large enough for one sequential read, small enough to redo after a kill
-# A small set still spreads over this many shards, so that all cores and readers have work.
+# A small dataset is still divided into this many shards, so that all cores and readers have work,
 SMALL_SET_SHARDS = 8
-SMALL_SHARD_RECORDS = 64  # but not below so many records a shard
-TRIPLET_BYTES = 160  # of a triplet record, framing included
-# Bytes a pixel of a picture encoded again, for the estimate above: quality-95 JPEG of photos,
+SMALL_SHARD_RECORDS = 64  # but with at least this many records a shard
+TRIPLET_BYTES = 160  # of a triplet record, including framing
+# Bytes per pixel of a re-encoded picture, for the estimate above: quality-95 JPEG of photos,
 # PNG of photos, raw RGB.
 BYTES_PER_PIXEL = {"jpeg": 0.6, "png": 1.6, "raw": 3.0}
 
@@ -38,21 +38,21 @@ class Plan:
     options: Options
     classes: tuple[str, ...]
     shards: tuple[ShardPlan, ...]
-    refused_keys: frozenset[int]  # pictures refused before any was opened
-    tables: tuple[tuple[str, str], ...] = ()  # (name, sha256) of each table, refused rows too
+    refused_keys: frozenset[int]  # pictures rejected before any was opened
+    tables: tuple[tuple[str, str], ...] = ()  # (name, sha256) of each table, including bad rows
     known_fingerprint: str = ""  # of an outline
     weighted: bool = False  # each picture has a weight
-    targets: tuple[Target, ...] = ()  # what the numbers of each picture are
+    targets: tuple[Target, ...] = ()  # the regression targets of each picture
 
     def outline(self) -> Plan:
-        """The same without the lines, which are all of its memory: for what follows when they are
-        in files.
+        """The same without the lines, which use nearly all of its memory: for what follows when
+        they are in files.
         """
         shards = tuple(dataclasses.replace(shard, lines=()) for shard in self.shards)
         return dataclasses.replace(self, shards=shards, known_fingerprint=self.fingerprint())
 
     def fingerprint(self) -> str:
-        """Hash of everything that goes in."""
+        """Hash of all inputs."""
         if self.known_fingerprint:
             return self.known_fingerprint
         shards = [shard.fingerprint(self.options) for shard in self.shards]
@@ -62,13 +62,13 @@ class Plan:
 def make_plan(source: Source, options: Options) -> Plan:
     """Divides the pictures and triplets of a source among shards.
 
-    Raises DataError where there is no picture, or two ids share a key. Without a training split, a
-    dataset is still one to evaluate on.
+    Raises DataError if there is no picture, or two ids have the same key. A dataset without a
+    training split is allowed: it can be used for evaluation.
     """
     splits = sorted({p.split for p in source.pictures} | {t.split for t in source.triplets})
     if not source.pictures:
         raise DataError(
-            f"no pictures: {source.counted} inputs, {len(source.rejections)} of them refused"
+            f"no pictures: {source.counted} inputs, of which {len(source.rejections)} were refused"
         )
     _check_keys(source.pictures)
     refused = _refused_keys(source)
@@ -93,7 +93,7 @@ def make_plan(source: Source, options: Options) -> Plan:
 
 
 def shard_count(records: int, estimated_bytes: float) -> int:
-    """The rung of the ladder for shards of about SHARD_BYTES."""
+    """The shard count from the ladder for shards of about SHARD_BYTES."""
     at_least_for_size = estimated_bytes / SHARD_BYTES
     at_least_for_work = min(SMALL_SET_SHARDS, records / SMALL_SHARD_RECORDS)
     wanted = max(at_least_for_size, at_least_for_work)
@@ -108,11 +108,11 @@ def _check_keys(pictures: Iterable[Picture]) -> None:
     for picture in pictures:
         other = by_key.setdefault(image_key(picture.id), picture.id)
         if other != picture.id:
-            raise DataError(f"the ids '{other}' and '{picture.id}' share a key: rename one")
+            raise DataError(f"the ids '{other}' and '{picture.id}' have the same hash: rename one")
 
 
 def _refused_keys(source: Source) -> frozenset[int]:
-    """Keys of pictures that triplets name and that are not there."""
+    """Keys of missing pictures that triplets name."""
     planned = {p.id for p in source.pictures}
     missing = {name for t in source.triplets for name in t.ids if name not in planned}
     return frozenset(map(image_key, missing))
@@ -125,7 +125,7 @@ def _image_shards(
     variants: int,
     options: Options,
 ) -> Iterable[ShardPlan]:
-    # Of a million pictures, lines are what must be kept, so no entry outlives its own.
+    # For a million pictures the lines must be kept, so each entry is freed once it is a line.
     keyed: list[tuple[int, str]] = []
     of_files = 0
     for picture in pictures:
@@ -151,7 +151,7 @@ def _entry(picture: Picture, stat: Callable[[str], Info]) -> PictureEntry:
         info = stat(picture.path)
     except OSError as error:
         raise DataError(
-            f"'{picture.path}' went away while the input was read: {error.strerror}"
+            f"'{picture.path}' disappeared while the input was read: {error.strerror}"
         ) from None
     return PictureEntry(
         picture.id,
@@ -183,5 +183,5 @@ def _triplet_shards(split: str, triplets: list[Triplet]) -> Iterable[ShardPlan]:
 
 
 def _line(entry: PictureEntry | TripletEntry) -> str:
-    # ASCII: a line separator in some id must not become a line of the file.
+    # ASCII: a Unicode line separator in an id must not split a line of the file.
     return entry.to_json()

@@ -1,4 +1,4 @@
-"""What a build would cost, from a sample of its pictures built in memory."""
+"""Estimates the cost of a build from a sample of its pictures, built in memory."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from preprocess.sources.refusals import Refused
 from preprocess.sources.rows import Source
 from preprocess.sources.splitting import TRAIN
 
-SAMPLE = 200  # pictures; enough for a mean within some percent, done in seconds
-SMALL_SHARD_BYTES = 1 << 20  # below it, opening files costs as much as reading them
-LARGE_SHARD_BYTES = 512 << 20  # above it, what a kill loses is minutes
-MAJORITY = 0.5  # a highest vote above it decides a triplet; accuracy counts only those
+SAMPLE = 200  # pictures: the mean is within a few percent, and it takes seconds
+SMALL_SHARD_BYTES = 1 << 20  # below this, opening files costs as much as reading them
+LARGE_SHARD_BYTES = 512 << 20  # above this, a killed worker loses minutes
+MAJORITY = 0.5  # a triplet counts for accuracy only if a choice has more than this share
 MANY_UNDECIDED = 0.25  # share of triplets worth a warning; a tenth is usual
 
 
@@ -38,17 +38,17 @@ class Sample:
     """Means over the sampled pictures of one split."""
 
     pictures: int
-    refused: list[str]  # the name of each with the reason
-    shapes: set[tuple[int, int, int]]  # (H, W, C) of those that are not
-    seconds: float  # of one core, a picture with all its variants
-    bytes: float  # a picture with all its variants
-    laps: dict[str, float]  # seconds by stage and operation, a picture with all its variants
+    refused: list[str]  # name and reason of each refused picture
+    shapes: set[tuple[int, int, int]]  # (H, W, C) of the others
+    seconds: float  # of one core, for a picture with all its variants
+    bytes: float  # of a picture with all its variants
+    laps: dict[str, float]  # seconds by stage and operation, for a picture with all its variants
 
 
 def estimate(source: Source, plan: Plan, workers: int) -> dict[str, Any]:
     """Counts, bytes, shards, core-hours and warnings of a plan; nothing is written.
 
-    `triplet_types` and `vote_agreement` (how many triplets have a highest vote in each tenth)
+    `triplet_types` and `vote_agreement` (how many triplets have their highest vote in each tenth)
     are None for classification.
     """
     cv2.setNumThreads(0)  # as in a worker
@@ -99,7 +99,7 @@ def estimate(source: Source, plan: Plan, workers: int) -> dict[str, Any]:
 
 def _sample(images: list[ShardPlan], plan: Plan, recipe: Recipe | None) -> Sample:
     lines = [line for shard in images for line in shard.lines]
-    # Keys are hashes, so every n-th line is a fair draw.
+    # Keys are hashes, so every n-th line is a random sample.
     chosen = lines[:: max(1, len(lines) // SAMPLE)][:SAMPLE]
     watch = Stopwatch()
     started = time.process_time()
@@ -133,24 +133,24 @@ def _warnings(
     # A split that is one shard because it is small is no loss.
     if shards % workers and (shards > 1 or by_hand):
         found.append(
-            f"split '{split}': {shards} shards do not divide evenly among {workers} workers; "
-            f"--shards={-(-shards // workers) * workers} would"
+            f"split '{split}': {shards} shards cannot be divided evenly among {workers} workers; "
+            f"set --shards={-(-shards // workers) * workers}"
         )
     each = total / max(shards * images[0].variants, 1)
     if by_hand and each < SMALL_SHARD_BYTES:
         found.append(
-            f"split '{split}': a shard has {each / 1e3:.0f} kB only; fine on a local disk, slow "
-            "from object storage: fewer --shards"
+            f"split '{split}': a shard has only {each / 1e3:.0f} kB, which is slow to read from "
+            "object storage; set fewer --shards"
         )
     if by_hand and each > LARGE_SHARD_BYTES:
         found.append(
-            f"split '{split}': a shard has {each / 1e6:.0f} MB in each variant, and a worker that "
-            "is stopped begins its shard again: more --shards"
+            f"split '{split}': a shard has {each / 1e6:.0f} MB in each variant, and a stopped "
+            "worker has to restart its shard; set more --shards"
         )
     if sample.refused:
         found.append(
-            f"split '{split}': {len(sample.refused)} of {sample.pictures} sampled pictures are "
-            f"refused, the first is {sample.refused[0]}"
+            f"split '{split}': {len(sample.refused)} of {sample.pictures} sampled pictures would "
+            f"be refused, the first is {sample.refused[0]}"
         )
     return found
 
@@ -161,12 +161,12 @@ def _triplet_warnings(source: Source) -> list[str]:
     if undecided > MANY_UNDECIDED * len(source.triplets):
         found.append(
             f"{undecided} of {len(source.triplets)} triplets have no vote above {MAJORITY:g}: "
-            "they are trained on, but accuracy leaves them out"
+            "they are used for training, but not for accuracy"
         )
     trained = {t.type for t in source.triplets if t.split == TRAIN}
     others = {t.type for t in source.triplets} - trained
     if others:
-        found.append(f"triplet types that train does not have: {', '.join(sorted(others))[:200]}")
+        found.append(f"triplet types missing from train: {', '.join(sorted(others))[:200]}")
     return found
 
 

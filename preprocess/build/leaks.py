@@ -1,7 +1,7 @@
-"""Pictures in two splits under different names, which bias a test metric upward.
+"""Finds pictures in two splits under different names, which bias a test metric upward.
 
-Only pictures of equal size can be equal, so those are compared by their hashes, some thousands at
-the most: enough to notice a split that leaks, in a second.
+Only pictures of equal size can be equal, so those are compared by their hashes, at most some
+thousand: enough to notice leaking splits within a second.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MOST_PICTURES = 2_000  # that are read
 
 
 def leak_warning(plan: Plan) -> str | None:
-    """A sentence about pictures that are in two splits, byte for byte; None where none are."""
+    """A warning about pictures that are in two splits, byte for byte; None if there are none."""
     seen: dict[bytes, tuple[str, PictureEntry]] = {}
     looked, pairs = 0, []
     candidates = list(_candidates(plan))
@@ -31,7 +31,7 @@ def leak_warning(plan: Plan) -> str | None:
         looked += 1
         digest = hashlib.sha256(content).digest()
         other_split, other = seen.setdefault(digest, (split, entry))
-        # One file named in both splits is the table's doing, and the source has warned.
+        # If the table names one file in both splits, the source has already warned.
         if other_split != split and other.path != entry.path:
             pairs.append((other, entry))
     if not pairs:
@@ -44,7 +44,7 @@ def leak_warning(plan: Plan) -> str | None:
 
 
 def _candidates(plan: Plan) -> Iterator[tuple[str, PictureEntry]]:
-    """Whole groups of pictures of one size that is met in several splits."""
+    """Whole groups of pictures whose size occurs in several splits."""
     groups: dict[int, list[tuple[str, PictureEntry]]] = defaultdict(list)
     for shard in plan.shards:
         if shard.kind != IMAGES:
@@ -54,7 +54,7 @@ def _candidates(plan: Plan) -> Iterator[tuple[str, PictureEntry]]:
             if entry.item is None:
                 groups[entry.bytes].append((shard.split, entry))
     left = MOST_PICTURES
-    # Small groups first: the rarer a size, the more it says that two pictures share it.
+    # Small groups first: the rarer a size, the more likely two pictures are equal.
     for group in sorted(groups.values(), key=len):
         if len({split for split, _ in group}) > 1 and len(group) <= left:
             left -= len(group)

@@ -1,4 +1,4 @@
-"""What a build refuses: before anything is touched, and where too much of its input is bad."""
+"""Conditions under which a build stops: before anything is written, or with too much bad input."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from preprocess.storage import local
 
 
 def check_output(request: BuildRequest) -> None:
-    """Makes the output's folder; refuses one among the classes, or with other things in it."""
+    """Creates the output folder; rejects one inside a class folder, or with unrelated content."""
     output = request.output
     images = request.source.images
     if find_source(request.kind).owns_images and images and _is_below(output, images):
         raise UsageError(
-            f"--output='{output}' lies in --images, where it would be taken for a class; "
+            f"--output='{output}' is inside --images, where it would be read as a class; "
             "choose a folder outside"
         )
     try:
@@ -56,7 +56,7 @@ def check_output(request: BuildRequest) -> None:
 
 
 def doubts(source: Source, request: Request) -> Iterator[str]:
-    """What is possible, but seldom meant."""
+    """Warnings about what is possible, but rarely intended."""
     splits = {picture.split for picture in source.pictures}
     drawn = {name for name, _ in request.splits.fractions}
     if request.validation_fraction:
@@ -65,13 +65,13 @@ def doubts(source: Source, request: Request) -> Iterator[str]:
     if empty:
         flag = "--splits" if request.splits.fractions else "--validation_fraction"
         yield (
-            f"the draw by {flag} gave {' and '.join(empty)} no picture: {len(source.pictures)} "
-            "pictures are few for it; give larger shares"
+            f"{flag} gave {' and '.join(empty)} no picture: there are only {len(source.pictures)} "
+            "pictures; set larger fractions"
         )
     elif splits == {TRAIN}:
         yield (
-            "there is a training split only, nothing to measure on; --splits=train:0.8,test:0.2 "
-            "or --validation_fraction=0.1 would make one"
+            "there is only a training split, so nothing to evaluate on; set "
+            "--splits=train:0.8,test:0.2 or --validation_fraction=0.1"
         )
     if splits and TRAIN not in splits:
         yield (
@@ -79,17 +79,17 @@ def doubts(source: Source, request: Request) -> Iterator[str]:
             f"evaluate --split={min(splits)}` and `trainer embed`, but not for `trainer train`"
         )
     if len(source.classes) == 1 and source.task == df.CLASSIFICATION:
-        yield f"there is one class only, '{source.classes[0]}': nothing to tell apart"
+        yield f"there is only one class, '{source.classes[0]}', so nothing to distinguish"
 
 
 def mixed_sizes(task: str, shapes: Iterable[tuple[int, int, int]]) -> Iterator[str]:
-    """A sentence where training would refuse pictures of these shapes (H, W, C)."""
+    """A warning if training would reject pictures of these shapes (H, W, C)."""
     sizes = sorted({shape[:2] for shape in shapes})
     if task == df.TRIPLET and len(sizes) > 1:
         (height, width), (other_height, other_width) = sizes[0], sizes[-1]
         yield (
             f"the pictures have several sizes ({width}x{height} and {other_width}x{other_height} "
-            "among them), and training on triplets needs one: build with --image_size=N"
+            "among them), but training on triplets needs a single one: build with --image_size=N"
         )
 
 
@@ -101,19 +101,19 @@ def _is_below(path: str, folder: str) -> bool:
 
 
 def check_same_options(workspace: Workspace, options: Options, overwrite: bool) -> None:
-    """Refuses options that an earlier build in this directory did not have, and names them."""
+    """Rejects options that differ from those of an earlier build in this directory."""
     before = workspace.options()
     if before == options or overwrite:
         return
     if before is None:
         if storage.exists(os.path.join(workspace.dataset, df.MANIFEST_FILE)):
             raise ConfigError(
-                f"'{workspace.dataset}' holds a dataset, but not how it was built "
-                f"({FOLDER}/options.json); give another --output, or --overwrite"
+                f"'{workspace.dataset}' has a dataset, but no record of its options "
+                f"({FOLDER}/options.json); set another --output, or --overwrite"
             )
         return
-    # More variants are added to those that are there; what variants above 0 depend on is free
-    # as long as there are none, and of no matter when none are asked for.
+    # More variants are added to existing ones; options that only affect variants above 0 may change
+    # while there are none, and do not matter when none are requested.
     free = {"variants"} if options.variants > before.variants else set()
     if min(before.variants, options.variants) == 1:
         free.update(DRAWING_OPTIONS)
@@ -126,7 +126,7 @@ def check_same_options(workspace: Workspace, options: Options, overwrite: bool) 
     if changed:
         raise ConfigError(
             f"'{workspace.dataset}' was built with other options ({'; '.join(changed)}); "
-            "give the old ones, another --output, or --overwrite"
+            "set the old ones, another --output, or --overwrite"
         )
 
 
@@ -136,8 +136,8 @@ def check_same_pictures(
     manifest: df.Manifest | None,
     kept: Mapping[str, ShardReport],
 ) -> None:
-    """Says what became of the input; refuses to replace a dataset of wholly other pictures,
-    which is more often a mistyped --output than meant.
+    """Reports how the input changed; refuses to replace a dataset of entirely different pictures,
+    since --output is then probably mistyped.
     """
     if manifest is None or request.overwrite or reuse.stands(manifest, kept):
         return
@@ -149,13 +149,13 @@ def check_same_pictures(
             for entry in read_index(request.output, shard.file)
         }
     except DataError:
-        return  # nothing finished to protect
+        return  # no finished dataset to protect
     images = (shard for shard in plan.shards if shard.kind == df.IMAGES)
     now = {json.loads(line)["key"] for shard in images for line in shard.lines}
     if before and not before & now:
         raise ConfigError(
-            f"'{request.output}' holds a dataset of {len(before)} other pictures; give another "
-            "--output, or --overwrite"
+            f"'{request.output}' has a dataset of {len(before)} other pictures; set another "
+            "--output, or --overwrite to replace it"
         )
     if before == now:
         say(
@@ -164,8 +164,8 @@ def check_same_pictures(
         )
         return
     say(
-        f"the input changed since '{request.output}' was built: {len(now - before)} pictures are "
-        f"new, {len(before - now)} are gone; shards that differ are built again"
+        f"the input has changed since '{request.output}' was built: {len(now - before)} pictures "
+        f"are new, {len(before - now)} are gone; affected shards are rebuilt"
     )
 
 
@@ -175,11 +175,11 @@ def _short(value: object) -> str:
 
 
 def check_budget(rejections: Sequence[Rejection], counted: int, request: BuildRequest) -> None:
-    """Raises DataError where more of the input was refused than the build may do without."""
+    """Raises DataError if more of the input was refused than --max_bad_fraction allows."""
     refused = [r for r in rejections if r.counted]
     if not refused or len(refused) <= request.max_bad_fraction * counted:
         return
-    # A reader must not use what an earlier build left, unaware that this one failed.
+    # Readers must not use the result of an earlier build without knowing that this one failed.
     Workspace(request.output).withdraw_manifest()
     write_rejections(request.output, rejections)
     reasons = Counter(r.reason for r in refused).most_common()

@@ -1,4 +1,4 @@
-"""The progress bar of a build, from the commit markers and progress notes of its workers."""
+"""The progress bar of a build, from its workers' commit markers and progress notes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from preprocess.shards.workspace import Workspace
 from preprocess.shell.errors import StorageError
 from preprocess.shell.progress import LOG_SECONDS, on_terminal, progress
 
-POLL_SECONDS = 0.3  # how often the bar looks
-REMOTE_POLL_SECONDS = 5.0  # the same on object storage, where looking is a request
+POLL_SECONDS = 0.3  # between two updates
+REMOTE_POLL_SECONDS = 5.0  # the same on object storage, where each update costs requests
 
 
 def written(report: ShardReport, before: ShardReport | None) -> Tally:
-    """What building a picture shard came to, without the variants it had before."""
+    """The result of building a picture shard, without the variants it had before."""
     new = [s for s in report.shards if before is None or s not in before.shards]
     return Tally(
         pictures=new[0].records if new else 0,
@@ -30,11 +30,11 @@ def written(report: ShardReport, before: ShardReport | None) -> Tally:
 
 
 class Watch:
-    """Reads how far a build is, from markers and notes.
+    """Reads the progress of a build from markers and notes.
 
     Args:
       workspace: of the build.
-      before: what there was of each picture shard that is being built; None = nothing.
+      before: the existing part of each picture shard that is being built; None = nothing.
     """
 
     def __init__(self, workspace: Workspace, before: Mapping[str, ShardReport | None]) -> None:
@@ -46,8 +46,8 @@ class Watch:
         self.pause = REMOTE_POLL_SECONDS if remote else POLL_SECONDS
 
     def look(self) -> Tally:
-        """What was done up to now."""
-        # Notes first: a shard that is finished in between counts by its note, not twice.
+        """What has been done so far."""
+        # Notes first: a shard that finishes in between is counted by its note, not twice.
         notes = {name: self._note(name) for name in self._open}
         for name, time_ns in self._workspace.marker_times().items():
             if name not in self._open or self._marked_before.get(name) == time_ns:
@@ -67,8 +67,8 @@ class Watch:
 
 @contextlib.contextmanager
 def bar(watch: Watch, pictures: int, variants: int) -> Iterator[None]:
-    """Shows a bar over `variants` of `pictures` while the body runs; a line a minute where stderr
-    is no terminal.
+    """Shows a bar over `variants` of `pictures` while the body runs; a line a minute if stderr is
+    not a terminal.
     """
     done = threading.Event()
     started = time.monotonic()
@@ -83,13 +83,13 @@ def bar(watch: Watch, pictures: int, variants: int) -> Iterator[None]:
                 f"{rates['megabytes_per_second']:.1f} MB/s, {tally.refused} refused",
                 refresh=False,
             )
-            # A refused picture is done with too, with as many variants as others have.
+            # A refused picture counts as done, with as many variants as the others.
             passed_over = round(tally.refused * variants / pictures)
             shown.update(min(tally.variants + passed_over, variants) - shown.n)
 
         def run() -> None:
             while not done.wait(pause):
-                with contextlib.suppress(OSError, StorageError):  # the workers will say it
+                with contextlib.suppress(OSError, StorageError):  # the workers will report it
                     update()
 
         if not pictures:

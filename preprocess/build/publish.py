@@ -1,4 +1,4 @@
-"""From finished shards to a dataset that readers accept: the manifest, and what lies beside it."""
+"""Turns finished shards into a dataset that readers accept: the manifest and the other files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def all_shards(manifest: df.Manifest) -> list[df.Shard]:
 
 
 def write_rejections(output: str, rejections: Sequence[Rejection]) -> None:
-    """Writes `rejected.jsonl`, empty where nothing was refused."""
+    """Writes `rejected.jsonl`, empty if nothing was refused."""
     text = "".join(f"{rejection.to_json()}\n" for rejection in rejections)
     storage.write_text(os.path.join(output, df.REJECTED_FILE), text)
 
@@ -41,9 +41,9 @@ def make_manifest(
 
     Args:
       plan: what was to be built.
-      reports: what came of each shard, in the plan's order.
+      reports: the result of each shard, in the plan's order.
       rejections: every refused input.
-      recipe: None where there is one variant.
+      recipe: None if there is only one variant.
     """
     options = plan.options
     splits: dict[str, df.Split] = {}
@@ -91,8 +91,8 @@ def make_manifest(
 
 
 def one_of_each(reports: Sequence[ShardReport]) -> dict[str, str]:
-    """The versions of the libraries that made the shards; raises ConfigError where workers
-    differ: their shards are not the ones that either of them would have made.
+    """The library versions that made the shards; raises ConfigError if workers differ, as their
+    shards then do not belong together.
     """
     found: dict[str, set[str]] = {}
     for report in reports:
@@ -101,8 +101,8 @@ def one_of_each(reports: Sequence[ShardReport]) -> dict[str, str]:
     mixed = [f"{name} {' and '.join(sorted(v))}" for name, v in found.items() if len(v) > 1]
     if mixed:
         raise ConfigError(
-            f"the workers had different libraries ({'; '.join(mixed)}): give all of them the same "
-            "and run again with --overwrite, which rebuilds what the others made"
+            f"the workers had different library versions ({'; '.join(mixed)}): install the same "
+            "ones and run again with --overwrite, which rebuilds the shards"
         )
     return {name: version for name, (version,) in found.items()}
 
@@ -112,9 +112,9 @@ def _only(values: set[int]) -> int | None:
 
 
 def publish(output: str, manifest: df.Manifest, recipe: str) -> None:
-    """Writes the files beside the shards, the manifest last; removes what it does not name.
+    """Writes the files next to the shards, the manifest last; removes what it does not name.
 
-    Raises DataError where no picture is left of the training split, or of any.
+    Raises DataError if no picture is left in the training split, or in any split.
     """
     if TRAIN in manifest.splits and manifest.splits[TRAIN].images == 0:
         raise DataError("every training picture was refused; see rejected.jsonl")
@@ -131,7 +131,7 @@ def publish(output: str, manifest: df.Manifest, recipe: str) -> None:
 
 
 def write_metadata(output: str, manifest: df.Manifest) -> None:
-    """Writes what readers look for first: that of tensorflow-datasets, then the manifest."""
+    """Writes what readers look for: the files of tensorflow-datasets, then the manifest."""
     metadata = metadata_files(manifest)
     for name in df.TFDS_FILES:
         if name in metadata:
@@ -143,16 +143,16 @@ def write_metadata(output: str, manifest: df.Manifest) -> None:
 
 
 def remove_torn(output: str) -> None:
-    """Removes what killed builds were writing: a full disk would stay full of it."""
+    """Removes partial files of killed builds, which would keep a full disk full."""
     if storage.is_remote(output):
-        return  # objects appear whole or not at all
+        return  # objects appear complete or not at all
     for relative in storage.tree(output):
         if ".tmp-" in relative.rpartition("/")[2]:
             storage.remove(os.path.join(output, relative))
 
 
 def remove_leftovers(output: str, manifest: df.Manifest) -> None:
-    """Shards of an earlier plan, such as another number of shards, and torn temporary files."""
+    """Shards of an earlier plan, such as another number of shards, and partial files."""
     named = {shard.file for shard in all_shards(manifest)}
     keep = named | {df.index_file(file) for file in named}
     for relative in storage.tree(output):

@@ -1,7 +1,7 @@
-"""A recipe is tried on a few pictures before anything is written.
+"""Tries a recipe on a few pictures before anything is written.
 
-What fails for one picture refuses that picture. What fails for each of them is the recipe's own
-fault, and would refuse a million of them one by one.
+An operation that fails for one picture causes that picture to be refused. If it fails for each of
+them, the recipe is at fault, and would cause a million of them to be refused one by one.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from preprocess.shards.shard_plan import PictureEntry
 from preprocess.shell.errors import ConfigError
 from preprocess.sources.refusals import Reason, Refused
 
-PICTURES = 8  # that fail, before the recipe is at fault
-MOST_READ = 64  # pictures; those that cannot be read say nothing of the recipe
-# Of a user's own pipeline: an operation that fires once in four draws stays silent in 16 of them
-# once in a hundred times.
+PICTURES = 8  # that fail before the recipe is considered faulty
+MOST_READ = 64  # pictures; unreadable ones show nothing about the recipe
+# Of a user's own pipeline: an operation with probability 1/4 is missed in 16 draws once in a
+# hundred times.
 VARIANTS, OWN_VARIANTS = 2, 16
 
 
 def rehearse(recipe: Recipe | None, plan: Plan) -> None:
-    """Makes variants of the first training picture for which that works, and forgets them.
+    """Makes variants of the first training picture for which that works, and discards them.
 
-    Raises ConfigError where it works for none.
+    Raises ConfigError if it works for none.
     """
     if recipe is None:
         return
@@ -49,7 +49,7 @@ def rehearse(recipe: Recipe | None, plan: Plan) -> None:
             return
     if failures:
         raise ConfigError(
-            f"the recipe fails for each of {len(failures)} pictures that it was tried on; "
+            f"the recipe fails for all {len(failures)} pictures on which it was tried; "
             f"the first is {failures[0]}"
         )
 

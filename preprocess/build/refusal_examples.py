@@ -1,4 +1,4 @@
-"""The first refusals of each reason, on stderr: what is wrong, without opening rejected.jsonl."""
+"""Prints the first refusals for each reason, so that rejected.jsonl need not be opened."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Iterable, Iterator
 from preprocess.shell.cli import say
 from preprocess.sources.refusals import Rejection
 
-EXAMPLES = 2  # of each reason
-_LONGEST_NAME, _LONGEST_DETAIL = 120, 200  # characters that are shown
+EXAMPLES = 2  # for each reason
+_LONGEST_NAME, _LONGEST_DETAIL = 120, 200  # characters shown
 
 
 def say_examples(rejections: Iterable[Rejection]) -> None:
-    """Logs the first EXAMPLES of each reason, with place and cause."""
+    """Logs the first EXAMPLES for each reason, with location and cause."""
     for line in examples(rejections):
         say(f"refused: {line}")
 
 
 def examples(rejections: Iterable[Rejection]) -> Iterator[str]:
-    """A line for each of them. A triplet that goes with its picture is not one of them."""
+    """A line for each of them, without triplets that are refused because of their pictures."""
     shown: Counter[str] = Counter()
     for rejection in rejections:
         if not rejection.counted or shown[rejection.reason] == EXAMPLES:
@@ -37,6 +37,6 @@ def examples(rejections: Iterable[Rejection]) -> Iterator[str]:
 
 
 def _shortened(text: str, length: int) -> str:
-    """One line of at most so many characters; a long name keeps its end."""
+    """One line of at most that many characters; a long name keeps its end."""
     text = " ".join(text.split())
     return text if len(text) <= length else f"{text[: length // 2]}...{text[-length // 2 :]}"

@@ -1,9 +1,9 @@
-"""What an earlier build left that need not be built again.
+"""Finds what an earlier build left that need not be built again.
 
-Of a picture shard that is a number of variants, from 0 on: its plan's fingerprint decides variant
-0, seed and recipe beside it the others. So variants can be added to a set that is finished, or
-half of one. Pictures are known by path relative to the input's folder, size and modification time;
-where the time is another one, or one for all files, their content decides.
+For a picture shard that is a number of variants, from 0 on: its plan's fingerprint determines
+variant 0, together with seed and recipe the others. So variants can be added to a dataset that is
+finished, or half of one. Pictures are identified by path relative to the input folder, size and
+modification time; if the time differs, or is the same for all files, by content.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from preprocess.shell.errors import ConfigError
 def still_good(
     workspace: Workspace, plan: Plan, recipe: Recipe | None, overwrite: bool
 ) -> dict[str, ShardReport]:
-    """What is kept, by the name of the shard: the marker of the variants that are.
+    """The reusable shards by name, each with the marker of its reusable variants.
 
-    A triplet shard's fingerprint is known only when all pictures are done; until then its
-    marker is taken as it is, and looked at again by build_triplet_shard().
+    A triplet shard's fingerprint is known only when all pictures are done; until then its marker is
+    trusted, and checked again by build_triplet_shard().
 
-    Raises ConfigError where something is to be built and what is there was made by other
-    versions of the libraries: half a dataset by one OpenCV and half by another would be neither.
-    With `overwrite` nothing is kept, but what an overwriting build has built that was stopped.
+    Raises ConfigError if something has to be built and existing parts were made by other library
+    versions: a dataset half by one OpenCV and half by another would match neither. With `overwrite`
+    nothing is reused except what an interrupted build with --overwrite has built.
     """
     if overwrite and not workspace.is_overwriting:
         return {}
@@ -60,7 +60,7 @@ def still_good(
     elif others and not _all_there(kept, images):
         differences = ", ".join(_differences(kept[min(others)], here))
         raise ConfigError(
-            f"'{workspace.dataset}' was started with {differences}; install those versions, give "
+            f"'{workspace.dataset}' was started with {differences}; install those versions, set "
             "another --output, or --overwrite to rebuild everything"
         )
     refused = set(plan.refused_keys).union(*(report.refused_keys for report in kept.values()))
@@ -79,8 +79,8 @@ def complete(kept: Mapping[str, ShardReport], plan: Plan) -> bool:
 
 
 def stands(manifest: Manifest | None, kept: Mapping[str, ShardReport]) -> bool:
-    """Whether a manifest speaks only of files that stay as they are: readers may keep using it
-    while variants are added.
+    """Whether a manifest only names files that stay unchanged: readers may then keep using it while
+    variants are added.
     """
     if manifest is None:
         return False
@@ -98,7 +98,7 @@ def files_kept(report: ShardReport, before: ShardReport | None) -> int:
 def _by_content(
     found: Mapping[str, ShardReport], images: Sequence[ShardPlan], options: Options
 ) -> dict[str, ShardReport]:
-    """The markers, where the content of the pictures decided about those of which times do not."""
+    """The markers of shards whose modification times differ but whose content does not."""
     unsure = {}
     for shard in images:
         report = found.get(shard.name)
@@ -112,7 +112,7 @@ def _by_content(
     if not unsure:
         return dict(found)
     pictures = sum(shard.inputs for shard in unsure.values())
-    say(f"modification times do not tell whether {pictures} pictures changed; comparing content")
+    say(f"modification times do not show whether {pictures} pictures changed; comparing content")
     with ThreadPoolExecutor(min(8, len(os.sched_getaffinity(0)))) as threads:
         contents = dict(zip(unsure, threads.map(content_of, unsure.values()), strict=True))
     decided = dict(found)
@@ -129,7 +129,7 @@ def _all_there(kept: Mapping[str, ShardReport], shards: Sequence[ShardPlan]) -> 
 
 
 def _differences(report: ShardReport, here: Mapping[str, str]) -> list[str]:
-    # What a recipe of the past needed, and this one does not, is of no matter.
+    # What an earlier recipe needed, and this one does not, is irrelevant.
     return [
         f"{name} {version} (here {here[name]})"
         for name, version in report.libraries.items()

@@ -1,9 +1,9 @@
 """Copies a finished dataset between Google Cloud Storage and a local disk, checked by its hashes.
 
-Either way the manifest is written last: whoever reads the copy sees a complete dataset or none. An
-existing file with the right bytes is left alone, so an interrupted copy resumes where it stopped,
-and a copy of a dataset that was extended takes only what is new. The build's own folder is not
-copied: the copy has what is read, not how it was made.
+In both directions the manifest is written last: readers of the copy see a complete dataset or none.
+Existing files with the right bytes are skipped, so an interrupted copy resumes where it stopped,
+and a copy of an extended dataset transfers only what is new. The build's own folder is not copied:
+the copy has what is read, not how it was made.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ from preprocess.shell.errors import ConfigError, DataError, StorageError, UsageE
 from preprocess.shell.progress import progress
 from preprocess.storage import gcs, local
 
-PARTIAL_FOLDER = ".fetch"  # below the local directory: what is on its way, and the lock
-# An upload holds its file in memory; more files at a time fill no network better.
+PARTIAL_FOLDER = ".fetch"  # below the local directory: partial files and the lock
+# An upload holds its file in memory; more files at a time do not use a network any better.
 FILES_AT_A_TIME = 8
 _TEXTS = (df.RECIPE_FILE, df.LABELS_FILE, df.REJECTED_FILE)  # not every dataset has each
 
 
 @dataclasses.dataclass(frozen=True)
 class Item:
-    """A file of a dataset: what its bytes have to be."""
+    """A file of a dataset and its expected bytes."""
 
     file: str
-    info: storage.Info  # where it comes from
-    sha256: str  # "" where the manifest does not know: of indexes and texts
+    info: storage.Info  # of the source
+    sha256: str  # "" if the manifest does not have it: for indexes and texts
 
 
 def fetch(source: str, target: str, overwrite: bool) -> dict[str, Any]:
     """Copies the dataset at gs://... to a local directory and returns what `--json` prints.
 
-    A second fetch into the same directory waits for the first and finds all there.
+    A second fetch into the same directory waits for the first one and finds everything there.
 
-    Raises DataError where there is no dataset or its bytes are not what its manifest says,
-    UsageError and ConfigError where the target holds something else, StorageError where the
-    connection is lost for good.
+    Raises DataError if there is no dataset or its bytes do not match its manifest, UsageError and
+    ConfigError if the target has something else, StorageError if the connection is lost and retries
+    fail.
     """
     started = time.monotonic()
     source, target = storage.absolute(source), os.path.abspath(target)
@@ -75,7 +75,7 @@ def fetch(source: str, target: str, overwrite: bool) -> dict[str, Any]:
 def push(source: str, target: str, overwrite: bool) -> dict[str, Any]:
     """Copies a local dataset to gs://... and returns what `--json` prints.
 
-    Raises as `fetch` does, and UsageError where a build or another push writes there.
+    Raises as `fetch` does, and UsageError if a build or another push is writing there.
     """
     started = time.monotonic()
     source, target = os.path.abspath(source), storage.absolute(target)
@@ -100,7 +100,7 @@ def push(source: str, target: str, overwrite: bool) -> dict[str, Any]:
 
 
 def _items(manifest: df.Manifest, dataset: str) -> list[Item]:
-    """All files of a dataset but the manifest; raises DataError where one is missing."""
+    """All files of a dataset except the manifest; raises DataError if one is missing."""
     listing = storage.tree(dataset)
     sha256 = {shard.file: shard.sha256 for shard in all_shards(manifest)}
     indexes = [df.index_file(s.file) for s in all_shards(manifest) if s.kind == df.IMAGES]
@@ -115,13 +115,13 @@ def _items(manifest: df.Manifest, dataset: str) -> list[Item]:
 
 
 def _check_target(target: str, manifest: df.Manifest, overwrite: bool) -> None:
-    """Raises where the copy would replace what is not a copy of the same dataset."""
+    """Raises if the copy would replace something other than a copy of the same dataset."""
     try:
         names = set(storage.names(target))
     except OSError as error:
         raise UsageError(f"'{target}': {error.strerror}") from None
     if names and not names & {df.MANIFEST_FILE, PARTIAL_FOLDER, FOLDER}:
-        raise UsageError(f"'{target}' is not empty and holds no dataset; choose another")
+        raise UsageError(f"'{target}' is not empty and has no dataset; choose another")
     if overwrite or df.MANIFEST_FILE not in names:
         return
     with contextlib.suppress(df.DatasetError):
@@ -147,7 +147,7 @@ def _is_there(path: str, item: Item) -> bool:
 
 
 def _download(source: str, item: Item, path: str, partial: str) -> int:
-    """Bytes copied: all of the file's."""
+    """The number of bytes copied: all of the file."""
     where = f"{source}/{item.file}"
     name = hashlib.sha256(item.file.encode("utf-8")).hexdigest()[:16]
     pending = local.Pending(path, os.path.join(partial, f"{name}.part"))
@@ -158,7 +158,7 @@ def _download(source: str, item: Item, path: str, partial: str) -> int:
         pending.publish()
     except FileNotFoundError:
         raise StorageError(
-            f"'{where}' was replaced meanwhile; run the same command again"
+            f"'{where}' was replaced while it was copied; run the same command again"
         ) from None
     finally:
         pending.discard()
@@ -166,7 +166,7 @@ def _download(source: str, item: Item, path: str, partial: str) -> int:
 
 
 def _upload(path: str, target: str, item: Item, there: storage.Info | None) -> int:
-    """Bytes copied: none where the object has them already."""
+    """The number of bytes copied: none if the object already has them."""
     with local.open_read(path) as file:
         _check_sha256(path, item, file)
         crc32c = gcs.crc32c(file)
@@ -184,8 +184,8 @@ def _check_sha256(path: str, item: Item, file: BufferedIOBase) -> None:
 
 
 def _published(target: str, manifest: df.Manifest) -> bool:
-    """Whether the target has this manifest already. Another one is taken away: a reader must not
-    take the files that come for those that it names.
+    """Whether the target already has this manifest. Another one is removed: a reader must not
+    mistake the new files for those that it names.
     """
     path = os.path.join(target, df.MANIFEST_FILE)
     try:
@@ -198,7 +198,7 @@ def _published(target: str, manifest: df.Manifest) -> bool:
 
 
 def _remove_leftovers(target: str, manifest: df.Manifest, items: list[Item]) -> None:
-    """What the dataset that was there had and this one has not."""
+    """Removes files that only the dataset before had."""
     remove_leftovers(target, manifest)
     for name in set(_TEXTS) - {item.file for item in items}:
         storage.remove(os.path.join(target, name))
@@ -206,7 +206,7 @@ def _remove_leftovers(target: str, manifest: df.Manifest, items: list[Item]) -> 
 
 @contextlib.contextmanager
 def _alone(target: str) -> Iterator[str]:
-    """Waits for other fetches into the same directory; gives the folder for partial files."""
+    """Waits for other fetches into the same directory; yields the folder for partial files."""
     partial = os.path.join(target, PARTIAL_FOLDER)
     try:
         local.make_folder(partial)
@@ -214,7 +214,7 @@ def _alone(target: str) -> Iterator[str]:
         raise UsageError(f"'{target}': {error.strerror}") from None
     notice = f"another fetch is filling '{target}'; waiting for it"
     with local.turn(os.path.join(partial, "lock"), "a fetch", notice):
-        for name in local.names(partial):  # of a fetch that was killed
+        for name in local.names(partial):  # of a killed fetch
             if name.endswith(".part"):
                 local.remove(os.path.join(partial, name))
         yield partial

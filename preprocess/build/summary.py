@@ -1,4 +1,4 @@
-"""What a build did, as `build --json` prints it, and as lines of text."""
+"""The result of a build, as `build --json` prints it, and as lines of text."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ def summarise(
     building_seconds: float,
     spellings: Mapping[str, int],
 ) -> dict[str, Any]:
-    """Counts of the whole dataset, rates and times of what this build added to it.
+    """Counts of the whole dataset; rates and times of this build's additions.
 
     Args:
       manifest: of the finished dataset.
-      plan: what it was built by.
+      plan: the plan of the build.
       reports: of each shard, in the plan's order.
-      kept: what there was before, by the name of the shard.
+      kept: what existed before, by shard name.
       seconds: from the start to the manifest.
-      building_seconds: of that, for building shards, the start of the workers included.
-      spellings: pictures by what differs between their names in the table and on the disk.
+      building_seconds: of that, for building shards, including the start of the workers.
+      spellings: pictures found under another name than the table's, by kind of difference.
 
     Returns:
-      Rates are 0 where nothing was built. `seconds_by_stage` and `seconds_by_operation` are
-      sums over all workers.
+      Rates are 0 if nothing was built. `seconds_by_stage` and `seconds_by_operation` are sums over
+      all workers.
     """
     files = len(all_shards(manifest))
     tally, reused = Tally(), 0
@@ -70,7 +70,7 @@ def summarise(
 
 
 def in_words(summary: Mapping[str, Any], output: str) -> Iterator[str]:
-    """The same as lines for a person."""
+    """The summary as lines for a terminal."""
     triplets = f", {summary['triplets']} triplets" if summary["triplets"] else ""
     yield (
         f"{summary['pictures']} pictures x {summary['variants']} variants{triplets} in "
@@ -81,7 +81,7 @@ def in_words(summary: Mapping[str, Any], output: str) -> Iterator[str]:
         yield (
             f"{summary['pictures_per_second']:.1f} pictures/s, "
             f"{summary['variants_per_second']:.1f} variants/s, "
-            f"{summary['megabytes_per_second']:.2f} MB/s, the start of the workers included"
+            f"{summary['megabytes_per_second']:.2f} MB/s, including the start of the workers"
         )
     rejected = summary["rejected"]
     if rejected["count"]:

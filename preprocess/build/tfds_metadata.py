@@ -4,9 +4,9 @@
                                                      `train_variant_07` = variant 7
     tfds.builder_from_directory(DATASET/triplets)    triplet records, which name pictures by key
 
-The shards stay where they are: a split of TFDS may say by a template where its files lie. TFDS
-reads a directory by one set of features, so triplets have a directory of their own. Both are
-protocol buffers as JSON (`DatasetInfo` and `Feature` of tensorflow_datasets/core/proto), plain
+The shards stay where they are: a TFDS split may give its files by a template. TFDS reads a
+directory with a single set of features, so triplets have their own directory. Both files are
+protocol buffers as JSON (`DatasetInfo` and `Feature` of tensorflow_datasets/core/proto), simple
 enough to be written without TFDS.
 """
 
@@ -31,8 +31,8 @@ from preprocess.dataset_format import (
     TripletKey,
 )
 
-_VERSION = "1.0.0"  # of the layout, as TFDS wants one; what the records hold is in features.json
-# What is learned of a picture, which TFDS gives in pairs with it.
+_VERSION = "1.0.0"  # of the layout, which TFDS requires; features.json describes the records
+# The targets of a picture, which TFDS returns in pairs with it.
 _LEARNED = {
     CLASSIFICATION: ImageKey.LABEL,
     MULTILABEL: ImageKey.LABELS,
@@ -81,7 +81,7 @@ def _split(name: str, shards: list[Shard], up: str = "") -> dict[str, Any]:
     return {
         "name": name,
         "filepathTemplate": f"{up}{prefix}{{SHARD_X_OF_Y}}.tfrecord",
-        # JSON of a protocol buffer writes an int64 as text.
+        # In JSON, a protocol buffer's int64 is text.
         "shardLengths": [str(shard.records) for shard in shards],
         "numBytes": str(sum(shard.bytes for shard in shards)),
     }
@@ -141,15 +141,15 @@ def _class_label(manifest: Manifest) -> dict[str, Any]:
 
 
 def _picture(image: ImageFormat) -> dict[str, Any]:
-    """JPEG and PNG are decoded by TFDS, and so is raw where all pictures have one shape. Raw
-    pictures of several shapes come as their bytes, with height, width and channels beside them.
+    """TFDS decodes JPEG and PNG, and raw if all pictures have one shape. Raw pictures of several
+    shapes are returned as bytes, with height, width and channels next to them.
     """
     shape = (image.height, image.width, image.channels)
     if image.encoding == "raw":
         if None in shape:
             return _tensor("string")
         return _tensor("uint8", shape, encoding="bytes")
-    # Where some pictures are grey and others are not, all come as RGB.
+    # If some pictures are grey and others are not, all are returned as RGB.
     return {
         "pythonClassName": f"{_PYTHON}.image_feature.Image",
         "image": {"dtype": "uint8", "shape": _shape((image.height, image.width, shape[2] or 3))},

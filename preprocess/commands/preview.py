@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> None:
     manifest = reading.load_manifest(dataset)
     name = _SPLIT.value or ("train" if "train" in manifest.splits else next(iter(manifest.splits)))
     if name not in manifest.splits:
-        raise DataError(f"no split '{name}'; there are {', '.join(manifest.splits)}")
+        raise DataError(f"no split '{name}'; the dataset has {', '.join(manifest.splits)}")
     split = manifest.splits[name]
     if not split.images:
         raise DataError(f"split '{name}' has no pictures to show")
@@ -114,11 +114,11 @@ def _title(features: dict[str, Any], classes: Sequence[str]) -> str:
     name: str = features[ImageKey.ID].decode("utf-8")
     label = features.get(ImageKey.LABEL)
     if label is not None and not (isinstance(label, int) and 0 <= label < len(classes)):
-        raise DataError(f"'{name}' has label {label}, there are {len(classes)} classes")
+        raise DataError(f"'{name}' has label {label}, but there are {len(classes)} classes")
     several = features.get(ImageKey.LABELS, [])
     numbers = [label] if label is not None else several if isinstance(several, list) else [several]
     if any(not 0 <= number < len(classes) for number in numbers):
-        raise DataError(f"'{name}' has labels {numbers}, there are {len(classes)} of them")
+        raise DataError(f"'{name}' has labels {numbers}, but there are {len(classes)}")
     labels = ", ".join(classes[number] for number in numbers)
     return f"{labels}: {name.rsplit('/', 1)[-1]}" if labels else name
 
@@ -141,7 +141,7 @@ def _triplet(
 
     keys = features[TripletKey.IMAGES]
     if not positions.keys() >= set(keys):
-        raise DataError("a triplet names a picture that is not there; run `preprocess verify`")
+        raise DataError("a triplet names a missing picture; run `preprocess verify`")
     images = [
         reading.pixels(reading.read_variant(dataset, split, key, positions[key], 0)) for key in keys
     ]

@@ -86,7 +86,10 @@ _SHARDS = flags.DEFINE_integer(
     upper_bound=100_000,
 )
 _LIMIT = flags.DEFINE_integer(
-    "limit", 0, "Read about so many rows or pictures (spread over folders); 0 = all.", lower_bound=0
+    "limit",
+    0,
+    "Read about that many rows or pictures (spread over folders); 0 = all.",
+    lower_bound=0,
 )
 _SPLITS = flags.DEFINE_string(
     "splits",

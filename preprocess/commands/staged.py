@@ -23,7 +23,7 @@ def wants_json() -> bool:
 def run(copy: Callable[[str, str, bool], dict[str, Any]], arguments: list[str], to: str) -> None:
     """Copies the dataset named first to the place named second; `to` = "local" or "remote".
 
-    Raises UsageError where the arguments are not one place of each kind, in this order.
+    Raises UsageError if the arguments are not one place of each kind, in this order.
     """
     if [is_remote(argument) for argument in arguments] != [to == "local", to == "remote"]:
         wanted = "gs://BUCKET/DATASET DIR" if to == "local" else "DIR gs://BUCKET/DATASET"

@@ -39,7 +39,7 @@ def is_public(address: str) -> bool:
 
 
 def connect(host: str, port: int, seconds: float, allow_private: bool) -> socket.socket:
-    """A connection to a host. Raises PrivateAddressError, and OSError where none comes about."""
+    """A connection to a host. Raises PrivateAddressError, and OSError if none comes about."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     if not allow_private:
         for *_, address in found:
@@ -61,8 +61,8 @@ def connect(host: str, port: int, seconds: float, allow_private: bool) -> socket
 
 
 class Connection(http.client.HTTPConnection):
-    """An HTTP or HTTPS connection made by connect(), cut after so many seconds whatever the server
-    sends meanwhile. Proxies are not used.
+    """An HTTP or HTTPS connection made by connect(), cut after that many seconds whatever the
+    server sends meanwhile. Proxies are not used.
     """
 
     def __init__(

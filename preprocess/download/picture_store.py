@@ -110,7 +110,7 @@ def _read(path: str, outcomes: dict[str, dict[str, Any]]) -> bool:
 
 def save(content: bytes, wanted: Wanted, log: Log) -> tuple[str, int]:
     """Writes a picture that came: its file's own bytes, or the part in its box as a JPEG. Returns
-    the file's name and size; raises FetchError where it is no picture.
+    the file's name and size; raises FetchError if it is no picture.
     """
     try:
         decoded = decode(content)
@@ -124,7 +124,7 @@ def save(content: bytes, wanted: Wanted, log: Log) -> tuple[str, int]:
         columns = slice(round(left * width), max(round(right * width), round(left * width) + 1))
         part = decoded.image[rows, columns]
         if not part.size:
-            raise FetchError("empty_box", f"of {width}x{height} pixels nothing is in the box")
+            raise FetchError("empty_box", f"the box covers no pixel of {width}x{height}")
         content, suffix = encode(part, "jpeg", CROP_QUALITY), ".jpg"
     file = f"{wanted.id}{suffix}"
     partial = log.path(f".{file}.part")

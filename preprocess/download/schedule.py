@@ -53,7 +53,7 @@ class HostQueues(Generic[Work]):
         self._enqueue(task.host)
 
     def take(self) -> Task[Work] | None:
-        """A task that may be done now; None where there is none."""
+        """A task that may be done now; None if there is none."""
         now = time.monotonic()
         while self._paused and self._paused[0][0] <= now:
             self._ready.append(heapq.heappop(self._paused)[1])
@@ -76,7 +76,7 @@ class HostQueues(Generic[Work]):
         self._enqueue(name)
 
     def pause(self) -> float | None:
-        """Seconds to when a host's pause ends; None where none pauses."""
+        """Seconds to when a host's pause ends; None if none pauses."""
         return max(self._paused[0][0] - time.monotonic(), 0) if self._paused else None
 
     def _enqueue(self, name: str) -> None:

@@ -57,7 +57,7 @@ class _Plan:
 
 def fetch_urls(request: UrlRequest) -> dict[str, Any]:
     """Downloads what is missing and writes the table of what is there. Returns what
-    `fetch --json` prints; raises DataError where nothing came.
+    `fetch --json` prints; raises DataError if nothing came.
 
     A second one into the same folder waits for the first: its lines in the log would be lost to
     the other, which would ask for the same pictures under the same temporary names.
@@ -182,7 +182,7 @@ def _download(plan: _Plan, log: Log, request: UrlRequest) -> int:
         return [(wanted, _saved(content, wanted, log)) for wanted in task[1]]
 
     if before:
-        say(f"{before} pictures are there already")
+        say(f"{before} pictures have been downloaded already")
     say(f"fetching {len(todo)} URLs of {len({task.host for task in todo})} hosts")
     with progress(len(todo), " URLs", "fetching") as bar:
         for (_, open_), result in schedule.run(todo, work, request.workers, request.per_host):

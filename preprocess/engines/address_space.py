@@ -12,7 +12,7 @@ from pathlib import Path
 
 from preprocess.shell.errors import ConfigError
 
-# Measured with Python 3.11 and Beam 2.72 beside what the imports have taken: one worker is no
+# Measured with Python 3.11 and Beam 2.72 besides what the imports have taken: one worker is no
 # thread, two are 24 of Beam's and gRPC's, eight are 56, each with a stack and an arena of malloc's.
 ONE_WORKER_BYTES = 300 << 20  # 220 measured
 THREADS_BYTES = 1050 << 20
@@ -20,7 +20,7 @@ WORKER_BYTES = 150 << 20
 
 
 def check_address_space(workers: int) -> None:
-    """Raises ConfigError where a local build with so many threads or processes has no room."""
+    """Raises ConfigError if a local build with that many threads or processes has no room."""
     soft, _ = resource.getrlimit(resource.RLIMIT_AS)
     if soft == resource.RLIM_INFINITY:
         return
@@ -38,7 +38,7 @@ def check_address_space(workers: int) -> None:
 
 
 def needed_bytes(workers: int) -> int:
-    """What so many workers take beside what the process has."""
+    """What that many workers take besides what the process has."""
     return ONE_WORKER_BYTES if workers == 1 else THREADS_BYTES + workers * WORKER_BYTES
 
 

@@ -38,7 +38,7 @@ from preprocess.shards.workspace import Workspace
 from preprocess.shell.cli import say
 from preprocess.shell.errors import EngineError, UsageError
 
-# Worker processes cost seconds to start; below so many variants threads are done sooner.
+# Worker processes cost seconds to start; below that many variants threads are done sooner.
 PROCESSES_FROM_VARIANTS = 30_000
 LOST_CONNECTION = "Channel closed prematurely."  # Beam, of a worker process that is gone
 
@@ -106,7 +106,7 @@ def run(
       variants_to_write: how much work there is, to choose between the two.
       beam_arguments: options for Beam; a `--runner` among them replaces the local one.
 
-    Raises EngineError where a job on another engine fails.
+    Raises EngineError if a job on another engine fails.
     """
 
     def build(runner: FnApiRunner | None, options: PipelineOptions) -> None:

@@ -10,7 +10,7 @@ How a worker gets this package and the libraries under it (`--environment_type`)
 
 PROCESS   each TaskManager starts `worker.sh` with the interpreter of the submitting process:
           for a cluster on this machine, or where the environment is on a disk that all share.
-EXTERNAL  a worker pool beside each TaskManager, at localhost:50000: what a cluster of other
+EXTERNAL  a worker pool next to each TaskManager, at localhost:50000: what a cluster of other
           machines gets, as TaskManagers can seldom start containers. The pool is
           `python -m apache_beam.runners.worker.worker_pool_main --service_port=50000
           --container_executable=DIR/preprocess/engines/worker.sh`, or `boot --worker_pool` of an
@@ -83,7 +83,7 @@ def engine_of(arguments: Sequence[str]) -> str:
 
 
 def address(arguments: Sequence[str]) -> tuple[str, int] | None:
-    """Host and port of the engine; None where it runs inside the submitting machine's job
+    """Host and port of the engine; None if it runs inside the submitting machine's job
     server, or is Google's. Raises UsageError for what is no address.
     """
     options = given(arguments)
@@ -138,7 +138,7 @@ def check(arguments: Sequence[str], output: str) -> None:
 
 
 def completed(arguments: Sequence[str], output: str, facts: Facts) -> list[str]:
-    """The user's arguments and what their engine needs beside them."""
+    """The user's arguments and what their engine needs besides them."""
     engine = engine_of(arguments)
     options = given(arguments)
     if engine == FLINK:
@@ -179,7 +179,7 @@ _KNOWN = (
     ),
     (
         r"(?s)ExternalEnvironmentFactory.*Connection refused|Connection refused: \S+:50000",
-        f"no worker pool answers at {WORKER_POOL} beside the TaskManagers; start one there "
+        f"no worker pool answers at {WORKER_POOL} next to the TaskManagers; start one there "
         "(python -m apache_beam.runners.worker.worker_pool_main --service_port=50000), or give "
         "another --environment_type",
         False,

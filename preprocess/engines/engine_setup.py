@@ -1,7 +1,7 @@
 """The edges of `engine.py`: queries the cluster, makes the files for workers, cancels the job.
 
 Everything is checked before any work starts: an address that does not respond or a jar that is not
-available is reported within seconds, not by a job that waits for ever.
+available is reported within seconds, not by a job that waits forever.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from preprocess.engines.worker_package import PACKAGE_FOLDER, build_wheel
 from preprocess.shell.errors import DISK_FULL, EngineError, UsageError
 
 SECONDS = 10  # for the cluster to answer
-# Under this package in a worker, beside apache-beam; what decides bytes is among them.
+# Under this package in a worker, next to apache-beam; what decides bytes is among them.
 LIBRARIES = (
     "absl-py",
     "google-cloud-storage",
@@ -107,7 +107,7 @@ def engine(arguments: Sequence[str], output: str) -> Iterator[list[str]]:
 
 
 def flink_overview(host: str, port: int) -> FlinkOverview:
-    """Raises EngineError where no Flink with a TaskManager answers."""
+    """Raises EngineError if no Flink with a TaskManager answers."""
     answer = _get(host, port, "/v1/overview")
     try:
         found = FlinkOverview(
@@ -115,8 +115,8 @@ def flink_overview(host: str, port: int) -> FlinkOverview:
         )
     except (KeyError, TypeError, ValueError):
         raise EngineError(
-            f"what answers at {host}:{port} is not Flink's JobManager; its REST port is 8081, "
-            "where nothing else was chosen"
+            f"{host}:{port} responds, but is not Flink's JobManager; set its REST port, which is "
+            "8081 unless configured otherwise"
         ) from None
     if not found.slots:
         raise EngineError(f"Flink at {host}:{port} has no TaskManager; start one", passing=True)
@@ -125,7 +125,7 @@ def flink_overview(host: str, port: int) -> FlinkOverview:
 
 def flink_jar(arguments: Sequence[str], overview: FlinkOverview) -> str:
     """Path of the jar with Beam's side of Flink: the user's, or of the cluster's version, once
-    downloaded. Raises UsageError or EngineError where there is none.
+    downloaded. Raises UsageError or EngineError if there is none.
     """
     named = engines.given(arguments).get("flink_job_server_jar")
     if named is not None:
@@ -148,7 +148,8 @@ def flink_jar(arguments: Sequence[str], overview: FlinkOverview) -> str:
     except (RuntimeError, OSError) as error:
         raise EngineError(
             f"cannot download Beam's job server for Flink {version} ({_reason(error)}): {url}\n"
-            "get it where there is a network and give --flink_job_server_jar=FILE after ' -- '"
+            "download it on a machine with network access and set --flink_job_server_jar=FILE "
+            "after ' -- '"
         ) from None
 
 

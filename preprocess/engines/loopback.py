@@ -23,7 +23,7 @@ class _Server:
         return getattr(self._server, name)
 
     def add_insecure_port(self, address: str) -> int:
-        """Opens a port; raises RuntimeError where it is not the kind that Beam opens today."""
+        """Opens a port; raises RuntimeError if it is not the kind that Beam opens today."""
         if not address.startswith(ALL_ADDRESSES):
             raise RuntimeError(f"Beam opens {address!r}: this version needs another remedy")
         port: int = self._server.add_insecure_port(LOOPBACK + address.removeprefix(ALL_ADDRESSES))

@@ -90,7 +90,7 @@ def unwinding() -> Iterator[None]:
 def end_when_a_worker_is_lost() -> Iterator[None]:
     """Ends this process with 69 when a local worker process ends while the body runs.
 
-    Beam would raise an exception if the worker was at work, and wait for ever if it was not yet
+    Beam would raise an exception if the worker was at work, and wait forever if it was not yet
     connected.
     """
     before = threading.excepthook

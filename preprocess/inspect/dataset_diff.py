@@ -16,7 +16,7 @@ def diff(first: str, second: str) -> dict[str, Any]:
     """What differs, by name: [value of the first, value of the second]; pictures by split as
     counts of those only in one of them; the recipe as a unified diff. Empty = the same bytes.
 
-    Raises DataError where one of the two is no dataset directory.
+    Raises DataError if one of the two is no dataset directory.
     """
     a, b = load_manifest(first), load_manifest(second)
     found: dict[str, Any] = {}

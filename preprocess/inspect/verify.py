@@ -263,7 +263,7 @@ def _check_triplets(shard: df.Shard, file: BufferedIOBase, keys: set[int] | None
         ):
             raise DataError(f"the record at byte {offset} is not a triplet")
         if keys is not None and not set(named) <= keys:
-            raise DataError(f"the triplet at byte {offset} names a picture that is not there")
+            raise DataError(f"the triplet at byte {offset} names a missing picture")
         if abs(sum(votes) - 1) > 1e-5:
             raise DataError(f"the votes of the triplet at byte {offset} sum to {sum(votes)}")
     if records != shard.records:

@@ -35,6 +35,6 @@ def check_size(width: int, height: int) -> int:
 
 
 def check_parts(count: int, what: str) -> None:
-    """Raises Refused where a file has too many parts to be walked through by a decoder."""
+    """Raises Refused if a file has too many parts to be walked through by a decoder."""
     if count > MAX_PARTS:
         raise Refused(PictureReason.TOO_LARGE, f"more than {MAX_PARTS} {what}")

@@ -38,7 +38,7 @@ from preprocess.pictures.refusal import PictureReason, Refused, one_line
 from preprocess.pictures.signatures import described, tiff_bands
 
 # Pillow warns of large pictures (our limit is stricter), garbage EXIF and the like. What matters
-# becomes a refusal with the file's name beside it; the rest would only disturb the user. A filter
+# becomes a refusal with the file's name next to it; the rest would only disturb the user. A filter
 # for the whole process, because `warnings.catch_warnings` is not safe with threads.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
@@ -185,7 +185,7 @@ def _alone_if_large(pixels: int) -> Iterator[None]:
 
 
 def _orientation(picture: Image.Image) -> object:
-    """The EXIF orientation, 1 (upright) where there is none that can be read.
+    """The EXIF orientation, 1 (upright) if there is none that can be read.
 
     Asked after loading: a PNG may carry it behind the pixels, and TIFF is turned by then.
     """

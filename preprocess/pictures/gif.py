@@ -17,7 +17,7 @@ def inspect(data: bytes) -> Container:
 
 def bare(data: bytes) -> bytes:
     """The header and the first two images (the second says that it is animated), each with the
-    extension it depends on. Raises Refused where that has more blocks than are decoded.
+    extension it depends on. Raises Refused if that has more blocks than are decoded.
     """
     at = 13 + _palette_bytes(data[10:11])
     kept = [data[:at]]

@@ -19,11 +19,11 @@ MAX_SCANNED_PIXELS = 2_000_000_000
 # What a decoder may read of a file, as a multiple of its size: tags that all point to the same
 # large place would be read, and kept, thousands of times.
 MAX_READ_FACTOR = 4
-# Above so many pixels, pictures are decoded one after another: beside the pixels, a progressive
+# Above so many pixels, pictures are decoded one after another: besides the pixels, a progressive
 # JPEG takes twice their memory, and a builder has a thread for each core.
 LARGE_PIXELS = 16_000_000
 
 
 def most_scans(pixels: int) -> int:
-    """How many scans a JPEG of so many pixels may have."""
+    """How many scans a JPEG of that many pixels may have."""
     return min(MAX_SCANS, MAX_SCANNED_PIXELS // max(pixels, 1))

@@ -125,7 +125,7 @@ class SideChunks:
 
 
 def _unpacked(packed: bytes) -> bytes | None:
-    """The text of a compressed chunk; None where it is damaged or above the limit."""
+    """The text of a compressed chunk; None if it is damaged or above the limit."""
     inflater = zlib.decompressobj()
     try:
         text = inflater.decompress(packed, _MAX_BODY)

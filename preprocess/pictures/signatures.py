@@ -49,7 +49,7 @@ _SIGNATURES = (
     (0, b"\0\0\1\0", f"a Windows icon, {_CONVERT}"),
     (128, b"DICM", f"a DICOM picture, {_CONVERT}"),
     (0, b"SIMPLE  =", f"a FITS picture, {_CONVERT}"),
-    (0, b"\0\5\x16\7", "what macOS keeps beside a file (AppleDouble)"),
+    (0, b"\0\5\x16\7", "what macOS keeps next to a file (AppleDouble)"),
     (0, b"bplist00", "a property list: a file that iCloud has not downloaded?"),
     (0, b"L\0\0\0\1\x14\2\0", "a Windows shortcut, not the file itself"),
 )
@@ -62,7 +62,7 @@ HEAD_BYTES = 1024
 
 
 def described(head: bytes) -> str:
-    """What a file is that begins with `head`, to follow "it is"; "" where that is not known."""
+    """What a file is that begins with `head`, to follow "it is"; "" if that is not known."""
     head = head[:HEAD_BYTES]
     if head[4:8] == b"ftyp":
         return _iso_media(head)
@@ -77,7 +77,7 @@ def described(head: bytes) -> str:
 
 
 def tiff_bands(data: bytes) -> str:
-    """The pixels of a TIFF file ("5 bands of 16 bits"); "" where it has no whole header."""
+    """The pixels of a TIFF file ("5 bands of 16 bits"); "" if it has no whole header."""
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
     if order is None:
         return ""

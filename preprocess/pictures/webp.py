@@ -8,12 +8,12 @@ SIGNATURE = b"RIFF"
 
 
 def inspect(data: bytes) -> Container:
-    """The structure of a WebP file. Raises Refused where it is larger than what is decoded."""
+    """The structure of a WebP file. Raises Refused if it is larger than what is decoded."""
     return Container(check_size(*_canvas(data)), False, lambda: data)
 
 
 def _canvas(data: bytes) -> tuple[int, int]:
-    """Width and height by the first chunk; 0, 0 where it is none that a decoder reads."""
+    """Width and height by the first chunk; 0, 0 if it is none that a decoder reads."""
     kind, body = data[12:16], data[20:30]
     if len(body) < 10 or data[8:12] != b"WEBP":
         return 0, 0

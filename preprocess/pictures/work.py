@@ -14,7 +14,7 @@ _PNG_SIZE = 16  # where width and height stand
 def check_work(data: bytes) -> None:
     """For who decodes JPEG and PNG files by something else than `decode`, which has its own look.
 
-    A microsecond or two a kilobyte: what only looks like a scan is told apart where it matters.
+    A microsecond or two a kilobyte: what only looks like a scan is distinguished where it matters.
 
     Raises:
       Refused: with TOO_LARGE, or NOT_A_PICTURE where it is neither a JPEG nor a PNG. What is

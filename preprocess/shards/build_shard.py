@@ -179,7 +179,7 @@ def build_triplet_shard(dataset: str, name: str, refused: Iterable[int]) -> Shar
 
 
 def decode_picture(entry: PictureEntry, content: bytes | OSError) -> tuple[bytes, Decoded]:
-    """The file's bytes and the pixels of a plan's line; raises Refused where there are none."""
+    """The file's bytes and the pixels of a plan's line; raises Refused if there are none."""
     if entry.item is not None:
         image = idx.load(entry.path, 3)[entry.item][:, :, np.newaxis]
         return b"", Decoded(image, None, verbatim=False)
@@ -208,7 +208,7 @@ def image_records(
       content: what `read_files` gave for it.
       variants: numbers; above 0 they need a recipe.
       options: of the build.
-      recipe: None where there is variant 0 only.
+      recipe: None if there is variant 0 only.
       watch: gets a lap for each stage.
 
     Raises:

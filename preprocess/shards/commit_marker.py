@@ -24,7 +24,7 @@ class ShardReport:
     """
 
     fingerprint: str  # ShardPlan.fingerprint; of triplets, triplet_fingerprint()
-    drawing: str  # Options.drawing; "" where there is variant 0 only
+    drawing: str  # Options.drawing; "" if there is variant 0 only
     libraries: dict[str, str]  # versions of what decoded and encoded
     shards: tuple[Shard, ...]
     rejections: tuple[Rejection, ...]
@@ -37,7 +37,7 @@ class ShardReport:
     content: str = ""  # ContentHash of the pictures
 
     def first(self, variants: int) -> ShardReport:
-        """The marker of the first so many variants alone."""
+        """The marker of the first that many variants alone."""
         if variants == len(self.shards):
             return self
         drawing = self.drawing if variants > 1 else ""
@@ -82,7 +82,7 @@ def triplet_fingerprint(plan: ShardPlan, options: Options, refused: Container[in
 
 
 def standing(marker: str | bytes, size: Callable[[str], int]) -> ShardReport | None:
-    """The report in a marker's text; None where it is none, or the shard's files are not there
+    """The report in a marker's text; None if it is none, or the shard's files are not there
     with the sizes that it says.
     """
     try:

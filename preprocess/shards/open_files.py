@@ -24,7 +24,7 @@ def allow_open_files() -> int:
 
 
 def check_open_files(variants: int) -> None:
-    """Raises ConfigError where not even one shard can be built at a time."""
+    """Raises ConfigError if not even one shard can be built at a time."""
     allowed = allow_open_files()
     needed = variants + LEAST_OTHER_FILES
     if allowed < needed:

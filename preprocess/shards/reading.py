@@ -25,7 +25,7 @@ _TRIPLET = {df.TripletKey.IMAGES: list, df.TripletKey.VOTES: list, df.TripletKey
 
 
 def load_manifest(dataset: str) -> df.Manifest:
-    """The manifest of a dataset directory; raises DataError where there is none."""
+    """The manifest of a dataset directory; raises DataError if there is none."""
     try:
         return find_manifest(dataset)
     except df.DatasetError as error:
@@ -40,7 +40,7 @@ def find_manifest(dataset: str) -> df.Manifest:
 
 
 def read_index(dataset: str, shard_file: str) -> list[df.IndexEntry]:
-    """The index beside a shard; raises DataError where it cannot be read."""
+    """The index next to a shard; raises DataError if it cannot be read."""
     path = os.path.join(dataset, df.index_file(shard_file))
     try:
         return df.parse_index(storage.read_text(path))
@@ -49,7 +49,7 @@ def read_index(dataset: str, shard_file: str) -> list[df.IndexEntry]:
 
 
 def read_at(dataset: str, shard_file: str, entry: df.IndexEntry) -> dict[str, Feature]:
-    """The features of one record; raises DataError where it is damaged."""
+    """The features of one record; raises DataError if it is damaged."""
     try:
         record = storage.read_range(os.path.join(dataset, shard_file), entry.offset, entry.length)
         return checked(decode_example(unframe(record)))
@@ -67,7 +67,7 @@ def records(dataset: str, shard_file: str) -> Iterator[dict[str, Feature]]:
 
 
 def checked(features: dict[str, Feature]) -> dict[str, Feature]:
-    """The features of a picture or triplet, as they are; raises RecordError where one is missing or
+    """The features of a picture or triplet, as they are; raises RecordError if one is missing or
     of another type: records may come from anybody.
     """
     kinds = _TRIPLET if df.TripletKey.IMAGES in features else _PICTURE
@@ -108,7 +108,7 @@ def find_picture(dataset: str, manifest: df.Manifest, image_id: str) -> tuple[st
 
 
 def _refusal(dataset: str, image_id: str) -> str:
-    """Why the build refused a picture; "" where it did not, or that cannot be read."""
+    """Why the build refused a picture; "" if it did not, or that cannot be read."""
     try:
         text = storage.read_text(os.path.join(dataset, df.REJECTED_FILE))
         refusals = [Rejection.from_json(line) for line in text.splitlines()]
@@ -142,7 +142,7 @@ def read_variant(
 
 
 def pixels(features: dict[str, Feature]) -> NDArray[np.uint8]:
-    """uint8[H,W,C] of an image record; raises DataError where it does not decode."""
+    """uint8[H,W,C] of an image record; raises DataError if it does not decode."""
     data = features.get(df.ImageKey.ENCODED)
     if not isinstance(data, bytes):
         raise DataError(f"an image record has no {df.ImageKey.ENCODED}")

@@ -26,12 +26,12 @@ DRAWING_OPTIONS = ("seed", "recipe")
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What, beside the pictures, decides the bytes of a dataset."""
+    """What, besides the pictures, decides the bytes of a dataset."""
 
     task: str
     seed: int
     variants: int  # of the training split; other splits have one
-    recipe: str  # canonical YAML; "" where there is one variant
+    recipe: str  # canonical YAML; "" if there is one variant
     encoding: str
     quality: int
     image_size: int  # 0 = as they came
@@ -52,7 +52,7 @@ class Options:
 
     @property
     def drawing(self) -> str:
-        """What decides the other variants beside that, as a hash."""
+        """What decides the other variants besides that, as a hash."""
         return sha256_text(json.dumps([getattr(self, name) for name in DRAWING_OPTIONS]))
 
 

@@ -1,4 +1,4 @@
-"""How far a shard is: counted by the worker that builds it, and noted beside the shard.
+"""How far a shard is: counted by the worker that builds it, and noted next to the shard.
 
 A finished shard has its commit marker. While it is being built, its worker writes twice a second
 how far it is to .build/progress/NAME, so that a bar over few large shards moves too, whichever

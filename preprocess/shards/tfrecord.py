@@ -38,7 +38,7 @@ def frame(payload: bytes) -> bytes:
 
 
 def unframe(record: bytes) -> bytes:
-    """The payload of one framed record; raises RecordError where a checksum is wrong."""
+    """The payload of one framed record; raises RecordError if a checksum is wrong."""
     if len(record) < FRAME_BYTES or record[8:12] != masked_crc(record[:8]):
         raise RecordError("damaged record header")
     payload = record[_HEADER_BYTES:-4]
@@ -137,7 +137,7 @@ def encode_example(features: Mapping[str, Feature]) -> bytes:
 
 
 def decode_example(payload: bytes) -> dict[str, Feature]:
-    """The inverse of encode_example; raises RecordError where the payload is none.
+    """The inverse of encode_example; raises RecordError if the payload is none.
 
     A one-element list of ints comes back as an int.
     """

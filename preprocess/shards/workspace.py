@@ -35,7 +35,7 @@ class Workspace:
 
     @contextlib.contextmanager
     def locked(self, owner: str = "a build") -> Iterator[storage.Lock]:
-        """Holds the build's lock; raises UsageError where another build holds it. A killed build
+        """Holds the build's lock; raises UsageError if another build holds it. A killed build
         does not keep the next one out: see `storage.lock`.
         """
         with contextlib.ExitStack() as stack:
@@ -87,7 +87,7 @@ class Workspace:
         return os.path.join(self.root, "overwriting")
 
     def options(self) -> Options | None:
-        """The options of the build that wrote here last; None where there was none."""
+        """The options of the build that wrote here last; None if there was none."""
         try:
             text = storage.read_text(os.path.join(self.root, "options.json"))
             return Options(**json.loads(text))
@@ -103,7 +103,7 @@ class Workspace:
         return set(json.loads(storage.read_text(os.path.join(self.root, "refused.json"))))
 
     def report(self, name: str) -> ShardReport | None:
-        """The marker of a shard whose files are all there; None where it is to be built."""
+        """The marker of a shard whose files are all there; None if it is to be built."""
         try:
             text = storage.read_text(self._done_file(name))
         except (OSError, ValueError):
@@ -156,7 +156,7 @@ class Workspace:
             storage.write_unsynced({self._note_file(name): lambda: text})
 
     def noted(self, name: str) -> str:
-        """What was last noted of a shard; empty where there is no word."""
+        """What was last noted of a shard; empty if there is no word."""
         if not storage.is_remote(self.dataset):
             with contextlib.suppress(OSError):
                 return storage.read_text(self._note_file(name))

@@ -1,4 +1,4 @@
-"""Files that are whole, or as they were before: a temporary file beside, then a rename."""
+"""Files that are whole, or as they were before: a temporary file next to it, then a rename."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def sync_folder(folder: str | os.PathLike[str]) -> None:
 
 
 def temporary_name(path: str | os.PathLike[str]) -> str:
-    """A name beside `path` that no other writer uses.
+    """A name next to `path` that no other writer uses.
 
     Not the process id: in containers that share a disk all are number 1.
     """

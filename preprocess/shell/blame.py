@@ -39,7 +39,7 @@ def is_own(file: str) -> bool:
 
 
 def place_of(error: BaseException) -> tuple[str, int] | None:
-    """The user's file and its line that an error comes from; None where it comes from elsewhere."""
+    """The user's file and its line that an error comes from; None if it comes from elsewhere."""
     if isinstance(error, SyntaxError) and error.filename and is_own(error.filename):
         return error.filename, error.lineno or 0
     frames = [(f.filename, f.lineno or 0) for f in traceback.extract_tb(error.__traceback__)]

@@ -82,7 +82,7 @@ def print_json(value: Mapping[str, Any]) -> None:
 
 
 def no_arguments(arguments: list[str]) -> None:
-    """Raises UsageError where a command that takes flags only got something else."""
+    """Raises UsageError if a command that takes flags only got something else."""
     if arguments:
         raise UsageError(f"unexpected argument '{arguments[0]}'; flags are --NAME=VALUE")
 
@@ -95,7 +95,7 @@ def one_argument(arguments: list[str], name: str) -> str:
 
 
 def end_of_flags(arguments: list[str]) -> int:
-    """The index of `--`, behind which nothing is a flag of ours; the length where there is none."""
+    """The index of `--`, behind which nothing is a flag of ours; the length if there is none."""
     return arguments.index("--") if "--" in arguments else len(arguments)
 
 
@@ -113,7 +113,7 @@ def _overview(package: str, summary: str, commands: Mapping[str, str]) -> str:
 def _command(package: str, name: str, commands: Mapping[str, str]) -> Any:
     if name not in commands:
         hint = did_you_mean(name, commands)
-        raise UsageError(f"no such command{hint}; there are {', '.join(commands)}")
+        raise UsageError(f"unknown command{hint}; commands are {', '.join(commands)}")
     return importlib.import_module(f"{package}.commands.{name}")
 
 

@@ -69,12 +69,14 @@ class Entries:
         return importlib.import_module(f"{self.package}.{name}")
 
     def check(self, name: str, key: str) -> None:
-        """Raises ConfigError, which names the key and the entries, where there is no such one."""
+        """Raises ConfigError, which names the key and the entries, if there is no such one."""
         names = self.names()
         if name in names:
             return
         hint = did_you_mean(name, names)
-        raise ConfigError(f"{key}={name!r} is no {self.kind}{hint}; there are {', '.join(names)}")
+        raise ConfigError(
+            f"{key}={name!r}: unknown {self.kind}{hint}; known are {', '.join(names)}"
+        )
 
     def _tree(self, name: str) -> ast.Module:
         return _parsed(self._folder / f"{name}.py")

@@ -36,7 +36,7 @@ def held(descriptor: int, path: str) -> Iterator[None]:
 
     Args:
       descriptor: of the lock file, open for writing.
-      path: its name, beside which the other file is made where there is no flock.
+      path: its name, beside which the other file is made if there is no flock.
 
     Raises:
       HeldError: another process has it.
@@ -60,7 +60,7 @@ def held(descriptor: int, path: str) -> Iterator[None]:
 
 
 def _create(path: str) -> str:
-    """Creates the file that stands for the lock; raises HeldError where a living process has."""
+    """Creates the file that stands for the lock; raises HeldError if a living process has."""
     for _ in range(_MOST_TRIES):
         try:
             _write_new(path)

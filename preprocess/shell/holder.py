@@ -21,7 +21,7 @@ class Holder:
     host: str
     pid: int
     since: str  # UTC, for people
-    machine: str  # boot and process namespace; "" where they are not known
+    machine: str  # boot and process namespace; "" if they are not known
     started: str  # start time of the process in clock ticks since boot, as pids come again
 
     @classmethod

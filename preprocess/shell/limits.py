@@ -19,7 +19,7 @@ _MEMORY = (("-v", "address space", resource.RLIMIT_AS), ("-d", "data", resource.
 
 
 def limit_reached(error: BaseException) -> str:
-    """What to say of an error that a limit of this process caused; "" where none did."""
+    """What to say of an error that a limit of this process caused; "" if none did."""
     text = "".join(traceback.format_exception(error))
     out_of_memory = any(sign in text for sign in _OUT_OF_MEMORY)
     out_of_threads = _OUT_OF_THREADS in text

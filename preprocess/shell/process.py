@@ -21,7 +21,7 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 def machine() -> str:
     """One boot of one machine, and the namespace in which its process ids mean something.
 
-    Containers with the same host name, or restarted ones, differ. "" where it is not known.
+    Containers with the same host name, or restarted ones, differ. "" if it is not known.
     """
     try:
         return f"{_BOOT_ID.read_text(encoding='ascii').strip()} {os.readlink('/proc/self/ns/pid')}"
@@ -31,7 +31,7 @@ def machine() -> str:
 
 def boot_number() -> int:
     """32 bits that the processes of one boot of one machine share, in whatever container they are;
-    0 where they are not known.
+    0 if they are not known.
     """
     try:
         return int(_BOOT_ID.read_text(encoding="ascii").strip().replace("-", "")[:8], 16)
@@ -42,7 +42,7 @@ def boot_number() -> int:
 def start_time(pid: int) -> int | None:
     """When a process of this machine was started, in clock ticks since boot.
 
-    With it a process id that was given out again is another process. None where there is no such
+    With it a process id that was given out again is another process. None if there is no such
     process, only its remains, or no way to know.
     """
     try:
@@ -55,7 +55,7 @@ def start_time(pid: int) -> int | None:
 
 
 def process_started() -> float | None:
-    """When this process began, in seconds since 1970; None where there is no way to know."""
+    """When this process began, in seconds since 1970; None if there is no way to know."""
     ticks = start_time(os.getpid())
     if ticks is None:
         return None

@@ -18,7 +18,7 @@ LOG_SECONDS = 60.0
 
 
 def on_terminal() -> bool:
-    """Whether stderr is a terminal; False where it is closed."""
+    """Whether stderr is a terminal; False if it is closed."""
     try:
         return sys.stderr.isatty()
     except (AttributeError, ValueError):
@@ -46,7 +46,7 @@ def progress(total: int | None, unit: str, what: str, **options: Any) -> tqdm[An
     LOG_SECONDS: what was done of how much, the rate, the time left and the postfix.
 
     Args:
-      total: of units; None where it is not known.
+      total: of units; None if it is not known.
       unit: what is counted, with a blank before a word.
       what: is being done, in front of the line.
       options: of tqdm.

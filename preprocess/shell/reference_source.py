@@ -1,4 +1,4 @@
-"""What a reference's source is: sha256 of its file and of what it imports from beside it.
+"""What a reference's source is: sha256 of its file and of what it imports from next to it.
 
 Read from the text of the files; nothing is imported, so it can be told of code nobody trusts yet.
 """
@@ -24,7 +24,7 @@ _OURS = ("preprocess", "trainer", "launch")
 
 
 def source_file(reference: str) -> Path | None:
-    """The file that a reference names something of; None where there is none."""
+    """The file that a reference names something of; None if there is none."""
     place, _ = split_reference(absolute_reference(reference))
     if is_file_reference(reference):
         return Path(place) if os.path.isfile(place) else None
@@ -43,8 +43,8 @@ def source_file(reference: str) -> Path | None:
 
 
 def source_record(reference: str) -> JsonObject:
-    """`reference`, `sha256` of its file (None where there is none) and, where it imports files
-    from beside it, `imports`: their sha256 by their path from there.
+    """`reference`, `sha256` of its file (None if there is none) and, where it imports files
+    from next to it, `imports`: their sha256 by their path from there.
     """
     file = source_file(reference)
     if file is None:
@@ -64,7 +64,7 @@ def source_record(reference: str) -> JsonObject:
 
 
 def source_texts(reference: str) -> dict[str, str]:
-    """The text of a file and of all that it imports from beside it, by its path from there.
+    """The text of a file and of all that it imports from next to it, by its path from there.
 
     Raises:
       ConfigError: one of them is no UTF-8 text. ValueError: the reference is of no file.

@@ -1,6 +1,6 @@
 """Opening files that a stranger may have put there: regular files only, of a bounded size.
 
-Opening a pipe waits for its other end for ever, a device may never end, and a file of 40 GB with a
+Opening a pipe waits for its other end forever, a device may never end, and a file of 40 GB with a
 picture's name would be read whole.
 """
 
@@ -93,7 +93,7 @@ def read_json(
 
 
 def append_regular(path: str | os.PathLike[str]) -> TextIO:
-    """Opens a text file to add lines to, each written at once; makes it where there is none.
+    """Opens a text file to add lines to, each written at once; makes it if there is none.
 
     Raises:
       NotRegularFileError: it is something else. OSError: as open() does; a link is not followed.
@@ -110,7 +110,7 @@ def odd_entries(folder: str | os.PathLike[str], depth: int | None = None) -> Ite
     """What below a folder is no file or folder of it: links that lead out, pipes, sockets, devices.
 
     A program that writes into the folder of a stranger's would write through such a link to
-    another place, and wait at such a pipe for ever.
+    another place, and wait at such a pipe forever.
 
     Args:
       folder: there already; it may be a link itself.

@@ -11,7 +11,7 @@ MAX_CHARACTERS = 200
 
 
 def error_reason(error: BaseException) -> str:
-    """The reason alone, on one line of at most MAX_CHARACTERS; "" where it gives none.
+    """The reason alone, on one line of at most MAX_CHARACTERS; "" if it gives none.
 
     Its messages wrap it in node names and, where a graph was running, a headline and a trace:
 

@@ -1,9 +1,9 @@
-"""What users have -> rows: one file a source, all giving a `Source`.
+"""Sources: what users have -> rows; one file for each kind of input, all returning a `Source`.
 
 A file here that ends with `KIND = SourceKind(...)` (`source_kind.py`) is a source; --help, error
-messages and recognition follow (docs/extending.md). `rows.py` holds the types, `tables.py` reads
-CSV line by line, `folder.py` keeps every path inside the picture folder, `splitting.py` decides
-which split a picture belongs to. Imports `storage` and `shell`. Start reading at `folders.py`.
+messages and recognition follow from it (docs/extending.md). `rows.py` has the types, `tables.py`
+reads CSV line by line, `folder.py` keeps every path inside the picture folder, `splitting.py`
+assigns pictures to splits. Imports `storage` and `shell`. Start reading at `folders.py`.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ def find_source(name: str) -> SourceKind:
 
 
 def recognise(request: Request) -> tuple[SourceKind, str]:
-    """The one source that the input looks like, and why; raises UsageError."""
+    """The only source that matches the input, and why; raises UsageError."""
     return registry.recognise(request, SOURCES)
 
 
 def read_source(kind: str, request: Request) -> Source:
-    """Reads one kind of source; raises DataError or UsageError where nothing can be made of it."""
+    """Reads one kind of source; raises DataError or UsageError if the input cannot be used."""
     source = find_source(kind).read(request)
     used = {picture.split for picture in source.pictures}
     for name in request.splits.names:
         if name not in used:
-            source.warnings.append(f"--splits names '{name}', but no picture is in it")
+            source.warnings.append(f"--splits names '{name}', but no picture belongs to it")
     if archive := archives.split_path(request.images):
         outside = archives.list_members(archive[0]).outside
         source.counted += len(outside)
@@ -49,7 +49,7 @@ def read_source(kind: str, request: Request) -> Source:
     linked = [r.source for r in source.rejections if r.detail.endswith(FOLLOW_LINKS)]
     if linked:
         source.warnings.append(
-            f"{len(linked)} pictures were refused because symbolic links lead out of the picture "
+            f"{len(linked)} pictures were rejected because symbolic links lead out of the picture "
             f"folder, such as '{linked[0][:80]}'{FOLLOW_LINKS}"
         )
     return source

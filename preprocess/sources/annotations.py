@@ -1,6 +1,6 @@
-"""What a row of a table says of its picture beside its name: what is to be learned, and a weight.
+"""What a table's row says about its picture: class, labels or numbers to learn, and a weight.
 
-Flags name the columns (--label, --labels, --targets, --weight), which --columns may map in turn.
+Flags name the columns (--label, --labels, --targets, --weight); --columns may map them further.
 """
 
 from __future__ import annotations
@@ -19,43 +19,43 @@ from preprocess.sources.refusals import Reason, Refused
 from preprocess.sources.rows import Picture, Request, Source, check_name
 from preprocess.sources.splitting import TRAIN
 
-OWN_COLUMNS = ("path", "split")  # of the table, whatever is learned
+OWN_COLUMNS = ("path", "split")  # of the table, whatever the task
 SEPARATORS = (";", "|", ",", " ", "/")  # that tables use between labels
-MAX_TARGET = 1e30  # squares of float32 are finite up to 1.8e19, deviations from a mean far beyond
-MAX_WEIGHT = 1e6  # far above what makes sense; sums of float32 stay finite
+MAX_TARGET = 1e30  # squares in float32 overflow at 1.8e19, deviations from a mean far later
+MAX_WEIGHT = 1e6  # far above any sensible value; sums in float32 stay finite
 
 
 class Annotation(NamedTuple):
-    """What a row says."""
+    """The annotation in a row."""
 
-    labels: tuple[str, ...]  # each once, in order; one where a picture has a class
+    labels: tuple[str, ...]  # without repetitions, in order; a single one for a class
     numbers: tuple[float, ...] = ()
     weight: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Columns:
-    """The columns that say it, by our names."""
+    """The columns of an annotation, by our names."""
 
-    label: str = ""  # "" = a picture has numbers
+    label: str = ""  # "" = a picture has regression targets
     numbers: tuple[str, ...] = ()
     separator: str = ""  # between labels; "" = a picture has one class
     weight: str = ""  # "" = none
 
     @property
     def task(self) -> str:
-        """What is learned from them."""
+        """What is learned from the columns."""
         if self.numbers:
             return REGRESSION
         return MULTILABEL if self.separator else CLASSIFICATION
 
     @property
     def required(self) -> tuple[str, ...]:
-        """All of them."""
+        """All annotation columns."""
         return tuple(filter(None, (self.label, *self.numbers, self.weight)))
 
     def read(self, cells: Mapping[str, str]) -> Annotation:
-        """What a row says; raises Refused."""
+        """The annotation in a row; raises Refused."""
         weight = _number(cells[self.weight], "weight", 0, MAX_WEIGHT) if self.weight else None
         numbers = tuple(_number(cells[n], n, -MAX_TARGET, MAX_TARGET) for n in self.numbers)
         if self.numbers:
@@ -70,13 +70,13 @@ class Columns:
 
 
 def chosen_columns(request: Request) -> Columns:
-    """The columns that the flags of a build name; raises UsageError where they are not apart."""
+    """The columns that a build's flags name; raises UsageError for contradictory flags."""
     if request.labels and request.label:
-        raise UsageError("--label and --labels: a picture has one class, or several labels")
+        raise UsageError("--label and --labels exclude each other: one class, or several labels")
     if not request.separator.strip(" \t") and request.separator != " ":
-        raise UsageError("--separator is empty; it is what stands between two labels, such as ';'")
+        raise UsageError("--separator is empty; set the text between two labels, such as ';'")
     if request.targets and (request.labels or request.label):
-        raise UsageError("--targets with --label or --labels: a picture has numbers, or labels")
+        raise UsageError("--targets excludes --label and --labels: learn numbers, or labels")
     label = "" if request.targets else request.labels or request.label or "label"
     separator = request.separator if request.labels else ""
     columns = Columns(label, request.targets, separator, request.weight)
@@ -84,14 +84,14 @@ def chosen_columns(request: Request) -> Columns:
     twice = next((name for name in names if names.count(name) > 1), "")
     if twice:
         raise UsageError(
-            f"{', '.join(request.column_flags)}: column '{twice}' cannot be two things at once; "
-            f"{' and '.join(OWN_COLUMNS)} are taken, --columns gives columns other names"
+            f"{', '.join(request.column_flags)}: column '{twice}' is used twice; "
+            f"{' and '.join(OWN_COLUMNS)} are reserved, --columns maps columns to other names"
         )
     return columns
 
 
 def conflict(earlier: Annotation, annotation: Annotation) -> str:
-    """How two rows of one picture differ; "" where they do not."""
+    """How two rows of one picture differ; "" if they do not."""
     if earlier.labels != annotation.labels:
         return f"calls it '{', '.join(earlier.labels)[:40]}'"
     if earlier.numbers != annotation.numbers:
@@ -102,17 +102,17 @@ def conflict(earlier: Annotation, annotation: Annotation) -> str:
 
 
 class Annotated(NamedTuple):
-    """A picture with what its row says of it."""
+    """A picture and its row's annotation."""
 
-    picture: Picture  # without that
-    named: str  # the split that its row names
+    picture: Picture  # without the annotation
+    named: str  # the split that the row names
     annotation: Annotation
 
 
 def annotate(source: Source, columns: Columns, annotated: Iterable[Annotated]) -> None:
-    """Gives a source its pictures, with the numbers of their classes."""
+    """Adds the pictures to a source, with class numbers."""
     rows: Sequence[Annotated] = list(annotated)
-    labels: dict[str, set[str]] = {}  # of each split
+    labels: dict[str, set[str]] = {}  # by split
     for row in rows:
         labels.setdefault(row.named, set()).update(row.annotation.labels)
     source.classes, numbers, warnings = class_names.numbered(labels)
@@ -136,7 +136,7 @@ def _annotated(row: Annotated, columns: Columns, numbers: Mapping[str, int]) -> 
 
 
 def _targets(columns: Columns, rows: Sequence[Annotated]) -> list[Target]:
-    """What the numbers are, by the training pictures; by all where there are none of those."""
+    """Statistics of the targets over training pictures; over all if there are none."""
     train = [row for row in rows if row.picture.split == TRAIN] or rows
     values = list(zip(*(row.annotation.numbers for row in train), strict=True))
     return [
@@ -147,18 +147,18 @@ def _targets(columns: Columns, rows: Sequence[Annotated]) -> list[Target]:
 
 def _caveats(columns: Columns, rows: Sequence[Annotated]) -> Iterator[str]:
     if rows and columns.weight and not any(row.annotation.weight for row in rows):
-        yield f"all weights (--weight={columns.weight}) are 0: nothing is learned"
+        yield f"all weights (--weight={columns.weight}) are 0, so nothing is learned"
     for at, name in enumerate(columns.numbers if rows else ()):
         if len({row.annotation.numbers[at] for row in rows}) == 1:
             value = rows[0].annotation.numbers[at]
-            yield f"target '{name}' is {value:g} everywhere: nothing to learn"
+            yield f"target '{name}' is {value:g} for all pictures, so there is nothing to learn"
     if rows and columns.separator and all(len(row.annotation.labels) < 2 for row in rows):
         names = [label for row in rows for label in row.annotation.labels]
         other = next((each for each in SEPARATORS if any(each in name for name in names)), "")
-        hint = f"; some have {other!r} in them: --separator={other!r}" if other else ""
+        hint = f"; some contain {other!r}: set --separator={other!r}" if other else ""
         yield (
-            f"no picture has more than one label by the separator {columns.separator!r}{hint}; "
-            f"where each has one class, name the column with --label"
+            f"no picture has more than one label with the separator {columns.separator!r}{hint}; "
+            f"if each has one class, name the column with --label"
         )
 
 
@@ -168,5 +168,5 @@ def _number(cell: str, what: str, least: float, most: float) -> float:
     except ValueError:
         raise Refused(Reason.BAD_NUMBER, f"{what[:40]} {cell[:40]!r}") from None
     if not (least <= value <= most and math.isfinite(value)):
-        raise Refused(Reason.BAD_NUMBER, f"{what[:40]} {value:g}; {least:g} to {most:g}")
+        raise Refused(Reason.BAD_NUMBER, f"{what[:40]} {value:g}, not in {least:g} to {most:g}")
     return value

@@ -1,4 +1,4 @@
-"""An archive as the folder of the pictures."""
+"""An archive as a picture folder."""
 
 from __future__ import annotations
 
@@ -17,25 +17,23 @@ from preprocess.sources.splitting import SPELLINGS
 
 
 class ArchiveFolder:
-    """See Folder. Where all that an archive holds is in one folder, names are relative to that, as
-    they are to an unpacked one.
+    """See Folder. If the whole archive is in one folder, names are relative to it, as they would be
+    after unpacking it.
     """
 
     def __init__(self, archive: str, below: str) -> None:
         self.root = archive if storage.is_remote(archive) else os.path.realpath(archive)
-        self.links_passed_over: list[str] = []  # links in an archive are refused one by one
+        self.links_passed_over: list[str] = []  # links in an archive are rejected individually
         self._members = archives.list_members(self.root).members
         self._names = ListedNames(self._members)
         self._stat = ItemStat()
         if below and not self._names.below(below):
             tops = ", ".join(self._names.folders(""))[:80]
-            raise DataError(f"'{archive}' has no folder '{below}'; it holds {tops or 'none'}")
+            raise DataError(f"'{archive}' has no folder '{below}'; its folders: {tops or 'none'}")
         self._below = below or self._only_folder()
 
     def _only_folder(self) -> str:
-        """The one folder, of folders, that holds everything; "" where there is none, or it is a
-        split.
-        """
+        """The only top folder, if it contains everything and is not a split; else ""."""
         folders = self._names.folders("")
         beside = [name for name in self._names.files("") if not is_passed_over(name)]
         if len(folders) != 1 or beside or folders[0].lower() in SPELLINGS:
@@ -59,7 +57,7 @@ class ArchiveFolder:
 
     def relative(self, absolute: str) -> str:
         """See Folder."""
-        return absolute  # an absolute name is none in an archive: inside() refuses it
+        return absolute  # archives have no absolute names: inside() rejects them
 
     def walk(self, below: str) -> Iterator[str]:
         """See Folder."""

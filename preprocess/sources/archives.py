@@ -1,9 +1,9 @@
-"""Archives in place of a picture folder: .zip, .tar and .tar.gz, read without unpacking them.
+"""Archives instead of a picture folder: .zip, .tar and .tar.gz, read without unpacking them.
 
 An archive is listed once; a picture is then a `Place` in it. Nothing is ever written under a name
-that an archive gives, and yet names that climb out of it, links out and devices are refused: what
-unpacked is no part of a folder is none here. What a member unpacks to is bounded by what a picture
-may have, and an archive by counts and ratio, before any of it is in memory.
+from an archive; still, names that climb out of it, links out of it and devices are rejected, as
+they would not be in the folder after unpacking. The unpacked size of a member is limited as for any
+picture, and an archive by counts and ratio, before any of it is in memory.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from preprocess.sources.refusals import Reason
 from preprocess.sources.spans import DEFLATED, SPAN
 
 MAX_MEMBERS = 5_000_000  # a listing of them takes some gigabytes
-MAX_RATIO = 200  # of unpacked to packed; pictures are packed already
-MAX_UNCHECKED_BYTES = 1 << 30  # unpacked, below which no ratio is asked for
-MAX_HEADER_BYTES = 16 << 20  # of a tar member; names of gigabytes would be read whole
+MAX_RATIO = 200  # unpacked to packed; pictures are compressed already
+MAX_UNCHECKED_BYTES = 1 << 30  # unpacked size up to which the ratio is not checked
+MAX_HEADER_BYTES = 16 << 20  # of a tar member; names of gigabytes would be read completely
 
 ZIP, TAR, TAR_GZ = "zip", "tar", "tar.gz"
 _TAR_MAGIC_AT = 257
@@ -46,23 +46,23 @@ _METHODS = {zipfile.ZIP_STORED: 0, zipfile.ZIP_DEFLATED: 1}
 
 
 class Member(NamedTuple):
-    """A file in an archive: where it lies, or why it is refused."""
+    """A file in an archive: its location, or why it is rejected."""
 
-    place: str  # the text of a Place; "" where it is refused
+    place: str  # the text of a Place; "" if it is rejected
     reason: str = ""
     detail: str = ""
 
 
 class Listing(NamedTuple):
-    """What an archive holds."""
+    """The content of an archive."""
 
     members: dict[str, Member]  # by name, `/` between folders
-    outside: list[str]  # names that would lead out of a folder, were they unpacked into it
+    outside: list[str]  # names that would lead out of the folder when unpacked
 
 
 def split_path(path: str) -> tuple[str, str] | None:
-    """An archive's path and the folder in it, where `path` names an archive or what is in one
-    (`beans.zip/beans/train`); else None.
+    """The path of an archive and a folder in it, for a path such as `beans.zip/beans/train`; None
+    if `path` does not lead to or into an archive.
     """
     if storage.is_remote(path):
         archive, separator, below = path.partition(".zip/")
@@ -79,8 +79,8 @@ def split_path(path: str) -> tuple[str, str] | None:
 
 
 def kind_of(path: str) -> str:
-    """ZIP, TAR or TAR_GZ by the file's first bytes, "" for another file. Raises DataError for an
-    archive of another kind.
+    """ZIP, TAR or TAR_GZ by the file's first bytes, "" for other files. Raises DataError for
+    archives that are not supported.
     """
     try:
         head = storage.read_bytes(path, _TAR_MAGIC_AT + 8)
@@ -89,8 +89,8 @@ def kind_of(path: str) -> str:
     for magic, name in _OTHERS:
         if head.startswith(magic):
             raise DataError(
-                f"'{path}' is a {name} archive; .zip, .tar and .tar.gz are read: unpack it, or "
-                "repack it"
+                f"'{path}' is a {name} archive; only .zip, .tar and .tar.gz are supported: unpack "
+                "it, or repack it"
             )
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")) and not path.endswith(".npz"):
         return ZIP
@@ -101,8 +101,8 @@ def kind_of(path: str) -> str:
 
 
 def list_members(path: str) -> Listing:
-    """What an archive holds. Raises DataError for one that is damaged, or made to exhaust its
-    reader.
+    """The content of an archive. Raises DataError for one that is damaged, or designed to exhaust
+    its reader.
     """
     try:
         return _listed(path, storage.stat(path))
@@ -110,11 +110,11 @@ def list_members(path: str) -> Listing:
         raise DataError(f"cannot read '{path}': {error.strerror or error}") from None
 
 
-@functools.lru_cache(maxsize=1)  # looked at to recognise the source, and again to read it
+@functools.lru_cache(maxsize=1)  # opened to recognise the source, and again to read it
 def _listed(path: str, version: storage.Info) -> Listing:
     kind = kind_of(path)
     if kind == TAR_GZ and storage.is_remote(path):
-        raise DataError(f"'{path}': a .tar.gz is read from a disk only; copy it, or use .tar")
+        raise DataError(f"'{path}': a .tar.gz must be on a local disk; copy it, or use .tar")
     listing = Listing({}, [])
     try:
         with storage.open_read(path) as file:
@@ -135,8 +135,8 @@ def _listed(path: str, version: storage.Info) -> Listing:
 
 
 def _enter(listing: Listing, name: str, member: Member) -> None:
-    """Adds a member under a name that stays inside; of equal names the last counts, as it does
-    where an archive is unpacked.
+    """Adds a member under a normalised name; of equal names the last one counts, as when an archive
+    is unpacked.
     """
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts:
@@ -154,7 +154,7 @@ def _of_zip(path: str, file: BufferedIOBase) -> Iterator[tuple[str, Member]]:
     for info in members:
         if info.is_dir():
             continue
-        # What old Windows tools write between folders.
+        # Old Windows tools write backslashes between folders.
         name = info.filename if "/" in info.filename else info.filename.replace("\\", "/")
         yield name, _zip_member(path, info)
 
@@ -165,18 +165,18 @@ def _zip_member(path: str, info: zipfile.ZipInfo) -> Member:
     if info.flag_bits & 1:
         return Member("", Reason.UNREADABLE_FILE, "encrypted in the archive")
     if info.compress_type not in _METHODS:
-        detail = f"packed by zip method {info.compress_type}; stored and deflated ones are read"
+        detail = f"compressed by zip method {info.compress_type}; only stored and deflated are read"
         return Member("", Reason.UNREADABLE_FILE, detail)
     detail = f"{info.header_offset},{info.compress_size},{_METHODS[info.compress_type]}"
     return Member(Place(DEFLATED, info.file_size, detail, path).text)
 
 
 def _check_overlaps(path: str, members: Iterable[zipfile.ZipInfo]) -> None:
-    """Members that share bytes are how a small archive unpacks to a petabyte."""
+    """Rejects members that share bytes, with which a small archive unpacks to a petabyte."""
     end = 0
     for offset, stored in sorted((m.header_offset, m.compress_size) for m in members):
         if offset < end:
-            raise DataError(f"'{path}' is refused: its members overlap, as in a zip bomb")
+            raise DataError(f"'{path}' is rejected: its members overlap, as in a zip bomb")
         end = offset + 30 + stored
 
 
@@ -188,11 +188,11 @@ def _of_tar(path: str, file: BufferedIOBase, kind: str) -> Iterator[tuple[str, M
     reader = _Guarded(path, plain, most)
     item_kind = GZIP_SPAN if kind == TAR_GZ else SPAN
     names: dict[str, Member] = {}
-    stream: Any = reader  # has of a file what tarfile asks for when it only reads
+    stream: Any = reader  # implements the part of a file's interface that tarfile reads with
     archive: Any
     with tarfile.open(fileobj=stream, mode="r:") as archive:
         while (info := archive.next()) is not None:
-            archive.members = []  # or it keeps them all
+            archive.members = []  # otherwise tarfile keeps them all
             if info.isdir():
                 continue
             member = _tar_member(path, info, item_kind, names)
@@ -201,8 +201,8 @@ def _of_tar(path: str, file: BufferedIOBase, kind: str) -> Iterator[tuple[str, M
 
 
 def _tar_member(path: str, info: tarfile.TarInfo, kind: str, names: dict[str, Member]) -> Member:
-    if info.islnk():  # to a member before it
-        missing = Member("", Reason.OUTSIDE_FOLDER, "a link to what is not in the archive")
+    if info.islnk():  # to an earlier member
+        missing = Member("", Reason.OUTSIDE_FOLDER, "a link to a file that is not in the archive")
         return names.get(info.linkname, missing)
     if info.issym():
         return Member("", Reason.OUTSIDE_FOLDER, "a symbolic link in an archive")
@@ -212,7 +212,7 @@ def _tar_member(path: str, info: tarfile.TarInfo, kind: str, names: dict[str, Me
 
 
 class _Guarded:
-    """What tarfile reads from, with bounds: on how far it seeks, and what it reads at once."""
+    """A file for tarfile with limits: on how far it seeks, and how much it reads at once."""
 
     def __init__(self, path: str, file: BufferedIOBase | GzipFile, most: int) -> None:
         self._path = path
@@ -220,20 +220,20 @@ class _Guarded:
         self._most = most
 
     def read(self, size: int) -> bytes:
-        """As of a file; raises DataError for more than any header has."""
+        """As file.read; raises DataError for more than any header has."""
         if size > MAX_HEADER_BYTES:
-            raise DataError(f"'{self._path}' is refused: a header of {size} bytes in it")
+            raise DataError(f"'{self._path}' is rejected: it has a header of {size} bytes")
         return self._file.read(size)
 
     def seek(self, position: int) -> int:
-        """As of a file; raises DataError beyond what the file can hold."""
+        """As file.seek; raises DataError beyond what the file can contain."""
         if position > self._most:
             raise DataError(
-                f"'{self._path}' is cut off, or made to unpack to more than {MAX_RATIO} times "
+                f"'{self._path}' is truncated, or made to unpack to more than {MAX_RATIO} times "
                 "its size"
             )
         return self._file.seek(position)
 
     def tell(self) -> int:
-        """As of a file."""
+        """As file.tell."""
         return self._file.tell()

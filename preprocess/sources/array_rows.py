@@ -1,6 +1,6 @@
-"""Pictures in NumPy arrays, `.npy` files and members of `.npz`: how one is read.
+"""Reads pictures from NumPy arrays, `.npy` files and members of `.npz`.
 
-Arrays are mapped and not loaded, but for compressed members, which can only be unpacked whole.
+Arrays are memory-mapped, except for compressed members, which can only be unpacked as a whole.
 Pickles, which could run code, are never loaded.
 """
 
@@ -21,15 +21,15 @@ from preprocess.shell.errors import DataError
 from preprocess.sources.places import Place
 
 ARRAY = "array"  # detail: row, factor to 0..255, 1 if channels first else 0, quoted member
-MAX_PACKED_BYTES = 4 << 30  # of a compressed member, which each worker holds
-MAX_RATIO = 200  # of unpacked to packed; scanned digits come to 5
-MAX_UNCHECKED_BYTES = 256 << 20  # unpacked, below which no ratio is asked for
-_LOCAL_HEADER = 30  # bytes of a zip member's own header, before name and extra field
+MAX_PACKED_BYTES = 4 << 30  # of a compressed member, which each worker keeps in memory
+MAX_RATIO = 200  # unpacked to packed; scanned digits reach 5
+MAX_UNCHECKED_BYTES = 256 << 20  # unpacked size up to which the ratio is not checked
+_LOCAL_HEADER = 30  # bytes of a zip member's local header, before name and extra field
 
 
 def array_names(path: str) -> list[str]:
-    """Names of the arrays in a file: of an .npz's members, "" of an .npy's one. Raises DataError
-    for a file that is none.
+    """Names of the arrays in a file: an .npz's members, or "" for an .npy. Raises DataError for
+    other files.
     """
     if not path.lower().endswith(".npz"):
         return [""]
@@ -42,7 +42,7 @@ def array_names(path: str) -> list[str]:
 
 
 def load_array(path: str, name: str) -> NDArray[Any]:
-    """An array of a file on a disk; raises DataError where it cannot be read."""
+    """An array of a file on a local disk; raises DataError if it cannot be read."""
     try:
         return _loaded(path, name, storage.stat(path))
     except (OSError, ValueError, EOFError, KeyError, MemoryError, OverflowError) as error:
@@ -63,8 +63,8 @@ def _loaded(path: str, name: str, version: storage.Info) -> NDArray[Any]:
             return _mapped(path, info.header_offset)
         if info.file_size > MAX_PACKED_BYTES:
             raise ValueError(
-                f"{info.file_size >> 20} MB compressed; save it with np.save or np.savez, which "
-                "are read without unpacking"
+                f"{info.file_size >> 20} MB compressed; save it with np.save or np.savez, whose "
+                "files are read without unpacking"
             )
         if info.file_size > max(MAX_RATIO * info.compress_size, MAX_UNCHECKED_BYTES):
             raise ValueError(f"it unpacks to more than {MAX_RATIO} times its size")
@@ -74,7 +74,7 @@ def _loaded(path: str, name: str, version: storage.Info) -> NDArray[Any]:
 
 
 def _mapped(path: str, header_offset: int) -> NDArray[Any]:
-    """A stored member, where it lies in the archive."""
+    """A stored member, memory-mapped inside the archive."""
     with open(path, "rb") as file:
         file.seek(header_offset)
         header = file.read(_LOCAL_HEADER)
@@ -92,13 +92,13 @@ def _mapped(path: str, header_offset: int) -> NDArray[Any]:
 
 
 def place(path: str, name: str, row: int, shape: tuple[int, ...], scale: tuple[int, bool]) -> Place:
-    """Where a row's picture lies. `scale` = factor to 0..255, and whether channels are first."""
+    """A row's Place. `scale` = (factor to 0..255, whether channels come first)."""
     size = int(np.prod(shape[1:], dtype=np.int64))
     return Place(ARRAY, size, f"{row},{scale[0]},{int(scale[1])},{quote(name, safe='')}", path)
 
 
 def read_row(item: Place, limit: int | None) -> bytes:
-    """A row as a PGM or PPM file, which every decoder reads; raises OSError where it is gone."""
+    """A row as a PGM or PPM file, which every decoder reads; raises OSError if it is gone."""
     row, factor, channels_first, name = item.detail.split(",")
     try:
         picture = np.asarray(load_array(item.path, unquote(name))[int(row)])

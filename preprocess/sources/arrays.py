@@ -1,7 +1,7 @@
-"""NumPy arrays of pictures and labels: .npz files, or .npy files beside each other.
+"""NumPy arrays of pictures and labels: .npz files, or .npy files next to each other.
 
-Arrays belong together by their names: x_train and y_train, train_images and train_labels, or
-images and labels in a file whose name tells the split.
+Arrays are paired by their names: x_train and y_train, train_images and train_labels, or images and
+labels in a file that is named after the split.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ from preprocess.sources.source_kind import Evidence, SourceKind
 SUFFIXES = (".npz", ".npy")
 _IMAGES = frozenset("x images image imgs img data pixels pictures arr_0".split())
 _LABELS = frozenset("y labels label targets target classes arr_1".split())
-_CHUNK = 64 << 20  # bytes looked at together for the range of values
-_SMALLEST_SIDE = 5  # of a picture; below, an axis is one of channels
+_CHUNK = 64 << 20  # bytes that are scanned together for the range of values
+_SMALLEST_SIDE = 5  # of a picture; a shorter axis is one of channels
 
 
 class _Array(NamedTuple):
-    """An array by name, and the file it is in."""
+    """An array by name, and its file."""
 
     file: ContainerFile
     member: str  # of an .npz; "" = the .npy itself
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """Its name in messages."""
         return self.member or self.file.stem
 
     @property
     def values(self) -> NDArray[Any]:
-        """The array, mapped."""
+        """The array, memory-mapped."""
         return load_array(self.file.path, self.member)
 
 
@@ -51,10 +51,10 @@ def read(request: Request) -> Source:
     columns = dict(request.columns)
     for ours in columns:
         if ours not in ("image", "label"):
-            raise UsageError(f"--columns names '{ours}'; this source has image, label")
+            raise UsageError(f"--columns: unknown name '{ours}'; this source has image, label")
     files = find_files(request, SUFFIXES)
     if storage.is_remote(files[0].path):
-        raise DataError(f"'{files[0].path}': arrays are read from a disk only; copy them there")
+        raise DataError(f"'{files[0].path}': arrays must be on a local disk; copy them there")
     arrays = [_Array(file, member) for file in files for member in array_names(file.path)]
     items: list[Item] = []
     for images, labels in _pairs(arrays, columns):
@@ -64,11 +64,11 @@ def read(request: Request) -> Source:
 
 
 def _pairs(arrays: list[_Array], columns: Mapping[str, str]) -> list[tuple[_Array, _Array]]:
-    """The arrays of pictures, each with that of its labels."""
+    """The arrays of pictures, each with its array of labels."""
     images: dict[tuple[str, str], _Array] = {}
     labels: dict[tuple[str, str], _Array] = {}
     for array in arrays:
-        # Members of one .npz belong together, and .npy files of one folder.
+        # Members of an .npz form a group, and so do the .npy files of a folder.
         where = array.file.name if array.member else os.path.dirname(array.file.name)
         if (rest := _without(array.name, _IMAGES, columns.get("image", ""))) is not None:
             images[where, rest] = array
@@ -78,14 +78,15 @@ def _pairs(arrays: list[_Array], columns: Mapping[str, str]) -> list[tuple[_Arra
     if alone or not images:
         names = ", ".join(array.name for array in arrays)[:200]
         raise DataError(
-            f"arrays of pictures and of labels do not pair: there are {names}; they are found by "
-            "names as x_train, y_train or images, labels; others: --columns=image=A,label=B"
+            f"arrays of pictures and labels cannot be paired: there are {names}; expected are "
+            "names like x_train, y_train or images, labels; for others set "
+            "--columns=image=A,label=B"
         )
     return [(images[key], labels[key]) for key in images]
 
 
 def _without(name: str, words: frozenset[str], given: str) -> str | None:
-    """What is left of an array's name without the word for its kind; None where it has none."""
+    """An array's name without the word for its kind; None if it has no such word."""
     if given:
         return "" if name == given else None
     if name.lower() in words:
@@ -116,7 +117,7 @@ def _as_labels(array: _Array) -> list[Label]:
         values = values.argmax(1)  # one-hot
     if values.ndim != 1 or values.dtype.kind not in "iubUS":
         raise DataError(
-            f"'{array.name}' is {values.dtype}{list(values.shape)}; labels are whole numbers or "
+            f"'{array.name}' is {values.dtype}{list(values.shape)}; labels must be integers or "
             "names, one a picture, or one-hot rows"
         )
     if values.dtype.kind == "S":
@@ -125,26 +126,27 @@ def _as_labels(array: _Array) -> list[Label]:
 
 
 def _scale(array: _Array, values: NDArray[Any]) -> tuple[int, bool]:
-    """The factor to 0..255, and whether channels come first; raises DataError where it is none."""
+    """(factor to 0..255, whether channels come first); raises DataError for other arrays."""
     shown = f"'{array.name}' is {values.dtype}{list(values.shape)}"
     fits = values.ndim == 3 or (values.ndim == 4 and values.shape[3] in (1, 3))
     first = values.ndim == 4 and values.shape[1] in (1, 3) and values.shape[2] >= _SMALLEST_SIDE
     if not (fits or first) or 0 in values.shape:
         raise DataError(
-            f"{shown}; pictures are [count, height, width], [.., 1 or 3] or [count, 1 or 3, "
+            f"{shown}; pictures must be [count, height, width], [.., 1 or 3] or [count, 1 or 3, "
             "height, width]: reshape it"
         )
     if values.dtype == np.uint8:
         return 1, first and not fits
     if values.dtype.kind not in "biuf":
-        raise DataError(f"{shown}; pixels are numbers")
+        raise DataError(f"{shown}; pixels must be numbers")
     low, high = _range(values)
     if low >= 0 and high <= 1 and values.dtype.kind in "bf":
         return 255, first and not fits
     if low >= 0 and 1 < high <= 255:
         return 1, first and not fits
     raise DataError(
-        f"{shown} with values from {low:g} to {high:g}; pixels are 0 to 255, or 0 to 1 as floats"
+        f"{shown} with values from {low:g} to {high:g}; pixels must be 0 to 255, or 0 to 1 as "
+        "floats"
     )
 
 

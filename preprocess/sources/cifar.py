@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100, as their files come: a folder of them, or the .tar.gz itself."""
+"""CIFAR-10 and CIFAR-100 as distributed: a folder of their files, or the .tar.gz itself."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from preprocess.sources.source_kind import Evidence, SourceKind
 from preprocess.sources.splitting import TEST, TRAIN
 
 _BATCH = re.compile(r"(data_batch_\d|test_batch|train|test)(\.bin)?")
-# Names by number: of the Python version a pickle, of the binary one a line each.
+# Files of class names: a pickle in the Python version, text with a line each in the binary one.
 _META = {"batches.meta", "meta"}
 _META_TEXTS = {
     "batches.meta.txt": "labels",
@@ -30,14 +30,14 @@ _DEFAULT_KINDS = ("labels", "fine_labels")
 
 
 def read(request: Request) -> Source:
-    """Reads labels and names of all batches; a picture is a row of one."""
+    """Reads labels and names of all batches; a picture is a row of a batch."""
     root = open_folder(request.images, "--images", request.follow_links)
     names = sorted(root.walk(""))
     batches = [name for name in names if _BATCH.fullmatch(posixpath.basename(name))]
     if not batches:
-        raise DataError(f"no data_batch_1, train or their .bin twins in '{request.images}'")
+        raise DataError(f"no data_batch_1, train or their .bin versions in '{request.images}'")
     if len({name.endswith(".bin") for name in batches}) > 1:
-        raise DataError(f"'{request.images}' holds both the Python and the binary version")
+        raise DataError(f"'{request.images}' has both the Python and the binary version; keep one")
     kind = _kind(request, _parsed(root, batches[0]))
     items = [item for name in batches for item in _items(root, name, kind)]
     return labelled_source(items, _class_names(root, names, kind), request)
@@ -81,7 +81,7 @@ def _items(root: Folder, name: str, kind: str) -> Iterator[Item]:
 
 
 def _class_names(root: Folder, names: list[str], kind: str) -> list[str]:
-    """Class names by number; [] where the file of them is not there."""
+    """Class names by number; [] if their file is missing."""
     for name in names:
         base = posixpath.basename(name)
         if _META_TEXTS.get(base) == kind:

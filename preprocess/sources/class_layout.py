@@ -1,4 +1,4 @@
-"""Where the class folders are: SPLIT/CLASS/FILE or CLASS/FILE, or what to give as --images."""
+"""Finds the class folders, SPLIT/CLASS/FILE or CLASS/FILE, or suggests another --images."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from preprocess.sources.label_tables import ANY_TABLE, labels_found
 from preprocess.sources.picture_files import is_other_file, is_picture_name
 from preprocess.sources.splitting import SPELLINGS
 
-_MAX_CHAIN = 8  # folders; a link back to one of them would go on for ever
-LAYOUT = "the layout is SPLIT/CLASS/FILE or CLASS/FILE"
+_MAX_CHAIN = 8  # folders; a link back to one of them would be endless
+LAYOUT = "the expected layout is SPLIT/CLASS/FILE or CLASS/FILE"
 
 
 class Layout(NamedTuple):
     """The class folders of a picture folder."""
 
     splits: list[str]  # names of the folders that are splits; [] for CLASS/FILE
-    folders: list[tuple[str, str]]  # (folder of the split or "", folder of the class)
+    folders: list[tuple[str, str]]  # (folder of the split or "", class folder)
     warnings: list[str]
 
 
 def find_layout(root: Folder, images: str, spellings: Collection[str] = SPELLINGS) -> Layout:
-    """The layout of an opened folder; `images` is how the user named it, `spellings` what may be
-    a split's name, in lower case.
+    """The layout of an opened folder; `images` is its name as the user gave it, `spellings` are the
+    possible split names, in lower case.
 
-    Raises DataError, with the folder to name instead where one looks right, for folders that mix
-    splits and classes, or that are a level too high or too low.
+    Raises DataError for folders that mix splits and classes or are a level too high or too low, and
+    suggests a better folder if there is one.
     """
     tops = root.folders()
     named = [top for top in tops if is_split(top, spellings)]
@@ -43,12 +43,12 @@ def find_layout(root: Folder, images: str, spellings: Collection[str] = SPELLING
 
 
 def is_split(name: str, spellings: Collection[str] = SPELLINGS) -> bool:
-    """Whether a folder's name is one of a split."""
+    """Whether a folder has the name of a split."""
     return name.lower() in spellings
 
 
 def pictures_directly(root: Folder, below: str = "") -> int:
-    """How many pictures, by their suffixes, lie in a folder itself."""
+    """How many pictures, by suffix, are directly in a folder."""
     return sum(is_picture_name(name) for name in root.files(below))
 
 
@@ -59,12 +59,12 @@ def _by_split(root: Folder, images: str, tops: list[str], splits: list[str]) -> 
         raise DataError(
             f"'{images}' mixes splits ({', '.join(splits)}) with other folders "
             f"({', '.join(classes)[:80]}); {LAYOUT}. If these are splits too, name them: "
-            f"--splits={','.join([*splits, *classes])[:80]}. If '{splits[0]}' is a class, put all "
+            f"--splits={','.join([*splits, *classes])[:80]}. If '{splits[0]}' is a class, move all "
             "class folders into a folder called train"
         )
     warnings = []
     if others:
-        warnings.append(f"folders without pictures were left out: {', '.join(others)[:200]}")
+        warnings.append(f"folders without pictures were skipped: {', '.join(others)[:200]}")
     return Layout(splits, [(s, name) for s in splits for name in root.folders(s)], warnings)
 
 
@@ -75,25 +75,25 @@ def _by_class(root: Folder, images: str, tops: list[str], spellings: Collection[
     too_high = [top for top in holding if any(root.folders(f"{top}/{s}") for s in below[top])]
     if too_high:
         raise DataError(
-            f"'{images}' looks one folder too high: '{too_high[0]}' in it holds "
-            f"{', '.join(below[too_high[0]])}. Give --images={_joined(images, too_high[0])}"
+            f"'{images}' seems to be one level too high: it has '{too_high[0]}' with "
+            f"{', '.join(below[too_high[0]])}. Set --images={_joined(images, too_high[0])}"
         )
     chain = _chain(root, tops[0]) if len(tops) == 1 else ""
     inner = root.folders(chain) if chain else []
     splits = [name for name in inner if is_split(name, spellings)]
     if any(root.folders(f"{chain}/{split}") for split in splits):
         raise DataError(
-            f"'{images}' looks {chain.count('/') + 1} folders too high: '{chain}' in it holds "
-            f"{', '.join(splits)}. Give --images={_joined(images, chain)}"
+            f"'{images}' seems to be {chain.count('/') + 1} levels too high: it has '{chain}' with "
+            f"{', '.join(splits)}. Set --images={_joined(images, chain)}"
         )
     if holding:
         warnings.append(
-            f"class folders hold folders called {', '.join(below[holding[0]])}, which do not "
-            "count as splits there; for splits, the layout is SPLIT/CLASS/FILE"
+            f"class folders have subfolders {', '.join(below[holding[0]])}, which are not used "
+            "as splits there; for splits, use the layout SPLIT/CLASS/FILE"
         )
     if inner and not splits and not pictures_directly(root, chain):
         warnings.append(
-            f"if the classes are {', '.join(inner)[:80]}, give --images={_joined(images, chain)}"
+            f"if the classes are {', '.join(inner)[:80]}, set --images={_joined(images, chain)}"
         )
     looked_at = ["", *([chain] if chain else []), *(f"{chain}/{split}" for split in splits)]
     if labels := labels_found(root, images, looked_at):
@@ -101,8 +101,8 @@ def _by_class(root: Folder, images: str, tops: list[str], spellings: Collection[
     beside = _splits_beside(images, spellings)
     if beside:
         warnings.append(
-            f"{', '.join(beside)} beside '{os.path.basename(os.path.abspath(images))}' were not "
-            f"looked at; --images={os.path.dirname(os.path.abspath(images))} takes all splits"
+            f"{', '.join(beside)} next to '{os.path.basename(os.path.abspath(images))}' were not "
+            f"read; --images={os.path.dirname(os.path.abspath(images))} includes all splits"
         )
     return Layout([], [("", top) for top in tops], warnings)
 
@@ -110,11 +110,11 @@ def _by_class(root: Folder, images: str, tops: list[str], spellings: Collection[
 def _without_classes(
     root: Folder, images: str, splits: list[str], spellings: Collection[str]
 ) -> str:
-    """What to say where no folder is a class."""
+    """The error for an input without class folders."""
     for split in splits:
         if pictures_directly(root, split):
             return (
-                f"'{split}' in '{images}' holds pictures, but no class folders; {LAYOUT}. "
+                f"'{split}' in '{images}' has pictures, but no class folders; {LAYOUT}. "
                 f"{labels_found(root, images, ('', *splits)) or ANY_TABLE}"
             )
     if not pictures_directly(root):
@@ -122,30 +122,30 @@ def _without_classes(
     higher = _parent_with_classes(images, spellings)
     if higher:
         return (
-            f"'{images}' holds pictures, but no class folders: it looks one folder too low. Give "
+            f"'{images}' has pictures, but no class folders: it seems to be one level too low. Set "
             f"--images={higher}"
         )
     return (
-        f"'{images}' holds pictures, but no class folders; {LAYOUT}. "
+        f"'{images}' has pictures, but no class folders; {LAYOUT}. "
         f"{labels_found(root, images, ('',)) or ANY_TABLE}"
     )
 
 
 def _parent_with_classes(images: str, spellings: Collection[str]) -> str:
-    """The folder that has a class folder's siblings, splits included; "" where none looks so."""
+    """The parent folder if it looks like the class folder's dataset, splits included; else ""."""
     if storage.is_remote(images):
         return ""
     parent = os.path.dirname(os.path.abspath(images))
     if is_split(os.path.basename(parent), spellings):
         return os.path.dirname(parent)
     above = open_folder(parent, "--images")
-    siblings = above.folders()[:50]  # enough to see what they are
+    siblings = above.folders()[:50]  # enough to recognise them
     classes = [name for name in siblings if pictures_directly(above, name)]
     return parent if len(classes) > 1 and 2 * len(classes) >= len(siblings) else ""
 
 
 def _splits_beside(images: str, spellings: Collection[str]) -> list[str]:
-    """Splits that lie beside a folder that is one itself."""
+    """Splits next to a folder that is a split itself."""
     parent, name = os.path.split(os.path.abspath(images))
     if storage.is_remote(images) or not is_split(name, spellings):
         return []
@@ -154,7 +154,7 @@ def _splits_beside(images: str, spellings: Collection[str]) -> list[str]:
 
 
 def _chain(root: Folder, top: str) -> str:
-    """Where folders that hold one folder and no pictures each lead to, from `top` on."""
+    """The end of a chain of folders, each with a single folder and no pictures, from `top` on."""
     below = top
     for _ in range(_MAX_CHAIN):
         inner = root.folders(below)
@@ -165,8 +165,8 @@ def _chain(root: Folder, top: str) -> str:
 
 
 def _may_be_class(root: Folder, below: str) -> bool:
-    """Whether a folder is empty or has pictures: one of annotations has other files alone."""
-    names = list(itertools.islice(root.walk(below), 500))  # some hundred tell
+    """Whether a folder is empty or has pictures: folders of annotations have only other files."""
+    names = list(itertools.islice(root.walk(below), 500))  # enough to tell
     return not all(map(is_other_file, names)) or not names
 
 

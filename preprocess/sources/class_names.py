@@ -1,4 +1,4 @@
-"""Class names as people write them: their order, and spellings that mean one class."""
+"""Class names as people write them: their order, and spellings of the same class."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 _WHOLE_NUMBER = re.compile(r"-?[0-9]+")
-_SEVERAL = re.compile("[;|]")  # how tables write more than one label in a cell
+_SEVERAL = re.compile("[;|]")  # separators of several labels in a cell
 
 
 class Classes(NamedTuple):
     """The classes of a source."""
 
     names: list[str]  # by number
-    numbers: dict[str, int]  # of each name, as it is written
+    numbers: dict[str, int]  # by class name as written
     warnings: list[str]
 
 
 def numbered(by_split: Mapping[str, Collection[str]]) -> Classes:
-    """The classes by number, from the names of each split as they are written there."""
+    """The classes by number, from the names of each split as written there."""
     spelling, warnings = unified(by_split)
     names = ordered(set(spelling.values()))
     number = {name: number for number, name in enumerate(names)}
@@ -30,21 +30,21 @@ def numbered(by_split: Mapping[str, Collection[str]]) -> Classes:
 
 
 def ordered(names: Collection[str]) -> list[str]:
-    """Class names by number, counted from 0: alphabetical, but whole numbers by value."""
+    """Class names by number, from 0: alphabetical, but integers by value."""
     if all(_WHOLE_NUMBER.fullmatch(name) and len(name) < 20 for name in names):
         return sorted(names, key=lambda name: (int(name), name))
     return sorted(names)
 
 
 def unified(by_split: Mapping[str, Collection[str]]) -> tuple[dict[str, str], list[str]]:
-    """The spelling to use for each class name, and what a person should know of them.
+    """The spelling to use for each class name, and warnings.
 
-    Names that differ by case, spaces or Unicode form only, each in splits of its own, are one
-    class, spelled as in train. Where one split has both spellings they may be meant as two: they
-    stay two, with a warning.
+    Names that differ only by case, spaces or Unicode form, and occur in different splits, are one
+    class, spelled as in train. If one split has both spellings they may be two classes: they stay
+    separate, with a warning.
 
     Args:
-      by_split: the class names of each split, as they are written there.
+      by_split: the class names of each split, as written there.
     """
     groups: dict[str, set[str]] = defaultdict(set)
     for names in by_split.values():
@@ -63,12 +63,12 @@ def unified(by_split: Mapping[str, Collection[str]]) -> tuple[dict[str, str], li
 
 
 def caveats(names: Collection[str]) -> Iterator[str]:
-    """Warnings about class names that are probably meant otherwise."""
+    """Warnings about class names that probably mean something else."""
     several = sorted(name for name in names if _SEVERAL.search(name))
     if several:
         yield (
             f"{len(several)} class names look like several labels of one picture, such as "
-            f"'{several[0][:80]}'; each is taken as one class of its own"
+            f"'{several[0][:80]}'; each is used as one class. For several labels, set --labels"
         )
 
 
@@ -77,9 +77,9 @@ def _folded(name: str) -> str:
 
 
 def _of_spellings(names: list[str], chosen: str) -> str:
-    # As escapes where two spellings would look alike.
+    # Escaped if two spellings would look alike.
     shown = [ascii(n) if unicodedata.normalize("NFC", n) != n else repr(n) for n in names]
-    text = f"class names {', '.join(shown)[:200]} differ by case, spaces or Unicode form only"
+    text = f"class names {', '.join(shown)[:200]} differ only by case, spaces or Unicode form"
     if chosen:
-        return f"{text}, in different splits: taken as one class, '{chosen}'"
-    return f"{text} and were kept apart; rename them if they are one class"
+        return f"{text}, in different splits: merged into one class, '{chosen}'"
+    return f"{text} and were kept separate; rename them if they are one class"

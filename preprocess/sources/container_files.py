@@ -1,4 +1,4 @@
-"""Files that hold many pictures each: which there are, and the split that a name stands for."""
+"""Files with many pictures each: finds them, and the split that a file name indicates."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ContainerFile(NamedTuple):
 
     path: str  # absolute, or gs://
     name: str  # relative to --images
-    split: str  # the word in its name that stands for a split; "" where there is none
+    split: str  # the split in its name; "" if there is none
 
     @property
     def stem(self) -> str:
@@ -38,9 +38,9 @@ def find_files(
     archives: bool = False,
     splits: Collection[str] = (),
 ) -> list[ContainerFile]:
-    """The files with one of these suffixes: --images itself, or all below it. Raises UsageError
-    or DataError where there are none. With `archives`, an archive is such a file; `splits` are
-    names of splits, in lower case, beside the usual ones.
+    """The files with one of these suffixes: --images itself, or all below it. Raises UsageError or
+    DataError if there are none. With `archives`, an archive is one of these files; `splits` are
+    names of splits, in lower case, besides the usual ones.
     """
     images, spellings = request.images, {*request.splits.spellings, *splits}
     if not images:
@@ -55,21 +55,21 @@ def find_files(
     names = sorted(name for name in root.walk("") if has_suffix(name, suffixes))
     if not names:
         shown = suffixes if isinstance(suffixes, str) else ", ".join(suffixes)
-        raise DataError(f"no {shown} file in --images='{images}'")
+        raise DataError(f"--images='{images}' has no {shown} file")
     try:
         files = [ContainerFile(root.inside(n), n, split_in_name(n, spellings)) for n in names]
     except Refused as refused:
-        raise DataError(f"a file in --images='{images}' is not read: {refused.detail}") from None
+        raise DataError(f"a file in --images='{images}' cannot be read: {refused.detail}") from None
     if parse(files[0].path):
         raise DataError(
-            f"'{images}' holds {names[0]}: files of many pictures are not read inside an archive; "
+            f"'{images}' has {names[0]}: files of many pictures are not read inside an archive; "
             "unpack it"
         )
     return files
 
 
 def read_names(path: str, most_bytes: int) -> list[str]:
-    """The lines of a small file of class names; raises DataError where it cannot be read."""
+    """The lines of a small file of class names; raises DataError if it cannot be read."""
     try:
         text = storage.read_bytes(path, most_bytes).decode("utf-8-sig", "replace")
     except OSError as error:
@@ -78,7 +78,7 @@ def read_names(path: str, most_bytes: int) -> list[str]:
 
 
 def names_container(path: str) -> bool:
-    """Whether --images names a file of many pictures, and neither a folder nor an archive."""
+    """Whether --images names a file of many pictures, not a folder or an archive."""
     return split_path(path) is None and _is_file(path)
 
 
@@ -90,18 +90,18 @@ CONTAINER_SUFFIXES = (".parquet", ".tfrecord", ".tfrecords")
 
 
 def is_container_name(name: str) -> bool:
-    """Whether a file holds many pictures, by its suffix."""
+    """Whether a file contains many pictures, by its suffix."""
     return has_suffix(name, CONTAINER_SUFFIXES)
 
 
 def has_suffix(name: str, suffixes: str | tuple[str, ...]) -> bool:
-    """Whether a name ends so, before what numbers it among its kind (`-00000-of-00008`)."""
+    """Whether a name has this suffix, ignoring a shard number (`-00000-of-00008`)."""
     return _NUMBERING.sub("", name.lower()).endswith(suffixes)
 
 
 def split_in_name(name: str, splits: Collection[str] = SPELLINGS) -> str:
-    """The word in a file's name that stands for a split, such as train in
-    `data/beans-train-00000-of-00002.parquet`, or in the name of a folder above; "" where there is
+    """The word in a file's name that names a split, such as train in
+    `data/beans-train-00000-of-00002.parquet`, or in the name of a parent folder; "" if there is
     none.
     """
     words = "|".join(sorted(map(re.escape, splits), key=len, reverse=True))

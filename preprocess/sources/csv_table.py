@@ -1,4 +1,4 @@
-"""A table `path,label[,split]` and the folder its paths are relative to.
+"""A table `path,label[,split]` and the folder of its paths.
 
 Flags name other columns to learn: --label, --labels, --targets, --weight (annotations.py).
 """
@@ -25,8 +25,8 @@ from preprocess.sources.tables import Row, Table
 
 
 def read(request: Request) -> Source:
-    """Reads the table and finds its pictures. Class numbers are alphabetical from 0, or by value
-    where all labels are whole numbers.
+    """Reads the table and finds its pictures. Class numbers are alphabetical from 0, or by value if
+    all labels are integers.
     """
     if not request.csv:
         raise UsageError("--csv is required for --source=csv")

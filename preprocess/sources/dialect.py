@@ -1,8 +1,8 @@
-"""How a table is written, recognised from its first bytes: encoding, line ends, separator.
+"""Detects a table's encoding, line ends and separator from its first bytes.
 
-What spreadsheets write: UTF-8 with or without a byte-order mark, UTF-16 with one, lines that end
-with LF, CRLF or CR alone (Excel for Mac), `,` `;` `|` or tab between the cells, a first line
-`sep=;` (Excel). Windows-1252 cannot be told from its neighbours by its bytes: `--csv_encoding`.
+Handles what spreadsheets write: UTF-8 with or without a byte-order mark, UTF-16 with one, lines
+ending with LF, CRLF or CR alone (Excel for Mac), `,` `;` `|` or tab between cells, a first line
+`sep=;` (Excel). Windows-1252 cannot be distinguished from similar encodings: `--csv_encoding`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from preprocess.shell.errors import DataError, UsageError
 HEAD_BYTES = 64 * 1024
 UTF_8 = "utf-8"
 
-_SEPARATORS = ",;\t"  # the first of equals; `|` only where none of them is in the header
-_SEP_LINE = re.compile(rb'"?sep=([^\w"\s]|\t)"?', re.IGNORECASE)  # the line end is cut already
+_SEPARATORS = ",;\t"  # the first one wins a tie; `|` only if none of them is in the header
+_SEP_LINE = re.compile(rb'"?sep=([^\w"\s]|\t)"?', re.IGNORECASE)  # without its line end
 # The longer mark first: UTF-32's begins with UTF-16's.
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -31,16 +31,16 @@ _SAVE_AS_CSV = "; save it as CSV (UTF-8)"
 _REMEDIES = {
     ZIP: _SAVE_AS_CSV,
     OLE: _SAVE_AS_CSV,
-    PARQUET: "; where its rows hold pictures, give it as --images",
+    PARQUET: "; if its rows contain pictures, pass it as --images",
 }
-# Python's codec error handler: what cannot be decoded becomes a lone surrogate, which no text
-# has, so that one bad character refuses its own row and not the table.
+# Python's codec error handler: bytes that cannot be decoded become lone surrogates, which no text
+# has, so that a bad character rejects only its row and not the table.
 _MARK_BAD = "shardline-mark-bad"
 codecs.register_error(_MARK_BAD, lambda error: ("\udcff", getattr(error, "end", 0)))
 
 
 class Dialect(NamedTuple):
-    """How a table is written."""
+    """The dialect of a table."""
 
     encoding: str  # a codec's name
     cr_line_ends: bool  # CR alone ends a line
@@ -54,11 +54,11 @@ def recognise(head: bytes, path: str, encoding: str = "") -> Dialect:
     Args:
       head: its first HEAD_BYTES.
       path: its name, for messages.
-      encoding: what the user says it is; "" = by its byte-order mark, else UTF-8.
+      encoding: as set by the user; "" = by its byte-order mark, else UTF-8.
 
     Raises:
-      DataError: it is no table, or UTF-16 without a mark.
-      UsageError: there is no such encoding.
+      DataError: it is not a table, or UTF-16 without a mark.
+      UsageError: unknown encoding.
     """
     if kind := described(head):
         if kind == ZIP and path.lower().endswith((".xlsx", ".xlsm", ".ods")):
@@ -73,7 +73,7 @@ def recognise(head: bytes, path: str, encoding: str = "") -> Dialect:
     header = lines[0].rstrip(b"\r")
     if sep := _SEP_LINE.fullmatch(header):
         return Dialect(encoding, cr_line_ends, sep[1].decode("latin-1"), True)
-    shown = header.decode("latin-1")  # separators are ASCII, whatever the rest is
+    shown = header.decode("latin-1")  # separators are ASCII in any of the encodings
     separator = max(_SEPARATORS, key=shown.count)
     if separator not in shown and "|" in shown:
         separator = "|"
@@ -81,7 +81,7 @@ def recognise(head: bytes, path: str, encoding: str = "") -> Dialect:
 
 
 def as_utf8(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
-    """A file's bytes in UTF-8, without a byte-order mark. What cannot be decoded comes out as
+    """A file's bytes in UTF-8, without a byte-order mark. What cannot be decoded is returned as
     bytes that are not UTF-8.
     """
     plain = iter(chunks) if encoding == UTF_8 else _transcoded(chunks, encoding)
@@ -99,14 +99,14 @@ def _transcoded(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
 def _known(encoding: str) -> str:
     try:
         codec = codecs.lookup(encoding)
-        "".encode(codec.name)  # raises for what is not of text: hex, zip
+        "".encode(codec.name)  # raises for codecs that are not for text: hex, zip
         known = codec.incrementaldecoder is not None
     except (LookupError, ValueError):
         known = False
     if not known:
         raise UsageError(
-            f"--csv_encoding='{encoding}' is not a text encoding; cp1252 (Windows, Western "
-            "Europe), cp1251 (Cyrillic), utf-8 and utf-16 are"
+            f"--csv_encoding='{encoding}' is not a text encoding; use, for example, cp1252 "
+            "(Windows, Western Europe), cp1251 (Cyrillic), utf-8 or utf-16"
         )
     return codec.name
 
@@ -121,6 +121,6 @@ def _marked(head: bytes, path: str) -> str:
         if len(start) > 8 and zeros > 0.4 * len(start) / 2 and not start[1 - offset :: 2].count(0):
             raise DataError(
                 f"'{path}' looks like UTF-16 without a byte-order mark; "
-                f"--csv_encoding={encoding} reads it"
+                f"set --csv_encoding={encoding}"
             )
     return UTF_8

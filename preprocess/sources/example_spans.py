@@ -1,4 +1,4 @@
-"""Where the features of a tf.train.Example lie in a file, found without reading their bytes.
+"""Finds the features of a tf.train.Example in a file without reading their bytes.
 
 The messages, by field number: Example {1: Features}, Features {1: map of name to Feature}, Feature
 {1: BytesList, 2: FloatList, 3: Int64List}, each of them {1: values}. A record is framed as in
@@ -25,10 +25,10 @@ Buffer = mmap | bytes
 
 
 class Value(NamedTuple):
-    """The values of a feature: of bytes where the first lies, of whole numbers what it is."""
+    """The values of a feature: for bytes the location of the first, for integers its value."""
 
     kind: int  # BYTES, FLOATS or INTS
-    values: int  # how many there are
+    values: int  # their number
     start: int  # of the first of BYTES
     stop: int
     number: int  # the first of INTS
@@ -50,7 +50,7 @@ def record_spans(data: Buffer) -> Iterator[tuple[int, int]]:
 
 
 def parse_features(data: Buffer, start: int, stop: int) -> dict[str, Value]:
-    """The features of an Example by name; raises ValueError where the bytes are none."""
+    """The features of an Example by name; raises ValueError if the bytes are not an Example."""
     features: dict[str, Value] = {}
     for number, message_start, message_stop in _messages(data, start, stop):
         if number != 1:
@@ -86,14 +86,14 @@ def _numbers(data: Buffer, start: int, stop: int) -> Iterator[int]:
         length, at = _varint(data, at, stop)
         end = at + length
         if tag & 7 != _LENGTH or end > stop:
-            raise ValueError("no list of whole numbers")
+            raise ValueError("not a list of integers")
         while at < end:
             value, at = _varint(data, at, end)
             yield _signed(value)
 
 
 def _messages(data: Buffer, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
-    """(field number, start, end) of each field that has a length; others are skipped."""
+    """(field number, start, end) of each field that has a length; skips others."""
     at = start
     while at < stop:
         tag, at = _varint(data, at, stop)
@@ -105,7 +105,7 @@ def _messages(data: Buffer, start: int, stop: int) -> Iterator[tuple[int, int, i
             at += _FIXED_BYTES[wire]
             continue
         if wire != _LENGTH:
-            raise ValueError(f"no message: wire type {wire}")
+            raise ValueError(f"not a message: wire type {wire}")
         length, at = _varint(data, at, stop)
         if at + length > stop:
             raise ValueError("a field is longer than its message")
@@ -122,7 +122,7 @@ def _varint(data: Buffer, at: int, stop: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, at
         shift += 7
-    raise ValueError("a number does not end")
+    raise ValueError("an integer is not terminated")
 
 
 def _signed(value: int) -> int:

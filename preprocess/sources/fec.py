@@ -1,8 +1,8 @@
 """Voted triplets and a folder of pictures named by id (Google's facial expression comparison).
 
-Columns: face1, face2, face3, votes1, votes2, votes3 [, triplet_type] [, subset]. Pictures
-lie at IMAGES/{id}.jpg (or another picture suffix). Google's own file, which has none of these
-columns, is taken too (`google_fec.py`).
+Columns: face1, face2, face3, votes1, votes2, votes3 [, triplet_type] [, subset]. Pictures are at
+IMAGES/{id}.jpg (or another picture suffix). Google's own file, which has none of these columns, is
+supported too (`google_fec.py`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ VOTES = ("votes1", "votes2", "votes3")
 
 
 def read(request: Request) -> Source:
-    """Reads the triplets, then finds each picture that they name, once a split."""
+    """Reads the triplets, then looks up each picture that they name, once for each split."""
     if not request.csv:
         raise UsageError("--csv is required for --source=fec")
     root = open_folder(request.images, "--images", request.follow_links)
@@ -56,16 +56,16 @@ def read(request: Request) -> Source:
 
 
 class _Faces:
-    """The faces of a table. One is in about nine triplets, and is looked up once."""
+    """The faces of a table. A face is in about nine triplets, and is looked up once."""
 
     def __init__(self, look_up: LookUp) -> None:
         self.look_up = look_up
-        self.files: dict[str, str | Refused] = {}  # of each id: its path, or why there is none
-        self._ids: dict[str, str] = {}  # by the cell
+        self.files: dict[str, str | Refused] = {}  # by id: its path, or why there is none
+        self._ids: dict[str, str] = {}  # by cell
 
     def id(self, cell: str, column: str) -> str:
-        """The id of the face in a cell: the name of its file without the suffix, the cell's where
-        there is none. Raises Refused for what no id can be.
+        """The id of the face in a cell: the name of its file without the suffix, or the cell if
+        there is no file. Raises Refused for cells that cannot be an id.
         """
         if cell not in self._ids:
             self._ids[cell] = self._looked_up(check_name(cell, column), column)
@@ -87,7 +87,7 @@ class _Faces:
 
 
 def _triplets(table: Table, request: Request, source: Source, faces: _Faces) -> Iterator[Triplet]:
-    """The triplets with their votes as shares: what the votes are, the whole table decides."""
+    """The triplets with their votes as shares; the whole table decides the kind of votes."""
     kinds = votes.Kinds()
     triplets: list[Triplet] = []
     for row in table.rows():
@@ -101,7 +101,7 @@ def _triplets(table: Table, request: Request, source: Source, faces: _Faces) -> 
             break
     kind = kinds.decided
     if kind != votes.SHARES and not table.is_foreign:
-        source.warnings.append(f"the votes of '{table.name}' are {kind}; taken as shares of 1")
+        source.warnings.append(f"the votes of '{table.name}' are {kind}; converted to shares of 1")
     for triplet in triplets:
         try:
             yield triplet._replace(votes=votes.as_shares(triplet.votes, kind))
@@ -111,7 +111,7 @@ def _triplets(table: Table, request: Request, source: Source, faces: _Faces) -> 
 
 
 def _triplet(row: Row, faces: _Faces, spellings: Mapping[str, str]) -> Triplet:
-    """A row's triplet, with its votes as they are written."""
+    """A row's triplet, with its votes as written."""
     cells = row.cells
     first, second, third = (faces.id(cells[name], name) for name in FACES)
     if first in (second, third) or second == third:
@@ -126,8 +126,8 @@ def _triplet(row: Row, faces: _Faces, spellings: Mapping[str, str]) -> Triplet:
 
 
 def _divided(triplets: Iterable[Triplet], request: Request, source: Source) -> Iterator[Triplet]:
-    """Splits by face, so that no face is in two splits that were drawn. A triplet whose faces
-    fell into different splits belongs to none and is left out.
+    """Assigns splits by face, so that no face is in two drawn splits. A triplet whose faces are in
+    different splits is dropped.
     """
     counts: Counter[str] = Counter()
     dropped = 0
@@ -142,8 +142,8 @@ def _divided(triplets: Iterable[Triplet], request: Request, source: Source) -> I
     if dropped:
         remain = ", ".join(f"{count} {split}" for split, count in sorted(counts.items()))
         source.warnings.append(
-            f"{dropped} triplets have faces in different splits and were left out; "
-            f"there remain {remain or 'none'}"
+            f"{dropped} triplets have faces in different splits and were dropped; "
+            f"{remain or 'none'} remain"
         )
 
 
@@ -171,8 +171,8 @@ def _pictures(
                 )
     if leaking:
         source.warnings.append(
-            f"{len(leaking)} faces are in more than one subset, so a test figure would flatter; "
-            f"the first: {', '.join(sorted(leaking)[:3])}"
+            f"{len(leaking)} faces are in more than one subset, so a test result would be too "
+            f"good; the first: {', '.join(sorted(leaking)[:3])}"
         )
 
 

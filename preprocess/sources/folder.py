@@ -23,38 +23,38 @@ class Folder(Protocol):
     """The folder that the paths of a source are relative to."""
 
     root: str
-    links_passed_over: list[str]  # links to folders that walk() met and did not follow
+    links_passed_over: list[str]  # links to folders that walk() did not follow
 
     def inside(self, relative: str) -> str:
         """The path of a regular file named relative to the folder.
 
-        An absolute name is taken where it points into the folder. Raises Refused for names that
-        climb out (`../`; symlinks, unless they are followed), that do not exist, and that are no
-        regular file.
+        Absolute names are accepted if they are in the folder. Raises Refused for names that climb
+        out (`../`; symlinks, unless they are followed), that do not exist, or that are not regular
+        files.
         """
 
     def relative(self, absolute: str) -> str:
-        """The name below the folder of an absolute path; it may climb out with `../`."""
+        """The name relative to the folder of an absolute path; it may climb out with `../`."""
 
     def walk(self, below: str) -> Iterator[str]:
         """The name relative to `below`, with `/`, of every file under that subfolder: a folder's
-        files sorted, then its folders. What is hidden or left behind by systems is passed over;
-        links to folders are followed where links are.
+        sorted files, then its subfolders. Skips hidden files and system leftovers; follows links to
+        folders if links are followed.
         """
 
     def folders(self, below: str = "") -> list[str]:
-        """Sorted names of the subfolders, hidden and left-behind ones left out."""
+        """Sorted names of the subfolders, without hidden ones and system leftovers."""
 
     def files(self, below: str = "") -> list[str]:
         """Names of the files, in any order."""
 
     def stat(self, path: str) -> storage.Info:
-        """Size and version of a file that `inside` returned; raises OSError where it is gone."""
+        """Size and version of a file that `inside` returned; raises OSError if it is gone."""
 
 
 def open_folder(path: str, flag: str, follow_links: bool = False) -> Folder:
-    """An existing folder, or an archive in its place; a UsageError or DataError names the flag.
-    With `follow_links`, symbolic links may lead out of a folder.
+    """An existing folder, or an archive instead; UsageError or DataError name the flag. With
+    `follow_links`, symbolic links may lead out of a folder.
     """
     if not path:
         raise UsageError(f"{flag} is required for this source")
@@ -63,7 +63,7 @@ def open_folder(path: str, flag: str, follow_links: bool = False) -> Folder:
     if storage.is_remote(path):
         listing = storage.tree(path)
         if not listing:
-            raise DataError(f"{flag}='{path}' does not exist: no object has a name below it")
+            raise DataError(f"{flag}='{path}' does not exist: no object has that prefix")
         return RemoteFolder(storage.absolute(path), listing)
     if not os.path.isdir(path):
         kind = "is not a folder" if os.path.exists(path) else "does not exist"
@@ -72,7 +72,7 @@ def open_folder(path: str, flag: str, follow_links: bool = False) -> Folder:
 
 
 class LocalFolder:
-    """A folder on a disk."""
+    """A folder on a local disk."""
 
     def __init__(self, root: str, follow_links: bool = False) -> None:
         self.root = root  # a real path
@@ -87,7 +87,7 @@ class LocalFolder:
         if not _below(self.root, path):
             raise Refused(Reason.OUTSIDE_FOLDER, "the name leads out of the picture folder")
         try:
-            # realpath resolves every symlink on the way, so a link cannot lead out either.
+            # realpath resolves every symlink in the path, so a link cannot lead out either.
             if not self._follow_links and not _below(self.root, os.path.realpath(path)):
                 raise Refused(
                     Reason.OUTSIDE_FOLDER,
@@ -99,7 +99,7 @@ class LocalFolder:
         except OSError as error:
             raise Refused(Reason.UNREADABLE_FILE, error.strerror or "unreadable") from None
         if not stat.S_ISREG(mode):
-            # A FIFO would block the build for ever; a device would never end.
+            # A FIFO would block the build forever; a device would never end.
             raise Refused(Reason.UNREADABLE_FILE, "not a regular file")
         return path
 
@@ -115,8 +115,8 @@ class LocalFolder:
         return self._walk(base, "", (os.path.realpath(base),))
 
     def _walk(self, folder: str, prefix: str, above: tuple[str, ...]) -> Iterator[str]:
-        """Names below a folder, each after `prefix`; `above` are the real paths on the way to it,
-        so that a link back to one of them does not lead round for ever.
+        """Names below a folder, each with `prefix` in front; `above` are the real paths of its
+        parents, so that a link back to one of them does not cause an endless loop.
         """
         folders = []
         for entry in _entries(folder):
@@ -151,15 +151,15 @@ class LocalFolder:
 
 
 class RemoteFolder:
-    """A prefix of an object store: one listing answers everything, whatever the pictures' number.
+    """A prefix in an object store: one listing answers everything, for any number of pictures.
 
-    There are no links, and `..` is a name like others; a name that climbs out is refused here as
-    it is on a disk, so that a table means the same in both places.
+    There are no links, and `..` is an ordinary name; a name that climbs out is rejected here as it
+    is on a disk, so that a table means the same in both places.
     """
 
     def __init__(self, root: str, listing: dict[str, storage.Info]) -> None:
         self.root = root
-        self.links_passed_over: list[str] = []  # an object store has none
+        self.links_passed_over: list[str] = []  # object stores have no links
         self._listing = listing
         self._names = ListedNames(listing)
 
@@ -209,13 +209,13 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link to itself, say: inside() refuses it as a file
+    except OSError:  # such as a link to itself: inside() rejects it as a file
         return False
 
 
 def _missing(path: str) -> str:
     if os.path.islink(path):
-        return "a link to a file that is not there; is it to be downloaded (git annex, DVC)?"
+        return "a link to a missing file; does it have to be downloaded (git annex, DVC)?"
     return "no such file"
 
 

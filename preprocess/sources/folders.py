@@ -1,4 +1,4 @@
-"""Class folders: SPLIT/CLASS/FILE, or CLASS/FILE with --splits (or all of it train)."""
+"""Class folders: SPLIT/CLASS/FILE, or CLASS/FILE with --splits (default: all train)."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from preprocess.sources.source_kind import Evidence, SourceKind
 
 
 class _ClassFolder(NamedTuple):
-    split: str  # name of the folder of its split; "" where there is none
+    split: str  # name of its split's folder; "" if there is none
     name: str
-    files: list[str]  # names relative to the folder of what may be pictures
-    others: list[str]  # and of what is clearly none
+    files: list[str]  # names of possible pictures, relative to the folder
+    others: list[str]  # and of files that are clearly none
 
     @property
     def path(self) -> str:
@@ -30,15 +30,15 @@ class _ClassFolder(NamedTuple):
 
 
 def read(request: Request) -> Source:
-    """Reads class folders. Class numbers are alphabetical from 0 over all splits, or by value
-    where all names are whole numbers.
+    """Reads class folders. Class numbers are alphabetical from 0 over all splits, or by value if
+    all names are integers.
     """
     root = open_folder(request.images, "--images", request.follow_links)
     layout = find_layout(root, request.images, request.splits.spellings)
     if layout.splits and request.splits.fractions:
-        raise UsageError(f"--splits, but the folders divide already: {', '.join(layout.splits)}")
+        raise UsageError(f"--splits: the folders are already splits: {', '.join(layout.splits)}")
     source = Source(CLASSIFICATION, pictures=[], stat=root.stat, warnings=layout.warnings)
-    # Spread over the folders: the first so many would be of one class.
+    # Spread over the folders: the first ones would all be of one class.
     most = -(-request.limit // len(layout.folders)) if request.limit else 0
     folders = [_listed(root, split, name, most) for split, name in layout.folders]
     folders = _without_leftover_classes(folders, source)
@@ -50,13 +50,13 @@ def read(request: Request) -> Source:
     used = {picture.split for picture in source.pictures}
     for split in layout.splits:
         if request.splits.spellings[split.lower()] not in used:
-            source.warnings.append(f"no pictures in the folder '{split}'")
+            source.warnings.append(f"folder '{split}' has no pictures")
     _warn_of_what_was_left_out(source, root, folders, layout.splits)
     return source
 
 
 def _listed(root: Folder, split: str, name: str, most: int) -> _ClassFolder:
-    """The files of a class folder, of which at most `most` may be pictures (0 = all)."""
+    """The files of a class folder, at most `most` of them possible pictures (0 = all)."""
     folder = _ClassFolder(split, name, files=[], others=[])
 
     def may_be_picture(file: str) -> bool:
@@ -71,7 +71,7 @@ def _listed(root: Folder, split: str, name: str, most: int) -> _ClassFolder:
 
 
 def _without_leftover_classes(folders: list[_ClassFolder], source: Source) -> list[_ClassFolder]:
-    """Without the folders that hold annotations and the like alone, in whatever split."""
+    """Removes folders that contain only annotations and the like, in all splits."""
     holding = {folder.name for folder in folders if folder.files}
     no_classes = {f.name for f in folders if f.others} - holding
     if no_classes and holding:
@@ -128,7 +128,7 @@ def _warn_of_empty_classes(source: Source) -> None:
         empty = [name for number, name in enumerate(source.classes) if number not in seen]
         if empty:
             source.warnings.append(
-                f"no pictures in split '{split}' for {len(empty)} classes: {', '.join(empty)[:200]}"
+                f"split '{split}' has no pictures of {len(empty)} classes: {', '.join(empty)[:200]}"
             )
 
 
@@ -137,14 +137,14 @@ def _warn_of_what_was_left_out(
 ) -> None:
     beside = sum(pictures_directly(root, folder) for folder in ("", *splits))
     if beside:
-        source.warnings.append(f"{beside} pictures lie beside the class folders and were left out")
+        source.warnings.append(f"{beside} pictures outside of class folders were skipped")
     others = other_files_warning(name for folder in folders for name in folder.others)
     if others:
         source.warnings.append(others)
     if root.links_passed_over:
         source.warnings.append(
             f"{len(root.links_passed_over)} links to folders inside the class folders were not "
-            f"followed, the first '{root.links_passed_over[0]}'; --follow_links follows them"
+            f"followed, the first '{root.links_passed_over[0]}'; set --follow_links to follow them"
         )
 
 

@@ -1,8 +1,8 @@
 """Google's own file of its facial expression comparison: no header, faces by URL and box.
 
 A row: three times URL and box (left, right, top, bottom, as shares of width and height), the type
-of the triplet, then for each annotator a name and the number, 1 to 3, of the picture called the
-odd one. Source: the README that comes with the data set.
+of the triplet, then for each annotator a name and the number, 1 to 3, of the picture that they
+called the odd one. Source: the README that comes with the data set.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _CHOICES = ("1", "2", "3")
 class Face(NamedTuple):
     """A face in a picture on the web."""
 
-    id: str  # of URL and box: what the URL calls the file, and a hash
+    id: str  # of URL and box: the file name in the URL, and a hash
     url: str
     box: tuple[float, float, float, float]  # left, right, top, bottom; shares of width and height
 
 
 def recognise(cells: list[str]) -> Layout | None:
-    """How to read the rows, where the first one looks like Google's; else None."""
+    """How to read the rows, if the first one looks like Google's; else None."""
     if len(cells) < MIN_CELLS:
         return None
     starts = range(0, TYPE, FACE_CELLS)
@@ -49,25 +49,25 @@ def recognise(cells: list[str]) -> Layout | None:
 def cells_by_name(cells: list[str]) -> dict[str, str]:
     """A row by the names of `fec`'s columns, the votes as counts of annotators.
 
-    Raises Refused for a row that is cut off, or in which an annotator chose no picture.
+    Raises Refused for a truncated row, or one in which an annotator chose no picture.
     """
     if len(cells) < MIN_CELLS or (len(cells) - FIRST_ANNOTATOR) % 2:
-        raise Refused(Reason.MISSING_COLUMN, f"{len(cells)} columns: the row is cut off")
+        raise Refused(Reason.MISSING_COLUMN, f"{len(cells)} columns: the row is truncated")
     chosen = [cell.strip() for cell in cells[FIRST_ANNOTATOR + 1 :: 2]]
     if unknown := [choice for choice in chosen if choice not in _CHOICES]:
-        raise Refused(Reason.BAD_NUMBER, f"an annotator chose '{unknown[0][:40]}'; 1, 2, 3 are")
+        raise Refused(Reason.BAD_NUMBER, f"an annotator chose '{unknown[0][:40]}', not 1, 2 or 3")
     named = {f"face{i + 1}": found.id for i, found in enumerate(faces(cells))}
     named |= {f"votes{choice}": str(chosen.count(choice)) for choice in _CHOICES}
     return {**named, "triplet_type": cells[TYPE].strip()}
 
 
 def faces(cells: list[str]) -> list[Face]:
-    """The three faces of a row; raises Refused for a box that is none."""
+    """The three faces of a row; raises Refused for an invalid box."""
     return [face(cells[at : at + FACE_CELLS]) for at in range(0, TYPE, FACE_CELLS)]
 
 
 def explain(table: str, source: Source) -> str:
-    """What was recognised, and what to do where pictures are missing."""
+    """What was recognised, and what to do about missing pictures."""
     missing = [r for r in source.rejections if r.reason == Reason.MISSING_PICTURE]
     text = (
         f"'{table}' is Google's own FEC file: it has no header, its faces are URLs with boxes, "
@@ -76,14 +76,14 @@ def explain(table: str, source: Source) -> str:
     if not missing:
         return text
     return (
-        f"{text}. {len(missing)} faces have no picture in --images: each is expected there, cut "
-        f"out by its box, as ID.jpg, such as {missing[0].source}.jpg; `preprocess fetch "
-        f"--csv={table} --output=DIR` downloads and crops them to DIR/images"
+        f"{text}. {len(missing)} faces have no picture in --images, which should have each face "
+        f"cut out by its box, as ID.jpg, such as {missing[0].source}.jpg; run `preprocess fetch "
+        f"--csv={table} --output=DIR` to download and crop them to DIR/images"
     )
 
 
 def face(cells: list[str]) -> Face:
-    """The face of a URL and a box; raises Refused for a box that is none."""
+    """The face of a URL and a box; raises Refused for an invalid box."""
     url, *edges = (cell.strip() for cell in cells)
     if not url.startswith(_SCHEMES):
         raise Refused(Reason.BAD_ID, f"'{url[:80]}' is not a URL")

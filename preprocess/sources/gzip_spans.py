@@ -1,7 +1,7 @@
-"""Items of a gzipped file, read at random without unpacking it: members of .tar.gz archives.
+"""Random access to items of a gzipped file without unpacking it: members of .tar.gz archives.
 
-A process that reads one unpacks the file once and keeps, every so often, the state of the
-decompressor; from the nearest of them it is then never far to any byte.
+A process that reads from a file unpacks it once and saves the decompressor's state at intervals;
+each read then starts at the nearest saved state.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from preprocess.sources.places import Place
 GZIP_SPAN = "gzip"  # detail: offset in what the file unpacks to
 
 SPACING = 1 << 20  # bytes between two states, at first
-MOST_STATES = 1024  # of about 45 kB each; beyond, every other one is dropped
-_CHUNK = 1 << 16  # packed bytes read at a time: at most 64 MB unpacked
+MOST_STATES = 1024  # of about 45 kB each; beyond that, every other one is dropped
+_CHUNK = 1 << 16  # compressed bytes read at a time: at most 64 MB unpacked
 
 
 def read_gzip_span(place: Place, limit: int | None) -> bytes:
-    """The bytes of an item; raises OSError where the file is damaged before them."""
+    """The bytes of an item; raises OSError if the file is damaged before them."""
     length = place.size if limit is None else min(place.size, limit)
     return _opened(place.path, storage.stat(place.path)).read(int(place.detail), length)
 
 
 class GzipStates:
-    """Random access to what one gzipped file on a disk unpacks to."""
+    """Random access to the unpacked content of one gzipped file on a disk."""
 
     def __init__(self, path: str, spacing: int = SPACING, most: int = MOST_STATES) -> None:
         self._path = path
         self._spacing = spacing
         self._most = most
         self._lock = threading.Lock()
-        # (unpacked offset, packed offset, decompressor), by offset; the first is the beginning.
+        # (unpacked offset, packed offset, decompressor), by offset; the first is the start.
         self._states: list[tuple[int, int, Any]] = [(0, 0, zlib.decompressobj(zlib.MAX_WBITS | 16))]
 
     def read(self, offset: int, length: int) -> bytes:
-        """`length` bytes from `offset` on, fewer where the file ends; raises OSError."""
+        """`length` bytes from `offset` on, fewer at the end of the file; raises OSError."""
         with self._lock:
             try:
                 return self._read(offset, length)
@@ -62,9 +62,9 @@ class GzipStates:
                 while chunk:
                     piece = state.decompress(chunk)
                     chunk = state.unused_data
-                    if state.eof:  # a file may be several, one after the other
+                    if state.eof:  # a file may consist of several streams
                         state = zlib.decompressobj(zlib.MAX_WBITS | 16)
-                        chunk = chunk.lstrip(b"\0")  # padding of tapes
+                        chunk = chunk.lstrip(b"\0")  # padding, as on tapes
                     if at + len(piece) > offset and at < end:
                         pieces.append(piece[max(offset - at, 0) : end - at])
                     at += len(piece)

@@ -1,5 +1,5 @@
-"""MNIST's idx files: `train-images-idx3-ubyte`, `train-labels-idx1-ubyte` and their `t10k-`
-twins, plain or gzipped.
+"""MNIST's idx files: `train-images-idx3-ubyte`, `train-labels-idx1-ubyte` and the same with
+`t10k-`, plain or gzipped.
 
 Format: two zero bytes, a byte of type (8 = unsigned), a byte of dimensions, each dimension
 as a big-endian int32, then the values. Source: the description on the MNIST page.
@@ -52,7 +52,7 @@ def read(request: Request) -> Source:
         pictures = load(images, 3)
         if len(labels) != len(pictures):
             raise DataError(f"'{images}' has {len(pictures)} pictures, but {len(labels)} labels")
-        # Spread over the two splits, as a limit is spread over class folders.
+        # Divided over the two splits, as a limit is divided over class folders.
         count = min(len(labels), -(-request.limit // len(FILES)) or len(labels))
         for number in range(count):
             image_id = f"{split}-{number:05d}"
@@ -69,27 +69,29 @@ def read(request: Request) -> Source:
 
 @functools.lru_cache(maxsize=4)
 def load(path: str, dimensions: int) -> NDArray[np.uint8]:
-    """The array in an idx file; raises DataError where it is not one. Kept in memory, as a
-    gzipped file can only be read from its start.
+    """The array in an idx file; raises DataError for other files. Kept in memory, as a gzipped file
+    can only be read from its start.
     """
     try:
         with storage.open_read(path) as file:
-            # A browser may have unpacked it and kept the name: the first bytes tell.
+            # A browser may have unpacked it without renaming it, so look at the first bytes.
             packed = file.read(len(_GZIP)) == _GZIP
             file.seek(0)
             plain = gzip.GzipFile(fileobj=file) if packed else file
             header = plain.read(4 + 4 * dimensions)
             shape = _shape(path, header, dimensions)
-            # No more than the header says, and that no more than the file can back.
+            # Read no more than the header says, which must be plausible for the size of the file.
             size = math.prod(shape)
             if size > max(MAX_RATIO * storage.size(path), MAX_UNCHECKED_BYTES):
-                raise DataError(f"'{path}' says {shape} in its header, more than it can hold")
+                raise DataError(
+                    f"'{path}' has shape {shape} in its header, more than it can contain"
+                )
             data = plain.read(size + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"cannot read '{path}': {error}") from None
     if len(data) != size:
-        more = "more than that" if len(data) > size else f"{len(data)} bytes"
-        raise DataError(f"'{path}' says {shape} in its header, but holds {more}")
+        more = "more bytes" if len(data) > size else f"{len(data)} bytes"
+        raise DataError(f"'{path}' has shape {shape} in its header, but {more} of data")
     return np.frombuffer(data, np.uint8).reshape(shape)
 
 
@@ -97,9 +99,9 @@ def _shape(path: str, header: bytes, dimensions: int) -> tuple[int, ...]:
     whole = len(header) == 4 + 4 * dimensions and header[:4] == bytes((0, 0, 8, dimensions))
     shape = struct.unpack(f">{dimensions}i", header[4:]) if whole else ()
     if not whole:
-        raise DataError(f"'{path}' is not an idx file of bytes in {dimensions} dimensions")
+        raise DataError(f"'{path}' is not an idx file of bytes with {dimensions} dimensions")
     if min(shape) < 1 or math.prod(shape) > MAX_BYTES:
-        raise DataError(f"'{path}' says {shape} in its header, which is not read")
+        raise DataError(f"'{path}' has shape {shape} in its header, which is not supported")
     return shape
 
 
@@ -127,6 +129,6 @@ KIND = SourceKind(
     read=read,
     recognise=_recognise,
     variants=1,
-    # Handwritten digits of 28x28 would suffer from JPEG.
+    # JPEG would visibly damage handwritten digits of 28x28 pixels.
     encoding="png",
 )

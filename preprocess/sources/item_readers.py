@@ -1,4 +1,4 @@
-"""Reads pictures wherever they lie: the table of what takes an item out of a container."""
+"""Reads pictures from files and from containers: the table of readers by kind of container."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from preprocess import storage
 from preprocess.sources import array_rows, cifar_batches, gzip_spans, parquet_rows, spans
 from preprocess.sources.places import Place, parse
 
-# Each gives the bytes of a picture file, at most `limit` of them, and raises OSError alone.
+# Each returns the bytes of a picture file, at most `limit` of them, and raises only OSError.
 _READERS: dict[str, Callable[[Place, int | None], bytes]] = {
     array_rows.ARRAY: array_rows.read_row,
     cifar_batches.CIFAR: lambda place, limit: cifar_batches.read_row(read_bytes, place, limit),
@@ -20,7 +20,7 @@ _READERS: dict[str, Callable[[Place, int | None], bytes]] = {
 
 
 def read_many(paths: Iterable[str], limit: int | None = None) -> Iterator[bytes | OSError]:
-    """storage.read_many for the paths of pictures, of which some may be items of containers."""
+    """storage.read_many for pictures' paths, some of which may be items of containers."""
     return storage.read_many(paths, limit, read=read_bytes)
 
 

@@ -64,7 +64,7 @@ def likely_columns(csv: str, names: Sequence[str], encoding: str = "") -> Column
 
 def labels_found(root: Folder, images: str, below: Iterable[str]) -> str:
     """A sentence on what has the labels of pictures that lie in no class folders: a table whose
-    first row names one of them, with the flags to give, or COCO's boxes; "" where nothing has.
+    first row names one of them, with the flags to give, or COCO's boxes; "" if nothing has.
 
     Args:
       root: the opened folder.
@@ -125,7 +125,7 @@ def one_hot_remedy(columns: Columns) -> str:
 
 
 def _folder_of(root: Folder, cell: str, folders: Sequence[str]) -> str | None:
-    """The folder that a picture's cell is relative to; None where there is no such picture."""
+    """The folder that a picture's cell is relative to; None if there is no such picture."""
     head, name = posixpath.split(cell)
     for folder in dict.fromkeys([*folders, *root.folders()[:_SAMPLE_FOLDERS]]):
         if head:
@@ -156,7 +156,7 @@ def _are_pictures(cells: Iterable[str]) -> bool:
 
 
 def _repeating(rows: Sequence[dict[str, str]], names: Sequence[str]) -> str:
-    """The first column of few values that repeat, of words before numbers; "" where none is."""
+    """The first column of few values that repeat, of words before numbers; "" if none is."""
     found = []
     for name in names:
         values = {row[name] for row in rows if row[name]}
@@ -166,7 +166,7 @@ def _repeating(rows: Sequence[dict[str, str]], names: Sequence[str]) -> str:
 
 
 def _one_hot(rows: Sequence[dict[str, str]], names: Sequence[str]) -> list[str]:
-    """The columns of 0 and 1 of which exactly one is 1 in each row; [] where there are none."""
+    """The columns of 0 and 1 of which exactly one is 1 in each row; [] if there are none."""
     binary = [name for name in names if rows and {row[name] for row in rows} <= {"0", "1"}]
     one_each = all(sum(row[name] == "1" for name in binary) == 1 for row in rows)
     return binary if len(binary) > 1 and one_each else []

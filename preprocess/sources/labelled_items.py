@@ -1,7 +1,7 @@
-"""Pictures in containers with a label each -> rows: classes, ids, splits, refusals.
+"""Labelled pictures in containers -> rows: classes, ids, splits, rejections.
 
-Ids are those that the same pictures have as class folders, SPLIT/CLASS/NAME, unless their name
-has folders of its own.
+Their ids are those of the same pictures in class folders, SPLIT/CLASS/NAME, unless their name
+includes folders.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from preprocess.sources.refusals import Reason, Refused, Rejection
 from preprocess.sources.rows import Picture, Request, Source, check_name
 
 Label = int | str | None
-NO_LABELS = (None, -1, "")  # -1 is what Hugging Face and TFDS give a test set whose labels are kept
+NO_LABELS = (None, -1, "")  # -1 is what Hugging Face and TFDS give a test set with secret labels
 
 
 class Item(NamedTuple):
-    """A picture in a container, and what is known of it there."""
+    """A picture in a container, and what the container says about it."""
 
-    split: str  # what its file calls the split; "" = none
-    label: Label  # a number of `names`, or a class's name
+    split: str  # the split named by its file; "" = none
+    label: Label  # an index of `names`, or a class name
     name: str  # of the picture
-    place: Place | Refused  # where it lies, or why it cannot be read
+    place: Place | Refused  # where it is, or why it cannot be read
 
 
 def labelled_source(items: Sequence[Item], names: Sequence[str], request: Request) -> Source:
-    """The rows of labelled pictures. Raises DataError where there are none.
+    """The rows of labelled pictures. Raises DataError if there are none.
 
     Args:
       items: the pictures, in the order of their containers.
-      names: class names by number, where the containers give them.
-      request: which splits, and how many.
+      names: class names by number, if the containers have them.
+      request: which splits and how many pictures.
     """
     source = Source(CLASSIFICATION, pictures=[], stat=ItemStat())
     items = _without_unlabelled_splits(items, source)
     if not items:
-        raise DataError(f"no labelled pictures in --images='{request.images}'")
+        raise DataError(f"--images='{request.images}' has no labelled pictures")
     numbers = _classes(items, names, source)
     seen: Counter[str] = Counter()
     for item in _chosen(items, request.limit):
@@ -61,7 +61,7 @@ def _without_unlabelled_splits(items: Sequence[Item], source: Source) -> Sequenc
     if not without:
         return items
     source.warnings.append(
-        f"split {', '.join(map(repr, without))[:200]} has no labels and was left out"
+        f"split {', '.join(map(repr, without))[:200]} has no labels and was skipped"
     )
     return [item for item in items if item.split in labelled]
 
@@ -69,7 +69,7 @@ def _without_unlabelled_splits(items: Sequence[Item], source: Source) -> Sequenc
 def _classes(items: Sequence[Item], names: Sequence[str], source: Source) -> dict[Label, int]:
     """Sets the source's classes; returns the number of each label."""
     if len(set(names)) < len(names):
-        raise DataError(f"the class names have doubles: {', '.join(names)[:200]}")
+        raise DataError(f"the class names have duplicates: {', '.join(names)[:200]}")
     if names:
         for name in names:
             try:
@@ -87,7 +87,7 @@ def _classes(items: Sequence[Item], names: Sequence[str], source: Source) -> dic
 
 
 def _chosen(items: Sequence[Item], limit: int) -> Sequence[Item]:
-    """About so many, spread over all: the first ones would be of one class."""
+    """About that many items, spread over all: the first ones would be of one class."""
     return items[:: max(1, len(items) // limit)][:limit] if limit else items
 
 
@@ -103,13 +103,13 @@ def _picture(
     if item.label in NO_LABELS:
         raise Refused(Reason.BAD_LABEL, "no label")
     if item.label not in numbers:
-        raise Refused(Reason.BAD_LABEL, f"label {item.label!a}; there are {len(classes)} classes")
+        raise Refused(Reason.BAD_LABEL, f"label {item.label!a} of only {len(classes)} classes")
     number = numbers[item.label]
     name = item.name.lstrip("/")
     if "/" not in name:
         name = "/".join(filter(None, (item.split, classes[number], name)))
     seen[name] += 1
-    if seen[name] > 1:  # another picture of the same name, as where folders were left out of it
+    if seen[name] > 1:  # same name as an earlier picture, for example without its folders
         name = f"{name}~{seen[name]}"
     image_id = check_name(name, "name")
     split = request.splits.spellings.get(item.split.lower(), item.split)

@@ -1,6 +1,6 @@
-"""What desktops, NAS boxes, archives and file systems leave in folders: never input.
+"""Files that desktops, NAS boxes, archivers and file systems leave in folders: never input.
 
-The one list of it, used for the pictures' folders and to tell whether an output folder is empty.
+The only list of them, used for picture folders and to decide whether an output folder is empty.
 """
 
 from __future__ import annotations
@@ -28,18 +28,16 @@ _NAMES = frozenset(
     )
 )
 _PREFIXES = ("._", ".trash-", ".nfs", ".fuse_hidden", "~$")
-# Streams that Windows and Synology keep beside a file, once copied to another file system.
+# Streams that Windows and Synology keep next to a file, copied to another file system.
 _SUFFIXES = (":zone.identifier", "@synoeastream", "@synoresource")
 
 
 def is_leftover(name: str) -> bool:
-    """Whether a system left this file or folder behind; `name` is without folders."""
+    """Whether a system left this file or folder; `name` is without parent folders."""
     lower = name.lower()
     return lower in _NAMES or lower.startswith(_PREFIXES) or lower.endswith(_SUFFIXES)
 
 
 def is_passed_over(name: str) -> bool:
-    """Whether an input folder's file or folder is left out without a warning: hidden or left
-    behind.
-    """
+    """Whether an input file or folder is skipped without a warning: hidden, or left by a system."""
     return name.startswith(".") or is_leftover(name)

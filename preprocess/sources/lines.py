@@ -1,8 +1,8 @@
-"""Bytes -> lines -> records of a table: pure generators, bounded in memory.
+"""Bytes -> lines -> records of a table: pure generators with bounded memory.
 
-A record is a line, or several where a quoted cell holds line breaks (RFC 4180). A quote that is
-never closed costs its own line and nothing after it: whatever the bytes, no line is looked at
-more than twice, and no more than MAX_RECORD_BYTES are held.
+A record is a line, or several if a quoted cell contains line breaks (RFC 4180). A quote that is
+never closed costs its own line and nothing after it: whatever the bytes, no line is examined more
+than twice, and at most MAX_RECORD_BYTES are held.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 MAX_LINE_BYTES = 64 * 1024  # of a record: a row of ids and numbers has some hundred bytes
-MAX_RECORD_BYTES = 1 << 20  # how far the end of a quoted cell is looked for
-# Of Python's csv, for the whole process: a cell that it finds too long would not be seen to end.
+MAX_RECORD_BYTES = 1 << 20  # how far the end of a quoted cell is searched
+# For Python's csv, in the whole process: it would otherwise not find the end of a longer cell.
 csv.field_size_limit(max(csv.field_size_limit(), 4 * MAX_RECORD_BYTES))
 
 
@@ -22,12 +22,14 @@ class Record(NamedTuple):
     """A row as it is in the file."""
 
     line: int  # number of its first line, counted from 1
-    raw: bytes  # UTF-8 as far as it is text; without the line end
-    cells: list[str] | None = None  # where joining lines had to find them already
+    raw: bytes  # UTF-8 if it is text; without the line end
+    cells: list[str] | None = None  # if joining lines has already found them
 
 
 def physical_lines(chunks: Iterable[bytes], cr_line_ends: bool = False) -> Iterator[bytes]:
-    """Lines without their ends. One of more than MAX_RECORD_BYTES comes out cut, but longer."""
+    """Lines without their ends. One of more than MAX_RECORD_BYTES is truncated, but stays
+    longer.
+    """
     rest = b""
     for chunk in chunks:
         lines = (chunk.replace(b"\r", b"\n") if cr_line_ends else chunk).split(b"\n")
@@ -39,18 +41,18 @@ def physical_lines(chunks: Iterable[bytes], cr_line_ends: bool = False) -> Itera
 
 
 class Records:
-    """Joins lines to records, once.
+    """Joins lines to records, in one pass.
 
-    `width` is the number of cells of a row, once it is known. Where a quote is closed on a later
-    line but the record has another number of cells, and each line by itself has the right one,
-    the quote is taken for one that was never closed.
+    `width` is the number of cells of a row, once known. If a quote is closed on a later line but
+    the record has another number of cells, and each line on its own has the right one, the quote is
+    considered never closed.
     """
 
     def __init__(self, lines: Iterator[bytes], separator: str) -> None:
         self.width: int | None = None
         self._lines = lines
         self._separator = separator
-        self._ahead: deque[bytes] = deque()  # read already, to be joined or to be records
+        self._ahead: deque[bytes] = deque()  # lines already read, to be joined or returned
 
     def __iter__(self) -> Iterator[Record]:
         number = 1
@@ -59,7 +61,7 @@ class Records:
             raw = ahead.popleft() if ahead else next(lines, None)
             if raw is None:
                 return
-            # Only an odd number of quotes can leave one open, and only another odd one closes it.
+            # Only an odd number of quotes can open a cell, and only another odd one can close it.
             quotes = raw.count(b'"')
             if quotes & 1 and (record := self._joined(raw, number, quotes)):
                 yield record
@@ -69,7 +71,7 @@ class Records:
                 number += 1
 
     def _joined(self, first: bytes, number: int, quotes: int) -> Record | None:
-        """The record of several lines that begins with this one; None where it is one line."""
+        """The record of several lines that starts with this one; None if it is a single line."""
         before = first.partition(b'"')[0].rstrip(b" ")
         opens = quotes == 1 and (not before or before.endswith(self._separator.encode()))
         if not opens and self._cells(first) is not None:
@@ -80,14 +82,14 @@ class Records:
         if cells is None or len(several) == 1:
             return None
         if self.width not in (None, len(cells)) and all(map(self._is_row, several[1:])):
-            return None  # a quote that nobody closed
+            return None  # a quote that is never closed
         for _ in several[1:]:
             self._ahead.popleft()
         return Record(number, raw, cells)
 
     def _up_to_next_odd(self, first: bytes) -> list[bytes]:
-        """The lines from `first` to the next with an odd number of quotes, those after the first
-        left in `ahead`; the first alone where there is none near enough.
+        """The lines from `first` to the next one with an odd number of quotes; those after the
+        first stay in `ahead`. Just the first if there is none near enough.
         """
         several, size, ahead = [first], len(first), iter(tuple(self._ahead))
         while size <= MAX_RECORD_BYTES:
@@ -108,7 +110,7 @@ class Records:
         return cells is not None and len(cells) == self.width
 
     def _cells(self, raw: bytes) -> list[str] | None:
-        """The cells of a record; None where quotes are wrong, or one is not closed."""
+        """The cells of a record; None if quotes are invalid, or one is not closed."""
         try:
             return split_quoted(raw.rstrip(b"\r").decode("utf-8", "replace"), self._separator)
         except csv.Error:
@@ -116,6 +118,6 @@ class Records:
 
 
 def split_quoted(text: str, separator: str) -> list[str]:
-    """The cells of a record with quotes in it; raises csv.Error where these are wrong."""
+    """The cells of a record with quotes; raises csv.Error if they are invalid."""
     reader = csv.reader([text], delimiter=separator, strict=True, skipinitialspace=True)
     return next(reader, [])

@@ -1,9 +1,9 @@
-r"""From the name of a picture in a table to the file that it means, for every source with a table.
+r"""Finds the file of a picture that a table names, for every source with a table.
 
-The exact name comes first. Then names count that a person would not call different: without their
-suffix or with another one, in another case, with `\` between folders, in another Unicode form;
-but only where exactly one file fits, and counted by kind. A folder is listed when the first of its
-names is not found, so a table without such names costs nothing.
+The exact name comes first. Then come names that a person would consider the same: without suffix or
+with another one, in another case, with `\` between folders, in another Unicode form; but only if
+exactly one file matches, and counted by kind of difference. A folder is listed when the first name
+in it is not found, so a table of exact names costs nothing.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from preprocess.sources.refusals import Reason, Refused
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://|data:", re.IGNORECASE)
 _SHOWN = 80  # characters of a name in a message
-_MOST_NEAREST = 1000  # missing pictures of which the nearest file is looked for
-_MOST_SUBFOLDERS = 200  # in which the first missing picture is looked for
+_MOST_NEAREST = 1000  # missing pictures for which the most similar file is searched
+_MOST_SUBFOLDERS = 200  # in which the first missing picture is searched
 
 
 class Found(NamedTuple):
-    """The file of a name."""
+    """A file and its name."""
 
     path: str  # absolute, or gs://
     name: str  # relative to the folder, with `/`
@@ -44,9 +44,9 @@ class LookUp:
     def __init__(self, root: Folder) -> None:
         self._root = root
         self._listings: dict[str, _Listing] = {}
-        self._spellings: Counter[str] = Counter()  # how often, by what differs
-        self._spelled: dict[str, tuple[str, str]] = {}  # the first of them: (name, file)
-        self._several: list[str] = []  # files of ids that have several
+        self._spellings: Counter[str] = Counter()  # by kind of difference
+        self._spelled: dict[str, tuple[str, str]] = {}  # the first of each: (name, file)
+        self._several: list[str] = []  # ids with several files
         self._found = 0
         self._missing: list[str] = []
 
@@ -62,8 +62,8 @@ class LookUp:
         return found
 
     def find_id(self, name: str) -> Found:
-        """The file of an id, which has no suffix: `ID.jpg`. Where an id has files of several
-        suffixes, the first of PICTURE_SUFFIXES is taken. Raises Refused.
+        """The file of an id, which has no suffix: `ID.jpg`. If there are several suffixes, takes
+        the first of PICTURE_SUFFIXES. Raises Refused.
         """
         folder, file = posixpath.split(posixpath.normpath(name))
         listing = self._listings.get(folder) or self._list_if_there(folder)
@@ -79,17 +79,17 @@ class LookUp:
 
     @property
     def spellings(self) -> dict[str, int]:
-        """How many pictures were found under another spelling, by what differs."""
+        """How many pictures were found under another spelling, by kind of difference."""
         return dict(self._spellings.most_common())
 
     def warnings(self) -> Iterator[str]:
-        """What a person should know once all pictures were looked up."""
+        """Warnings, once all pictures have been looked up."""
         for kind, count in self._spellings.most_common():
             name, file = self._spelled[kind]
             yield f"{count} pictures were found {kind}, such as '{name}' as '{file}'"
         if self._several:
             yield (
-                f"{len(self._several)} ids have pictures of several suffixes; taken was "
+                f"{len(self._several)} ids have pictures of several suffixes; used was "
                 f"{self._several[0][:200]}"
             )
         if len(self._missing) > self._found and (hint := self._other_folder()):
@@ -112,7 +112,7 @@ class LookUp:
         return self._other_spelling(name)
 
     def _other_spelling(self, name: str) -> Found:
-        """The one file that a name which is no file's can mean."""
+        """The only file that an inexact name can mean."""
         plain = posixpath.normpath(name.replace("\\", "/"))
         if plain.startswith(("../", "/")):
             raise Refused(Reason.OUTSIDE_FOLDER, "the name leads out of the picture folder")
@@ -135,7 +135,7 @@ class LookUp:
         return found
 
     def _spelled_folder(self, folder: str) -> str:
-        """The folder as it is on the disk; raises Refused."""
+        """The folder's name on the disk; raises Refused."""
         if not folder or folder in self._listings:
             return folder
         above, part = posixpath.split(folder)
@@ -163,25 +163,23 @@ class LookUp:
         return self._listings[folder]
 
     def _other_folder(self) -> str:
-        """What to say where most pictures are missing because --images is a folder off."""
+        """A hint if most pictures are missing because --images is off by a folder."""
         name = self._missing[0].replace("\\", "/")
         root = self._root
         for better in self._near_folders(name):
-            return (
-                f"'{name[:_SHOWN]}' is not in --images, but in '{better}'; give --images={better}"
-            )
+            return f"'{name[:_SHOWN]}' is not in --images, but in '{better}'; set --images={better}"
         parts = [part for part in name.split("/") if part]
         for skipped in range(1, len(parts)):
             if _is_below(root, "/".join(parts[skipped:])):
                 prefix = name[: name.index(parts[skipped])] or name
                 return (
-                    f"the names in the table begin with '{prefix[:_SHOWN]}', and the rest of them "
-                    "is found in --images: take that beginning out of the table"
+                    f"the names in the table begin with '{prefix[:_SHOWN]}', and without it they "
+                    "are found in --images: remove that prefix from the table"
                 )
         return ""
 
     def _near_folders(self, name: str) -> Iterator[str]:
-        """Folders above and below --images that have the picture."""
+        """Folders above and below --images that contain the picture."""
         root = self._root
         if not storage.is_remote(root.root):
             above = os.path.dirname(root.root)
@@ -193,7 +191,7 @@ class LookUp:
 
 
 class _Listing:
-    """The names in one folder, by what may be left out of them."""
+    """The names in one folder, indexed by what a table may write instead."""
 
     def __init__(self, root: Folder, folder: str) -> None:
         self.folder = folder
@@ -207,7 +205,7 @@ class _Listing:
         return [part] if part in self.folders else self._folded_folders.get(_folded(part), [])
 
     def spellings(self, file: str) -> Iterator[list[str]]:
-        """The files that a name may mean, the nearest spellings first."""
+        """The files that a name may mean, the most similar spellings first."""
         stem = picture_stem(file)
         if stem == file:
             yield self.by_stem.get(file, [])
@@ -249,7 +247,7 @@ def _folded(name: str) -> str:
 
 
 def _difference(name: str, file: str) -> str:
-    """What differs between a name and that of its file, to follow "were found"."""
+    """What differs between a name and its file's name, as a phrase after "were found"."""
     kinds = []
     if "\\" in name and "\\" not in file:
         kinds.append("with / for \\ between folders")
@@ -281,5 +279,5 @@ def _in_words(near: list[str]) -> str:
 
 def _not_a_file(scheme: str) -> str:
     if scheme.lower() == "data:":
-        return "the picture itself, as a data: URL; save it as a file and name that"
-    return "a URL, not a file; download the pictures first and name the files"
+        return "the picture itself, as a data: URL; save it as a file and put the file name there"
+    return "a URL, not a file; download the pictures first and put the file names there"

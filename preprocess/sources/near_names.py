@@ -1,4 +1,4 @@
-"""The name most like another one among very many: a folder may have a million."""
+"""Finds the most similar of very many names: a folder may have a million."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Sequence
 
 from preprocess.shell.nearest import nearest
 
-_NEIGHBOURS = 20  # compared letter by letter, on each side
+_NEIGHBOURS = 20  # names compared letter by letter, on each side
 
 
 def nearest_names(name: str, names: Sequence[str]) -> list[str]:
-    """The name most like `name`, or none. Only those that stand near it in the order are looked
-    at, so that a miss costs the same in a folder of any size.
+    """The name most similar to `name`, or none. Only its neighbours in sorted order are compared,
+    so that a miss costs the same in a folder of any size.
 
     Args:
-      name: the one that is not there.
-      names: those that are, sorted.
+      name: the missing one.
+      names: the existing ones, sorted.
     """
     at = bisect.bisect(names, name)
     return nearest(name, names[max(0, at - _NEIGHBOURS) : at + _NEIGHBOURS])

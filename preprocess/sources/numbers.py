@@ -1,10 +1,10 @@
-"""Numbers as tables have them: 0.5, 0,5 (a decimal comma), 66.67 %."""
+"""Numbers as tables write them: 0.5, 0,5 (a decimal comma), 66.67 %."""
 
 from __future__ import annotations
 
 
 def number(cell: str) -> float:
-    """The number in a cell, without its per cent sign; raises ValueError where there is none."""
+    """The number in a cell, without its per cent sign; raises ValueError for other texts."""
     text = cell.strip().removesuffix("%").rstrip()
     try:
         return float(text)
@@ -15,7 +15,7 @@ def number(cell: str) -> float:
 
 
 def is_number(cell: str) -> bool:
-    """Whether a cell holds a number."""
+    """Whether a cell is a number."""
     try:
         number(cell)
     except ValueError:

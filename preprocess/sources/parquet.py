@@ -1,8 +1,8 @@
-"""Parquet files of pictures, as Hugging Face datasets writes them, and others.
+"""Parquet files of pictures, as written by Hugging Face datasets and others.
 
-A column holds the pictures' bytes, itself or as the field `bytes` of a struct {bytes, path};
-another the label, a name or a number. What a number means is in the schema's metadata, key
-`huggingface`: {"info": {"features": {COLUMN: {"_type": "ClassLabel", "names": [...]}}}}.
+One column has the pictures' bytes, directly or as the field `bytes` of a struct {bytes, path};
+another one has the label, a name or a number. The meaning of numbers is in the schema's metadata,
+key `huggingface`: {"info": {"features": {COLUMN: {"_type": "ClassLabel", "names": [...]}}}}.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _LABELS = ("label", "labels", "class", "target", "category")
 
 
 class _Columns(NamedTuple):
-    """Which columns are what, in a file's schema."""
+    """The columns to read, in a file's schema."""
 
     image: str  # the leaf with the bytes: "image.bytes"
-    path: str  # the leaf with the name; "" where there is none
+    path: str  # the leaf with the name; "" if there is none
     label: str
-    names: tuple[str, ...]  # class names by number; () where the metadata has none
+    names: tuple[str, ...]  # class names by number; () if the metadata has none
 
 
 def read(request: Request) -> Source:
@@ -84,14 +84,14 @@ def _find_columns(schema: pa.Schema, file: str, given: dict[str, str]) -> _Colum
     fields = _struct_fields(schema.field(image).type)
     if fields and "bytes" not in fields:
         raise DataError(
-            f"'{file}': the column '{image}' holds {schema.field(image).type}, no bytes of pictures"
+            f"'{file}': column '{image}' has type {schema.field(image).type}, not bytes of pictures"
         )
     leaf = f"{image}.bytes" if fields else image
     return _Columns(leaf, f"{image}.path" if "path" in fields else "", label, names)
 
 
 def _features(schema: pa.Schema) -> dict[str, dict[str, Any]]:
-    """What Hugging Face's metadata says of each column; {} where there is none."""
+    """Hugging Face's metadata of each column; {} if there is none."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
         return {name: value for name, value in features.items() if isinstance(value, dict)}
@@ -126,21 +126,21 @@ def _struct_fields(kind: pa.DataType) -> list[str]:
 def _of_groups(
     opened: pyarrow.parquet.ParquetFile, file: ContainerFile, columns: _Columns, warned: bool
 ) -> list[str]:
-    """Refuses row groups too large to decode; warns of large ones, once."""
+    """Rejects row groups that are too large to decode; warns about large ones, once."""
     largest = max(
         (_chunk_bytes(opened, group, columns.image) for group in range(opened.num_row_groups)),
         default=0,
     )
     if largest > MAX_GROUP_BYTES:
         raise DataError(
-            f"'{file.name}' has a row group of {largest >> 20} MB, and pictures are read by row "
-            "group; write it with row_group_size=100"
+            f"'{file.name}' has a row group of {largest >> 20} MB, and each picture needs its "
+            "whole row group; write the file with row_group_size=100"
         )
     if largest < LARGE_GROUP_BYTES or warned:
         return []
     return [
         f"'{file.name}' has row groups of up to {largest >> 20} MB, each of which is decoded for "
-        "every picture in it; it builds faster written with row_group_size=100"
+        "every picture in it; for a faster build, write it with row_group_size=100"
     ]
 
 

@@ -1,7 +1,7 @@
-"""Pictures in rows of parquet files: how one is read.
+"""Reads pictures from rows of parquet files.
 
-What can be read of a parquet file is a row group's column. The last ones are kept, so that a small
-file is decoded once; of a large one, each picture costs its group.
+The smallest readable unit of a parquet file is a row group's column. The last ones are cached, so
+that a small file is decoded once; in a large one, each picture costs a row group.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 PARQUET = "parquet"  # detail: row group, row in it, quoted column
 MAX_GROUP_BYTES = 1 << 30  # of pictures, decoded
 CACHE_BYTES = 256 << 20
-_BATCH_ROWS = 16  # after which the bytes are counted
+_BATCH_ROWS = 16  # between two checks of the size
 
 
 def open_file(path: str) -> pyarrow.parquet.ParquetFile:
-    """A parquet file, of which only the footer is read. Raises OSError and pyarrow's errors."""
-    from pyarrow import PythonFile, parquet  # a tenth of a second that other sources never pay
+    """A parquet file; reads only its footer. Raises OSError and pyarrow's errors."""
+    from pyarrow import PythonFile, parquet  # takes 0.1 s, which other sources do not need
 
     size = storage.size(path)
     stream = RangeFile(size, lambda offset, length: storage.read_range(path, offset, length))
@@ -35,12 +35,12 @@ def open_file(path: str) -> pyarrow.parquet.ParquetFile:
 
 
 def place(path: str, size: int, group: int, row: int, column: str) -> Place:
-    """Where a row's picture lies; `size` is an estimate of its bytes."""
+    """A row's Place; `size` is an estimate of its bytes."""
     return Place(PARQUET, size, f"{group},{row},{quote(column, safe='.')}", path)
 
 
 def read_row(item: Place, limit: int | None) -> bytes:
-    """The bytes of a row's picture; raises OSError where there are none."""
+    """The bytes of a row's picture; raises OSError if there are none."""
     from pyarrow import ArrowException
 
     group, row, column = item.detail.split(",")
@@ -50,13 +50,13 @@ def read_row(item: Place, limit: int | None) -> bytes:
     except (ArrowException, IndexError) as error:
         raise OSError(errno.EIO, f"the parquet file is damaged: {str(error)[:120]}") from None
     if content is None:
-        raise OSError(errno.ENODATA, "the row has no bytes; is the picture a path only?")
+        raise OSError(errno.ENODATA, "the row has no bytes; does it only have the picture's path?")
     whole: bytes = content.slice(0, min(content.size, limit or content.size)).to_pybytes()
     return whole
 
 
 class _Groups:
-    """The columns of row groups that were read last, up to CACHE_BYTES."""
+    """The most recently read columns of row groups, up to CACHE_BYTES."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[str, storage.Info, int, str], Any] = OrderedDict()

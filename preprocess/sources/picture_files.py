@@ -1,4 +1,4 @@
-"""Which files are pictures and which are clearly not, by their names."""
+"""Tells by its name whether a file is, or clearly is not, a picture."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import os
 from collections import Counter
 from collections.abc import Iterable
 
-# Every suffix that Pillow knows for the formats that are decoded (`pictures/limits.py`). Where an
-# id without suffix has files of several suffixes, the first of this order is taken.
+# Every suffix of the formats that are decoded (`pictures/limits.py`), as Pillow knows them. If an
+# id has files of several suffixes, the first in this order is used.
 PICTURE_SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"),
     *(".jfif", ".jpe", ".pgm", ".ppm", ".pnm", ".pbm", ".pfm", ".apng"),
 )
-# What lies beside pictures: captions, labels, settings, checksums, lists, documents, spreadsheets,
-# code, arrays, archives, films, sound, links, project files, and what editors keep of before:
-# `1.jpg~` would be the picture a second time. A file without suffix, or with another one, may be a
-# picture and is looked at.
+# What is found next to pictures: captions, labels, settings, checksums, lists, documents,
+# spreadsheets, code, arrays, archives, films, sound, links, project files, and backups of editors:
+# `1.jpg~` would be the same picture again. A file with no suffix, or another one, may be a picture
+# and is opened.
 _OTHER_SUFFIXES = frozenset(
     ".txt .json .jsonl .ndjson .xml .csv .tsv .yaml .yml .toml .ini .cfg .conf .caption .captions "
     ".tags .cls .label .labels .bbox .names .xmp .aae .dop .pp3 .exif .mie "
@@ -31,25 +31,25 @@ _OTHER_SUFFIXES = frozenset(
 
 
 def is_picture_name(name: str) -> bool:
-    """Whether the suffix is a picture's."""
+    """Whether the suffix is that of a picture."""
     return os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES
 
 
 def picture_stem(name: str) -> str:
-    """A name without the suffix of a picture; `v1.5` as it is."""
+    """A name without a picture's suffix; `v1.5` is returned unchanged."""
     return os.path.splitext(name)[0] if is_picture_name(name) else name
 
 
 def is_other_file(name: str) -> bool:
-    """Whether the suffix says that this is no picture."""
+    """Whether the suffix shows that this is not a picture."""
     suffix = os.path.splitext(name)[1].lower()
     return suffix in _OTHER_SUFFIXES or (suffix.endswith("~") and suffix[:-1] in PICTURE_SUFFIXES)
 
 
 def other_files_warning(names: Iterable[str]) -> str:
-    """A sentence that counts left-out files by suffix; empty where there are none."""
+    """A sentence with the counts of skipped files by suffix; empty if there are none."""
     counts = Counter(os.path.splitext(name)[1].lower() for name in names)
     if not counts:
         return ""
     kinds = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common(5))
-    return f"{counts.total()} files beside the pictures are not pictures and were left out: {kinds}"
+    return f"{counts.total()} files next to the pictures are not pictures and were skipped: {kinds}"

@@ -1,6 +1,6 @@
-"""Why an input was refused: the reasons that appear in `rejected.jsonl`, and the exception.
+"""Rejected input: the reasons that appear in `rejected.jsonl`, and the exception.
 
-A reason is a stable machine-readable word; the detail beside it is for people.
+A reason is a stable machine-readable word; the detail next to it is for people.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["Reason", "Refused", "Rejection"]
 
 
 class Reason(PictureReason):
-    """Every reason there is: those of a picture file, of a row, and of where a picture lies."""
+    """All reasons: about a picture file, about a row, and about a picture's location."""
 
     # a row of a table
     MISSING_COLUMN = "missing_column"
@@ -28,16 +28,16 @@ class Reason(PictureReason):
     BAD_LABEL = "bad_label"
     UNREADABLE_ROW = "unreadable_row"
     CONFLICTING_ROW = "conflicting_row"
-    # where a picture lies
+    # about a picture's location
     OUTSIDE_FOLDER = "outside_folder"
     MISSING_PICTURE = "missing_picture"
     AMBIGUOUS_NAME = "ambiguous_name"
     UNREADABLE_FILE = "unreadable_file"
     DUPLICATE_ID = "duplicate_id"
-    # what a build does with a picture
+    # about building a picture
     RECIPE_FAILED = "recipe_failed"
     ENCODING_FAILED = "encoding_failed"
-    # a triplet whose rows were fine
+    # a valid triplet, rejected for its pictures
     PICTURE_REFUSED = "picture_refused"
 
 
@@ -53,11 +53,13 @@ class Rejection:
 
     @property
     def counted(self) -> bool:
-        """A triplet refused because its picture was is listed, not counted again."""
+        """Whether it is a triplet rejected only because of a picture: listed, but not counted
+        again.
+        """
         return self.stage != "triplet"
 
     def to_json(self) -> str:
-        """One line of JSON, without the line feed. Control characters come out escaped."""
+        """One line of JSON, without the line feed. Control characters are escaped."""
         return json.dumps(dataclasses.asdict(self), ensure_ascii=True, sort_keys=True)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""From the value of --source, or from the input itself, to the source that reads it."""
+"""Finds the source that reads the input, from --source or from the input itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from preprocess.sources.rows import Request
 from preprocess.sources.source_kind import Evidence, SourceKind
 from preprocess.sources.tables import looks_like_data
 
-_EXCELS = " --csv_encoding=cp1252 (its text is not UTF-8; Excel in Western Europe saves so)"
+_EXCELS = " --csv_encoding=cp1252 (its text is not UTF-8, as from Excel in Western Europe)"
 _HEAD_BYTES = 1 << 20
 
 
@@ -26,15 +26,15 @@ def find_source(name: str, sources: Mapping[str, SourceKind]) -> SourceKind:
         return _imported(name)
     hint = did_you_mean(name, sources)
     raise UsageError(
-        f"--source={name}: no source, and no FILE.py:NAME of your own{hint}; there are "
+        f"--source={name} is neither a source nor FILE.py:NAME of your own{hint}; sources are "
         f"{', '.join(sources)}"
     )
 
 
 def recognise(request: Request, sources: Mapping[str, SourceKind]) -> tuple[SourceKind, str]:
-    """The one source that the input looks like, and what makes it look like that.
+    """The source that the input looks like, and the evidence.
 
-    Raises UsageError where no source or more than one fits, DataError where none does because the
+    Raises UsageError if no source or more than one matches, DataError if none does because the
     table cannot be read.
     """
     evidence = Evidence(request)
@@ -44,7 +44,7 @@ def recognise(request: Request, sources: Mapping[str, SourceKind]) -> tuple[Sour
         try:
             if reason := kind.recognise(evidence):
                 fitting[name] = reason
-        except DataError as error:  # for this source; another may read something else than CSV
+        except DataError as error:  # for this source; another one may read other formats than CSV
             unreadable = error
     fitting = {n: reason for n, reason in fitting.items() if not sources[n].fallback} or fitting
     if len(fitting) == 1:
@@ -52,7 +52,7 @@ def recognise(request: Request, sources: Mapping[str, SourceKind]) -> tuple[Sour
         return sources[name], reason
     if fitting:
         choices = " or ".join(f"--source={name} ({reason})" for name, reason in fitting.items())
-        raise UsageError(f"the input fits more than one source; choose {choices}")
+        raise UsageError(f"the input matches more than one source; choose {choices}")
     if unreadable:
         raise unreadable
     if remedy := _columns_remedy(evidence):
@@ -60,7 +60,7 @@ def recognise(request: Request, sources: Mapping[str, SourceKind]) -> tuple[Sour
             f"--csv='{request.csv}' has the columns {', '.join(evidence.first_line)[:200]}{remedy}"
         )
     raise UsageError(
-        f"cannot tell what the input is: {_described(evidence)}; give one of --source="
+        f"the input is not recognised: {_described(evidence)}; set one of --source="
         f"{', --source='.join(sources)} (--help describes their layouts)"
     )
 
@@ -69,18 +69,18 @@ def _described(evidence: Evidence) -> str:
     request = evidence.request
     parts = []
     if looks_like_data(evidence.first_line):
-        parts.append("--csv has no header, and needs --source and --columns by position")
+        parts.append("--csv has no header, and needs --source and --columns with positions")
     elif request.csv:
         parts.append(f"--csv has the columns {', '.join(sorted(evidence.columns))[:200]}")
     if request.images:
         count = len(evidence.files)
         parts.append(f"--images has {len(evidence.folders)} folders and {count} files")
-    return "; ".join(parts) or "neither --csv nor --images is given"
+    return "; ".join(parts) or "neither --csv nor --images is set"
 
 
 def _columns_remedy(evidence: Evidence) -> str:
-    """What would say which columns of a table hold what, and its encoding where it needs one; ""
-    where that is not what is missing.
+    """Flags that would tell which columns of a table have what, and its encoding if needed; "" if
+    that is not what is missing.
     """
     request, names = evidence.request, evidence.first_line
     if request.columns or looks_like_data(names):
@@ -92,13 +92,13 @@ def _columns_remedy(evidence: Evidence) -> str:
         return f", {one_hot_remedy(likely)}"
     encoding = "" if request.csv_encoding or _is_unicode(request.csv) else _EXCELS
     return (
-        ": say which one holds the picture and which its label, such as "
+        "; set which one has the picture and which its label, such as "
         f"--columns={likely.flag}{encoding}"
     )
 
 
 def _is_unicode(path: str) -> bool:
-    """Whether a table's first part is UTF-8, or UTF-16 with its mark."""
+    """Whether a table's beginning is UTF-8, or UTF-16 with its mark."""
     head = storage.read_bytes(path, _HEAD_BYTES)
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return True
@@ -112,5 +112,5 @@ def _is_unicode(path: str) -> bool:
 def _imported(name: str) -> SourceKind:
     kind = load_reference(name, "--source", UsageError)
     if not isinstance(kind, SourceKind):
-        raise UsageError(f"--source={name} is a {type(kind).__name__}, no SourceKind")
+        raise UsageError(f"--source={name} is a {type(kind).__name__}, not a SourceKind")
     return kind

@@ -1,4 +1,4 @@
-"""Rows as every source gives them: pictures, triplets and what was refused."""
+"""The output of every source: pictures, triplets and rejections."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from preprocess.dataset_format import Target
 from preprocess.sources.refusals import Reason, Refused, Rejection
 from preprocess.sources.splitting import NO_SPLITS, Splits, chosen_split
 
-MAX_ID_CHARACTERS = 1024  # longer than any path component a file system takes four times over
+MAX_ID_CHARACTERS = 1024  # more than four times the longest path component of a file system
 
 
 class Picture(NamedTuple):
-    """A picture to be stored once a variant."""
+    """A picture to be stored, once for each variant."""
 
     id: str
     split: str
-    label: int | None  # class number; None where there are triplets
+    label: int | None  # class number; None for triplets
     path: str  # absolute, gs://, or the text of a Place (places.py)
-    item: int | None  # number of the picture in an idx file; None for a file of its own
+    item: int | None  # number of the picture in an idx file; None for an ordinary file
     line: int | None  # line of the table that names it first
-    # Further features of its record, by their keys in dataset_format.ImageKey.
+    # Other features of its record, by their keys in dataset_format.ImageKey.
     features: Mapping[str, list[int] | list[float]] | None = None
 
 
@@ -41,7 +41,7 @@ class Triplet(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What a source is asked to read: the flags of `build` that concern it."""
+    """What a source should read: the flags of `build` that concern it."""
 
     csv: str = ""
     images: str = ""
@@ -60,7 +60,7 @@ class Request:
 
     @property
     def column_flags(self) -> list[str]:
-        """Those of the flags that name columns of --csv which were given."""
+        """The given flags that name columns of --csv."""
         given = {
             "--label": self.label,
             "--labels": self.labels,
@@ -71,7 +71,7 @@ class Request:
 
     @property
     def folder(self) -> str:
-        """The real path of the folder that the pictures lie in, also where they are in one file."""
+        """The real path of the folder that contains the pictures, even if they are in one file."""
         path = self.images or os.path.dirname(self.csv) or "."
         if storage.is_remote(path):
             return storage.absolute(path)
@@ -87,7 +87,7 @@ class Request:
 
 @dataclasses.dataclass
 class Source:
-    """All that a source has to say. `counted` = table rows plus pictures looked at."""
+    """The result of a source. `counted` = table rows plus pictures examined."""
 
     task: str
     pictures: list[Picture]
@@ -97,10 +97,10 @@ class Source:
     warnings: list[str] = dataclasses.field(default_factory=list)
     tables: dict[str, str] = dataclasses.field(default_factory=dict)  # name -> sha256
     weighted: bool = False  # each picture has a weight among its features
-    targets: list[Target] = dataclasses.field(default_factory=list)  # its numbers there
+    targets: list[Target] = dataclasses.field(default_factory=list)  # its regression targets
     counted: int = 0
     root: str = ""  # Request.folder; set by read_source()
-    # How many pictures have another name in the table than on the disk, by what differs.
+    # How many pictures have another name in the table than on the disk, by kind of difference.
     spellings: dict[str, int] = dataclasses.field(default_factory=dict)
     stat: Callable[[str], storage.Info] = storage.stat  # of a picture's path
 
@@ -108,14 +108,16 @@ class Source:
 def check_name(name: str, what: str, reason: str = Reason.BAD_ID) -> str:
     """Returns an id or label that is safe to store and to print.
 
-    Raises Refused for empty and over-long ones, control characters (NUL among them) and text
-    that is not UTF-8. Any script, spaces and punctuation are welcome.
+    Raises Refused for empty and over-long ones, control characters (including NUL) and text that is
+    not UTF-8. Any script, spaces and punctuation are allowed.
     """
     if not name:
         raise Refused(reason, f"empty {what}")
     if len(name) > MAX_ID_CHARACTERS:
-        raise Refused(reason, f"{what} of {len(name)} characters; {MAX_ID_CHARACTERS} at most")
-    if name.isascii() and name.isprintable():  # as nearly all are, and ten times quicker
+        raise Refused(
+            reason, f"{what} of {len(name)} characters; at most {MAX_ID_CHARACTERS} allowed"
+        )
+    if name.isascii() and name.isprintable():  # true for most, and ten times faster
         return name
     for character in name:
         category = unicodedata.category(character)

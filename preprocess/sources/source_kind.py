@@ -1,7 +1,7 @@
-"""What a source declares of itself: its layout, how it is recognised, what suits it.
+"""What a source declares: its layout, how it is recognised, defaults that suit it.
 
 A source is one file of preprocess/sources that reads it and ends with `KIND = SourceKind(...)`.
-Help, error messages and recognition follow from there.
+Help, error messages and recognition follow from it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from preprocess.sources.rows import Request, Source
 from preprocess.sources.tables import Table
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
-SAMPLE = 500  # file names that tell what a folder holds
+SAMPLE = 500  # file names examined to recognise a folder
 
 
 class Evidence:
-    """What a command line gives, looked at only as far as a source asks."""
+    """The input of a command line, examined only as far as a source asks."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
@@ -40,8 +40,8 @@ class Evidence:
 
     @functools.cached_property
     def columns(self) -> frozenset[str]:
-        """Columns of --csv in lower case, and by our names where --columns maps them, to theirs or
-        to positions. Raises DataError for a table that cannot be read.
+        """Columns of --csv in lower case, and our names that --columns maps to columns or
+        positions. Raises DataError for a table that cannot be read.
         """
         names = frozenset(self.first_line)
         if not names:
@@ -51,9 +51,7 @@ class Evidence:
 
     @functools.cached_property
     def folder(self) -> Folder | None:
-        """--images, opened; None where it is not given, or is a
-        file. Raises DataError where it is no folder.
-        """
+        """--images, opened; None if unset or a file. Raises DataError if it is not a folder."""
         request = self.request
         if not request.images or self.is_file:
             return None
@@ -61,13 +59,13 @@ class Evidence:
 
     @functools.cached_property
     def is_file(self) -> bool:
-        """Whether --images names a file that is no archive."""
+        """Whether --images names a file that is not an archive."""
         images = self.request.images
         return bool(images) and names_container(images)
 
     def holds(self, suffixes: str | tuple[str, ...]) -> str:
-        """The name of a file with one of these suffixes: --images itself, or the first below it;
-        "" where there is none, there are pictures as files, or a table is given.
+        """The name of a file with one of these suffixes: --images itself, or the first below it; ""
+        if there is none, there are picture files, or a table is given.
         """
         if self.request.csv or any(map(is_picture_name, self.sample)):
             return ""
@@ -75,8 +73,8 @@ class Evidence:
 
     @functools.cached_property
     def webdataset(self) -> str:
-        """What looks like a webdataset: tars in a folder, or in a tar KEY.cls beside KEY.jpg, or
-        KEY.json where no folders could be classes. "" where nothing does.
+        """Evidence of a webdataset: tars in a folder, or in a tar KEY.cls next to KEY.jpg, or
+        KEY.json if there are no possible class folders. "" if there is none.
         """
         if name := self.holds(TAR_SUFFIXES):
             return f"the tar file {name}"
@@ -86,11 +84,11 @@ class Evidence:
         keys = {name.partition(".")[0] for name in self.sample if is_picture_name(name)}
         fitting = (n for n in self.sample if n.endswith(labels) and n.partition(".")[0] in keys)
         name = next(fitting, "")
-        return f"a tar with {name} beside its picture" if name else ""
+        return f"a tar with {name} next to its picture" if name else ""
 
     @functools.cached_property
     def sample(self) -> tuple[str, ...]:
-        """Names of some files, wherever below --images."""
+        """Names of some files, anywhere below --images."""
         if self.is_file:
             return (os.path.basename(self.request.images),)
         return tuple(itertools.islice(self.folder.walk(""), SAMPLE)) if self.folder else ()
@@ -110,16 +108,16 @@ class Evidence:
 
 @dataclasses.dataclass(frozen=True)
 class SourceKind:
-    """One value of --source."""
+    """A value of --source."""
 
     name: str
     layout: str  # what it reads, in one line of --help
     read: Callable[[Request], Source]
-    # What makes the given input look like this source ("a table with ..."); "" where nothing does.
+    # Evidence that the input is of this kind ("a table with ..."); "" if there is none.
     recognise: Callable[[Evidence], str] = lambda _: ""
-    recipe: str = "photos"  # what suits it, where the command line leaves it open
+    recipe: str = "photos"  # the default recipe for it
     variants: int = 10
     encoding: str = "jpeg"
-    fallback: bool = False  # recognised only where no other source is
+    fallback: bool = False  # recognised only if no other source is
     columns_by_flags: bool = False  # --label, --weight and the like name columns of its table
-    owns_images: bool = False  # all that lies below --images is input: the output must not
+    owns_images: bool = False  # everything below --images is input: the output must not be there

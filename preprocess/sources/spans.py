@@ -1,5 +1,5 @@
-"""Items that are a stretch of a file's bytes, as they are or deflated: members of tar and zip
-archives, features of TFRecords.
+"""Items that are a range of a file's bytes, stored or deflated: members of tar and zip archives,
+features of TFRecords.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from preprocess import storage
 from preprocess.sources.places import Place
 
 SPAN = "span"  # detail: offset
-DEFLATED = "zip"  # detail: offset of the member's own header, bytes stored, 1 if deflated else 0
+DEFLATED = "zip"  # detail: offset of the member's local header, bytes stored, 1 if deflated else 0
 
-# Of a zip member's own header: signature, 22 bytes known better from the directory, two lengths.
+# Of a zip member's local header: signature, 22 bytes also in the directory, two lengths.
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _SIGNATURE = b"PK\x03\x04"
 _NAMES = 512  # bytes in which name and extra fields nearly always fit
 
 
 def read_span(place: Place, limit: int | None) -> bytes:
-    """The bytes of an item that is stored as it is."""
+    """The bytes of an item that is stored uncompressed."""
     length = place.size if limit is None else min(place.size, limit)
     return storage.read_range(place.path, int(place.detail), length)
 
 
 def read_deflated(place: Place, limit: int | None) -> bytes:
-    """The content of a zip archive's member; raises OSError where it is damaged. No more than
-    the bytes that the archive promised, or `limit`, are ever inflated.
+    """The content of a zip archive's member; raises OSError if it is damaged. Never inflates more
+    than the size in the directory, or `limit`.
     """
     offset, stored, deflated = map(int, place.detail.split(","))
     length = place.size if limit is None else min(place.size, limit)

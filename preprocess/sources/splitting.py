@@ -1,4 +1,4 @@
-"""Which split a picture belongs to, from its id alone: adding pictures moves none."""
+"""Assigns a picture to a split by its id only: adding pictures does not move others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from preprocess.sources.refusals import Reason, Refused
 TRAIN = "train"
 VALIDATION = "validation"
 TEST = "test"
-# What tables and folders call the three.
+# How tables and folders spell the three usual splits.
 SPELLINGS = {
     "train": TRAIN,
     "training": TRAIN,
@@ -27,20 +27,20 @@ SPELLINGS = {
 }
 
 
-# A split is a folder of the dataset, beside what else lies there.
+# A split is a folder of the dataset, next to other files.
 _NAME = re.compile(r"(?!triplets$)[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.IGNORECASE)
 
 
 def is_split_name(name: str) -> bool:
-    """Whether a split may be called so."""
+    """Whether a split may have this name."""
     return bool(_NAME.fullmatch(name))
 
 
 class Splits(NamedTuple):
-    """What --splits says."""
+    """The value of --splits."""
 
-    names: tuple[str, ...] = ()  # that tables, folders and files may use, beside SPELLINGS
-    fractions: tuple[tuple[str, float], ...] = ()  # of what names no split
+    names: tuple[str, ...] = ()  # that tables, folders and files may use, besides SPELLINGS
+    fractions: tuple[tuple[str, float], ...] = ()  # for pictures without a named split
 
     @property
     def spellings(self) -> Mapping[str, str]:
@@ -58,13 +58,14 @@ def named_split(name: str, spellings: Mapping[str, str] = SPELLINGS) -> str:
     except KeyError:
         raise Refused(
             Reason.UNKNOWN_SUBSET,
-            f"'{name[:40]}'; known are {', '.join(spellings)}; --splits=train,NAME names others",
+            f"'{name[:40]}' is unknown; known are {', '.join(spellings)}; --splits=train,NAME "
+            f"adds others",
         ) from None
 
 
 def parse_splits(flag: str) -> Splits:
-    """`train:0.8,test_a:0.2`, fractions for what names no split, or `train,test_a,test_b`, names
-    that the input uses. Raises UsageError.
+    """Parses `train:0.8,test_a:0.2`, fractions for pictures without a named split, or
+    `train,test_a,test_b`, names that the input uses. Raises UsageError.
     """
     fractions: dict[str, float] = {}
     names: list[str] = []
@@ -72,12 +73,12 @@ def parse_splits(flag: str) -> Splits:
         written, colon, number = part.partition(":")
         if not is_split_name(written):
             raise UsageError(
-                f"--splits: '{written[:80]}' cannot name a split: letters, digits, '_', '-' and "
-                "'.', and not 'triplets'"
+                f"--splits: '{written[:80]}' cannot name a split: use letters, digits, '_', '-' "
+                "and '.'; 'triplets' is reserved"
             )
         name = SPELLINGS.get(written.lower(), written)
         if name.lower() in (known.lower() for known in names):
-            raise UsageError(f"--splits: '{part}': a fraction in (0, 1], each name once")
+            raise UsageError(f"--splits: '{part}': use each name once, with a fraction in (0, 1]")
         names.append(name)
         if not colon:
             continue
@@ -86,7 +87,7 @@ def parse_splits(flag: str) -> Splits:
         except ValueError:
             raise UsageError(f"--splits: '{part}' is not NAME:FRACTION") from None
         if not 0 < fractions[name] <= 1:
-            raise UsageError(f"--splits: '{part}': a fraction in (0, 1], each name once")
+            raise UsageError(f"--splits: '{part}': use each name once, with a fraction in (0, 1]")
     if fractions and len(fractions) < len(names):
         without = next(name for name in names if name not in fractions)
         raise UsageError(f"--splits: '{without}' has no fraction; give all of them one, or none")
@@ -102,7 +103,7 @@ def chosen_split(
     validation_fraction: float,
 ) -> str:
     """The split of a picture: the one its table or folder names (`''` = none), else drawn by
-    `fractions`; then `validation_fraction` of what is train becomes validation.
+    `fractions`; then `validation_fraction` of train becomes validation.
     """
     split = named or _drawn(image_id, "split", fractions)
     if split == TRAIN and validation_fraction:
@@ -112,7 +113,7 @@ def chosen_split(
 
 
 def _drawn(image_id: str, salt: str, fractions: Sequence[tuple[str, float]]) -> str:
-    """By a hash of the id, salted to be independent of image_key(), which chooses the shard."""
+    """By a hash of the id, salted to be independent of image_key(), which selects the shard."""
     hashed = hashlib.sha256(f"{salt}:{image_id}".encode()).digest()
     point = int.from_bytes(hashed[:8], "big") / 2**64
     for name, fraction in fractions:

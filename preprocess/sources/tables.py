@@ -1,9 +1,9 @@
-"""CSV tables as spreadsheets write them, read so that one broken line costs one row.
+"""CSV tables as spreadsheets write them, read so that a broken line costs only its row.
 
-`dialect.py` recognises how a table is written, `lines.py` cuts it into records; here its columns
-are found and its cells named. An unclosed quote, a row of megabytes, NUL or bytes that are no text
-refuse their own line and nothing after it (a CSV reader would swallow the rest of the file into
-one field).
+`dialect.py` detects how a table is written, `lines.py` divides it into records; this file finds the
+columns and names the cells. An unclosed quote, a row of megabytes, NUL or bytes that are not text
+reject their own line and nothing after it (a CSV reader would swallow the rest of the file into one
+field).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from preprocess.sources.refusals import Reason, Refused, Rejection
 CHUNK_BYTES = 1 << 20
 
 Layout = Callable[[list[str]], dict[str, str]]
-"""The cells of a row by our names; raises Refused for a row that has too few or too many."""
+"""The cells of a row by our names; raises Refused for a row with too few or too many."""
 
 
 class Row(NamedTuple):
@@ -44,22 +44,22 @@ class Row(NamedTuple):
 
 
 class Header(NamedTuple):
-    """What the first row says."""
+    """The content of the first row."""
 
     cells: Layout
-    record: Record | None  # the first row where it is one already, and not a header
+    record: Record | None  # the first row if it is data, not a header
 
 
 class Table:
-    """A CSV file, read by `rows()`; refused lines are left in `rejections`.
+    """A CSV file, read by `rows()`; rejected lines are in `rejections`.
 
     Args:
       path: of the file.
       required: columns that it must have, by our names.
       optional: columns that it may have.
-      columns: (our name, the table's name or, where it has no header, position from 1).
+      columns: (our name, the table's name or, without a header, position from 1).
       encoding: of the text; "" = by its byte-order mark, else UTF-8.
-      foreign: recognises a layout of others by the first row's cells, where there is no header.
+      foreign: recognises other layouts by the first row's cells, if there is no header.
     """
 
     def __init__(
@@ -76,8 +76,8 @@ class Table:
         self.rejections: list[Rejection] = []
         self.warnings: list[str] = []
         self.counted = 0
-        self.is_foreign = False  # known once the first row was read
-        self._not_text = 0  # rows that are not of the encoding
+        self.is_foreign = False  # known once the first row has been read
+        self._not_text = 0  # rows that do not match the encoding
         self._hash = hashlib.sha256()
         self.column_names: list[str] = []  # of the first line, in lower case
         self._encoding = encoding
@@ -86,7 +86,9 @@ class Table:
         known = (*required, *optional)
         for ours, _ in columns:
             if ours not in known:
-                raise UsageError(f"--columns names '{ours}'; this source has {', '.join(known)}")
+                raise UsageError(
+                    f"--columns: unknown name '{ours}'; this source has {', '.join(known)}"
+                )
         self._columns = dict(columns)
         self._names = {name: self._columns.get(name, name) for name in known}
 
@@ -101,19 +103,19 @@ class Table:
             with storage.open_read(self.path) as file:
                 yield from self._rows(file)
         except FileNotFoundError:
-            raise DataError(f"no such table: '{self.path}'") from None
+            raise DataError(f"table '{self.path}' does not exist") from None
         except OSError as error:
             if os.path.isdir(self.path):
-                raise DataError(f"'{self.path}' is a folder; a CSV file is expected") from None
+                raise DataError(f"'{self.path}' is a folder, not a CSV file") from None
             raise DataError(f"cannot read '{self.path}': {error.strerror}") from None
 
     def refuse(self, line: int, refused: Refused) -> None:
-        """Notes a row that the caller refuses."""
+        """Records a row that the caller rejects."""
         self.rejections.append(Rejection(self.name, line, "table", refused.reason, refused.detail))
 
     @property
     def sha256(self) -> str:
-        """Hash of the content, once all rows were read."""
+        """Hash of the content, once all rows have been read."""
         return self._hash.hexdigest()
 
     def _rows(self, file: BufferedIOBase) -> Iterator[Row]:
@@ -123,7 +125,7 @@ class Table:
             self.warnings.append(f"'{self.name}' is {dialect.encoding.upper()} and read as such")
         text = as_utf8(self._chunks(file, head), dialect.encoding)
         reader = Records(physical_lines(text, dialect.cr_line_ends), dialect.separator)
-        blank = f'{dialect.separator} \t\r"'.encode()  # a row of nothing but delimiters is none
+        blank = f'{dialect.separator} \t\r"'.encode()  # a row of only these is skipped
         records = (record for record in reader if record.raw.strip(blank))
         if dialect.sep_line:
             next(records)
@@ -137,8 +139,8 @@ class Table:
                 self.refuse(record.line, refused)
         if self._not_text:
             self.warnings.append(
-                f"{self._not_text} rows of '{self.name}' are not {dialect.encoding.upper()}; where "
-                "it was saved by Excel in Western Europe, --csv_encoding=cp1252 reads it"
+                f"{self._not_text} rows of '{self.name}' are not {dialect.encoding.upper()}; if "
+                "Excel in Western Europe saved it, set --csv_encoding=cp1252"
             )
 
     def _chunks(self, file: BufferedIOBase, head: bytes) -> Iterator[bytes]:
@@ -150,7 +152,7 @@ class Table:
 
     def _header(self, record: Record | None, dialect: Dialect, reader: Records) -> Header:
         if record is None:
-            raise DataError(f"'{self.path}' is empty; a header line is expected")
+            raise DataError(f"'{self.path}' is empty; it needs a header line")
         try:
             cells = [cell.strip() for cell in self._cells(record, dialect)]
         except Refused as refused:
@@ -171,8 +173,8 @@ class Table:
         missing = [name for name in self._required if name not in self._columns]
         if missing:
             raise UsageError(
-                f"--columns gives positions, for tables without a header; {', '.join(missing)} "
-                "must have one too"
+                f"--columns has positions, for tables without a header; {', '.join(missing)} must "
+                "have one too"
             )
         for ours, position in self._columns.items():
             if not 1 <= int(position) <= width:
@@ -192,7 +194,7 @@ class Table:
             example = ",".join(f"{name}={i + 1}" for i, name in enumerate(self._required))
             raise DataError(
                 f"'{self.path}' has no header: its first line looks like a row "
-                f"({', '.join(names)[:80]}). Say which column is which, counted from 1: "
+                f"({', '.join(names)[:80]}). Set which column is which, counted from 1: "
                 f"--columns={example}"
             )
         for ours, theirs in self._names.items():
@@ -205,7 +207,7 @@ class Table:
                 shown = ", ".join(names)[:200]
                 raise DataError(
                     f"'{self.path}' has no column '{theirs}'; it has {shown}. "
-                    f"Name yours with --columns={ours}=YOURS"
+                    f"Set --columns={ours}=YOURS"
                 )
         return _layout(positions, len(names))
 
@@ -230,16 +232,16 @@ class Table:
 def _layout(positions: Mapping[str, int], width: int) -> Layout:
     def cells_by_name(cells: list[str]) -> dict[str, str]:
         if len(cells) < width:
-            raise Refused(Reason.MISSING_COLUMN, f"{len(cells)} columns of {width}")
+            raise Refused(Reason.MISSING_COLUMN, f"{len(cells)} columns instead of {width}")
         if len(cells) > width:
-            raise Refused(Reason.EXTRA_COLUMN, f"{len(cells)} columns, the header {width}")
+            raise Refused(Reason.EXTRA_COLUMN, f"{len(cells)} columns instead of {width}")
         return {name: cells[i].strip(" ") for name, i in positions.items()}
 
     return cells_by_name
 
 
 def looks_like_data(cells: Sequence[str]) -> bool:
-    """Whether a first line has what no column is called: a number, a URL, a picture's name."""
+    """Whether a first line has what no column is named: a number, a URL, a picture's name."""
     return any(is_number(cell) or "://" in cell or is_picture_name(cell) for cell in cells)
 
 
@@ -247,6 +249,6 @@ def _not_text(error: UnicodeDecodeError, encoding: str) -> str:
     if encoding != UTF_8:
         return f"not {encoding}"
     return (
-        f"not UTF-8 at byte {error.start}; save the table as UTF-8, or say what it is: "
+        f"not UTF-8 at byte {error.start}; save the table as UTF-8, or set its encoding: "
         "--csv_encoding=cp1252 (Excel in Western Europe)"
     )

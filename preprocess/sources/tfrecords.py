@@ -1,4 +1,4 @@
-"""TFRecords of others, and folders of tensorflow-datasets, read without TensorFlow.
+"""TFRecords from elsewhere, and folders of tensorflow-datasets, read without TensorFlow.
 
 A record is a tf.train.Example with a picture's file as bytes and a label, a number or a name. In a
 TFDS folder, features.json says which is which, and LABEL.labels.txt has the class names.
@@ -38,7 +38,7 @@ _GZIP = b"\x1f\x8b"
 
 
 class _Metadata(NamedTuple):
-    """What a TFDS folder says of itself; all empty for other folders."""
+    """A TFDS folder's description; all empty for other folders."""
 
     images: list[str]
     labels: list[str]
@@ -46,19 +46,19 @@ class _Metadata(NamedTuple):
 
 
 class _Features(NamedTuple):
-    """Which features are what."""
+    """The features to read."""
 
     image: str
     label: str
-    name: str  # of the picture; "" where there is none
+    name: str  # of the picture; "" if there is none
 
 
 def read(request: Request) -> Source:
-    """Finds where each record's picture lies, and reads its label."""
+    """Finds each record's picture, and reads its label."""
     folder = request.images if not os.path.isfile(request.images) else ""
     folder = folder or os.path.dirname(os.path.abspath(request.images))
     if storage.exists(os.path.join(folder, MANIFEST_FILE)):
-        raise DataError(f"'{request.images}' is a dataset directory already: train on it as it is")
+        raise DataError(f"'{request.images}' is a dataset already; train on it with --data")
     metadata = _metadata(folder)
     lower = [name.lower() for name in metadata.splits]
     files = find_files(request, SUFFIXES, splits=lower)
@@ -81,7 +81,7 @@ def _metadata(folder: str) -> _Metadata:
         features = _object(features.get(key))
     format_ = info.get("fileFormat", "tfrecord")
     if format_ != "tfrecord":
-        raise DataError(f"'{folder}' holds {format_!a}; of TFDS's formats, tfrecord is read")
+        raise DataError(f"'{folder}' has format {format_!a}; only TFDS's tfrecord is read")
     listed = info.get("splits")
     splits = [_object(each).get("name", "") for each in listed] if isinstance(listed, list) else []
     for name in splits:
@@ -119,7 +119,7 @@ def _class_names(folder: str, label: str) -> list[str]:
 
 @contextlib.contextmanager
 def _mapped(file: ContainerFile) -> Iterator[mmap.mmap | bytes]:
-    """The file's bytes, of which only those are read that are looked at."""
+    """The file's bytes; only the parts that are used are read."""
     with storage.open_read(file.path) as opened:
         if not opened.seek(0, os.SEEK_END):
             yield b""
@@ -134,7 +134,7 @@ def _mapped(file: ContainerFile) -> Iterator[mmap.mmap | bytes]:
 def _choose(
     data: mmap.mmap | bytes, file: ContainerFile, given: Mapping[str, str], metadata: _Metadata
 ) -> _Features | None:
-    """The features to read, by the first record; None where the file has none."""
+    """The features to read, from the first record; None if the file has none."""
     try:
         start, stop = next(record_spans(data), (0, 0))
         features = parse_features(data, start, stop)
@@ -182,7 +182,7 @@ def _item(
     try:
         features = parse_features(data, *span)
     except (ValueError, UnicodeDecodeError) as error:
-        reason = Refused(Reason.UNREADABLE_ROW, f"no tf.train.Example: {error}")
+        reason = Refused(Reason.UNREADABLE_ROW, f"not a tf.train.Example: {error}")
         return Item(file.split, None, name, reason)
     image, label = features.get(chosen.image), features.get(chosen.label)
     named = features.get(chosen.name)
@@ -210,7 +210,7 @@ def _recognise(evidence: Evidence) -> str:
 KIND = SourceKind(
     name="tfrecords",
     layout=(
-        "TFRecords of others with a picture's file and a label in each record, or a folder of "
+        "TFRecords from elsewhere with a picture's file and a label in each record, or a folder of "
         "tensorflow-datasets (--images=DIR or FILE; --features=image=A,label=B)"
     ),
     read=read,

@@ -1,6 +1,6 @@
 """Votes -> shares that sum to 1, from shares, percentages or counts of annotators.
 
-Which of them a table holds is decided by most of its rows, never row by row: 1, 0, 0 may be a
+The kind is decided for the whole table by most of its rows, never row by row: 1, 0, 0 may be a
 share or a count.
 """
 
@@ -14,17 +14,17 @@ from preprocess.sources.numbers import number
 from preprocess.sources.refusals import Reason, Refused
 
 SHARES, PERCENTAGES, COUNTS = "shares", "percentages", "counts"
-# Shares written with six digits miss 1 by 1.5e-6. They stay as they are: 0.5, 0.333333, 0.166666
-# divided by their sum would make a majority of the 0.5.
+# Shares written with six digits may miss a sum of 1 by 1.5e-6. They stay unchanged: dividing 0.5,
+# 0.333333, 0.166666 by their sum would turn the 0.5 into a majority.
 ROUNDING = 5e-6
 TOLERANCE = 0.02  # three shares rounded to two digits may miss 1 by 0.015
 
 Votes = tuple[float, float, float]
 
 
-@functools.lru_cache(maxsize=1024)  # six to twelve annotators vote in 399 ways: rows share them
+@functools.lru_cache(maxsize=1024)  # six to twelve annotators vote in 399 ways
 def parsed(*cells: str) -> Votes:
-    """Three numbers as a row has them; raises Refused for what is none, negative or infinite."""
+    """Three numbers of a row; raises Refused for texts, negative or infinite numbers."""
     try:
         first, second, third = (number(cell) for cell in cells)
     except ValueError:
@@ -37,7 +37,7 @@ def parsed(*cells: str) -> Votes:
 
 @functools.lru_cache(maxsize=1024)
 def kinds(votes: Votes) -> frozenset[str]:
-    """What these three may be."""
+    """The kinds that these three may be."""
     total = sum(votes)
     fits = {
         SHARES: _is_near(total, 1),
@@ -48,7 +48,7 @@ def kinds(votes: Votes) -> frozenset[str]:
 
 
 class Kinds:
-    """Counts what the rows of a table may hold."""
+    """Counts the kinds that a table's rows may be."""
 
     def __init__(self) -> None:
         self._rows: Counter[frozenset[str]] = Counter()
@@ -63,7 +63,7 @@ class Kinds:
 
     @property
     def decided(self) -> str:
-        """The first kind that at least half of the rows fit; shares where none is."""
+        """The first kind that at least half of the rows fit; shares if there is none."""
         for kind in (SHARES, PERCENTAGES, COUNTS):
             if 2 * self.fitting(kind) >= self._rows.total():
                 return kind
@@ -72,13 +72,13 @@ class Kinds:
 
 @functools.lru_cache(maxsize=1024)
 def as_shares(votes: Votes, kind: str) -> Votes:
-    """Three shares that sum to 1; raises Refused where the three are not of this kind."""
+    """Three shares that sum to 1; raises Refused if the three are not of this kind."""
     first, second, third = votes
     total = first + second + third
     if kind == COUNTS:
         if COUNTS not in kinds(votes):
             shown = f"{first:g}, {second:g}, {third:g}"
-            raise Refused(Reason.BAD_VOTES, f"votes {shown} are not counts, which most rows have")
+            raise Refused(Reason.BAD_VOTES, f"votes {shown} are not counts, as in most rows")
         return first / total, second / total, third / total
     unit = 100 if kind == PERCENTAGES else 1
     if not _is_near(total / unit, 1):

@@ -1,6 +1,6 @@
-"""Webdataset: tar files in which KEY.jpg lies beside KEY.cls or KEY.json with its label.
+"""Webdataset: tar files with KEY.jpg and its label in KEY.cls or KEY.json.
 
-A key is a member's name up to the first point of its last part; what follows is the field.
+A key is a member's name up to the first dot of its last part; the rest is the field.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from preprocess.sources.rows import Request, Source
 from preprocess.sources.source_kind import TAR_SUFFIXES, Evidence, SourceKind
 
 MAX_LABEL_BYTES = 1 << 20  # of a .cls or .json
-CLASS_NAMES = ("classnames.txt", "classes.txt", "labels.txt")  # beside the tars: a class a line
+CLASS_NAMES = ("classnames.txt", "classes.txt", "labels.txt")  # next to the tars: a class a line
 _LABEL_FIELDS = ("cls", "json", "cls.txt")
 _JSON_KEYS = ("label", "cls", "class", "class_name", "category", "target")
 _NUMBER = re.compile(r"-?[0-9]{1,9}")
@@ -36,7 +36,7 @@ def read(request: Request) -> Source:
     """Lists the tars and reads their labels; a picture is a member."""
     for ours, _ in request.columns:
         if ours not in ("image", "label"):
-            raise UsageError(f"--columns names '{ours}'; this source has image, label")
+            raise UsageError(f"--columns: unknown name '{ours}'; this source has image, label")
     columns = dict(request.columns)
     files = find_files(request, TAR_SUFFIXES, archives=True)
     items = [item for file in files for item in _items(file, columns)]
@@ -64,7 +64,7 @@ def _items(file: ContainerFile, columns: Mapping[str, str]) -> Iterator[Item]:
 
 
 def _picture_field(fields: Mapping[str, Member], wanted: str, file: ContainerFile, key: str) -> str:
-    """The field of a sample that is its picture; "" where it has none."""
+    """The field of a sample that is its picture; "" if it has none."""
     if wanted:
         return wanted.lower() if wanted.lower() in fields else ""
     found = [name for name in fields if posixpath.splitext(f"KEY.{name}")[1] in PICTURE_SUFFIXES]
@@ -78,7 +78,7 @@ def _picture_field(fields: Mapping[str, Member], wanted: str, file: ContainerFil
 
 
 def _label(fields: Mapping[str, Member], wanted: str) -> Label:
-    """The label of a sample, from its .cls, or from a key of its .json; None where it has none."""
+    """The label of a sample, from its .cls, or from a key of its .json; None if it has none."""
     if wanted in fields:
         return _parsed(_text(fields[wanted]))
     for field in _LABEL_FIELDS:
@@ -110,7 +110,7 @@ def _parsed(text: str) -> Label:
 
 
 def _text(member: Member) -> str:
-    """A small member's text; "" where it cannot be read."""
+    """A small member's text; "" if it cannot be read."""
     if member.reason:
         return ""
     try:
@@ -120,7 +120,7 @@ def _text(member: Member) -> str:
 
 
 def _class_names(files: list[ContainerFile]) -> list[str]:
-    """Class names by number from a list beside the tars; [] where there is none."""
+    """Class names by number from a list next to the tars; [] if there is none."""
     for folder in dict.fromkeys(os.path.dirname(file.path) for file in files):
         for place in (folder, os.path.dirname(folder)):
             for name in CLASS_NAMES:
@@ -138,7 +138,7 @@ KIND = SourceKind(
     name="webdataset",
     layout=(
         "webdataset tars of KEY.jpg with KEY.cls or KEY.json (--images=DIR or FILE.tar; "
-        "--columns=label=KEY_OF_THE_JSON), class names from a classnames.txt beside them"
+        "--columns=label=KEY_OF_THE_JSON), class names from a classnames.txt next to them"
     ),
     read=read,
     recognise=_recognise,

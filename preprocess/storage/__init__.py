@@ -62,7 +62,7 @@ def make_folder(path: str) -> None:
 
 
 def names(folder: str) -> list[str]:
-    """Names of the files and folders directly in a folder; none where there is no folder."""
+    """Names of the files and folders directly in a folder; none if there is no folder."""
     return _backend(folder).names(folder)
 
 
@@ -87,7 +87,7 @@ def stat(path: str) -> Info:
 
 
 def size_or_none(path: str) -> int | None:
-    """Bytes of a file, None where there is none."""
+    """Bytes of a file, None if there is none."""
     try:
         return size(path)
     except FileNotFoundError:
@@ -154,7 +154,7 @@ def write_unsynced(files: Mapping[str, Callable[[], str]]) -> None:
 
 
 def remove(path: str) -> None:
-    """Removes a file; harmless where there is none."""
+    """Removes a file; harmless if there is none."""
     _backend(path).remove(path)
 
 
@@ -169,7 +169,7 @@ def remove_empty_folders(folder: str) -> None:
 
 
 def lock(path: str, owner: str) -> contextlib.AbstractContextManager[Lock]:
-    """Holds a lock while the context lasts; raises LockHeld where another process has it.
+    """Holds a lock while the context lasts; raises LockHeld if another process has it.
 
     A local lock goes with its process. On an object store see `lease.py` for what is guaranteed.
 

@@ -30,7 +30,7 @@ class Lock(Protocol):
     """A lock that is held."""
 
     def check(self) -> None:
-        """Raises StorageError where the lock is no longer this process's."""
+        """Raises StorageError if the lock is no longer this process's."""
 
 
 class LockHeld(Exception):

@@ -122,7 +122,7 @@ def download(path: str, info: Info, file: BufferedIOBase) -> None:
     """Writes exactly the generation of an object that `info` tells of, and checks its checksum.
 
     A connection that drops is picked up where it broke; the library checks no checksum of what
-    came in pieces, so it is done here. Raises FileNotFoundError where this generation is no more,
+    came in pieces, so it is done here. Raises FileNotFoundError if this generation is no more,
     StorageError where the bytes are wrong thrice.
     """
     blob = connection.bucket(path).blob(connection.split(path)[1], generation=info.version)
@@ -138,7 +138,7 @@ def download(path: str, info: Info, file: BufferedIOBase) -> None:
         # What was uploaded compressed comes out unpacked; the checksum is of the packed bytes.
         if blob.content_encoding or not info.crc32c or crc32c(file) == info.crc32c:
             return
-    raise StorageError(f"'{path}': what arrives does not have the object's checksum")
+    raise StorageError(f"'{path}': the data received does not match the object's checksum")
 
 
 def crc32c(file: BufferedIOBase) -> str:
@@ -228,7 +228,7 @@ def write_unsynced(files: Mapping[str, Callable[[], str]]) -> None:
 
 
 def remove(path: str, generation: int | None = None) -> None:
-    """Removes an object (of this generation only, or PreconditionFailed is raised); harmless where
+    """Removes an object (of this generation only, or PreconditionFailed is raised); harmless if
     there is none.
     """
     blob = connection.blob(path)

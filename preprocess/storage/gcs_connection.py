@@ -63,7 +63,7 @@ def prefix(folder: str) -> str:
 
 
 def bucket(path: str) -> Any:
-    """The google.cloud.storage.Bucket of a path, which answered once; raises UsageError where there
+    """The google.cloud.storage.Bucket of a path, which answered once; raises UsageError if there
     is none, StorageError and ConfigError where it cannot be reached.
     """
     return _reached(os.environ.get("STORAGE_EMULATOR_HOST", ""), split(path)[0])
@@ -94,7 +94,7 @@ def _client(emulator: str) -> Any:
     if emulator:
         if "://" not in emulator:
             raise ConfigError(
-                f"STORAGE_EMULATOR_HOST='{emulator}' has no scheme; http://{emulator} is meant?"
+                f"STORAGE_EMULATOR_HOST='{emulator}' has no scheme; set http://{emulator}"
             )
         client = storage.Client(project="emulator", credentials=AnonymousCredentials())
     else:
@@ -157,7 +157,7 @@ def explained(path: str) -> Iterator[None]:
     except auth.GoogleAuthError as error:
         raise ConfigError(
             f"'{path}': the Google Cloud credentials were refused: {_first_line(error)}\n"
-            "`gcloud auth application-default login` renews a person's"
+            "renew yours with `gcloud auth application-default login`"
         ) from None
 
 

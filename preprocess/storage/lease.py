@@ -53,7 +53,7 @@ class Lease:
         self._thread.start()
 
     def check(self) -> None:
-        """Renews the lock; raises LeaseLost where another process has it now."""
+        """Renews the lock; raises LeaseLost if another process has it now."""
         with self._busy:
             try:
                 self._generation = _put(self._path, self._holder, self._generation)
@@ -88,7 +88,7 @@ class Lease:
 
 @contextlib.contextmanager
 def lease(path: str, owner: str) -> Iterator[Lease]:
-    """Holds the lock at `path`; raises LockHeld where a living process has it."""
+    """Holds the lock at `path`; raises LockHeld if a living process has it."""
     held = _take(path, Holder.this_process(owner))
     try:
         yield held
@@ -115,7 +115,7 @@ def _take(path: str, holder: Holder) -> Lease:
                 f"{other}; if it surely is dead, `gcloud storage rm {path}` removes its lock"
             )
         if watched is None or time.monotonic() > watched[1]:
-            say(f"taking over from {other}, which ended without giving it back")
+            say(f"taking over from {other}, which ended without releasing it")
             with contextlib.suppress(PreconditionFailed):
                 return Lease(path, holder, _put(path, holder, generation))
         else:

@@ -68,7 +68,7 @@ def open_read(path: str) -> BufferedIOBase:
 
 
 class Pending:
-    """A file under a temporary name beside its own, synced to disk before it is renamed."""
+    """A file under a temporary name next to its own, synced to disk before it is renamed."""
 
     def __init__(self, path: str, temporary: str = "") -> None:
         self._path = path
@@ -109,7 +109,7 @@ def write_unsynced(files: Mapping[str, Callable[[], str]]) -> None:
 
 
 def remove(path: str) -> None:
-    """Removes a file; harmless where there is none."""
+    """Removes a file; harmless if there is none."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
 
@@ -135,7 +135,7 @@ class FileLock:
 
 @contextlib.contextmanager
 def lock(path: str, owner: str) -> Iterator[FileLock]:
-    """Holds the lock on a file; raises LockHeld where another process has it. `owner` is not
+    """Holds the lock on a file; raises LockHeld if another process has it. `owner` is not
     needed: a lock that is held is held by a living process.
     """
     try:
@@ -161,7 +161,7 @@ def lock(path: str, owner: str) -> Iterator[FileLock]:
 
 @contextlib.contextmanager
 def turn(path: str, owner: str, notice: str) -> Iterator[FileLock]:
-    """As `lock`, but waits for the process that has it; `notice` is said once where one does."""
+    """As `lock`, but waits for the process that has it, and logs `notice` once if it has to."""
     with contextlib.ExitStack() as stack:
         waiting = False
         while True:

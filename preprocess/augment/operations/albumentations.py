@@ -87,7 +87,7 @@ class Albumentations(Operation):
 
     @staticmethod
     def apply(canvas: Canvas, numbers: Numbers) -> None:
-        """Raises ConfigError where the pipeline fails or does not leave shape and type."""
+        """Raises ConfigError if the pipeline fails or does not leave shape and type."""
         canvas.replace(_run(canvas.write(), numbers)["image"])
 
     @staticmethod
@@ -102,7 +102,7 @@ class Albumentations(Operation):
         return told
 
     def check(self) -> None:
-        """Raises ConfigError where this pipeline cannot be made here."""
+        """Raises ConfigError if this pipeline cannot be made here."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # advice on better transforms
             _pipeline(self.pipeline)
@@ -111,7 +111,7 @@ class Albumentations(Operation):
 def read_pipeline(path: str, where: str) -> dict[Any, Any]:
     """What `albumentations.save` wrote to a file, as JSON or as YAML.
 
-    Raises ConfigError where there is no such file, or it is neither.
+    Raises ConfigError if there is no such file, or it is neither.
     """
     try:
         text = storage.read_bytes(path, MAX_BYTES + 1).decode("utf-8-sig")

@@ -106,7 +106,7 @@ class Python(Operation):
 
     @staticmethod
     def apply(canvas: Canvas, numbers: Numbers) -> None:
-        """Raises ConfigError where the function fails or does not leave shape and type."""
+        """Raises ConfigError if the function fails or does not leave shape and type."""
         canvas.replace(_call(canvas.write(), numbers))
 
     @staticmethod
@@ -120,7 +120,7 @@ class Python(Operation):
         return [record_of_texts(self.function, json.loads(self.source))]
 
     def check(self) -> None:
-        """Raises ConfigError where the function cannot be imported, or is none."""
+        """Raises ConfigError if the function cannot be imported, or is none."""
         _loaded(self.function, self.source)
 
 
@@ -146,8 +146,8 @@ def _call(image: Image, numbers: Numbers) -> Image:
         raise ConfigError(f"{name} fails on a picture of {list(shape)}: {reason}") from error
     if made.dtype != np.uint8 or made.shape != shape:
         raise ConfigError(
-            f"{name} makes {made.dtype}{list(made.shape)} of uint8{list(shape)}; shape and "
-            "type must stay"
+            f"{name} makes {made.dtype}{list(made.shape)} of uint8{list(shape)}; shape and type "
+            "must stay"
         )
     return np.array(made, order="C")  # which the function may keep, and the next step writes to
 

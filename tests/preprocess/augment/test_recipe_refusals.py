@@ -84,7 +84,7 @@ BAD = {
     "range a mapping": (operation("affine: {probability: 1, scale: {a: 1}}"), ["{'a': 1}"]),
     "fraction where whole numbers go": (
         operation("jpeg_quality: {probability: 1, quality: [50.5, 60]}"),
-        ["50.5", "a whole number"],
+        ["50.5", "an integer"],
     ),
     # words and colours
     "unknown border": (

@@ -164,7 +164,7 @@ def test_one_subset_only(tmp_path, subset):
     made.write_table(flags["csv"], [made.HEADER, *rows])
     built = made.built("fec", tmp_path / "out", **flags)
     assert set(made.manifest(tmp_path / "out").splits) == {subset}
-    said = {"train": "there is a training split only", "test": "there is no training split"}
+    said = {"train": "there is only a training split", "test": "there is no training split"}
     assert f"warning: {said[subset]}" in built["said"]
 
 

@@ -296,7 +296,7 @@ def test_a_table_of_labels_with_names_of_its_own(tmp_path):
 def test_an_output_among_the_classes_is_refused_before_anything_is_written(tmp_path):
     images = made.class_folders(tmp_path / "in", count=1)
     for output in (images / "dataset", images):
-        with pytest.raises(UsageError, match="lies in --images"):
+        with pytest.raises(UsageError, match="is inside --images"):
             made.built("folders", output, images=images)
     assert not (images / "dataset").exists() and not (images / ".build").exists()
 

@@ -185,6 +185,6 @@ def test_with_overwrite_all_of_it_is_built_by_the_opencv_at_hand(dataset, rebuil
 def test_workers_with_different_libraries_do_not_make_a_dataset(faces, tmp_path, monkeypatch):
     versions = iter([{"numpy": "1"}, {"numpy": "2"}] * 4)
     monkeypatch.setattr(shards, "deciding_versions", lambda _: next(versions))
-    with pytest.raises(ConfigError, match=r"different libraries \(numpy 1 and 2\)"):
+    with pytest.raises(ConfigError, match=r"different library versions \(numpy 1 and 2\)"):
         made.built("fec", tmp_path / "out", **faces, **SAME, variants=1)
     assert not (tmp_path / "out" / "dataset.json").exists()

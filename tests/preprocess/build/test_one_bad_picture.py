@@ -146,7 +146,7 @@ def test_a_recipe_that_fails_for_every_picture_ends_before_anything_is_written(
     monkeypatch.setattr(HorizontalFlip, "apply", staticmethod(failing))
     flags: dict[str, Any] = {"variants": 2, "recipe": recipe(tmp_path), "max_bad_fraction": 1.0}
     with pytest.raises(
-        ConfigError, match=r"fails for each of 8 pictures .* first is 'train/.*never works"
+        ConfigError, match=r"fails for all 8 pictures .* first is 'train/.*never works"
     ):
         made.built("folders", tmp_path / "out", images=images, **flags)
     assert not list((tmp_path / "out").rglob("*.tfrecord"))

@@ -105,14 +105,14 @@ def test_ids_that_share_a_key_are_an_error_in_whatever_splits_they_are(tmp_path,
     monkeypatch.setattr(planning, "image_key", lambda image_id: 5)
     rows = source(tmp_path, ["a", "b"])
     rows.pictures[1] = rows.pictures[1]._replace(split="test")
-    with pytest.raises(DataError, match="'a' and 'b' share a key: rename one"):
+    with pytest.raises(DataError, match="'a' and 'b' have the same hash: rename one"):
         make_plan(rows, OPTIONS)
 
 
 def test_a_picture_that_went_away_meanwhile_is_named(tmp_path):
     rows = source(tmp_path, ["a"])
     (tmp_path / "a").unlink()
-    with pytest.raises(DataError, match="/a' went away"):
+    with pytest.raises(DataError, match="/a' disappeared"):
         make_plan(rows, OPTIONS)
 
 

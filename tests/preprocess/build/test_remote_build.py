@@ -120,7 +120,7 @@ def test_class_folders_by_a_limit_are_the_same_on_both_sides(tmp_path, bucket):
 def test_an_output_among_the_classes_is_refused(tmp_path, bucket):
     remote = put(made.class_folders(tmp_path / "in", count=1), f"{bucket}/in")
     for output in (f"{bucket}/in", f"{bucket}/in/out"):
-        with pytest.raises(UsageError, match="lies in --images"):
+        with pytest.raises(UsageError, match="is inside --images"):
             made.built("folders", output, images=remote)
     assert "digest" in made.built("folders", f"{bucket}/in2", images=remote)
 

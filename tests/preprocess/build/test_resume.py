@@ -178,7 +178,7 @@ def test_with_overwrite_it_is_built_anew_and_nothing_old_stays(dataset, rebuild,
 def test_a_dataset_that_does_not_know_its_options_is_not_built_over(dataset, rebuild):
     (dataset / ".build" / "options.json").unlink()
     before = made.files(dataset)
-    with pytest.raises(ConfigError, match="not how it was built"):
+    with pytest.raises(ConfigError, match="no record of its options"):
         rebuild()
     assert made.files(dataset) == before
     assert rebuild(overwrite=True)["shards_reused"] == 0

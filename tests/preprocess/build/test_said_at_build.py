@@ -79,9 +79,9 @@ def test_a_test_set_of_which_nothing_is_left_is_no_dataset(tmp_path):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"splits": parse_splits("train:0.999,test:0.001")}, "the draw by --splits gave test no"),
-        ({"splits": parse_splits("train:0.001,test:0.999")}, "the draw by --splits gave train no"),
-        ({"validation_fraction": 0.001}, "the draw by --validation_fraction gave validation no"),
+        ({"splits": parse_splits("train:0.999,test:0.001")}, "--splits gave test no"),
+        ({"splits": parse_splits("train:0.001,test:0.999")}, "--splits gave train no"),
+        ({"validation_fraction": 0.001}, "--validation_fraction gave validation no"),
         ({}, "--splits=train:0.8,test:0.2 or"),
     ],
     ids=["test", "train", "validation", "none"],

@@ -62,13 +62,13 @@ def test_help_is_quick_and_loads_nothing_heavy(command):
     ("arguments", "said"),
     [
         (["bild"], "did you mean 'build'?"),
-        (["x"], "no such command; there are build, plan, verify"),
+        (["x"], "unknown command; commands are build, plan, verify"),
         (["build", "--sorce=fec"], "Unknown command line flag 'sorce'"),
         (["build", "--source=fec"], "--output=... is missing"),
-        (["build", "--output=x"], "neither --csv nor --images is given"),
+        (["build", "--output=x"], "neither --csv nor --images is set"),
         (
             ["build", "--source=fek", "--output=x"],
-            "there are arrays, cifar, csv, fec",
+            "sources are arrays, cifar, csv, fec",
         ),
         (["build", "--source=fec", "--output=x", "--variants=0"], "not an integer in the range"),
         (["build", "--source=fec", "--output=x", "--seed=one"], "--seed=one"),
@@ -215,7 +215,7 @@ def test_preview_draws_a_row_a_picture_and_triplets_below(faces_dataset, tmp_pat
 
 def test_preview_of_a_split_that_is_not_there_names_those_that_are(faces_dataset):
     done = made.run("preview", str(faces_dataset), "--output=x.png", "--split=tset")
-    assert done.returncode == 65 and "there are test, train" in done.stderr
+    assert done.returncode == 65 and "has test, train" in done.stderr
 
 
 def test_preview_to_a_path_that_cannot_be_written_is_said(faces_dataset):
@@ -276,8 +276,8 @@ def test_what_is_possible_but_seldom_meant_is_warned_about(tmp_path):
     flags = [f"--images={tmp_path / 'in'}", f"--output={tmp_path / 'out'}", "--variants=1"]
     done = made.run("build", "--source=folders", *flags)
     assert done.returncode == 0, done.stderr
-    assert "nothing to measure on" in done.stderr
-    assert "one class only, 'only'" in done.stderr
+    assert "nothing to evaluate on" in done.stderr
+    assert "only one class, 'only'" in done.stderr
     explained = made.run("explain", str(tmp_path / "out"), "a.png", "0")
     assert explained.returncode == 65
     assert "is it only/a.png?" in explained.stderr

@@ -182,7 +182,7 @@ def without_first(name: str) -> Callable[[list[dict]], list[dict]]:
 
 
 DEEP = {
-    "a triplet that points nowhere": (TRIPLETS, first_with(triplet_images=[1, 2, 3]), "not there"),
+    "a triplet that points nowhere": (TRIPLETS, first_with(triplet_images=[1, 2, 3]), "a missing"),
     "a triplet of two": (TRIPLETS, first_with(triplet_images=[1, 2]), "is not a triplet"),
     "votes that do not sum to 1": (TRIPLETS, first_with(triplet_votes=[0.5, 0.5, 0.5]), "sum to"),
     "another variant": (SHARD, first_with(image_variant=2), "is of variant 2"),

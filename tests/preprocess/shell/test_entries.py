@@ -37,5 +37,5 @@ def test_what_an_entry_says_is_read_without_importing_it(folder):
 
 
 def test_an_unknown_entry_is_refused_with_the_near_one_and_all_others(folder):
-    with pytest.raises(ConfigError, match=r"ware='pera'.*'pear'\?\); there are apple, pear"):
+    with pytest.raises(ConfigError, match=r"ware='pera'.*'pear'\?\); known are apple, pear"):
         Entries("ware", "shop.wares").module("pera")

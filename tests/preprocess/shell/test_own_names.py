@@ -52,7 +52,7 @@ def test_a_module_of_the_users_is_found_in_the_current_folder(folder):
     arguments = ["plan", "--source=mine:KIND", "--images=.", "--output=out"]
     done = run(folder, "-P", "-c", CONSOLE.format("preprocess"), *arguments)
     assert done.returncode == 64
-    assert "mine:KIND is a int, no SourceKind" in done.stderr
+    assert "mine:KIND is a int, not a SourceKind" in done.stderr
 
 
 def test_what_is_started_finds_our_packages_first(folder):

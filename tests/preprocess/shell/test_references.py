@@ -111,7 +111,7 @@ def test_a_module_is_found_in_the_current_folder_of_a_command(tmp_path):
         text=True,
     )
     assert done.returncode == 64
-    assert "part:KIND is a int, no SourceKind" in done.stderr
+    assert "part:KIND is a int, not a SourceKind" in done.stderr
 
 
 MISTAKES = [

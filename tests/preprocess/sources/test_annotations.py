@@ -68,7 +68,7 @@ def test_numbers_are_those_of_the_columns_in_the_order_of_the_flag(read):
 def test_a_number_that_never_changes_is_told_and_has_a_deviation_of_1(read):
     source = read(["path,n", "a.png,5", "b.png,5"], targets=("n",))
     assert source.targets[0].std == 1
-    assert source.warnings == ["target 'n' is 5 everywhere: nothing to learn"]
+    assert source.warnings == ["target 'n' is 5 for all pictures, so there is nothing to learn"]
 
 
 def test_a_class_may_have_another_column_and_a_weight(read):
@@ -102,9 +102,9 @@ def test_two_rows_of_one_picture_that_differ_are_a_conflict(
     ("flags", "words"),
     [
         ({"label": "a", "labels": "b"}, "--label and --labels"),
-        ({"targets": ("a",), "labels": "b"}, "--targets with"),
-        ({"targets": ("a", "a")}, "column 'a' cannot be two things"),
-        ({"weight": "path"}, "column 'path' cannot be two things"),
+        ({"targets": ("a",), "labels": "b"}, "--targets excludes"),
+        ({"targets": ("a", "a")}, "column 'a' is used twice"),
+        ({"weight": "path"}, "column 'path' is used twice"),
         ({"labels": "a", "separator": ""}, "--separator is empty"),
     ],
 )

@@ -123,7 +123,7 @@ def test_labels_are_numbers_names_or_one_hot(tmp_path, labels, classes):
 
 def test_arrays_of_other_names_are_given(tmp_path):
     np.savez(tmp_path / "a.npz", leaves=COLOUR, kind=LABELS, mask=GREY)
-    with pytest.raises(DataError, match=r"do not pair: there are leaves, kind, mask"):
+    with pytest.raises(DataError, match=r"cannot be paired: there are leaves, kind, mask"):
         read(tmp_path / "a.npz")
     columns = (("image", "leaves"), ("label", "kind"))
     assert same(read(tmp_path / "a.npz", columns=columns), COLOUR, LABELS)
@@ -135,12 +135,12 @@ def test_arrays_of_other_names_are_given(tmp_path):
     ("images", "labels", "message"),
     [
         (GREY, LABELS[:5], "has 6 pictures, but 'labels' 5 labels"),
-        (GREY.reshape(6, -1), LABELS, r"is uint8\[6, 63\]; pictures are"),
+        (GREY.reshape(6, -1), LABELS, r"is uint8\[6, 63\]; pictures must be"),
         (np.zeros((6, 9, 7, 4), np.uint8), LABELS, "reshape it"),
         (GREY.astype(np.float32) * 3, LABELS, "with values from 0 to 765"),
-        (GREY / 127.5 - 1, LABELS, "with values from -1 to 1; pixels are 0 to 255"),
+        (GREY / 127.5 - 1, LABELS, "with values from -1 to 1; pixels must be 0 to 255"),
         (np.full((6, 9, 7), np.nan), LABELS, "with values from -inf to inf"),
-        (GREY, LABELS + 0.5, "labels are whole numbers or names"),
+        (GREY, LABELS + 0.5, "labels must be integers or names"),
     ],
 )
 def test_arrays_that_are_no_pictures_say_what_they_are(tmp_path, images, labels, message):
@@ -166,7 +166,7 @@ def test_python_objects_are_never_loaded(tmp_path):
 @pytest.mark.parametrize("name", ["a.npz", "a.npy"])
 def test_what_is_no_array_says_so(tmp_path, name):
     (tmp_path / name).write_bytes(pickle.dumps([1, 2]))
-    with pytest.raises(DataError, match=r"is not an \.npz file|cannot be read|do not pair"):
+    with pytest.raises(DataError, match=r"is not an \.npz file|cannot be read|cannot be paired"):
         read(tmp_path / name)
 
 
@@ -183,7 +183,7 @@ def test_arrays_on_an_object_store_are_to_be_copied(bucket, tmp_path):
 
     np.savez(tmp_path / "a.npz", images=GREY, labels=LABELS)
     storage.write_bytes(f"{bucket}/d/a.npz", (tmp_path / "a.npz").read_bytes())
-    with pytest.raises(DataError, match="from a disk only"):
+    with pytest.raises(DataError, match="must be on a local disk"):
         read(f"{bucket}/d")
 
 

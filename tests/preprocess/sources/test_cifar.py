@@ -115,23 +115,23 @@ class Evil:
 )
 def test_a_pickle_that_would_call_something_is_refused(tmp_path, evil):
     pickled(tmp_path / "c" / "data_batch_1", evil)
-    with pytest.raises(DataError, match=r"it would call .*, which is refused"):
+    with pytest.raises(DataError, match=r"it would call .*, which is not allowed"):
         read(tmp_path / "c")
 
 
 def test_plain_arrays_of_either_numpy_are_taken():
     for values in (ROWS, np.arange(3)):
         np.testing.assert_array_equal(unpickle(pickle.dumps(values, protocol=2)), values)
-    with pytest.raises(ValueError, match="no pickle of plain data"):
+    with pytest.raises(ValueError, match="not a pickle of plain data"):
         unpickle(b"\x80\x02cos\nsystem\n.")
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("data_batch_1.bin", b"x" * 3072, "3072 bytes are not whole records of 3073"),
-        ("train.bin", b"x" * 3073, "not whole records of 3074"),
-        ("data_batch_1", b"no pickle", "no pickle of plain data"),
+        ("data_batch_1.bin", b"x" * 3072, "3072 bytes are not a multiple of .* 3073"),
+        ("train.bin", b"x" * 3073, "not a multiple of .* 3074"),
+        ("data_batch_1", b"no pickle", "not a pickle of plain data"),
         ("data_batch_1", pickle.dumps({}, 2), "a pickle without CIFAR's data"),
         ("data_batch_1", pickle.dumps({b"data": "x"}, 2), "a pickle without CIFAR's data"),
     ],
@@ -144,7 +144,7 @@ def test_damaged_files_say_what_they_are(tmp_path, name, content, message):
 
 def test_more_labels_than_pictures_and_two_versions_are_refused(tmp_path):
     pickled(tmp_path / "a" / "data_batch_1", {b"data": ROWS, b"labels": LABELS[:5]})
-    with pytest.raises(DataError, match="more or fewer labels"):
+    with pytest.raises(DataError, match="numbers of labels"):
         read(tmp_path / "a")
     cifar_10(tmp_path / "b", "binary")
     cifar_10(tmp_path / "b", "python")

@@ -71,7 +71,7 @@ def test_what_editors_keep_of_before_is_counted_as_no_pictures(tmp_path):
         (tmp_path / "cat" / name).write_bytes((tmp_path / "cat" / "1.jpg").read_bytes())
     source = read(tmp_path)
     assert ids(source) == ["cat/1.jpg", "dog/1.jpg"] and source.rejections == []
-    assert any("4 files beside the pictures" in warning for warning in source.warnings)
+    assert any("4 files next to the pictures" in warning for warning in source.warnings)
 
 
 def test_a_link_to_a_file_that_is_not_there_is_called_that(tmp_path):
@@ -97,8 +97,8 @@ def test_files_beside_pictures_are_counted_once_and_outside_the_budget(tmp_path)
     source = read(tmp_path)
     assert ids(source) == ["cat/1.jpg", "dog/1.jpg"]
     assert (source.counted, source.rejections) == (2, [])
-    (warning,) = [w for w in source.warnings if "left out" in w]
-    assert warning.startswith("5 files beside the pictures") and "2 .txt" in warning
+    (warning,) = [w for w in source.warnings if "were skipped" in w]
+    assert warning.startswith("5 files next to the pictures") and "2 .txt" in warning
 
 
 @pytest.mark.parametrize("name", ["notes", "x.jpg.part", "x.heic", "x.dat"])
@@ -131,7 +131,7 @@ def test_a_folder_of_annotations_may_lie_beside_the_splits(tmp_path):
     (tmp_path / "meta" / "classes.txt").touch()
     source = read(tmp_path)
     assert source.classes == ["cat", "dog"]
-    assert "folders without pictures were left out: meta" in source.warnings
+    assert "folders without pictures were skipped: meta" in source.warnings
 
 
 def test_every_suffix_of_the_formats_that_are_decoded_is_a_pictures():
@@ -148,7 +148,7 @@ def test_every_suffix_of_the_formats_that_are_decoded_is_a_pictures():
 def test_one_folder_too_high_is_refused_with_the_right_one(tmp_path):
     two_classes(tmp_path / "archive", "train")
     two_classes(tmp_path / "archive", "valid")
-    with pytest.raises(DataError, match=r"too high: 'archive'.*--images=.*/archive$"):
+    with pytest.raises(DataError, match=r"too high: it has 'archive' .*--images=.*/archive$"):
         read(tmp_path)
 
 
@@ -156,13 +156,13 @@ def test_one_folder_too_high_without_splits_is_warned_about(tmp_path):
     two_classes(tmp_path, "pictures")
     source = read(tmp_path)
     assert source.classes == ["pictures"]
-    assert f"if the classes are cat, dog, give --images={tmp_path}/pictures" in source.warnings
+    assert f"if the classes are cat, dog, set --images={tmp_path}/pictures" in source.warnings
 
 
 @pytest.mark.parametrize("below", ["", "train"])
 def test_one_folder_too_low_is_refused_with_the_right_one(tmp_path, below):
     two_classes(tmp_path, below)
-    with pytest.raises(DataError, match=rf"too low. Give --images={tmp_path}$"):
+    with pytest.raises(DataError, match=rf"too low. Set --images={tmp_path}$"):
         read(tmp_path / below / "cat")
     assert recognise(Request(images=str(tmp_path / below / "cat")))[0].name == "folders"
 
@@ -172,7 +172,7 @@ def test_pictures_without_class_folders_get_the_way_by_a_table(tmp_path):
     with pytest.raises(DataError, match=r"no class folders.*--csv"):
         read(tmp_path)
     made.save(tmp_path / "sub" / "train" / "a.jpg")
-    with pytest.raises(DataError, match=r"'train' in .* holds pictures, but no class folders"):
+    with pytest.raises(DataError, match=r"'train' in .* has pictures, but no class folders"):
         read(tmp_path / "sub")
 
 
@@ -181,7 +181,7 @@ def test_the_folder_of_one_split_says_that_others_lie_beside_it(tmp_path):
     two_classes(tmp_path, "val")
     source = read(tmp_path / "train")
     assert source.classes == ["cat", "dog"]
-    assert any(f"--images={tmp_path} takes all splits" in w for w in source.warnings)
+    assert any(f"--images={tmp_path} includes all splits" in w for w in source.warnings)
 
 
 def test_splits_below_the_classes_are_warned_about(tmp_path):
@@ -189,7 +189,7 @@ def test_splits_below_the_classes_are_warned_about(tmp_path):
         made.save(tmp_path / name / "1.jpg")
     source = read(tmp_path)
     assert source.classes == ["cat", "dog"]
-    assert any("do not count as splits" in warning for warning in source.warnings)
+    assert any("are not used as splits" in warning for warning in source.warnings)
 
 
 @pytest.mark.parametrize("name", ["train", "dev", "Test"])
@@ -222,7 +222,7 @@ def test_links_to_folders_inside_classes_are_followed_or_warned_about(tmp_path):
     two_classes(tmp_path / "in")
     made.save(tmp_path / "more" / "2.jpg")
     (tmp_path / "in" / "cat" / "more").symlink_to(tmp_path / "more")
-    assert any("'cat/more'; --follow_links" in w for w in read(tmp_path / "in").warnings)
+    assert any("'cat/more'; set --follow_links" in w for w in read(tmp_path / "in").warnings)
     assert "cat/more/2.jpg" in ids(read(tmp_path / "in", follow_links=True))
 
 
@@ -288,7 +288,7 @@ def test_spellings_in_one_split_stay_two_classes_with_a_warning(tmp_path):
     made.save(tmp_path / "train" / "Cat" / "1.jpg")
     source = read(tmp_path)
     assert source.classes == ["Cat", "cat", "dog"]
-    assert any("'Cat', 'cat'" in w and "kept apart" in w for w in source.warnings)
+    assert any("'Cat', 'cat'" in w and "kept separate" in w for w in source.warnings)
 
 
 # --- labels that a table beside the pictures has
@@ -297,13 +297,13 @@ def test_spellings_in_one_split_stay_two_classes_with_a_warning(tmp_path):
 def test_two_folders_too_high_is_refused_with_the_right_one(tmp_path):
     two_classes(tmp_path / "set" / "set", "train")
     two_classes(tmp_path / "set" / "set", "test")
-    with pytest.raises(DataError, match=rf"2 folders too high.*--images={tmp_path}/set/set$"):
+    with pytest.raises(DataError, match=rf"2 levels too high.*--images={tmp_path}/set/set$"):
         read(tmp_path)
 
 
 def test_two_folders_above_the_classes_the_classes_are_named(tmp_path):
     two_classes(tmp_path / "a", "b")
-    assert f"if the classes are cat, dog, give --images={tmp_path}/a/b" in read(tmp_path).warnings
+    assert f"if the classes are cat, dog, set --images={tmp_path}/a/b" in read(tmp_path).warnings
 
 
 def test_a_folder_that_links_back_to_itself_does_not_lead_on_for_ever(tmp_path):

@@ -135,8 +135,8 @@ def test_the_nearest_of_very_many_names_is_found():
 @pytest.mark.parametrize(
     ("images", "name", "hint"),
     [
-        ("data/pictures", "pictures/1.jpg", "give --images={root}/data"),
-        ("data", "1.jpg", "give --images={root}/data/pictures"),
+        ("data/pictures", "pictures/1.jpg", "set --images={root}/data"),
+        ("data", "1.jpg", "set --images={root}/data/pictures"),
         ("data", "/content/drive/pictures/1.jpg", "begin with '/content/drive/'"),
         ("data/pictures", r"C:\me\pictures\1.jpg", "begin with 'C:/me/pictures/'"),
     ],
@@ -191,7 +191,7 @@ def test_an_id_with_several_suffixes_takes_the_first_with_a_warning(tmp_path):
     source = read_source("fec", Request(csv=str(table), images=str(tmp_path / "faces")))
     assert [p.path.rsplit("/", 1)[1] for p in source.pictures] == ["a.jpg", "b.png", "c.jpg"]
     (warning,) = source.warnings
-    assert "1 ids have pictures of several suffixes; taken was a.jpg of a.jpg, a.png" in warning
+    assert "1 ids have pictures of several suffixes; used was a.jpg of a.jpg, a.png" in warning
 
 
 # --- labels of a table
@@ -216,7 +216,7 @@ def test_labels_in_two_spellings_are_one_class_in_different_splits_only(tmp_path
     assert source.classes == ["Cat", "dog;tree"]
     assert [picture.label for picture in source.pictures] == [0, 1, 0, 1]
     said = " ".join(source.warnings)
-    assert "taken as one class, 'Cat'" in said and "several labels of one picture" in said
+    assert "merged into one class, 'Cat'" in said and "several labels of one picture" in said
 
 
 # --- links
@@ -238,6 +238,6 @@ def test_links_that_are_refused_name_the_flag_that_follows_them(tmp_path, kind):
     source = read_source(kind, request)
     assert {r.reason for r in source.rejections} == {"outside_folder"}
     (warning,) = [w for w in source.warnings if "links" in w]
-    assert warning.startswith("3 pictures were refused") and "--follow_links" in warning
+    assert warning.startswith("3 pictures were rejected") and "--follow_links" in warning
     followed = read_source(kind, dataclasses.replace(request, follow_links=True))
     assert (len(followed.pictures), followed.rejections) == (3, [])

@@ -116,7 +116,7 @@ def test_without_metadata_labels_are_names(tmp_path, jpegs, labels, classes):
 def test_columns_of_other_names_are_found_or_asked_for(tmp_path, jpegs):
     table = pa.table({"img": jpegs[:2], "mask": jpegs[:2], "kind": ["a", "b"], "place": ["x", "y"]})
     parquet.write_table(table, tmp_path / "x.parquet")
-    with pytest.raises(DataError, match=r"several may hold the label: kind, place"):
+    with pytest.raises(DataError, match=r"several may be the label: kind, place"):
         read(tmp_path / "x.parquet")
     source = read(tmp_path / "x.parquet", columns=(("image", "mask"), ("label", "place")))
     assert source.classes == ["x", "y"]
@@ -131,14 +131,14 @@ def test_a_test_set_whose_labels_are_kept_back_is_left_out(tmp_path, jpegs):
     write(tmp_path / "test.parquet", jpegs[3:], [-1, -1, -1], ["a", "b"])
     source = read(tmp_path)
     assert [p.split for p in source.pictures] == ["train", "train"]
-    assert "split 'test' has no labels and was left out" in source.warnings
+    assert "split 'test' has no labels and was skipped" in source.warnings
     assert [r.detail for r in source.rejections] == ["no label"]
 
 
 def test_a_label_without_a_name_costs_its_picture(tmp_path, jpegs):
     source = read(write(tmp_path / "x.parquet", jpegs[:3], [0, 7, 1], ["a", "b"]))
     assert [(r.reason, r.detail) for r in source.rejections] == [
-        ("bad_label", "label 7; there are 2 classes")
+        ("bad_label", "label 7 of only 2 classes")
     ]
 
 
@@ -207,7 +207,7 @@ def test_what_is_no_parquet_file_says_so(tmp_path, content, message):
 def test_folders_without_a_parquet_file_and_archives_of_them_say_so(tmp_path, jpegs):
     import shutil
 
-    with pytest.raises(DataError, match=r"no \.parquet file in"):
+    with pytest.raises(DataError, match=r"has no .parquet file"):
         read(tmp_path)
     write(tmp_path / "p" / "x.parquet", jpegs, ["a"] * 6)
     shutil.make_archive(str(tmp_path / "p"), "zip", tmp_path / "p")

@@ -127,12 +127,12 @@ def test_a_spreadsheet_is_called_one(tmp_path):
 
 
 def test_a_table_that_is_not_there_is_an_error_of_its_own(tmp_path):
-    with pytest.raises(DataError, match="no such table"):
+    with pytest.raises(DataError, match="does not exist"):
         recognised(csv=tmp_path / "gone.csv")
 
 
 def test_an_unknown_name_gets_the_near_one_and_the_list():
-    with pytest.raises(UsageError, match=r"did you mean 'folders'\?\); there are arrays, "):
+    with pytest.raises(UsageError, match=r"did you mean 'folders'\?\); sources are arrays, "):
         find_source("folder")
 
 
@@ -153,7 +153,7 @@ def test_one_entry_of_the_table_is_all_that_a_new_source_takes(tmp_path):
     sources = {**SOURCES, "mine": MINE}
     (tmp_path / "x.lst").touch()
     assert registry.recognise(Request(images=str(tmp_path)), sources) == (MINE, "a table of mine")
-    with pytest.raises(UsageError, match=r"there are .*, mine$"):
+    with pytest.raises(UsageError, match=r"sources are .*, mine$"):
         registry.find_source("nothing", sources)
 
 

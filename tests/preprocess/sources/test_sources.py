@@ -251,7 +251,7 @@ def test_class_numbers_are_alphabetical_over_all_splits(tmp_path):
         "train/rust/1.jpg": ("train", 1),
         "test/healthy/2.jpg": ("test", 0),
     }
-    assert "no pictures in split 'train' for 1 classes: healthy" in source.warnings[1]
+    assert "split 'train' has no pictures of 1 classes: healthy" in source.warnings[1]
 
 
 def test_the_limit_is_spread_over_class_folders(tmp_path):
@@ -286,9 +286,9 @@ def test_empty_classes_empty_splits_and_stray_pictures_are_warned_about(tmp_path
     made.save(tmp_path / "train" / "stray.jpg")
     source = read("folders", images=tmp_path)
     said = "\n".join(source.warnings)
-    assert "no pictures in split 'train' for 1 classes: empty" in said
-    assert "no pictures in the folder 'validation'" in said
-    assert "2 pictures lie beside the class folders" in said
+    assert "split 'train' has no pictures of 1 classes: empty" in said
+    assert "folder 'validation' has no pictures" in said
+    assert "2 pictures outside of class folders" in said
     assert len(source.pictures) == 4
 
 
@@ -311,7 +311,7 @@ def test_splits_mixed_with_classes_are_an_error_that_names_both(tmp_path):
 
 def test_fractions_for_folders_that_are_divided_are_an_error(tmp_path):
     made.class_folders(tmp_path, count=1)
-    with pytest.raises(UsageError, match="divide already: test, train"):
+    with pytest.raises(UsageError, match="are already splits: test, train"):
         read("folders", images=tmp_path, splits=Splits(("train",), (("train", 1.0),)))
 
 
@@ -401,8 +401,8 @@ def test_idx_files_plain_or_gzipped(tmp_path):
     [
         (b"\0\0\x08\x03\0\0", "is not an idx file"),
         (b"\0\0\x08\x01" + bytes(20), "is not an idx file"),
-        (b"\0\0\x08\x03" + bytes(12), "says .0, 0, 0. in its header"),
-        (b"\0\0\x08\x03\0\0\0\x02\0\0\0\x02\0\0\0\x02" + bytes(7), "but holds 7 bytes"),
+        (b"\0\0\x08\x03" + bytes(12), "has shape .0, 0, 0."),
+        (b"\0\0\x08\x03\0\0\0\x02\0\0\0\x02\0\0\0\x02" + bytes(7), "but 7 bytes of data"),
     ],
 )
 def test_a_damaged_idx_file_is_named(tmp_path, content, message):
@@ -416,10 +416,10 @@ def test_an_idx_file_is_unpacked_no_further_than_its_size_can_back(tmp_path, mon
     header = b"\0\0\x08\x03" + struct.pack(">3i", 20, 1000, 1000)
     (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + bytes(20 << 20)))
     made.write_idx(tmp_path / "train-labels-idx1-ubyte", np.zeros(20))
-    with pytest.raises(DataError, match="but holds more than that"):
+    with pytest.raises(DataError, match="but more bytes of data"):
         read("idx", images=tmp_path)
     monkeypatch.setattr(idx, "MAX_UNCHECKED_BYTES", 1 << 20)
-    with pytest.raises(DataError, match="more than it can hold"):
+    with pytest.raises(DataError, match="more than it can contain"):
         read("idx", images=tmp_path)
 
 

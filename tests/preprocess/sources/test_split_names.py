@@ -48,7 +48,7 @@ def test_a_table_may_name_splits_of_any_name(tmp_path, flag, refused):
     source = read("csv", flag, csv=made.write_table(tmp_path / "t.csv", lines), images=tmp_path)
     assert counts(source) == {"train": 1, **({"test_a": 1, "test_b": 1} if flag else {})}
     assert len(source.rejections) == refused
-    assert "--splits=train,NAME names others" in source.rejections[-1].detail
+    assert "--splits=train,NAME adds others" in source.rejections[-1].detail
 
 
 def test_triplets_may_have_several_test_sets(tmp_path):
@@ -57,7 +57,7 @@ def test_triplets_may_have_several_test_sets(tmp_path):
     flags["csv"].write_text(text)
     source = read("fec", **flags)
     assert counts(source) == {"train": 6, "test_a": 3}
-    assert "--splits names 'test_b', but no picture is in it" in source.warnings
+    assert "--splits names 'test_b', but no picture belongs to it" in source.warnings
 
 
 def test_a_draw_divides_among_names_of_any_kind(tmp_path):

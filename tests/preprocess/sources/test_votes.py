@@ -62,7 +62,7 @@ def test_a_half_of_counted_votes_is_no_majority():
     [
         ([("0.5", "0.25", "0.25")] * 2 + [("4", "1", "1")], "sum to 6, not 1"),
         ([("50", "25", "25")] * 2 + [("4", "1", "1")], "sum to 6, not 100"),
-        ([("4", "1", "1")] * 2 + [("0.5", "0.25", "0.25")], "are not counts, which most rows have"),
+        ([("4", "1", "1")] * 2 + [("0.5", "0.25", "0.25")], "are not counts, as in most rows"),
         ([("4", "1", "1")] * 2 + [("0", "0", "0")], "are not counts"),
         ([("0.2", "0.2", "0.2")], "sum to 0.6, not 1"),
     ],
