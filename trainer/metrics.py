@@ -134,7 +134,7 @@ def area_under_curve(positive: np.ndarray, scores: np.ndarray) -> float | None:
       scores: float [N].
 
     Returns:
-      The area, or None where one of the two kinds is missing.
+      The area, or None if one of the two kinds is missing.
     """
     positives = int(positive.sum())
     negatives = len(positive) - positives
@@ -187,7 +187,7 @@ def _confusion(labels: np.ndarray, chosen: np.ndarray, classes: int) -> tuple[li
 def classification_report(
     labels: np.ndarray, probabilities: np.ndarray, classes: list[str], top_k: int = 5
 ) -> JsonObject:
-    """All figures of a classifier, plain data for JSON; None where a figure does not exist.
+    """All figures of a classifier, plain data for JSON; None if a figure does not exist.
 
     Args:
       labels: int [N], true class numbers.

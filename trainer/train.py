@@ -163,8 +163,8 @@ def _run_of(start: _Start, stack: contextlib.ExitStack) -> tuple[Run, Origin | N
         signals.leave_on_sigterm(log.announce)
         if config.virtual_replicas:
             log.say(
-                f"virtual_replicas={config.virtual_replicas} is left out: each worker has a "
-                "replica a GPU, or one"
+                f"virtual_replicas={config.virtual_replicas} is ignored: each worker has one "
+                "replica for each GPU, or a single one"
             )
     workers = WorkerGroup(cluster, strategy)
     devices.check_replicas(config, strategy.num_replicas_in_sync)
@@ -175,7 +175,7 @@ def _run_of(start: _Start, stack: contextlib.ExitStack) -> tuple[Run, Origin | N
     session = session_for(built, strategy, manifest, log.say, weights=before is None)
     session = dataclasses.replace(session, config=config)
     build_optimizer(config.optimizer, total_steps=0)
-    # Variants that were added since are not read: a run goes on with what it began with.
+    # Variants that were added since are not read: a run continues with what it started with.
     reads = before["dataset"] if before else what_it_reads(config, manifest)
     if variants := reads.get("variants"):
         if variants < manifest.split(config.data.train_split).variants and not config.data.variants:
@@ -234,16 +234,16 @@ def _resumed(start: _Start) -> JsonObject | None:
     started_from = (record.get("from") or {}).get("given", "")
     if start.origin and start.origin != started_from:
         raise ConfigError(
-            f"--from={start.origin}: '{start.shared.path}' has states of its own already"
+            f"--from={start.origin}: '{start.shared.path}' already has saved states"
             + (f", and started from {started_from}" if started_from else "")
-            + "; leave --from out to resume it, or give another --workdir"
+            + "; omit --from to resume it, or set another --workdir"
         )
     now = start.config.distribute.all_reduce
     how = before.get("distribute", {}).get("all_reduce", now)
     if how != now:
         start.log.say(
-            f"warning: gradients were summed by {how} and are by {now} now: the last bits of "
-            "weights may differ"
+            f"warning: gradients were summed by {how}, and now by {now}: the last bits of weights "
+            "may differ"
         )
     if warning := other_tensorflow(record["versions"]["tensorflow"]):
         start.log.say(warning)

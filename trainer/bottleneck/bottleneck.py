@@ -89,7 +89,7 @@ class Bottleneck:
       evidence: the facts of the verdict, the most telling first.
       caveats: why it may not be the whole story.
       advice: what to change, the largest gain first.
-      steps: the verdict of the steps alone, where something beside them comes first.
+      steps: the verdict of the steps alone, where something besides them comes first.
     """
 
     kind: Kind
@@ -112,7 +112,7 @@ class Bottleneck:
 
     @property
     def blames_step(self) -> bool:
-        """Whether it blames what the loop alone calls the step, and not something beside it."""
+        """Whether it blames what the loop alone calls the step, not something besides it."""
         return self.kind is Kind.COMPUTE or self.is_slight
 
 

@@ -1,6 +1,6 @@
 """The facts that a verdict rests on, one class each, with their numbers.
 
-Plain data without a word of English: sentences.py has the words. A new fact is a class here, an
+Plain data without English text: sentences.py has the words. A new fact is a class here, an
 entry in `Evidence`, and a line in sentences.py. Shares are of a step's time where nothing else is
 said; speeds are in images per second.
 """
@@ -25,7 +25,7 @@ class BatchesReady:
 
 @dataclasses.dataclass(frozen=True)
 class StepIsTheLimit:
-    """Nothing beside the step itself holds it up."""
+    """Nothing besides the steps itself holds it up."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,14 +71,14 @@ class LargestParts:
 
 @dataclasses.dataclass(frozen=True)
 class TracedParts:
-    """The same beside what the loop of the traced run has measured itself."""
+    """The same besides what the loop of the traced run has measured itself."""
 
     parts: tuple[tuple[str, float], ...]
 
 
 @dataclasses.dataclass(frozen=True)
 class TracedWait:
-    """The stage that the input waits for in a trace, beside what the loop has measured itself."""
+    """The stage that the input waits for in a trace, besides what the loop has measured itself."""
 
     stage: str
 
@@ -123,7 +123,7 @@ class StageShare:
       stage: one of `trainer.monitoring.stages.STAGES`.
       share: see above.
       worker: for which the others wait; None = no single one.
-      replica: of the worker, or of all where there is one worker only; None = no single one.
+      replica: of the worker, or of all if there is one worker only; None = no single one.
     """
 
     stage: str
@@ -198,7 +198,7 @@ class SlowedDown:
 
 @dataclasses.dataclass(frozen=True)
 class FewSteps:
-    """Only so many steps were timed."""
+    """Only that many steps were timed."""
 
     steps: int
 

@@ -1,4 +1,4 @@
-"""The verdict for a training loop of one's own: metrics.jsonl, timeline and report.json of a run.
+"""The verdict for a training loop of your own: metrics.jsonl, timeline and report.json of a run.
 
 TensorFlow is not imported; where it is there, a Verdict is a Keras callback, too (keras_loop.py).
 """
@@ -67,7 +67,7 @@ class Verdict:
 
     def __init__(self, run: str, *, batch_size: int | None = None, first_step: int = 0) -> None:
         """Args:
-        run: the run directory, which is made where there is none.
+        run: the run directory, which is made if there is none.
         batch_size: pictures a step, all workers together; None = speed is not known in pictures.
         first_step: steps that were done before, by the state the loop resumes from: rows of
           metrics.jsonl that are of later ones are dropped.
@@ -97,7 +97,7 @@ class Verdict:
 
     @contextlib.contextmanager
     def during(self, activity: str) -> Iterator[None]:
-        """Something beside the steps: one of `trainer.monitoring.timeline.Activity`."""
+        """Something besides the steps: one of `trainer.monitoring.timeline.Activity`."""
         timeline = self._begin()
         with timeline.during(Activity(activity)):
             yield

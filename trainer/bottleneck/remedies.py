@@ -134,8 +134,8 @@ REMEDIES: Mapping[str, Remedy] = {
         {"checkpoint.every_steps": "{steps}"},
     ),
     "beside_saving": Remedy(
-        "save into faster storage, or less often (checkpoint.every_steps; steps_per_epoch where an "
-        "epoch is short)"
+        "save into faster storage, or less often (checkpoint.every_steps; steps_per_epoch where "
+        "an epoch is short)"
     ),
     "beside_validation": Remedy(
         "validate on less (validation_steps, fewer data.validation_splits), or less often (a "
@@ -174,10 +174,10 @@ REMEDIES: Mapping[str, Remedy] = {
     ),
     "diagnose_input": Remedy("let `diagnose` measure them"),
     "profiler_rights": Remedy(
-        f"give the profiler the right to look at the GPUs, of which the trace has nothing "
+        "give the profiler the right to look at the GPUs, of which the trace has nothing "
         f"{PROFILER_RIGHTS}"
     ),
-    # Of what happens beside the run.
+    # Of what happens outside the run.
     "other_processes": Remedy("look for what else runs on this machine, and give training its own"),
     "gpu_clock": Remedy(
         "look at the GPU's cooling, power limit and power supply (`nvidia-smi -q -d "

@@ -1,7 +1,7 @@
 """The verdict of a whole run: what is not in a step goes first where it takes more of the time.
 
-What could be gained is compared: of what lies beside the steps all its time, of the steps what they
-wait for their input. A run that is held up by its steps alone keeps their verdict.
+What could be gained is compared: of what lies besides the steps all its time, of the steps what
+they wait for their input. A run that is held up by its steps alone keeps their verdict.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _before(steps: Bottleneck, kind: Kind, fact: Evidence, first: Advice) -> Bot
 
 
 def _largest_beside(spent: RunTime) -> BesideSteps | None:
-    """What takes most of the run beside its steps, where that is much."""
+    """What takes most of the run besides its steps, where that is much."""
     seconds = spent.seconds
     later_starts = _sum(seconds, _STARTING) - _sum(spent.first_attempt, _STARTING)
     costs = {

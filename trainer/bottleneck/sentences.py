@@ -30,7 +30,7 @@ HEADLINES = {
 }
 SLIGHTLY = "Slightly input-bound"
 
-# What a run spends time on beside its steps.
+# What a run spends time on besides its steps.
 BESIDE: dict[str, str] = {
     Kind.START: "starting: imports, building, compiling",
     Kind.TABLE: "building the image table",
@@ -65,7 +65,7 @@ PARTS = {
     "model": "the model",
 }
 _LONGER = "Measure longer (--seconds=5), or when nothing else runs"
-# Facts beside those of the first sentence.
+# Facts besides those of the first sentence.
 _OWN_SENTENCE = (facts.TracedParts, facts.TracedWait, facts.FasterTrace)
 
 

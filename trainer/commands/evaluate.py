@@ -79,7 +79,7 @@ def main(arguments: list[str]) -> None:
     for run in terminal_bar(runs, shown=len(runs) > 1, unit="run"):
         config = run.session.config
         if _TTA.value and not config.augment.enabled:
-            raise UsageError(f"--tta: '{run.path}' has augment.enabled=False, nothing to draw")
+            raise UsageError(f"--tta: '{run.path}' has augment.enabled=False; omit --tta")
         reader = open_reader(data, manifest, _SPLIT.value, config, training=False)
         evaluator = Evaluator(run.session, reader, change=relabel)
         draws: list[int | None] = list(range(_TTA.value)) if _TTA.value else [None]

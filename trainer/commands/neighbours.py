@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> None:
     if not _IMAGES.value and not _EMBEDDINGS.value:
         raise UsageError("give one of --images=DIR|DATASET and --embeddings=FILE.npz")
     if _EMBEDDINGS.value and _SPLIT.value:
-        raise UsageError("--split goes with --images; --embeddings has the pictures it has")
+        raise UsageError("--split selects from --images and cannot be used with --embeddings")
     from trainer.compat import quiet
 
     quiet.silence()

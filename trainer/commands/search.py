@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> None:
     space, config = base_config(load_space(_SPACE.value), _CONFIG.value, pairs)
     limit = _TRIALS.value or space.trials
     if space.sampler != GRID and not limit:
-        raise UsageError(f"--space={_SPACE.value} draws its values: how many runs? Give --trials=N")
+        raise UsageError(f"--space={_SPACE.value} samples its values; set --trials=NUMBER_OF_RUNS")
     from trainer.search.worker import Interrupted, Request, search
 
     folder = Path(_WORKDIR.value)

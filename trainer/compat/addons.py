@@ -74,7 +74,7 @@ def require(what: str, instead: str) -> None:
 def optimizer_classes() -> dict[str, type]:
     """The optimizers of tensorflow-addons by name; all of Keras's legacy optimizer interface.
 
-    None where it is not installed.
+    None if it is not installed.
     """
     import tensorflow as tf
 

@@ -33,5 +33,5 @@ def as_rescaling(entry: JsonObject) -> JsonObject:
 
 
 def _plain(scale: object) -> list[float]:
-    """float32 numbers in one row. Raises ValueError or TypeError where they are none."""
+    """float32 numbers in one row. Raises ValueError or TypeError if they are none."""
     return [float(each) for each in np.ravel(np.asarray(scale, "float32"))]

@@ -60,7 +60,7 @@ __all__ = [
 _STORED = "the stored configuration"
 _BACKBONE = "model.backbone"
 
-# What a restart may change: how long to go on, what only reports or is only kept, and the
+# What a restart may change: how long to train, what only reports or is only kept, and the
 # devices: the global batch stays, so only the order of sums differs.
 # A name that ends with a dot stands for its whole section.
 RESTART_MAY_CHANGE = (

@@ -97,7 +97,7 @@ def _loss(config: Config) -> Iterator[str]:
     if not weights:
         return
     if not task_kind(config.task).class_weights:
-        yield f"loss.class_weights with task {config.task}: only a task with one class a record has"
+        yield f"loss.class_weights with task {config.task}: only supported for classification"
         return
     for name, weight in weights.items() if isinstance(weights, Mapping) else ():
         if isinstance(weight, bool) or not isinstance(weight, (int, float)) or weight < 0:
@@ -116,8 +116,8 @@ def _optimizer(config: Config) -> Iterator[str]:
     if optimizer.schedule and config.reduce_on_plateau.patience:
         yield (
             f"reduce_on_plateau.patience {config.reduce_on_plateau.patience} and "
-            f"optimizer.schedule {optimizer.schedule} would both set the learning rate: "
-            "keep one of them"
+            f"optimizer.schedule {optimizer.schedule} would both set the learning rate: keep one "
+            "of them"
         )
 
 
@@ -140,8 +140,8 @@ def _splits(config: Config) -> Iterator[str]:
     ]:
         if not _SPLIT_NAME.fullmatch(split):
             yield (
-                f"{name}: received {split!r}, takes split names of letters, digits, "
-                "'_', '-' and '.'"
+                f"{name}: received {split!r}, takes split names of letters, digits, '_', '-' and "
+                "'.'"
             )
     if len(set(splits)) < len(splits):
         yield f"data.validation_splits: received {', '.join(splits)}, each one counts once"

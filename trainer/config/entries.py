@@ -33,7 +33,7 @@ def losses_by_task() -> str:
 
 
 def check_loss(name: str, task: str) -> None:
-    """Raises ConfigError where there is no such loss, or where it is for another task."""
+    """Raises ConfigError if there is no such loss, or where it is for another task."""
     LOSSES.check(name, "loss.name")
     its_task = LOSSES.constant(name, "TASK")
     if its_task != task:
@@ -50,7 +50,7 @@ def backbone_forms() -> str:
 
 
 def backbone_parts(backbone: str) -> tuple[str, str]:
-    """The entry of a `model.backbone`, and what follows its colon ('' where it has none).
+    """The entry of a `model.backbone`, and what follows its colon ('' if it has none).
 
     Raises:
       ConfigError: it is none of the forms there are.
@@ -69,7 +69,7 @@ def is_pretrained(weights: str) -> bool:
 
 
 def check_pretrained(name: str, weights: str) -> None:
-    """Raises ConfigError where a backbone does not have the `weights` that are known by name."""
+    """Raises ConfigError if a backbone does not have the `weights` that are known by name."""
     having = {each: BACKBONES.constant(each, "WEIGHTS", ()) for each in BACKBONES.names()}
     if weights not in having[name] and any(weights in known for known in having.values()):
         others = ", ".join(f"{each}:" for each, known in having.items() if weights in known)

@@ -95,7 +95,7 @@ def run_config_file(path_or_preset: str) -> Mapping[str, Any]:
 
 @contextlib.contextmanager
 def _importing_neighbours(path: str) -> Iterator[None]:
-    """The modules beside a file can be imported, as in `python FILE`. They are forgotten
+    """The modules next to a file can be imported, as in `python FILE`. They are forgotten
     afterwards: another configuration may have a neighbour of the same name.
     """
     folder = os.path.dirname(os.path.abspath(path))

@@ -23,7 +23,7 @@ def parse_config_flags(
       argv: the words of a command line, the program's name included or not.
 
     Returns:
-      The other words in their order; the path or preset name, None where there is none;
+      The other words in their order; the path or preset name, None if there is none;
       (key, text) pairs in their order, the later one wins.
 
     Raises:

@@ -257,14 +257,14 @@ class PlateauConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WatchdogConfig:
-    """How long a worker waits, where there are several."""
+    """How long a worker waits, if there are several."""
 
     seconds: int = key(
         default=600,
         at_least=0,
         at_most=MOST_SECONDS,
         meaning="longest call of a step before a worker ends with 76, five times that for tracing, "
-        "saving and the like; where there are several workers; 0 = off",
+        "saving and the like (with several workers); 0 = off",
     )
     start_seconds: int = key(
         default=300,
@@ -297,7 +297,7 @@ class ProfileConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TensorboardConfig:
-    """What TensorBoard gets beside the curves."""
+    """What TensorBoard gets besides the curves."""
 
     histograms: bool = key(default=True, meaning="weight histograms, an epoch apart")
     graph: bool = key(default=True, meaning="the graph of the model")

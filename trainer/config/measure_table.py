@@ -37,7 +37,7 @@ def measure_parts(name: str) -> tuple[str, Mapping[str, int]]:
 
 
 def check_measure(name: str, task: str) -> None:
-    """Raises ConfigError where there is no such metric, or not for this task."""
+    """Raises ConfigError if there is no such metric, or not for this task."""
     entry, settings = measure_parts(name)
     known = measures_of(task)
     there = entry in MEASURES.names() and task in MEASURES.constant(entry, "TASKS")

@@ -20,15 +20,15 @@ class TaskKind:
       metric: the name of its accuracy.
       chance: the accuracy of guessing, where it is the same for every dataset.
       records: `MODULE:CLASS` of the reader of its records.
-      targets: `MODULE:CLASS` of what its image records hold beside the picture, where a record is
+      targets: `MODULE:CLASS` of what its image records hold besides the picture, where a record is
         a picture.
       task: `MODULE:CLASS` of the trainer.tasks.task.Task.
       loss: its loss where none is named: a file of trainer/losses.
       least_embedding: numbers of an embedding below which it has no gradient.
-      least_classes: of the dataset, below which there is nothing to tell apart.
+      least_classes: of the dataset, below which there is nothing to distinguish.
       metrics: further figures, by name, that each epoch has.
       class_weights: whether `loss.class_weights` mean something.
-      no_service: why a tf.data service cannot make its batches; '' where it can.
+      no_service: why a tf.data service cannot make its batches; '' if it can.
     """
 
     meaning: str
@@ -89,7 +89,7 @@ TASKS = {
 
 
 def task_kind(name: str) -> TaskKind:
-    """The row of a task; raises ConfigError, which lists the names, where there is none."""
+    """The row of a task; raises ConfigError, which lists the names, if there is none."""
     if name not in TASKS:
         raise ConfigError(f"task={name!r} is unknown, tasks are {', '.join(TASKS)}")
     return TASKS[name]
@@ -101,6 +101,6 @@ def meanings_of_tasks() -> str:
 
 
 def check_same_task(configured: str, stored: str, dataset: str = "the dataset") -> None:
-    """Raises ConfigError where the configuration's task is not that of the dataset."""
+    """Raises ConfigError if the configuration's task is not that of the dataset."""
     if configured != stored:
         raise ConfigError(f"task={configured}, but {dataset} is for task={stored}")

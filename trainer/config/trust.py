@@ -26,7 +26,7 @@ _SERVICE = "service:"
 def check_trusted(
     backbone: str, workdir: str, named: Collection[str], flag: str = "--trust"
 ) -> None:
-    """Raises UsageError where a run's backbone is a foreign graph that nobody has vouched for;
+    """Raises UsageError if a run's backbone is a foreign graph that nobody has vouched for;
     `flag` is that of the command with which a user does.
     """
     if not backbone.startswith(HUB) or backbone in named or _remembered(backbone):
@@ -38,7 +38,7 @@ def check_trusted(
 
 
 def check_service(address: str, run: str) -> None:
-    """Raises UsageError where only a run's config.json names a tf.data service, which would be
+    """Raises UsageError if only a run's config.json names a tf.data service, which would be
     connected to.
     """
     if address and not _remembered(f"{_SERVICE}{address}"):

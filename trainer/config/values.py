@@ -81,7 +81,7 @@ def _plain_mapping(value: Any, refusal: ConfigError) -> JsonObject:
 
 
 def unknown_key(name: str) -> str:
-    """The message for a key that does not exist: the near ones, and its section's keys."""
+    """The message for a key that does not exist: similar names, and its section's keys."""
     section, _, leaf = name.rpartition(".")
     leaves: dict[str, list[str]] = {}
     for key in KEYS:
@@ -97,7 +97,7 @@ def unknown_key(name: str) -> str:
 
 
 def keys_of(section: str) -> str:
-    """The keys of a section in one line; of the top level where there is no such section."""
+    """The keys of a section in one line; of the top level if there is no such section."""
     leaves = [key.split(".", 1)[1] for key in KEYS if key.startswith(f"{section}.")]
     if leaves:
         return f"{section} has {', '.join(leaves)}"

@@ -1,8 +1,8 @@
 """Dataset directory -> batches: order, records, decoding, tables, the tf.data ring.
 
-    from trainer.data import open_dataset  # for a loop of one's own; imports no TensorFlow
+    from trainer.data import open_dataset  # for your own training loop; imports no TensorFlow
 
-Imports the contract and monitoring's clocks; knows neither models nor workers.
+Imports the dataset format and monitoring's clocks; knows neither models nor workers.
 Start reading at reader.py, then order.py; for open_dataset at loader.py.
 """
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    """`open_dataset`, imported when it is used: the rest of the package does without it."""
+    """`open_dataset`, imported on first use: the rest of the package does not need it."""
     if name != "open_dataset":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from trainer.data.loader import open_dataset

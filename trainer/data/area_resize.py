@@ -1,8 +1,7 @@
-"""Resizing by area averages without TensorFlow, bit for bit what `tf.image.resize` gives.
+"""Resizing by area averages without TensorFlow, bit for bit equal to `tf.image.resize`.
 
-Its sums are of float32, and whether a mean of one half is rounded up or down depends on the order
-in which they are taken: along a row first, then down the columns, as in TensorFlow's
-resize_area_op.cc.
+Sums are float32, and whether a mean of one half is rounded up or down depends on the order of
+summation: first along a row, then down the columns, as in TensorFlow's resize_area_op.cc.
 """
 
 from __future__ import annotations
@@ -33,8 +32,8 @@ def stretch(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 @functools.lru_cache(maxsize=256)
 def _taps(old: int, new: int) -> tuple[NDArray[np.int64], Floats, np.float32]:
-    """Of an axis: for the n-th old place that counts for each new one, [most, new] each, which it
-    is and how much of it counts; and how many old places a new one has.
+    """For one axis, the source pixels of each target pixel: indices and weights, [most, new] each,
+    and the number of source pixels per target pixel.
     """
     scale = np.float32(old) / np.float32(new)
     one = np.float32(1)

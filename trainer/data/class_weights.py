@@ -1,4 +1,4 @@
-"""`loss.class_weights` as a number a class: as given, or from the counts of the training split."""
+"""`loss.class_weights` as one number a class: as given, or from the training split's counts."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ KEY = "loss.class_weights"
 
 
 def with_class_weights(config: Config, dataset: str, manifest: Manifest) -> Config:
-    """The configuration with a number for each class, where it asks for weights of classes.
+    """The configuration with one number for each class, if it has class weights.
 
     Raises:
       ConfigError: a class that the dataset does not have.
-      DataError: a record of the training split is damaged, or its label is not of the classes.
+      DataError: a record of the training split is damaged, or its label is outside of the classes.
     """
     given = config.loss.class_weights
     if not given:
@@ -41,8 +41,8 @@ def with_class_weights(config: Config, dataset: str, manifest: Manifest) -> Conf
 
 
 def balanced(counts: Sequence[int]) -> list[float]:
-    """A weight a class by which each of those that there are counts the same in a pass, and a
-    record 1 on average; 1 for a class without records.
+    """Class weights with which every class that has records counts the same in a pass, and a record
+    counts 1 on average; 1 for a class without records.
     """
     present = sum(count > 0 for count in counts)
     return [sum(counts) / (present * count) if count else 1.0 for count in counts]

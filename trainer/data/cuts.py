@@ -1,7 +1,7 @@
-"""A reader's pipeline cut after each of its stages, so that each can be timed by itself.
+"""A reader's pipeline cut after each of its stages, so that each stage can be timed separately.
 
-The cuts are made of the functions that the pipeline itself is made of. What a cut counts depends
-on the last thing it did, or TensorFlow would leave that out.
+The cuts use the same functions as the pipeline. What a cut counts depends on the result of its
+last stage, since TensorFlow would otherwise skip that stage.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from trainer.data.rows import Tensors
 if TYPE_CHECKING:
     from trainer.data.table import PictureTable
 
-PICTURES_AN_ELEMENT = 64  # of a table's records; one at a time, Python would be what is timed
-# Of pixels of a part of a large table, which costs the same per picture: built over and over, and
-# gathered from, where it should not fit into the processor's caches.
+PICTURES_AN_ELEMENT = 64  # of a table's records; with one at a time, Python's time would dominate
+# Bytes of pixels of the part of a large table that is built over and over and gathered from. It has
+# the same cost per picture as the whole, as it does not fit into the processor's caches.
 BUILT_BYTES, GATHERED_BYTES = 64 << 20, 256 << 20
 
 
 @dataclasses.dataclass(frozen=True)
 class Cut:
-    """A reader's pipeline up to and including one stage, to be iterated and timed.
+    """A reader's pipeline up to and including one stage, for timing.
 
-    Each does what the one before does and one thing more. After "table" this starts anew: what
-    comes then gathers out of a table that is ready.
+    Each cut adds one stage to the previous one. After "table" this starts over: later stages gather
+    from a finished table.
 
     Attributes:
       stage: "storage", "parse", "decode", "table" or "host_map".
-      dataset: makes a tf.data.Dataset whose elements are int64 []: how many pictures the element
-        took through the stages. It has no end.
-      pictures_a_step: pictures that these stages handle in a training step, all replicas of this
-        process together, as a mean where they fill a table for each pass.
-      once: whether it is done only at the start of a run (a table that serves all passes);
+      dataset: builds an infinite tf.data.Dataset of int64 []: the number of pictures that each
+        element took through the stages.
+      pictures_a_step: pictures that these stages handle in a training step, over all replicas of
+        this process; a mean if they fill a table for each pass.
+      once: whether this happens only at the start of a run (a table that serves all passes);
         pictures_a_step is then 0.
     """
 
@@ -50,21 +50,21 @@ class Cut:
 
 
 def count(values: tf.Tensor) -> tf.Tensor:
-    """int64 []: how many values (texts, or numbers from 0 on), found by looking at each of them.
+    """int64 []: how many values (texts, or numbers from 0 on), counted by looking at each of them.
 
-    Their number alone is often known before they are, and they would not be computed for it.
+    Their number alone is often known in advance, and TensorFlow would then not compute them.
     """
     sizes = tf.strings.length(values) if values.dtype == tf.string else values
     return tf.reduce_sum(tf.cast(tf.cast(sizes, tf.int32) >= 0, tf.int64))
 
 
 def first_pixels(pictures: tf.Tensor) -> tf.Tensor:
-    """uint8 [...] of pictures uint8 [..., H, W, C]: what to count them by."""
+    """uint8 [...] of pictures uint8 [..., H, W, C]: one value of each, to count them."""
     return pictures[..., 0, 0, 0]
 
 
 def count_decoded(decoder: Decoder, features: Tensors) -> tf.Tensor:
-    """int64 []: how many of b parsed records were decoded; their pixels are not put together."""
+    """int64 []: how many of b parsed records were decoded, without stacking their pixels."""
     return count(
         tf.map_fn(
             lambda one: first_pixels(decoder.decode(one)),
@@ -75,7 +75,7 @@ def count_decoded(decoder: Decoder, features: Tensors) -> tf.Tensor:
 
 
 def batch_cut(stage: str, batches: Callable[[], tf.data.Dataset], pictures_a_step: float) -> Cut:
-    """The cut of whole batches."""
+    """The cut after whole batches."""
     return Cut(
         stage,
         lambda: batches().map(lambda batch: count(first_pixels(batch["image"]))),
@@ -88,11 +88,11 @@ def stream_cuts(
     streamed: Callable[[Callable[..., tf.Tensor]], tf.data.Dataset],
     pictures_a_step: float,
 ) -> list[Cut]:
-    """The cuts of streaming up to "decode".
+    """The cuts of streaming, up to "decode".
 
     Args:
-      decoder: how a record becomes pixels.
-      streamed: what a function makes of each batch as it is read, with its `payload` string[b].
+      decoder: turns records into pixels.
+      streamed: applies a function to each batch as it is read, with its `payload` string[b].
       pictures_a_step: see `Cut`.
     """
     stages: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
@@ -107,9 +107,9 @@ def stream_cuts(
 
 
 def table_cuts(table: PictureTable, steps_per_pass: int) -> list[Cut]:
-    """The cuts of filling a table, the last one being "table".
+    """The cuts of filling a table, up to "table".
 
-    Only that one builds any, and of a large table a part.
+    Only the last one builds a table, or part of a large one.
     """
     once = not table.one_a_pass
     a_step = 0.0 if once else table.pictures / steps_per_pass
@@ -118,7 +118,7 @@ def table_cuts(table: PictureTable, steps_per_pass: int) -> list[Cut]:
         "parse": lambda payload: count(parse_one(payload)[ImageKey.ENCODED]),
         "decode": lambda payload: count(first_pixels(table.decoder.decode(parse_one(payload)))),
     }
-    if table.kind == "encoded":  # decoded when they are gathered
+    if table.kind == "encoded":  # decoded when rows are gathered
         del stages["decode"]
 
     def read() -> tf.data.Dataset:
@@ -153,13 +153,13 @@ def gather_cuts(
     batch: Callable[..., Tensors],
     pictures_a_step: float,
 ) -> list[Cut]:
-    """The cuts of gathering batches out of a table that is ready, the last one being "host_map".
+    """The cuts of gathering batches from a finished table, up to "host_map".
 
     Args:
-      table: it.
-      gathered: batches made by a function of a table's rows and the bookkeeping, out of one
-        table of so many pictures.
-      batch: that function for whole batches.
+      table: the table.
+      gathered: batches made by a function of a table's rows and the bookkeeping, from one table of
+        that many pictures.
+      batch: the function for whole batches.
       pictures_a_step: see `Cut`.
     """
     part = _pictures_of(GATHERED_BYTES, table)
@@ -175,6 +175,6 @@ def gather_cuts(
 
 
 def _pictures_of(size: int, table: PictureTable) -> int:
-    """How many pictures of a table have so many bytes of pixels; at most all of them."""
+    """How many pictures of a table have that many bytes of pixels; at most all of them."""
     height, width, channels = table.decoder.shape
     return min(table.pictures, max(1, size // (height * width * channels)))

@@ -1,6 +1,6 @@
-"""A dataset directory opened for training: its manifest, and whether it fits a configuration.
+"""A dataset directory opened for training: its manifest, and whether it fits the configuration.
 
-Without TensorFlow, so that a command can tell before it waits for that.
+Does not import TensorFlow, so that a command can report mistakes before that import.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from trainer.config.keys import Config
 from trainer.config.task_table import check_same_task
 from trainer.monitoring.memory import available_bytes
 
-_FLOAT_BYTES = 4  # of a pixel's channel, as the backbone sees it
+_FLOAT_BYTES = 4  # of a pixel's channel, at the backbone's input
 
 
 def load_manifest(dataset: str) -> Manifest:
     """The manifest of a dataset, in a directory or at an address such as gs://...
 
     Raises:
-      DataError: there is none there.
-      StorageError: what has the address does not answer.
+      DataError: there is no dataset.
+      StorageError: the storage does not respond.
     """
     if "://" in dataset:
         from trainer.data.storage import read_manifest  # imports TensorFlow
@@ -33,15 +33,15 @@ def load_manifest(dataset: str) -> Manifest:
 
 
 def what_it_reads(config: Config, manifest: Manifest, variants: int = 0) -> JsonObject:
-    """What of a dataset a run reads, for config.json.
+    """What a run reads of a dataset, for config.json.
 
     Args:
       config: of the run.
       manifest: of the dataset.
-      variants: of the training split; 0 = those that the configuration asks for.
+      variants: of the training split; 0 = those that the configuration selects.
 
     Returns:
-      `variants`, and `reads`: a digest of the files read, whatever else the dataset has.
+      `variants`, and `reads`: a digest of the files that the run reads, ignoring all others.
     """
     train = manifest.split(config.data.train_split)
     variants = variants or min(config.data.variants or train.variants, train.variants)
@@ -55,8 +55,8 @@ def what_it_reads(config: Config, manifest: Manifest, variants: int = 0) -> Json
 
 
 def digest_for(record: JsonObject, config: Config, manifest: Manifest) -> str:
-    """The digest that a dataset counts with for a run that goes on: the one it was started with,
-    where all that it reads is still the same.
+    """The dataset digest to compare for a resumed run: the one it was started with, if everything
+    that the run reads is unchanged.
 
     Args:
       record: `dataset` of the run's config.json.
@@ -70,9 +70,8 @@ def digest_for(record: JsonObject, config: Config, manifest: Manifest) -> str:
 
 
 def check_fits(config: Config, manifest: Manifest, dataset: str) -> None:
-    """Raises ConfigError where the dataset is for another task, or lacks a split that is used; or
-    where one batch of pictures alone is more than the memory there is, or a crop more than a
-    picture.
+    """Raises ConfigError if the dataset is for another task or lacks a split, if the pictures of
+    one batch do not fit into memory, or if a crop is larger than a picture.
     """
     _check_memory(config, available_bytes())
     check_same_task(config.task, manifest.task, f"'{dataset}'")
@@ -80,7 +79,7 @@ def check_fits(config: Config, manifest: Manifest, dataset: str) -> None:
     for name in (config.data.train_split, *config.data.validation_splits):
         if name not in manifest.splits:
             raise ConfigError(
-                f"no split '{name}' in '{dataset}', it has {', '.join(manifest.splits)}; give "
+                f"no split '{name}' in '{dataset}', it has {', '.join(manifest.splits)}; set "
                 "--config.data.validation_splits=NAME, or build with --validation_fraction=0.1"
             )
 

@@ -1,9 +1,9 @@
-"""The limits of record_limits.py in a graph: before TensorFlow decodes a picture.
+"""The limits of record_limits.py in a graph, checked before TensorFlow decodes a picture.
 
-TensorFlow itself decodes 178 million pixels, and a JPEG with any number of scans. Used where
-records do not pass through Python (a table, a tf.data service, an exported model, which is sent
-pictures by anybody), as it takes some twenty operations, half of what decoding a small picture
-takes.
+TensorFlow itself decodes up to 178 million pixels, and a JPEG with any number of scans. Used where
+records do not pass through Python (a table, a tf.data service, an exported model that anybody may
+send pictures to): the check takes some twenty operations, half the cost of decoding a small
+picture.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ TOO_LARGE = "more pixels or scans than are decoded, or neither JPEG nor PNG"
 
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _SCAN = b"\xff\xda"
-_PNG_SIZE, _PNG_SIZE_BYTES = 16, 8  # where width and height stand, big-endian
+_PNG_SIZE, _PNG_SIZE_BYTES = 16, 8  # offset and length of width and height, big-endian
 
 
 def within_limits(encoded: tf.Tensor) -> tf.Tensor:
-    """String [] of a JPEG or PNG file as it is; an InvalidArgumentError, TOO_LARGE, where it is
-    beyond the limits. What is damaged is left to the decoder.
+    """A JPEG or PNG file, string [], unchanged; InvalidArgumentError with TOO_LARGE if it exceeds
+    the limits. Damaged files are left to the decoder.
 
-    What looks like a scan in profiles and thumbnails counts, too, a few at most: these two bytes
-    stand among the pixels of a JPEG only where a scan begins.
+    Scan markers in profiles and thumbnails count too; there are few. Among a JPEG's pixels these
+    two bytes only occur where a scan begins.
     """
     start = tf.strings.substr(encoded, 0, _PNG_SIZE + _PNG_SIZE_BYTES)
     jpeg = tf.strings.substr(start, 0, len(_JPEG)) == _JPEG
@@ -44,7 +44,7 @@ def within_limits(encoded: tf.Tensor) -> tf.Tensor:
         & (scans <= MAX_SCANS)
         & (scans * pixels <= MAX_SCANNED_PIXELS)
     )
-    # Not tf.Assert, which puts a condition around it.
+    # Not tf.Assert, which wraps it in a condition.
     checked = tf.raw_ops.Assert(condition=right, data=[TOO_LARGE, pixels, scans])
     with tf.control_dependencies([checked]):
         return tf.identity(encoded)
@@ -56,4 +56,4 @@ def _one_pixel() -> bytes:
     return buffer.getvalue()
 
 
-_ONE_PIXEL = _one_pixel()  # in place of a PNG where a JPEG's header is read
+_ONE_PIXEL = _one_pixel()  # decoded instead of a PNG where a JPEG's header is read

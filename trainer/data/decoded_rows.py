@@ -1,4 +1,4 @@
-"""Decoded pictures that are kept for the next time they are wanted, in bounded memory."""
+"""A bounded cache of decoded pictures."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Pixels = NDArray[np.uint8]
 
 
 class DecodedRows:
-    """A row a picture, tagged with the variant that it holds: another one takes its place.
+    """One row for each picture, tagged with the variant it holds; other variants replace it.
 
-    Memory is taken as rows are filled, never more than was allowed; pictures beyond that are
-    decoded every time. Threads may share it.
+    Memory is allocated as rows are filled, never more than allowed; pictures beyond that are
+    decoded every time. Thread-safe.
 
     Attributes:
-      capacity: pictures that have a row: those of the first numbers.
+      capacity: number of pictures that have a row, those with the lowest numbers.
     """
 
     def __init__(self, pictures: int, shape: tuple[int, int, int], most_bytes: int) -> None:
@@ -29,11 +29,11 @@ class DecodedRows:
         self._lock = threading.Lock()
 
     def take(self, numbers: Ints, variants: Ints, image: Pixels, label: Ints) -> Ints:
-        """Fills the rows of image and label that are kept; returns the places of the others.
+        """Copies the cached pictures into image and label; returns the indices of the others.
 
         Args:
-          numbers: int64[n] of pictures.
-          variants: int64[n], which one of each is wanted.
+          numbers: int64[n] of the pictures.
+          variants: int64[n], the wanted variant of each.
           image: uint8[n,H,W,C].
           label: int64[n].
         """
@@ -47,7 +47,7 @@ class DecodedRows:
         return np.flatnonzero(~kept)
 
     def put(self, numbers: Ints, variants: Ints, image: Pixels, label: Ints) -> None:
-        """Keeps pictures that were decoded; see take()."""
+        """Caches pictures that were decoded after take()."""
         kept = numbers < self.capacity
         rows = numbers[kept]
         if not len(rows):

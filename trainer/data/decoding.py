@@ -1,7 +1,7 @@
 """Encoded pictures -> pixels, in the graph.
 
-JPEG is decoded by the accurate integer transform: the pixels are then, bit for bit, those that
-the build sees, and the speed is the same. TensorFlow's own default is a few grey levels off.
+JPEG is decoded with the accurate integer transform: the pixels are then bit for bit those that the
+build sees, at the same speed. TensorFlow's default is off by a few grey levels.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from trainer.data.stored_form import StoredForm
 from trainer.data.targets import Targets
 from trainer.monitoring.stages import DECODE, HOST_MAP, PARSE
 
-# The name of a map that goes from records to pixels: an identifier, as tf.data wants it.
+# The name of the map from records to pixels: an identifier, as tf.data requires.
 RECORDS_TO_PIXELS = "_".join((PARSE, DECODE, HOST_MAP))
 
 FEATURES = {
@@ -34,14 +34,14 @@ FEATURES = {
 
 
 def parse(payloads: tf.Tensor, further: Mapping[str, object] | None = None) -> Tensors:
-    """The features, [b] each, of serialised records string[b]; `further` ones beside FEATURES."""
+    """The features of serialised records string[b], [b] each; `further` ones besides FEATURES."""
     with tf.name_scope(PARSE):
         found: Tensors = tf.io.parse_example(payloads, {**FEATURES, **(further or {})})
     return found
 
 
 def parse_one(payload: tf.Tensor, further: Mapping[str, object] | None = None) -> Tensors:
-    """The features, [] each, of one serialised record; `further` ones beside FEATURES."""
+    """The features of one serialised record, [] each; `further` ones besides FEATURES."""
     with tf.name_scope(PARSE):
         found: Tensors = tf.io.parse_single_example(payload, {**FEATURES, **(further or {})})
     return found
@@ -50,17 +50,17 @@ def parse_one(payload: tf.Tensor, further: Mapping[str, object] | None = None) -
 def decode(
     features: Tensors, image: ImageFormat, channels: int, looked_at: bool = False
 ) -> tf.Tensor:
-    """uint8 [H, W, channels] of one parsed record; grey and colour are turned into each other.
+    """uint8 [H, W, channels] of one parsed record; converts between grey and colour as needed.
 
-    H and W are static where the manifest says that all pictures have the same. `looked_at` = the
-    record was read by StoredPictures, which lets none through that is beyond the limits.
+    H and W are static if the manifest says that all pictures have the same size. `looked_at` = the
+    record was read by StoredPictures, which rejects pictures beyond the limits.
     """
     encoded = features[ImageKey.ENCODED]
-    if image.encoding == "raw":  # then every record is
+    if image.encoding == "raw":  # then all records are
         shape = [features[k] for k in (ImageKey.HEIGHT, ImageKey.WIDTH, ImageKey.CHANNELS)]
         pixels = tf.reshape(tf.io.decode_raw(encoded, tf.uint8), shape)
         if channels == 3:
-            # Grey repeats, colour stays: 3 // C copies of C channels.
+            # Grey is repeated, colour stays: 3 // C copies of C channels.
             pixels = tf.tile(pixels, [1, 1, 3 // tf.cast(shape[2], tf.int32)])
         elif image.channels != 1:
             pixels = tf.image.rgb_to_grayscale(pixels)
@@ -71,10 +71,10 @@ def decode(
 
 @dataclasses.dataclass(frozen=True)
 class Decoder(StoredForm):
-    """Parsed records -> pixels of one shape.
+    """Converts parsed records to pixels of one shape.
 
     Attributes:
-      looked_at: whether all records come from StoredPictures, which looks for what is too large.
+      looked_at: whether all records come from StoredPictures, which checks the limits.
       targets: what else of a record a table keeps; None = nothing.
     """
 
@@ -82,7 +82,7 @@ class Decoder(StoredForm):
     targets: Targets | None = None
 
     def decode(self, features: Tensors) -> tf.Tensor:
-        """uint8 [h, w, C] of one record, in the size it is stored in."""
+        """uint8 [h, w, C] of one record, in its stored size."""
         return decode(features, self.image, self.channels, self.looked_at)
 
     def __call__(self, features: Tensors) -> tf.Tensor:
@@ -107,11 +107,10 @@ class Decoder(StoredForm):
 
 
 def decode_file(encoded: tf.Tensor, channels: int) -> tf.Tensor:
-    """uint8 [H, W, channels] of the bytes of a JPEG or PNG file, as `decode` has its record.
+    """uint8 [H, W, channels] of the bytes of a JPEG or PNG file; equals `decode` of its record.
 
-    What is transparent in a PNG is laid over white (but where that is everything, which is taken
-    as it is) and 16 bits become 8, as in the build.
-    EXIF's orientation is not looked at.
+    Transparent parts of a PNG are drawn over white (unless everything is transparent, which is
+    taken as it is), and 16 bits become 8, as in the build. EXIF orientation is ignored.
     """
     encoded = within_limits(encoded)
 
@@ -125,7 +124,7 @@ def decode_file(encoded: tf.Tensor, channels: int) -> tf.Tensor:
         # (c * a + 255 * (255 - a)) / 255, rounded.
         pixels = (colour * alpha + 255 * (255 - alpha) + 127) // 255
         if channels == 1:
-            # The weights of ITU-R 601 in 16 bits: grey stays what it is.
+            # The weights of ITU-R 601 in 16 bits: grey stays unchanged.
             weighted = pixels * tf.constant([19595, 38470, 7471])
             pixels = (tf.reduce_sum(weighted, -1, keepdims=True) + 32768) // 65536
         return tf.cast(pixels, tf.uint8)
@@ -135,7 +134,7 @@ def decode_file(encoded: tf.Tensor, channels: int) -> tf.Tensor:
 
 
 def _decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
-    # In spite of its name this op takes PNG too; decode_image would not take the method.
+    # Despite its name this op decodes PNG too; decode_image does not accept the method.
     return tf.io.decode_jpeg(encoded, channels, dct_method="INTEGER_ACCURATE")
 
 

@@ -1,4 +1,4 @@
-"""Whether anything can be learned of a dataset under a configuration; said before training."""
+"""Checks, before training, whether a dataset and a configuration allow learning anything."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from trainer.data.stored_labels import stored_labels
 from trainer.data.triplets import TripletReader
 from trainer.metrics import MAJORITY
 
-COUNTED_BYTES = 256 << 20  # of a split's pictures; reading more for its labels alone takes too long
-SHOWN = 8  # classes in a line
+COUNTED_BYTES = 256 << 20  # of a split's pictures; counting classes of larger ones takes too long
+SHOWN = 8  # classes in one line
 
 
 @dataclasses.dataclass(frozen=True)
 class Census:
-    """What a split has to learn from, or to measure by.
+    """What a split has for learning or measuring.
 
     Attributes:
-      classes: pictures of each class or label; None where there are none or counting takes too
-        long.
-      counted: triplets whose odd one has a majority; None where there are no triplets.
+      classes: number of pictures of each class or label; None without classes, or if counting would
+        take too long.
+      counted: number of triplets whose odd picture has a majority; None without triplets.
       records: of the split.
     """
 
@@ -40,23 +40,23 @@ class Census:
 
 
 def check_learnable(config: Config, manifest: Manifest) -> None:
-    """Raises ConfigError for settings under which no gradient tells anything."""
+    """Raises ConfigError for settings with which no gradient carries information."""
     kind = task_kind(config.task)
     if config.model.embedding_size < kind.least_embedding:
         raise ConfigError(
-            f"model.embedding_size={config.model.embedding_size}: embeddings have the length "
-            "model.scale, so one number is + or - that and has no gradient; give 2 or more"
+            f"model.embedding_size={config.model.embedding_size}: embeddings have the fixed length "
+            "model.scale, so a single number has no gradient; set 2 or more"
         )
     if len(manifest.classes) < kind.least_classes:
         names = ", ".join(manifest.classes)
         raise ConfigError(
-            f"the dataset has one class ({names}), so there is nothing to tell apart; build it "
-            "from two or more"
+            f"the dataset has only one class ({names}), so there is nothing to distinguish; build "
+            "it with two or more"
         )
 
 
 def census(dataset: str, manifest: Manifest, name: str, reader: Reader) -> Census:
-    """Of a split; `reader` is its reader."""
+    """The census of a split, from its reader."""
     if isinstance(reader, TripletReader):
         counted = int((np.asarray(reader.votes).max(axis=1) > MAJORITY).sum())
         return Census(counted=counted, records=reader.records)
@@ -68,7 +68,7 @@ def census(dataset: str, manifest: Manifest, name: str, reader: Reader) -> Censu
 
 
 def _labels(dataset: str, manifest: Manifest, name: str) -> NDArray[np.int64] | None:
-    """int64[N] of a split's pictures; None where that is too much to read."""
+    """int64[N] of a split's pictures; None if that is too much to read."""
     shards = manifest.split(name).image_shards()
     if is_address(os.path.join(dataset, "")) or sum(s.bytes for s in shards) > COUNTED_BYTES:
         return None
@@ -76,12 +76,12 @@ def _labels(dataset: str, manifest: Manifest, name: str) -> NDArray[np.int64] | 
 
 
 def warnings(config: Config, manifest: Manifest, found: Mapping[str, Census]) -> list[str]:
-    """What of the splits is not as it should be, a line each.
+    """Problems of the splits, one line each.
 
     Args:
       config: of the run.
       manifest: of the dataset.
-      found: census of each split that is used.
+      found: census of each split in use.
     """
     lines = []
     train = config.data.train_split
@@ -89,7 +89,7 @@ def warnings(config: Config, manifest: Manifest, found: Mapping[str, Census]) ->
         if each.counted == 0:
             lines.append(
                 f"split '{name}': none of {each.records} triplets has a majority, so no accuracy "
-                "can be measured" + (", and little learned" if name == train else "")
+                "can be measured" + (" and there is little to learn" if name == train else "")
             )
     trained, classes = found[train].classes, manifest.classes
     if trained is None:
@@ -97,18 +97,20 @@ def warnings(config: Config, manifest: Manifest, found: Mapping[str, Census]) ->
     missing = [name for name, count in zip(classes, trained, strict=True) if not count]
     if missing:
         lines.append(
-            f"split '{train}' has no picture of {_shortened(missing)}: what is never seen in "
-            "training is never told apart"
+            f"split '{train}' has no picture of {_shortened(missing)}: a class without training "
+            "pictures is never predicted; add pictures, or change the splits"
         )
     for name, each in found.items():
         present = sum(count > 0 for count in each.classes or ())
         if present == 1 < task_kind(config.task).least_classes:
-            lines.append(f"split '{name}' has pictures of one class only: nothing to tell apart")
+            lines.append(
+                f"split '{name}' has pictures of only one class: its accuracy means little"
+            )
     return lines
 
 
 def census_in_words(name: str, found: Census, classes: tuple[str, ...]) -> str:
-    """What a split has, in one line."""
+    """The content of a split, in one line."""
     if found.counted is not None:
         return f"{name}: {found.counted} of {found.records} triplets have a majority"
     if found.classes is None:
@@ -119,6 +121,6 @@ def census_in_words(name: str, found: Census, classes: tuple[str, ...]) -> str:
 
 
 def _shortened(texts: list[str]) -> str:
-    """Some of them in one line, and how many more there are."""
+    """The first few texts in one line, and how many more there are."""
     more = len(texts) - SHOWN
     return ", ".join(texts[:SHOWN]) + (f" and {more} more" if more > 0 else "")

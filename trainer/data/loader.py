@@ -1,4 +1,4 @@
-"""A dataset opened for a loop of one's own: the trainer's batches, from any step, for anybody."""
+"""Opens a dataset for your own training loop: the trainer's batches, from any step."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def open_dataset(dataset: str, **settings: Any) -> Loader:
             batch["image"], batch["label"]
 
     Args:
-      dataset: the dataset directory, or its address (gs://..., for which TensorFlow is imported).
-      **settings: see `LoaderSettings`, which also has the defaults.
+      dataset: the dataset directory, or its address (gs://..., which imports TensorFlow).
+      **settings: see `LoaderSettings`, also for defaults.
 
     Raises:
       DataError: there is no dataset, a split is empty, or a shard is missing or damaged.
-      ConfigError: an unknown setting, a bad value, no such split, or a task that it does not read.
-      StorageError: the storage does not answer.
+      ConfigError: unknown setting, bad value, unknown split, or a task that is not supported here.
+      StorageError: the storage does not respond.
     """
     chosen = LoaderSettings.of(settings)
     manifest = load_manifest(dataset)
@@ -62,18 +62,18 @@ class Loader:
 
     Attributes:
       task: "classification" or "triplet".
-      classes: names of the classes; () for triplets.
+      classes: class names; () for triplets.
       batch_size: of the global batch.
-      records: of a pass.
+      records: number of records in a pass.
       steps_per_pass: steps that see every record once; the last one is padded with weight 0.
       row_shape: of a row of `image`: (H, W, C), or (3, H, W, C) for triplets.
-      step: of the batch that comes next, counted over passes.
+      step: of the next batch, counted over passes.
     """
 
     def __init__(self, dataset: str, manifest: Manifest, settings: LoaderSettings) -> None:
         if manifest.task not in _KINDS:
             raise ConfigError(
-                f"'{dataset}' is for task={manifest.task}; a loop of your own can have batches for "
+                f"'{dataset}' is for task={manifest.task}; open_dataset supports "
                 f"{' and '.join(_KINDS)}"
             )
         self._batches = _KINDS[manifest.task](dataset, manifest, settings)
@@ -95,14 +95,14 @@ class Loader:
         """This worker's rows of the batch of a step, counted over passes from 0.
 
         Raises:
-          DataError: a record is damaged; the message has its file and place.
+          DataError: a record is damaged; the message has its file and offset.
         """
         return self._batches.batch(step)
 
     def numpy_batches(self, steps: int | None = None) -> Iterator[Batch]:
         """Batches from `step` on, read and decoded ahead by threads, which end with the iterator.
 
-        `steps` is how many; None = without end in training, else up to the end of the pass.
+        `steps` is their number; None = endless in training, otherwise up to the end of the pass.
         """
         stop = self._stop(steps)
         numbers = itertools.count(self.step) if stop is None else range(self.step, stop)
@@ -115,9 +115,9 @@ class Loader:
                 yield batch
 
     def tf_dataset(self, steps: int | None = None) -> tf.data.Dataset:
-        """The same as a tf.data.Dataset, of dicts of tensors.
+        """The same batches as a tf.data.Dataset of dicts of tensors.
 
-        tf.data reads ahead, so `step` does not follow it: give `state_dict` the steps of your loop.
+        tf.data reads ahead, so `step` does not follow it: pass your loop's step to `state_dict`.
         """
         from trainer.data.loader_ring import ring  # imports TensorFlow
 
@@ -130,17 +130,17 @@ class Loader:
         )
 
     def state_dict(self, step: int | None = None) -> JsonObject:
-        """What a later process needs to go on: plain values, for JSON or any checkpoint.
+        """What a later process needs to resume: plain values, for JSON or any checkpoint.
 
-        `step` is how many batches are done with; None = those that numpy_batches() gave out.
+        `step` is the number of finished batches; None = those that numpy_batches() has yielded.
         """
         return {"step": self.step if step is None else int(step), **self._made_with}
 
     def load_state_dict(self, state: JsonObject) -> None:
-        """Goes on behind the batches of a state, on any number of workers.
+        """Resumes after the batches of a state, on any number of workers.
 
         Raises:
-          ConfigError: it is of another dataset, or was made with other settings.
+          ConfigError: the state is from another dataset or other settings.
         """
         differ = [
             f"{name} ({state.get(name)!r} -> {value!r})"
@@ -148,14 +148,14 @@ class Loader:
             if state.get(name) != value
         ]
         if differ:
-            raise ConfigError(f"the state is of other batches: {', '.join(differ)}")
+            raise ConfigError(f"the state belongs to other batches: {', '.join(differ)}")
         step = state.get("step")
         if isinstance(step, bool) or not isinstance(step, int) or step < 0:
-            raise ConfigError(f"the state has step {step!r}")
+            raise ConfigError(f"the state has an invalid step: {step!r}")
         self.step = step
 
     def _stop(self, steps: int | None) -> int | None:
-        """The step behind the last one; None = there is none."""
+        """One more than the last step; None = endless."""
         if steps is not None:
             return self.step + steps
         if self._settings.in_training:

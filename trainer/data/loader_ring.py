@@ -1,4 +1,4 @@
-"""The tf.data ring around the batches of a loader: a range of steps, one call each."""
+"""A tf.data pipeline around the batches of a loader: a range of steps, one call each."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def ring(
     threads: int,
     ahead: int,
 ) -> tf.data.Dataset:
-    """Dicts of tensors, one a step, in the order of the steps.
+    """Dicts of tensors, one for each step, in order.
 
     Args:
       batch: makes the arrays of a step.
-      steps: first and last + 1; None = without end.
-      arrays: dtype and shape of each.
-      threads: calls at a time.
+      steps: first, and last + 1; None = endless.
+      arrays: dtype and shape of each array.
+      threads: parallel calls.
       ahead: batches that are kept ready.
     """
     specs = {name: tf.TensorSpec(shape, kind) for name, (kind, shape) in arrays.items()}
@@ -38,7 +38,7 @@ def ring(
     first, last = steps
     options = tf.data.Options()
     options.autotune.enabled = False
-    # Of its own: a call that waits for a read holds a thread.
+    # A separate pool: a call that waits for a read blocks its thread.
     options.threading.private_threadpool_size = threads + 1
     return (
         tf.data.Dataset.range(first, np.iinfo(np.int64).max if last is None else last)

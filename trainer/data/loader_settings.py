@@ -1,4 +1,4 @@
-"""What an open dataset is asked for."""
+"""The settings of `open_dataset`."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ _DATA = DataConfig()
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LoaderSettings:
-    """The settings of `open_dataset`; those that the trainer has are its keys of the same name.
+    """The settings of `open_dataset`; those shared with the trainer are named as its keys.
 
     Attributes:
       split: the name of the split.
       batch_size: records of the global batch, over all workers together.
       seed: of the order.
-      image_size: side that pictures are stretched to where the dataset stores several sizes. Where
-        all have one, batches have them as they are stored: resize them on your device.
+      image_size: side to which pictures are stretched if the dataset stores several sizes. If it
+        stores one, batches have that: resize them on your device.
       worker: (rank, count): this process gets the rows of one of `count` workers.
-      variants: stored variants used in training; 0 = all, 1 = the picture as it came.
+      variants: stored variants used in training; 0 = all, 1 = only the unaugmented picture.
       channels: of the pixels, 1 or 3.
-      training: shuffled, in all the variants asked for; otherwise stored order and variant 0.
-        None = for the split "train".
-      shuffle_megabytes: MB of shards that a pass over classes is shuffled within at a time.
+      training: shuffled, in all selected variants; otherwise stored order and variant 0. None =
+        True for the split "train".
+      shuffle_megabytes: a pass over classes is shuffled within groups of shards of this many MB.
       threads: that read and decode.
-      ahead: batches that are made before their turn.
-      cache_bytes: memory for decoded pictures; None = half of what is free for triplets, which have
-        each picture several times, and 0 for classes.
+      ahead: batches that are prepared in advance.
+      cache_bytes: memory for decoded pictures; None = half of the free memory for triplets, which
+        use each picture several times, and 0 for classes.
     """
 
     split: str = "train"
@@ -51,7 +51,7 @@ class LoaderSettings:
 
     @classmethod
     def of(cls, settings: JsonObject) -> LoaderSettings:
-        """Checked settings; raises ConfigError for one that is unknown or has a bad value."""
+        """Checked settings; raises ConfigError for an unknown one or a bad value."""
         names = [field.name for field in dataclasses.fields(cls)]
         for name in settings.keys() - set(names):
             raise ConfigError(
@@ -64,11 +64,11 @@ class LoaderSettings:
 
     @property
     def in_training(self) -> bool:
-        """Whether batches are shuffled and without end."""
+        """Whether batches are shuffled and endless."""
         return self.split == _DATA.train_split if self.training is None else self.training
 
     def variants_of(self, split: Split) -> int:
-        """How many variants of a split are used."""
+        """The number of variants of a split in use."""
         return min(self.variants or split.variants, split.variants) if self.in_training else 1
 
     @staticmethod
@@ -77,7 +77,7 @@ class LoaderSettings:
         return manifest.image.height is None or manifest.image.width is None
 
     def what_orders(self, split: Split) -> dict[str, object]:
-        """The settings that decide which records a step has, for the split that they name."""
+        """The settings that determine the records of a step, for the split that they name."""
         return {
             "split": self.split,
             "batch_size": self.batch_size,
@@ -100,16 +100,16 @@ class LoaderSettings:
         for name, (least, most) in bounds.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-                raise ConfigError(f"{name}={value!r}: takes a whole number from {least} to {most}")
+                raise ConfigError(f"{name}={value!r}: must be an integer from {least} to {most}")
         if self.channels not in (1, 3):
-            raise ConfigError(f"channels={self.channels!r}: takes 1 or 3")
+            raise ConfigError(f"channels={self.channels!r}: must be 1 or 3")
         if self.cache_bytes is not None and self.cache_bytes < 0:
-            raise ConfigError(f"cache_bytes={self.cache_bytes!r}: takes 0 or more, or None")
+            raise ConfigError(f"cache_bytes={self.cache_bytes!r}: must be 0 or more, or None")
         rank, count = self.worker
         if not 0 <= rank < count:
-            raise ConfigError(f"worker={self.worker}: takes (rank, count) with 0 <= rank < count")
+            raise ConfigError(f"worker={self.worker}: must be (rank, count), 0 <= rank < count")
         if self.batch_size % count:
             raise ConfigError(
-                f"batch_size={self.batch_size} is of all workers together and does not divide "
-                f"among {count} of them"
+                f"batch_size={self.batch_size} is the global batch and cannot be divided evenly "
+                f"among {count} workers"
             )

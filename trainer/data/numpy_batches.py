@@ -1,6 +1,6 @@
 """Batches of one split as arrays: each a pure function of its step, without TensorFlow.
 
-They are bit for bit those of reader.py, whose docstring says what is in them.
+They are bit for bit those of reader.py, whose docstring describes their contents.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from trainer.monitoring.memory import available_bytes
 
 Batch: TypeAlias = "dict[str, np.ndarray]"
 Arrays: TypeAlias = "dict[str, tuple[type[np.generic], tuple[int, ...]]]"
-KEPT_SHARE = 0.5  # of the memory that is free, for decoded pictures of triplets
+KEPT_SHARE = 0.5  # of the free memory, for decoded pictures of triplets
 
 
 class StepBatches(abc.ABC):
-    """What there is of a split, whatever a record is.
+    """The batches of a split, for any kind of record.
 
     Attributes:
-      records: of a pass.
+      records: number of records in a pass.
       row_shape: of a row of `image`.
       arrays: dtype and shape of each array of a batch.
     """
@@ -52,11 +52,11 @@ class StepBatches(abc.ABC):
 
     @abc.abstractmethod
     def __init__(self, dataset: str, manifest: Manifest, settings: LoaderSettings) -> None:
-        """Opens a split; raises as open_dataset() does."""
+        """Opens a split; raises the same errors as open_dataset()."""
 
     @abc.abstractmethod
     def batch(self, step: int) -> Batch:
-        """The share of one worker in the batch of a step, counted over passes."""
+        """One worker's share of the batch of a step, counted over passes."""
 
 
 class ClassBatches(StepBatches):
@@ -100,7 +100,7 @@ class ClassBatches(StepBatches):
         odd = label[(label < 0) | (label >= self._classes)]
         if len(odd):
             raise DataError(
-                f"a record has a label that is not of the classes of '{self._dataset}' "
+                f"a record has a label outside of the classes of '{self._dataset}' "
                 f"({' '.join(map(str, odd))}); run `python -m preprocess verify --deep`"
             )
         rows = {"record": record, "weight": weight, "share": share, "row": row}
@@ -116,12 +116,12 @@ class TripletBatches(StepBatches):
             raise DataError(f"split '{settings.split}' of '{dataset}' has no triplets")
         if settings.sizes_differ(manifest):
             raise ConfigError(
-                "the pictures have different sizes, triplets of them need one: "
+                "the pictures have different sizes, but triplets need a single one: "
                 "build the dataset with --image_size"
             )
         stored, variants = _stored(dataset, manifest, settings)
         check_shards(dataset, split.triplet_shards())
-        # Shards in order hold ascending keys, so a key's rank is its number in stored order.
+        # Keys ascend over the shards in order, so a key's rank is its number in stored order.
         indexes = storage.for_each(
             lambda shard: read_index(dataset, shard), split.image_shards(), dataset
         )
@@ -137,7 +137,7 @@ class TripletBatches(StepBatches):
         self._part = ReplicaSlice(settings.worker[0], 1, settings.worker[1])
         self.records, self.row_shape = len(self._triplets.votes), (3, *decoder.shape)
         self.arrays = _arrays(settings, self.row_shape, votes=(np.float32, (3,)))
-        # A cache of a few entries: the batches of a pass ask for the same order.
+        # A cache of a few entries: the batches of a pass need the same order.
         self._order = functools.lru_cache(maxsize=2)(self._make_order)
 
     def batch(self, step: int) -> Batch:
@@ -167,7 +167,7 @@ def _arrays(
     row_shape: tuple[int, ...],
     **target: tuple[type[np.generic], tuple[int, ...]],
 ) -> Arrays:
-    """The arrays of one worker's share of a batch, by those of a row."""
+    """The arrays of one worker's share of a batch, from those of a row."""
     rows: Arrays = {
         "record": (np.int64, ()),
         "weight": (np.float32, ()),
@@ -183,7 +183,7 @@ def _arrays(
 def _stored(
     dataset: str, manifest: Manifest, settings: LoaderSettings
 ) -> tuple[StoredPictures, int]:
-    """(the picture records in the variants that are used, the number of those)."""
+    """(the picture records in the variants in use, the number of variants)."""
     split = manifest.split(settings.split)
     variants = settings.variants_of(split)
     shards = [split.image_shards(variant) for variant in range(variants)]

@@ -1,8 +1,8 @@
-"""The order of a pass: pure integer functions of (seed, pass), the same on any number of readers.
+"""The order of a pass: pure integer functions of (seed, pass), independent of the readers.
 
-A *position* counts records within a pass. Step k of a pass holds positions
-[k*B, (k+1)*B) of the global batch B; each replica takes its slice of them. As an order is a
-function and not the state of an iterator, a run starts at any position at no cost.
+A *position* counts records within a pass. Step k of a pass has positions [k*B, (k+1)*B) for a
+global batch of B; each replica takes its slice of them. As the order is a function and not the
+state of an iterator, a run can start at any position at no cost.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Ints = NDArray[np.int64]
 
 @dataclasses.dataclass(frozen=True)
 class ReplicaSlice:
-    """Which replicas an input pipeline feeds: `count` of `total`, from number `first` on."""
+    """The replicas that an input pipeline feeds: `count` of `total`, from number `first` on."""
 
     first: int = 0
     count: int = 1
@@ -32,8 +32,8 @@ class BatchRows:
 
     positions: int64[b], in the pass; padding wraps to its start.
     weight: float32[b], 1 for a record, 0 for padding.
-    share: float32[b], weight over the records of the global batch: summed over all replicas
-      it is 1, so sum(share * loss) is the mean over the global batch, however it is divided.
+    share: float32[b], weight over the number of records in the global batch: its sum over all
+      replicas is 1, so sum(share * loss) is the mean over the global batch, however it is divided.
     rows: int32[b], in the global batch.
     """
 
@@ -84,18 +84,18 @@ def permutation(seed: int, words: Sequence[int], size: int) -> Ints:
 
 
 def triplet_order(seed: int, pass_number: int, triplets: int) -> Ints:
-    """The order of the triplets in a pass."""
+    """The order of triplets in a pass."""
     return permutation(seed, (0, pass_number), triplets)
 
 
 class PictureOrder:
-    """Order of the records of one split for a classifier.
+    """The order of a classification split's records.
 
-    The shards are permuted, gathered into groups of about `group_bytes`, and the records of a
-    group are permuted: reads stay near each other, and the shuffle spans many megabytes.
+    The shards are permuted and divided into groups of about `group_bytes`, and the records of a
+    group are permuted: reads stay close to each other, and the shuffle spans many megabytes.
 
     Attributes:
-      records: of one pass.
+      records: number of records in a pass.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class PictureOrder:
         self._group_bytes = group_bytes
         self._shuffle = shuffle
         self.records = int(self._counts.sum())
-        # Caches of a few entries: neighbouring steps ask for the same group.
+        # Caches of a few entries: neighbouring steps need the same group.
         self._groups = functools.lru_cache(maxsize=4)(self._make_groups)
         self._group = functools.lru_cache(maxsize=4)(self._make_group)
 
@@ -136,8 +136,8 @@ class PictureOrder:
         return int(np.searchsorted(starts, position, side="right")) - 1
 
     def groups_around(self, pass_number: int, group: int) -> list[tuple[int, list[int]]]:
-        """(pass, shards) of a group, of the one after it and of the one before, also where they
-        are in the next pass or the one before.
+        """(pass, shards) of a group and of its successor and predecessor, which may be in the next
+        or previous pass.
         """
         found = []
         for other in (group, group + 1, group - 1):
@@ -151,7 +151,7 @@ class PictureOrder:
         return found
 
     def _make_groups(self, pass_number: int) -> tuple[list[Ints], Ints]:
-        """Shards of each group, and the position at which each group starts."""
+        """The shards of each group, and the position at which each group starts."""
         shards = np.arange(len(self._counts))
         if self._shuffle:
             shards = permutation(self._seed, (1, pass_number), len(shards))

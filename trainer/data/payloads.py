@@ -1,4 +1,4 @@
-"""Which records the batches of a classifier have, and their bytes."""
+"""The records of a classifier's batches, and their bytes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from trainer.data.records import StoredPictures
 
 
 class Plan(NamedTuple):
-    """Where the b records of one batch are, and what goes with them.
+    """The locations of the b records of one batch, and its other tensors.
 
-    files: b paths. spans: int64[b, 2], offset and length of the framed record. The others are
-    those of a batch.
+    files: b paths. spans: int64[b, 2], offset and length of the framed record. The others are those
+    of a batch.
     """
 
     files: list[str]
@@ -29,10 +29,10 @@ class Plan(NamedTuple):
 
 
 class Payloads:
-    """Records by the number of a batch, counted over passes and over the replicas fed in turn.
+    """Records by batch number, counted over passes and over the replicas fed in turn.
 
     Attributes:
-      error: what a read failed with, where TensorFlow would only say that it did.
+      error: the error of a failed read, which TensorFlow would not report in full.
     """
 
     def __init__(
@@ -47,9 +47,9 @@ class Payloads:
         """Args:
         stored: the records.
         order: of a pass.
-        variants: that are in use.
+        variants: number in use.
         batch_size: of the global batch.
-        parallel_reads: batches that are asked for at a time.
+        parallel_reads: number of batches that are read at a time.
         """
         self._stored, self._order, self._variants = stored, order, variants
         self._batch_size, self._parallel_reads = batch_size, parallel_reads
@@ -57,13 +57,13 @@ class Payloads:
         self.error: Exception | None = None
 
     def begin(self) -> None:
-        """A pipeline begins, wherever it does: its shards are to be asked for anew."""
+        """A pipeline starts, at any step: its shards have to be announced again."""
         self._entered = ()
 
     def expect(self, element: int, replicas: ReplicaSlice) -> None:
-        """Tells the storage which shards come next, once a group of them.
+        """Announces the next shards to the storage, once for each group of them.
 
-        Several batches are read at a time, so at a border groups before are asked for once more.
+        Several batches are read at a time, so groups may be announced twice at a border.
         """
         pass_number, rows = element_rows(element, replicas, self._order.records, self._batch_size)
         group = (pass_number, self._order.group_at(pass_number, int(rows.positions[0])))
@@ -111,7 +111,7 @@ class Payloads:
         return payloads, self._stored.number(shards, records)
 
     def plan(self, element: int, replicas: ReplicaSlice) -> Plan:
-        """Where the records of a batch are, for another machine to read them."""
+        """The locations of a batch's records, for another machine to read them."""
         pass_number, rows = element_rows(element, replicas, self._order.records, self._batch_size)
         shards, records = self._order.places(pass_number, rows.positions)
         files, spans = [], []

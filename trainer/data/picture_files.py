@@ -1,4 +1,4 @@
-"""Picture files of any kind as the pixels that the build sees: by its own decoder."""
+"""Decodes picture files of any kind with the build's decoder, to the same pixels."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from trainer.data import storage
 
 
 class UnreadablePicture(Exception):
-    """A file that is no whole picture; the message says why."""
+    """A file that is not an intact picture; the message says why."""
 
 
 def file_pixels(path: str, channels: int) -> NDArray[np.uint8]:
     """uint8 [H, W, channels] of a file or an address, upright.
 
-    Raises UnreadablePicture, and StorageError where the storage does not answer.
+    Raises UnreadablePicture, or StorageError if the storage does not respond.
     """
     try:
         return with_channels(decode(_read(path)).image, channels)
@@ -38,12 +38,12 @@ def _read(path: str) -> bytes:
         return read_regular(path, MAX_BYTES)
     size = storage.size(path)
     if size > MAX_BYTES:
-        raise UnreadablePicture(f"{size} bytes, {MAX_BYTES} are allowed")
+        raise UnreadablePicture(f"{size} bytes; at most {MAX_BYTES} are allowed")
     return storage.read_bytes(path)
 
 
 def with_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
-    """uint8 [H, W, channels] of uint8 [H, W, 1 or 3]: grey is repeated, colour becomes its luma."""
+    """uint8 [H, W, channels] of uint8 [H, W, 1 or 3]: repeats grey, takes the luma of colour."""
     if pixels.shape[2] == channels:
         return pixels
     if channels == 3:

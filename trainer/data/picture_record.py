@@ -1,4 +1,4 @@
-"""Serialised records -> their features, without TensorFlow and by its rules."""
+"""Parses serialised records into features without TensorFlow, by its rules."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NO_LABEL = -1
 
 
 class BadRecordError(Exception):
-    """A record that TensorFlow would refuse, too; the message says why."""
+    """A record that TensorFlow would reject as well; the message says why."""
 
 
 class PictureRecord(NamedTuple):
@@ -21,7 +21,7 @@ class PictureRecord(NamedTuple):
 
     encoded: bytes
     key: int
-    label: int  # NO_LABEL where it has none
+    label: int  # NO_LABEL if it has none
     height: int
     width: int
     channels: int
@@ -37,7 +37,7 @@ class TripletRecord(NamedTuple):
 
 
 def parse_picture(payload: bytes) -> PictureRecord:
-    """An image record; raises BadRecordError where a feature is missing or of another type."""
+    """Parses an image record; raises BadRecordError if a feature is missing or has a wrong type."""
     features = _features(payload)
     return PictureRecord(
         _one(features, ImageKey.ENCODED, "bytes_list"),
@@ -50,7 +50,7 @@ def parse_picture(payload: bytes) -> PictureRecord:
 
 
 def parse_triplet(payload: bytes) -> TripletRecord:
-    """A triplet record; raises BadRecordError as parse_picture does."""
+    """Parses a triplet record; raises BadRecordError as parse_picture does."""
     features = _features(payload)
     return TripletRecord(
         _values(features, TripletKey.IMAGES, "int64_list", 3),
@@ -64,12 +64,12 @@ def _features(payload: bytes) -> Any:
     try:
         return Example.FromString(payload).features.feature
     except DecodeError as error:
-        raise BadRecordError(f"no tf.train.Example: {error}") from None
+        raise BadRecordError(f"not a tf.train.Example: {error}") from None
 
 
 def _one(features: Any, name: str, kind: str, default: int | None = None) -> Any:
-    """The one value of a feature; `default`, where there is one, for a feature without any kind."""
-    found = getattr(features[name], kind).value  # of a feature that is not there, none
+    """The only value of a feature; `default`, if given, for a feature without a value."""
+    found = getattr(features[name], kind).value  # empty if the feature is missing
     if len(found) == 1:
         return found[0]
     if default is not None and not features[name].WhichOneof("kind"):
@@ -85,4 +85,4 @@ def _values(features: Any, name: str, kind: str, count: int) -> Any:
 
 
 def _missing(name: str) -> BadRecordError:
-    return BadRecordError(f"its {name} is missing or of another type")
+    return BadRecordError(f"its {name} is missing or has a wrong type")

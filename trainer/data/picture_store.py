@@ -1,4 +1,4 @@
-"""Pixels by the number of a picture: read, checked, parsed and decoded without TensorFlow."""
+"""Pixels by picture number: read, checked, parsed and decoded without TensorFlow."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trainer.data.pixel_decoding import PixelDecoder
 from trainer.data.records import StoredPictures
 
 Ints = NDArray[np.int64]
-_ALIGNMENT = 64  # bytes; TensorFlow takes such an array over without copying it
+_ALIGNMENT = 64  # bytes; TensorFlow uses arrays with this alignment without copying them
 
 
 class PictureStore:
@@ -24,18 +24,18 @@ class PictureStore:
     ) -> None:
         """Args:
         stored: their records.
-        decoder: how they become pixels.
-        kept: decoded ones.
-        variants: that are in use.
+        decoder: turns them into pixels.
+        kept: the cache of decoded pictures.
+        variants: number in use.
         """
         self._stored, self._decoder, self._kept, self._variants = stored, decoder, kept, variants
 
     def pictures(self, pass_number: int, numbers: Ints) -> tuple[NDArray[np.uint8], Ints]:
         """(uint8[n,H,W,C], int64[n] labels) of pictures int64[n] in stored order, each in the
-        variant that a pass has of it.
+        variant that the pass uses.
 
         Raises:
-          DataError: a record is damaged; its file and place are named.
+          DataError: a record is damaged; the message has its file and offset.
         """
         shards, records = self._stored.places(numbers)
         variants = np.array([variant_of(pass_number, s, self._variants) for s in shards.tolist()])
@@ -66,7 +66,7 @@ class PictureStore:
 
 
 def aligned(shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """uint8 of a shape, its values not set."""
+    """An uninitialised uint8 array of a shape."""
     size = int(np.prod(shape))
     memory = np.empty(size + _ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % _ALIGNMENT

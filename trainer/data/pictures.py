@@ -1,6 +1,6 @@
-"""Pictures for classifiers: streamed, each record read once a pass, or gathered from a table.
+"""Pictures for classifiers: streamed, one read per record and pass, or gathered from a table.
 
-Which record stands where is arithmetic (`trainer.data.order`), so a reader takes only its own
+The location of each record is computed (`trainer.data.order`), so a reader takes only its own
 records from the shards, starts anywhere, and any number of readers gives the same batches.
 """
 
@@ -35,14 +35,14 @@ class PictureReader:
     """The pictures of one split.
 
     Attributes:
-      records: pictures in the split, which is also what a pass has.
+      records: number of pictures in the split and in a pass.
       pictures_a_record: 1.
       steps_per_pass: steps that see every picture once.
       batch_size: of the global batch.
-      table: "decoded" or "encoded", what is kept in memory; "" = they are streamed.
-      table_bytes: memory that its tables take at the peak.
-      pictures_in_table: 0 where there is none.
-      redecodes: whether a table of decoded pictures would save decoding them again.
+      table: "decoded" or "encoded", what is kept in memory; "" = pictures are streamed.
+      table_bytes: peak memory of its tables.
+      pictures_in_table: 0 without a table.
+      redecodes: whether a table of decoded pictures would avoid decoding pictures repeatedly.
       directory: the dataset directory.
     """
 
@@ -87,7 +87,7 @@ class PictureReader:
             parallel_reads=self._parallel_reads,
         )
         mixed = manifest.image.height is None or manifest.image.width is None
-        # Pictures of different sizes cannot share a batch: they are brought to one here.
+        # Pictures of different sizes cannot share a batch: they are resized to one size here.
         side = side_of_mixed(config) if mixed else 0
         streamed = not self._service and config.data.image_table == "auto"
         self._decoder = Decoder(
@@ -111,12 +111,12 @@ class PictureReader:
             )
             self.table, self.table_bytes = self._table.kind, self._table.bytes
             self.pictures_in_table = self._table.pictures
-        # With several variants a pass has another one of each picture, which it decodes once.
+        # With several variants a pass uses another one of each picture, and decodes it once.
         self.redecodes = variants == 1 and self.table != "decoded" and not self._service
 
     @property
     def error(self) -> Exception | None:
-        """What a read failed with, where TensorFlow would only say that it did."""
+        """The error of a failed read, which TensorFlow would not report in full."""
         return self._payloads.error
 
     @property
@@ -127,12 +127,12 @@ class PictureReader:
     def dataset(
         self, first_step: int, replicas: ReplicaSlice, steps: int | None = None
     ) -> tf.data.Dataset:
-        """Batches from step `first_step` of the run on, one after another for each replica.
+        """Batches from `first_step` of the run on, one for each replica in turn.
 
         Args:
           first_step: counted over passes; the pass is first_step // steps_per_pass.
           replicas: the replicas to feed.
-          steps: how many; None = without end.
+          steps: their number; None = endless.
         """
         if self._table:
             batches = self._gathered(first_step, replicas, self._of_rows)
@@ -145,9 +145,9 @@ class PictureReader:
         return self._streamed(numbers, replicas, self._of_payloads)
 
     def cuts(self, replicas: ReplicaSlice) -> tuple[Cut, ...]:
-        """The pipeline of dataset() cut after each stage, the last one being the whole of it.
+        """The pipeline of dataset() cut after each stage; the last cut is all of it.
 
-        Of a tf.data service, which sends whole batches, there is one cut, "storage".
+        With a tf.data service, which sends whole batches, there is only one cut, "storage".
         """
         a_step = self.batch_size * replicas.count / replicas.total
         if self._table:
@@ -180,7 +180,7 @@ class PictureReader:
         specs = {"payload": tf.TensorSpec([size], tf.string), **row_specs(size)}
         options = tf.data.Options()
         options.autotune.ram_budget = 1 << 30
-        # Of its own: a read that waits holds a thread, of which TensorFlow has one a core.
+        # A separate pool: a waiting read blocks its thread, and TensorFlow has one thread a core.
         cores = len(os.sched_getaffinity(0))
         options.threading.private_threadpool_size = cores + self._parallel_reads
         return (
@@ -254,13 +254,13 @@ class PictureReader:
             **self._targets.specs(size),
             **row_specs(size),
         }
-        # One after another: they are waited for here, and worked on elsewhere.
+        # In order: this process only waits for them, other machines do the work.
         return numbers.map(
             lambda number: from_python(STORAGE, batches.batch, number, specs), name=STORAGE
         ).prefetch(2)
 
     def damage(self) -> DataError | None:
-        """What is wrong with the first damaged picture record; None where all are whole."""
+        """Describes the first damaged picture record; None if all are intact."""
         return self._stored.damage()
 
     def pictures(self, records: list[int]) -> list[NDArray[np.uint8]]:
@@ -274,7 +274,7 @@ class PictureReader:
         return np.stack([self._decoder.payload(payload) for payload in payloads])
 
     def _decode(self, payloads: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        """(uint8[b,H,W,C], what else there is of the records) of string[b]."""
+        """(uint8[b,H,W,C], the other targets of the records) of string[b]."""
         features = parse(payloads, self._targets.features)
         targets = self._targets.tensors(features)
         return self._decoder.batch(features), *(targets[name] for name in self._targets.specs(0))

@@ -1,8 +1,8 @@
-"""Encoded pictures -> pixels without TensorFlow, bit for bit those of decoding.py.
+"""Decodes pictures to pixels without TensorFlow, bit for bit as decoding.py does.
 
 JPEGs are decoded by libjpeg-turbo's own interface, PNGs as the build decodes them. What TensorFlow
-refuses is refused; so is a damaged file of which libjpeg makes something and TensorFlow takes it,
-where a build would not have stored it.
+rejects is rejected, and so are damaged files that libjpeg and TensorFlow decode but a build would
+not have stored.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from trainer.data.stored_form import StoredForm
 
 Pixels = NDArray[np.uint8]
 _COLOURS = {1: "GRAY", 3: "RGB"}
-# In the frame header of a JPEG of four components: its length, and the bits of a sample.
+# In the frame header of a JPEG with four components: its length, and the bits of a sample.
 _FOUR_COMPONENTS = b"\x00\x14\x08"
 _ADOBE = 0xEE
-# Red, green and blue of a PNG's grey, of 32768: those of ITU-R 601, cut off as libpng does.
+# Weights of red, green and blue for a PNG's grey, of 32768: ITU-R 601, truncated as in libpng.
 _PNG_GREY = np.array([9797, 19234, 3737])
-# The same of raw pixels, as tf.image.rgb_to_grayscale has them.
+# The same for raw pixels, as in tf.image.rgb_to_grayscale.
 _RAW_GREY = np.array([0.2989, 0.5870, 0.1140], np.float32)
 
 
 class PixelDecoder(StoredForm):
-    """Parsed records -> pixels of one shape."""
+    """Converts parsed records to pixels of one shape."""
 
     def decode(self, record: PictureRecord, out: Pixels) -> None:
-        """Decodes a record into uint8[H, W, C], contiguous; after an error it may hold anything.
+        """Decodes a record into uint8[H, W, C], contiguous, which is undefined after an error.
 
         Raises:
-          BadRecordError: it is damaged, or its pixels have another shape.
+          BadRecordError: the record is damaged, or its pixels have another shape.
         """
-        if self.image.encoding == "raw":  # then every record is
+        if self.image.encoding == "raw":  # then all records are
             pixels = _raw(record, self.channels)
         elif record.encoded.startswith(jpeg.SIGNATURE) and _has_ink(record.encoded):
             pixels = _cmyk(record.encoded, self.channels)
@@ -50,22 +50,24 @@ class PixelDecoder(StoredForm):
         if self.side:
             pixels = stretch(pixels, self.side)
         if pixels.shape != out.shape:
-            raise BadRecordError(f"its pixels are {_sides(pixels)}, the dataset's {_sides(out)}")
+            raise BadRecordError(
+                f"its pixels are {_sides(pixels)}, but the dataset's {_sides(out)}"
+            )
         if not np.may_share_memory(pixels, out):
             out[:] = pixels
 
 
 def _jpeg(data: bytes, channels: int, out: Pixels | None) -> Pixels:
-    """The pixels, which are in `out` if there is one that they fit into."""
+    """The pixels, stored in `out` if given and if they fit."""
     pixels: Pixels
     try:
         if out is None:
             height, width, *_ = simplejpeg.decode_jpeg_header(data)
-            check_size(width, height)  # before memory is taken for them
+            check_size(width, height)  # before memory is allocated for them
         pixels = simplejpeg.decode_jpeg(data, _COLOURS[channels], buffer=out)
     except Refused as refused:
-        raise BadRecordError(f"a picture that is not decoded: {refused}") from None
-    except ValueError:  # damage, another size, or a warning that TensorFlow overlooks
+        raise BadRecordError(f"a picture beyond the limits: {refused}") from None
+    except ValueError:  # damage, another size, or a warning that TensorFlow ignores
         _check(data)
         try:
             pixels = simplejpeg.decode_jpeg(data, _COLOURS[channels], strict=False)
@@ -75,7 +77,7 @@ def _jpeg(data: bytes, channels: int, out: Pixels | None) -> Pixels:
 
 
 def _has_ink(data: bytes) -> bool:
-    """Whether a JPEG has four colours: of printing."""
+    """Whether a JPEG has four colour components (for printing)."""
     if _FOUR_COMPONENTS not in data:
         return False
     try:
@@ -85,14 +87,14 @@ def _has_ink(data: bytes) -> bool:
 
 
 def _cmyk(data: bytes, channels: int) -> Pixels:
-    """RGB of four colours by TensorFlow's rule: they are inverted in files of Adobe's."""
+    """RGB of CMYK by TensorFlow's rule: values are inverted in Adobe's files."""
     if channels == 1:
-        raise BadRecordError("a CMYK picture, of which no grey is made")
+        raise BadRecordError("a CMYK picture cannot be converted to grey")
     try:
         check_size(*simplejpeg.decode_jpeg_header(data)[1::-1])
         inks = simplejpeg.decode_jpeg(data, "CMYK").astype(np.int32)
     except (Refused, ValueError) as error:
-        raise BadRecordError(f"a CMYK picture that is not decoded: {error}") from None
+        raise BadRecordError(f"a CMYK picture that cannot be decoded: {error}") from None
     adobe = any(
         segment.marker == _ADOBE and data.startswith(b"Adobe", segment.body)
         for segment in jpeg.segments(data)
@@ -112,20 +114,20 @@ def _png(data: bytes, channels: int) -> Pixels:
 
 
 def _check(data: bytes) -> Pixels:
-    """The pixels as the build sees them; BadRecordError where a build would not store the file."""
+    """The pixels as the build sees them; BadRecordError if a build would not store the file."""
     try:
         decoded = decode(data)
     except Refused as refused:
         raise BadRecordError(f"a damaged picture: {refused}") from None
     if not decoded.verbatim:
-        raise BadRecordError("a picture of a kind that datasets do not hold as it is")
+        raise BadRecordError("a picture format that datasets do not contain")
     return decoded.image
 
 
 def _raw(record: PictureRecord, channels: int) -> Pixels:
     shape = (record.height, record.width, record.channels)
     if len(record.encoded) != np.prod(shape) or record.channels not in (1, 3):
-        raise BadRecordError(f"{len(record.encoded)} bytes are no pixels of shape {shape}")
+        raise BadRecordError(f"{len(record.encoded)} bytes do not match the pixel shape {shape}")
     pixels = np.frombuffer(record.encoded, np.uint8).reshape(shape)
     if record.channels == channels:
         return pixels

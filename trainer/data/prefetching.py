@@ -1,4 +1,4 @@
-"""Results of a function of numbers in their order, made ahead by a few threads."""
+"""Computes a function of numbers ahead of time with a few threads, keeping their order."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ T = TypeVar("T")
 def in_order(
     make: Callable[[int], T], numbers: Iterable[int], *, threads: int, ahead: int
 ) -> Generator[T, None, None]:
-    """make(number) of each number, an error of its in its place.
+    """make(number) of each number in order; an exception of make is raised when it is due.
 
-    `threads` threads make them, at most `ahead` before they are asked for. The threads end with the
-    iterator: when it is exhausted, closed or dropped.
+    `threads` threads compute them, at most `ahead` in advance. They end with the iterator: when it
+    is exhausted, closed or garbage-collected.
     """
     pool = ThreadPoolExecutor(threads, thread_name_prefix="batches")
     waiting: collections.deque[Future[T]] = collections.deque()

@@ -1,6 +1,6 @@
-"""The builder's limits of pixels and scans, for records: looked at before a picture is decoded.
+"""The build's limits of pixels and scans, checked on records before a picture is decoded.
 
-A dataset of a stranger's may hold a record that no build would have made.
+A dataset from a stranger may contain records that no build would have written.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from preprocess.shell.example_message import Example
 
 
 def check_record(payload: bytes) -> None:
-    """Raises Refused where the picture of a serialised record is beyond the limits; what is no
-    record, or has no picture, is left to who parses it.
+    """Raises Refused if the picture of a serialised record exceeds the limits; invalid records and
+    records without a picture are left to the parser.
     """
     try:
         features = Example.FromString(payload).features.feature

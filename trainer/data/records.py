@@ -1,8 +1,8 @@
-"""Records of a shard by number, through the index beside it.
+"""Records of a shard by number, through the index next to it.
 
-Of a local shard each record is read by itself. At an address (`gs://...`) a request costs the
-same for one record as for megabytes, so there a shard that is streamed from is fetched whole,
-ahead of its turn, and only a single picture is read by its range.
+In a local shard each record is read separately. At an address (`gs://...`) a request costs the same
+for one record as for megabytes, so shards that are streamed from are downloaded as a whole, in
+advance, and only single pictures are read by range.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ OPEN_SHARDS = 128  # at a time; a group of shards in one variant each needs far 
 
 
 def read_index(dataset: str, shard: Shard) -> NDArray[np.int64]:
-    """int64[records, 3]: key, offset, length. Raises DataError where it does not fit the shard.
+    """int64[records, 3]: key, offset, length. Raises DataError if it does not match the shard.
 
-    Of a local shard that has no index it is made, by reading the shard.
+    For a local shard without an index, it is made by reading the shard.
     """
     path = os.path.join(dataset, index_file(shard.file))
     if not storage.is_address(path) and not os.path.lexists(path):
@@ -44,7 +44,7 @@ def read_index(dataset: str, shard: Shard) -> NDArray[np.int64]:
     except ValueError as error:
         raise DataError(f"cannot read '{path}': {error}") from None
     if len(table) != shard.records:
-        raise DataError(f"'{path}' has {len(table)} records, the manifest says {shard.records}")
+        raise DataError(f"'{path}' has {len(table)} records, but the manifest says {shard.records}")
     return table
 
 
@@ -60,7 +60,7 @@ def _made_index(path: str) -> NDArray[np.int64]:
 
 
 def scanned(path: str) -> Iterator[tuple[int, bytes]]:
-    """(offset, payload) of each record of a shard that has no index, a file or at an address.
+    """(offset, payload) of each record of a shard without index, in a file or at an address.
 
     Raises:
       DataError: the shard is damaged.
@@ -84,9 +84,9 @@ def _damaged(path: str, offset: int) -> DataError:
 
 
 def check_shards(dataset: str, shards: Iterable[Shard]) -> None:
-    """Raises DataError where a shard is missing or has not the size that the manifest says.
+    """Raises DataError if a shard is missing or its size differs from the manifest's.
 
-    Looked at before anything else: this way a training does not end with it hours later.
+    Checked before anything else, so that training does not fail on it hours later.
     """
 
     def check(shard: Shard) -> None:
@@ -94,7 +94,7 @@ def check_shards(dataset: str, shards: Iterable[Shard]) -> None:
         size = storage.size(path)
         if size != shard.bytes:
             raise DataError(
-                f"'{path}' has {size} bytes, the manifest says {shard.bytes}; "
+                f"'{path}' has {size} bytes, but the manifest says {shard.bytes}; "
                 "run `python -m preprocess verify`"
             )
 
@@ -102,7 +102,7 @@ def check_shards(dataset: str, shards: Iterable[Shard]) -> None:
 
 
 class _Range:
-    """A file at an address as something to take slices of, each of them a request."""
+    """A file at an address that can be sliced; each slice is a request."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -112,10 +112,10 @@ class _Range:
 
 
 class _File:
-    """A local file as something to take slices of; the system caches them, we do not.
+    """A local file that can be sliced; the system caches it, we do not.
 
-    Read and not mapped: while a read waits for a slow disk or mount other threads go on, but
-    a mapped page that is waited for stops all of Python.
+    Read instead of memory-mapped: while a read waits for a slow disk or mount, other threads
+    continue, but waiting for a mapped page blocks all of Python.
     """
 
     def __init__(self, path: str) -> None:
@@ -130,14 +130,14 @@ class _File:
 
 
 class ShardRecords:
-    """One shard: a local one is read record by record, one at an address is held as a whole, or
-    read by ranges.
+    """One shard: read record by record if local; at an address downloaded as a whole, or read by
+    ranges.
 
-    With `encoded` its pictures are files, and each is looked at once, before anything decodes it:
-    one that is beyond the limits is refused.
+    With `encoded`, pictures are files, and each is checked before anything decodes it: pictures
+    beyond the limits are rejected.
 
     Attributes:
-      index: what read_index() gives.
+      index: the result of read_index().
     """
 
     def __init__(
@@ -156,8 +156,8 @@ class ShardRecords:
             raise storage.problem(path, error) from None
 
     def payload(self, record: int) -> bytes:
-        """The serialised example of a record; raises DataError where its checksum is wrong, or its
-        picture is too large.
+        """The serialised example of a record; raises DataError if its checksum is wrong or its
+        picture exceeds the limits.
         """
         _, offset, length = self.index[record].tolist()
         framed = self._bytes[offset + _HEADER_BYTES : offset + length]
@@ -174,13 +174,13 @@ class ShardRecords:
             check_record(payload)
         except Refused as refused:
             raise DataError(
-                f"'{self._path}' has a picture at byte {offset} that is not decoded: "
+                f"'{self._path}' has a picture at byte {offset} that exceeds the limits: "
                 f"{refused.detail}; run `python -m preprocess verify --deep`"
             ) from None
 
 
 class StoredPictures:
-    """The image records of a split, by shard and number, in every variant that is used."""
+    """The image records of a split by shard and number, in every variant in use."""
 
     def __init__(
         self,
@@ -193,23 +193,23 @@ class StoredPictures:
         """Args:
         dataset: the dataset directory, or its address.
         shards: of each variant; every variant has the records in the same order.
-        parallel_reads: batches read at a time; half as many as shards fetched ahead at a time.
-        encoded: whether pictures are stored as files, not as pixels: see ShardRecords.
+        parallel_reads: batches read at a time; half as many shards are downloaded at a time.
+        encoded: whether pictures are stored as files rather than pixels: see ShardRecords.
         """
         self._dataset, self._encoded = dataset, encoded
         self._shards = shards
         counts = [shard.records for shard in shards[0]]
         self._starts = np.cumsum([0, *counts[:-1]], dtype=np.int64)
-        # The cache belongs to this object and goes with it.
+        # The cache belongs to this object and is freed with it.
         self._open = functools.lru_cache(maxsize=OPEN_SHARDS)(self._open_shard)
         self._ahead = _Ahead(dataset, shards, 2 * parallel_reads, encoded)
 
     def payload(self, variant: int, shard: int, record: int) -> bytes:
-        """A serialised example; raises DataError where it is damaged."""
+        """A serialised example; raises DataError if it is damaged."""
         return (self._ahead.get(variant, shard) or self._open(variant, shard)).payload(record)
 
     def damage(self) -> DataError | None:
-        """What is wrong with the first damaged record; None where all of them are whole."""
+        """Describes the first damaged record; None if all are intact."""
         try:
             for shard in itertools.chain(*self._shards):
                 records = ShardRecords(self._dataset, shard)
@@ -220,9 +220,9 @@ class StoredPictures:
         return None
 
     def expect(self, wanted: Sequence[tuple[int, int]]) -> None:
-        """Says which (variant, shard) are streamed from now and next, the most urgent first.
+        """Announces which (variant, shard) are streamed now and next, the most urgent first.
 
-        At an address, they are fetched in the background and others are dropped; for local files
+        At an address, they are downloaded in the background and others are dropped; for local files
         the system does the same.
         """
         if storage.is_address(self._dataset):
@@ -234,7 +234,7 @@ class StoredPictures:
         return numbers
 
     def place(self, number: int) -> tuple[int, int]:
-        """The inverse of number(): (shard, record in it)."""
+        """The inverse of number(): (shard, record in the shard)."""
         shard = int(np.searchsorted(self._starts, number, side="right")) - 1
         return shard, number - int(self._starts[shard])
 
@@ -244,7 +244,7 @@ class StoredPictures:
         return shards, numbers - self._starts[shards]
 
     def location(self, variant: int, shard: int) -> tuple[str, NDArray[np.int64]]:
-        """(path of a shard, its index as read_index() gives it)."""
+        """(path of a shard, its index from read_index())."""
         found = self._shards[variant][shard]
         return os.path.join(self._dataset, found.file), self._open(variant, shard).index
 
@@ -254,10 +254,10 @@ class StoredPictures:
 
 
 class _Ahead:
-    """Whole shards that are fetched in the background and held until they are not wanted.
+    """Whole shards, downloaded in the background and held while they are wanted.
 
     Attributes:
-      fetched: shards fetched so far.
+      fetched: number of shards downloaded.
     """
 
     def __init__(
@@ -285,13 +285,13 @@ class _Ahead:
                 if place not in self._held:
                     self._held[place] = self._pool.submit(self._fetch, *place)
             for place in self._held.keys() - self._wanted:
-                if self._held[place].done():  # what is under way may be waited for
+                if self._held[place].done():  # others may have waiters
                     del self._held[place]
 
     def _fetch(self, variant: int, shard: int) -> ShardRecords:
         found = ShardRecords(self._dataset, self._shards[variant][shard], encoded=self._encoded)
         with self._lock:
             self.fetched += 1
-            if (variant, shard) not in self._wanted:  # it came late: only who waits gets it
+            if (variant, shard) not in self._wanted:  # it came late: only waiters get it
                 self._held.pop((variant, shard), None)
         return found

@@ -1,4 +1,4 @@
-"""The bookkeeping of a batch, made in Python and handed to the graph."""
+"""The bookkeeping of a batch, computed in Python and passed to the graph."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Tensors: TypeAlias = "dict[str, tf.Tensor]"
 
 
 def row_specs(size: int) -> dict[str, tf.TensorSpec]:
-    """What goes with the pictures of every batch of `size` rows; see the package's docstring."""
+    """The tensors that accompany the pictures of a batch of `size` rows; see reader.py."""
     kinds = {"record": tf.int64, "weight": tf.float32, "share": tf.float32, "row": tf.int32}
     return {name: tf.TensorSpec([size], kind) for name, kind in kinds.items()}
 
@@ -24,9 +24,9 @@ def from_python(
     element: tf.Tensor,
     specs: dict[str, tf.TensorSpec],
 ) -> Tensors:
-    """Tensors of the arrays that `function` gives for a number, named and shaped by `specs`.
+    """Tensors of the arrays that `function` returns for a number, named and shaped by `specs`.
 
-    A trace counts the time for `stage`.
+    A trace attributes the time to `stage`.
     """
     kinds = [spec.dtype for spec in specs.values()]
     with tf.name_scope(stage):

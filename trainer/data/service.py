@@ -1,14 +1,13 @@
 """Batches made by a tf.data service: other machines read and decode, this one trains.
 
-What is sent out is a plan: for each batch, the file, offset and length of its records. It comes
-from the same arithmetic as a reading of our own, so the batches are the same ones. The service
-hands each batch out at most once and in any order, and loses those that a lost worker was at; here
-they are put into their order again, and a batch that does not come is read by this process. So
-every record is seen once a pass, in the order it would have without a service, whatever happens
-to its workers.
+What is sent is a plan: for each batch, the file, offset and length of its records. It comes from
+the same arithmetic as local reading, so the batches are the same. The service returns each batch at
+most once and in any order, and loses those that a lost worker was working on; here they are put in
+order, and this process reads any batch that does not arrive. So every record is seen once a pass,
+in the same order as without a service, whatever happens to its workers.
 
-Plans go out a chunk of batches at a time: the service never holds more than a few of them, and the
-size of a plan does not depend on that of the dataset.
+Plans are sent in chunks of batches: the service never holds more than a few of them, and the size
+of a plan does not depend on that of the dataset.
 """
 
 from __future__ import annotations
@@ -34,17 +33,17 @@ from trainer.data.payloads import Plan
 
 GUARANTEE = (
     "pictures decoded by the tf.data service at {}: every record once a pass in the usual order, "
-    "what a lost worker was at is read here; outside the promise of exact resume"
+    "batches of a lost worker are read here; exact resume is not guaranteed"
 )
 CHUNK_ROWS = 32_768  # records of a plan; about 20 bytes each, which the dispatcher keeps
-LEAST_CHUNK = 64  # batches, so that starting the next chunk does not show
-WINDOW_BYTES = 1 << 29  # of batches of a chunk that came before their turn
-WINDOW = (8, 64)  # batches; the least and the most of them
-# Without any batch for so long, those of the chunk that are missing are read here.
+LEAST_CHUNK = 64  # batches, so that starting the next chunk causes no delay
+WINDOW_BYTES = 1 << 29  # of batches of a chunk that arrived early
+WINDOW = (8, 64)  # batches: minimum and maximum
+# If no batch arrives for this long, this process reads the missing ones of the chunk.
 STALL_SECONDS = 20.0
 CONNECT_SECONDS = 5.0
-FIRST_ANSWER_SECONDS = 30.0  # of a worker, from when the dispatcher has answered
-CALLS_A_WORKER = 4  # batches that a worker makes at a time
+FIRST_ANSWER_SECONDS = 30.0  # of a worker, from when the dispatcher has responded
+CALLS_A_WORKER = 4  # batches that a worker prepares at a time
 
 Arrays = tuple[np.ndarray, ...]
 Decode: TypeAlias = "Callable[[tf.Tensor], tuple[tf.Tensor, ...]]"  # of serialised records [b]
@@ -56,7 +55,7 @@ def service_address(address: str) -> tuple[str, int]:
 
 
 def reachable(address: str, seconds: float) -> str:
-    """Why nothing listens at grpc://HOST:PORT, in words; '' where something does."""
+    """Why nothing listens at grpc://HOST:PORT, as a message; '' if something does."""
     try:
         socket.create_connection(service_address(address), seconds).close()
     except OSError as error:
@@ -65,15 +64,15 @@ def reachable(address: str, seconds: float) -> str:
 
 
 def check_service(address: str, seconds: float = FIRST_ANSWER_SECONDS) -> None:
-    """Has one number computed by a worker of the service.
+    """Has a worker of the service compute one number.
 
     Raises:
-      RestartError: there is no dispatcher at the address, or no worker with it.
+      RestartError: there is no dispatcher at the address, or it has no worker.
     """
     problem = reachable(address, CONNECT_SECONDS)
     if problem:
         raise RestartError(
-            f"data.service={address}: no dispatcher answers there ({problem}); start it with "
+            f"data.service={address}: no dispatcher responds there ({problem}); start it with "
             "`python -m trainer dataservice --role=dispatcher`, or leave data.service out"
         )
     answers: list[str] = []
@@ -86,21 +85,21 @@ def check_service(address: str, seconds: float = FIRST_ANSWER_SECONDS) -> None:
         except tf.errors.OpError as error:
             answers.append(error_reason(error) or type(error).__name__)
 
-    # Left behind if need be: registering waits for a dispatcher for ever, and no one can stop it.
+    # The thread may be left behind: registering waits for a dispatcher forever, uninterruptibly.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(seconds)
     stop.start_cancel()
     if answers[:1] != [""]:
-        what = answers[0] if answers else f"no worker answered within {seconds:g} s"
+        what = answers[0] if answers else f"no worker responded within {seconds:g} s"
         raise RestartError(
-            f"data.service={address}: something is there, but {what}; start workers with "
+            f"data.service={address}: a dispatcher responds, but {what}; start workers with "
             f"`python -m trainer dataservice --role=worker --dispatcher={address}`{proxy_note()}"
         )
 
 
 class ServiceBatches:
-    """Batches first, first + 1, ... in their order, made by the service."""
+    """Batches first, first + 1, ... in order, made by the service."""
 
     def __init__(
         self,
@@ -117,7 +116,7 @@ class ServiceBatches:
         rows: of a batch.
         plan: the plan of a batch.
         decode: payloads string[b] -> (pictures, targets ...), as a graph without Python in it.
-        here: the batch as this process reads it: these, then (record, weight, share, row).
+        here: reads a batch in this process: these, then (record, weight, share, row).
         batch_bytes: of a batch's pictures.
         last: the number after the last batch.
         """
@@ -132,7 +131,7 @@ class ServiceBatches:
         weakref.finalize(self, _stop_all, self._chunks)
 
     def batch(self, number: int) -> Arrays:
-        """One batch; they are asked for one after another."""
+        """One batch; call it in order."""
         if number != self._next:  # a new iterator over the same dataset
             _stop_all(self._chunks)
             self._origin = number
@@ -160,22 +159,22 @@ class ServiceBatches:
         return self._chunks[at]
 
     def _tell(self, number: int, chunk: _Chunk) -> None:
-        """Says that a batch is read here, at most once a minute."""
+        """Warns that a batch is read here, at most once a minute."""
         if time.monotonic() - self._said > 60 or not self._said:
             self._said = time.monotonic()
             why = chunk.failure or "a worker is lost or far behind"
             say(
-                f"warning: tf.data service: batch {number} did not come ({why}); such batches "
-                f"are read by this process, {self.read_here} so far"
+                f"warning: tf.data service: batch {number} did not arrive ({why}); this process "
+                f"reads such batches itself, {self.read_here} so far"
             )
 
 
 class _Chunk:
-    """A plan at the service, and its batches that came and wait for their turn.
+    """A plan at the service, and its early batches.
 
     Attributes:
       first, stop: the numbers of its first batch and of the one after its last.
-      failure: what the service refused it with, "" where it did not.
+      failure: the service's error for it; "" if there was none.
     """
 
     def __init__(
@@ -199,12 +198,12 @@ class _Chunk:
         ).start()
 
     def take(self, number: int) -> Arrays | None:
-        """A batch, once it came; None where it will not, or not soon."""
+        """A batch, when it has arrived; None if it will not, or not soon."""
         with self._changed:
             self._wanted = number
             self._changed.notify_all()
             while number not in self._came:
-                # The ones after it fill the window: whoever had this one is lost, or far behind.
+                # Its successors fill the window: its worker is lost, or far behind.
                 if self._over or self._blocked >= number + self._window:
                     return None
                 if not self._changed.wait(STALL_SECONDS):
@@ -214,7 +213,7 @@ class _Chunk:
             return self._came.pop(number)
 
     def close(self) -> None:
-        """Gives up what is still to come."""
+        """Abandons the batches still to come."""
         with self._changed:
             self._over = True
             self._changed.notify_all()
@@ -230,7 +229,7 @@ class _Chunk:
                 if not self._put(self.first + int(number), (*(p.numpy() for p in parts), *rest)):
                     return
         except (tf.errors.OpError, UserError) as error:
-            # Where it is the fault of the data, reading here says so properly.
+            # If the data is at fault, reading here reports it properly.
             self.failure = error_reason(error) or type(error).__name__
         finally:
             with self._changed:
@@ -238,14 +237,14 @@ class _Chunk:
                 self._changed.notify_all()
 
     def _put(self, number: int, batch: Arrays) -> bool:
-        """Keeps a batch for its turn; False where no more are wanted."""
+        """Keeps a batch until it is due; False if no more are wanted."""
         with self._changed:
             while number >= self._wanted + self._window and not self._over:
                 self._blocked = number
                 self._changed.notify_all()
                 self._changed.wait()
             self._blocked = -1
-            if number >= self._wanted:  # else it has been read here by now
+            if number >= self._wanted:  # otherwise it was read here meanwhile
                 self._came[number] = batch
                 self._changed.notify_all()
             return not self._over
@@ -264,7 +263,7 @@ def _planned(plans: list[Plan], decode: Decode) -> tf.data.Dataset:
         found = tf.raw_ops.TFRecordDatasetV2(
             filenames=[tf.gather(files, file)],
             compression_type="",
-            buffer_size=span[1],  # one read, of this record alone
+            buffer_size=span[1],  # one read, of just this record
             byte_offsets=span[:1],
             metadata="",
         )
@@ -287,14 +286,14 @@ def _planned(plans: list[Plan], decode: Decode) -> tf.data.Dataset:
 
 def _distributed(address: str, mode: str) -> Callable[[tf.data.Dataset], tf.data.Dataset]:
     service = tf.data.experimental.service
-    # Pixels do not shrink.
+    # Pixels hardly compress.
     return service.distribute(getattr(service.ShardingPolicy, mode), address, compression=None)
 
 
 def _iterate(
     dataset: tf.data.Dataset, stop: cancellation.CancellationManager
 ) -> Iterator[Sequence[tf.Tensor]]:
-    """The elements of a dataset, until `stop` is called: TensorFlow itself would wait for ever."""
+    """The elements of a dataset, until `stop` is set: TensorFlow itself would wait forever."""
     with tf.device("CPU:0"):
         iterator = iter(dataset)
         following = tf.function(lambda: iterator.get_next()).get_concrete_function()

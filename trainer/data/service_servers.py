@@ -14,7 +14,7 @@ from preprocess.shell.errors import RestartError, UsageError
 from preprocess.shell.tensorflow_text import error_reason
 from trainer.data.service import CONNECT_SECONDS, reachable, service_address
 
-# A dispatcher forgets a plan that no training asks for any more.
+# A dispatcher forgets a plan that no training uses for this long.
 GARBAGE_SECONDS = 60
 
 Server: TypeAlias = (
@@ -27,11 +27,11 @@ def dispatcher(port: int, work_dir: str, say: Callable[[str], None]) -> Server:
 
     Args:
       port: to listen on; 0 = a free one.
-      work_dir: its journal, from which a restarted dispatcher goes on; '' = none.
-      say: gets what a person should know.
+      work_dir: folder of its journal, from which a restarted dispatcher recovers; '' = none.
+      say: receives messages for people.
 
     Raises:
-      UsageError: the port is taken, or the folder cannot be made.
+      UsageError: the port is in use, or the folder cannot be created.
     """
     if work_dir and "://" not in work_dir:
         try:
@@ -39,7 +39,7 @@ def dispatcher(port: int, work_dir: str, say: Callable[[str], None]) -> Server:
         except OSError as error:
             raise UsageError(f"--work_dir='{work_dir}': {error.strerror}") from None
     if not work_dir:
-        say("without --work_dir a dispatcher that is restarted has forgotten its trainings")
+        say("warning: without --work_dir, a restarted dispatcher loses the plans of its trainings")
     config = tf.data.experimental.service.DispatcherConfig(
         port=port,
         work_dir=work_dir or None,
@@ -56,15 +56,15 @@ def worker(port: int, dispatcher: str, advertise: str) -> Server:
     Args:
       port: to listen on; 0 = a free one.
       dispatcher: its address, grpc://HOST:PORT.
-      advertise: HOST:PORT at which trainings reach this worker; `%port%` stands for the port.
+      advertise: HOST:PORT at which trainings reach this worker; `%port%` is replaced by the port.
 
     Raises:
-      RestartError: no dispatcher answers.
-      UsageError: the port is taken.
+      RestartError: no dispatcher responds.
+      UsageError: the port is in use.
     """
     problem = reachable(dispatcher, CONNECT_SECONDS)
     if problem:
-        raise RestartError(f"--dispatcher={dispatcher}: no dispatcher answers there ({problem})")
+        raise RestartError(f"--dispatcher={dispatcher}: no dispatcher responds there ({problem})")
     host, its_port = service_address(dispatcher)
     config = tf.data.experimental.service.WorkerConfig(
         dispatcher_address=f"{host}:{its_port}", worker_address=advertise, port=port
@@ -73,7 +73,7 @@ def worker(port: int, dispatcher: str, advertise: str) -> Server:
 
 
 def end_on_signals() -> threading.Event:
-    """An event that SIGTERM and SIGINT set; asked for before a server is started."""
+    """An event set by SIGTERM and SIGINT; create it before a server is started."""
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
@@ -81,8 +81,8 @@ def end_on_signals() -> threading.Event:
 
 
 def serve(server: Server, ended: threading.Event) -> None:
-    """Waits for the event, then ends the server."""
-    while not ended.wait(1):  # a wait without a limit would not let a signal in
+    """Waits for the event, then stops the server."""
+    while not ended.wait(1):  # a wait without a timeout would block signals
         pass
     server._stop()
 

@@ -1,8 +1,8 @@
-"""Pictures of any size, brought to the shape of a dataset's pictures, in the graph.
+"""Resizes pictures of any size to the shape of a dataset's pictures, in the graph.
 
 The rules are those of the build (area averaging along an axis that shrinks, cubic interpolation
-along one that grows; stretch, pad or crop), where the build has OpenCV: training and serving do
-not depend on the build's packages. The two agree to within rounding, one grey level.
+along one that grows; stretch, pad or crop). The build uses OpenCV; training and serving do not
+depend on the build's packages. The two agree up to rounding, one grey level.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from preprocess.shell.json_text import JsonObject
 from trainer.config.keys import Config
 from trainer.data.decoding import stretch
 
-_CUBIC = -0.75  # the free parameter of the cubic kernel, as OpenCV has it
+_CUBIC = -0.75  # the free parameter of the cubic kernel, as in OpenCV
 
 
 class PictureShape(NamedTuple):
-    """How the pictures of a dataset came to one shape."""
+    """How the pictures of a dataset were brought to one shape."""
 
     height: int
     width: int
@@ -29,13 +29,13 @@ class PictureShape(NamedTuple):
 
 
 def side_of_mixed(config: Config) -> int:
-    """The side that the reader stretches pictures to, where a dataset has several sizes."""
+    """The side to which the reader stretches pictures if a dataset has several sizes."""
     enlarged = config.augment.resize_to if config.augment.enabled else 0
     return int(enlarged or config.image_size)
 
 
 def picture_shape(config: Config, dataset: JsonObject) -> PictureShape:
-    """The shape for a run's configuration and what its config.json says of its dataset."""
+    """The shape for a run's configuration and the dataset section of its config.json."""
     channels = config.model.channels
     if dataset["height"] is None or dataset["width"] is None:
         side = side_of_mixed(config)
@@ -71,7 +71,7 @@ def _resized(pixels: tf.Tensor, height: int, width: int, mode: str) -> tf.Tensor
 
 
 def _scaled(pixels: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
-    """In two steps, each axis in one of them: first what shrinks, then what grows."""
+    """In two steps, each for one axis: first the one that shrinks, then the one that grows."""
     size = tf.shape(pixels)[:2]
     shrunk = tf.minimum(size, wanted)
     pixels = tf.cond(
@@ -91,7 +91,7 @@ def _grown(pixels: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
 
 
 def _cubic(old: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
-    """float32 [new, old]: what each old place gives to each new one; the border is repeated.
+    """float32 [new, old]: the weight of each old pixel in each new one; borders are repeated.
 
     Keys, "Cubic convolution interpolation for digital image processing" (1981), with the
     parameter above.

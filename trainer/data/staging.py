@@ -1,7 +1,7 @@
-"""`--stage_to`: a dataset in object storage is copied to local disk before it is read.
+"""`--stage_to`: copies a dataset from object storage to a local disk before it is read.
 
-The copying itself is `python -m preprocess fetch`, run as a command: it goes on where it stopped
-and checks every hash. Here is who runs it: one process of a machine, whatever their number.
+`python -m preprocess fetch` does the copying, as a subprocess: it resumes where it stopped and
+checks every hash. This file makes sure that only one process of each machine runs it.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from preprocess.shell.errors import RestartError, UsageError, UserError
 from preprocess.shell.exit_codes import ExitCode
 from preprocess.shell.json_text import JsonObject
 
-# What `fetch` ends with where the storage does not answer.
+# Exit codes of `fetch` if the storage does not respond.
 UNREACHABLE = (ExitCode.STORAGE, ExitCode.SAVED)
-WAIT_SECONDS = 0.5  # between two looks at whether another process is done
+WAIT_SECONDS = 0.5  # between two checks whether another process is done
 FETCH = (sys.executable, "-m", "preprocess", "fetch")
 
 
@@ -43,19 +43,20 @@ class StagingError(UserError):
 def staged(
     dataset: str, directory: str, say: Callable[[str], None], fetch: Sequence[str] = FETCH
 ) -> str:
-    """The directory to read a dataset from: a checked copy in `directory`, or, where that is '',
-    the dataset itself.
+    """The directory to read a dataset from: a checked copy in `directory`, or the dataset itself if
+    `directory` is ''.
 
-    Processes of a machine that ask at the same time wait for the first one and share its copy.
+    Processes of a machine that call this at the same time wait for the first one and share its
+    copy.
 
     Raises:
-      UsageError: the dataset is not at an address, or the directory cannot be made.
+      UsageError: the dataset is not at an address, or the directory cannot be created.
       StagingError: the copy failed; with the exit code of `preprocess fetch`.
     """
     if not directory:
         return dataset
     if "://" not in dataset:
-        raise UsageError(f"--stage_to copies from gs://..., '{dataset}' is on a disk already")
+        raise UsageError(f"--stage_to copies from gs://..., but '{dataset}' is on a local disk")
     came = time.time()
     target = Path(os.path.abspath(directory))
     mark = target.with_name(f"{target.name}.staged")
@@ -72,12 +73,12 @@ def staged(
         say(f"copying '{dataset}' to '{target}'")
         done = _run([*fetch, dataset, str(target), "--json"])
         if done.returncode in UNREACHABLE and record:
-            say(f"warning: '{dataset}' cannot be reached; training on the checked copy of before")
+            say(f"warning: '{dataset}' cannot be reached; using the checked copy made before")
             return str(target)
         if done.returncode:
             raise StagingError(
-                f"--stage_to='{directory}': copying '{dataset}' failed (see above); what came is "
-                "kept, and the same command resumes",
+                f"--stage_to='{directory}': copying '{dataset}' failed (see above); files copied "
+                "so far are kept, and the same command resumes",
                 done.returncode,
             )
         copied = json.loads(done.stdout)
@@ -105,7 +106,7 @@ def _only_process(target: Path, lock: IO[str], say: Callable[[str], None]) -> It
 
 
 def _copy_of(mark: Path, dataset: str, target: Path) -> JsonObject | None:
-    """The mark of a whole copy of this dataset in the target, where there is one."""
+    """The marker of a complete copy of this dataset in the target, if there is one."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         record: JsonObject = json.loads(mark.read_text(encoding="utf-8"))
         if (record["source"], record["manifest"]) == (dataset, _manifest_hash(target)):
@@ -118,7 +119,7 @@ def _manifest_hash(target: Path) -> str:
 
 
 def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Runs a command with its talk on our stderr; SIGTERM ends it before us, with 75."""
+    """Runs a command with its messages on our stderr; SIGTERM stops it, then us, with 75."""
     root = str(Path(__file__).resolve().parents[2])
     paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
     process = subprocess.Popen(
@@ -140,7 +141,7 @@ def _passing_on_sigterm(process: subprocess.Popen[str]) -> Iterator[None]:
         del number, frame
         process.terminate()
         process.wait()
-        raise RestartError("SIGTERM while the dataset was copied; the same command resumes")
+        raise RestartError("SIGTERM while copying the dataset; the same command resumes")
 
     if threading.current_thread() is not threading.main_thread():
         yield

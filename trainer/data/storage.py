@@ -1,10 +1,9 @@
 """Reading files by path or by address: local files directly, `gs://...` through TensorFlow.
 
-An address is what has a scheme (`gs://bucket/dataset`); TensorFlow's file systems read it. A
-request to object storage costs tens of milliseconds whatever its size, so what is read from
-there is read in few, large pieces.
+An address has a scheme (`gs://bucket/dataset`); TensorFlow's file systems read it. A request to
+object storage costs tens of milliseconds whatever its size, so reads from there are few and large.
 
-TensorFlow is imported when an address is read: local files do without.
+TensorFlow is imported when an address is read: local files do not need it.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ from preprocess.shell.errors import DataError, StorageError
 from preprocess.shell.probe import PROBE_SECONDS, probe
 from preprocess.shell.tensorflow_text import error_reason
 
-FIRST_READ_SECONDS = 60.0  # of the manifest, credentials included; TensorFlow has no limit
+FIRST_READ_SECONDS = 60.0  # of the manifest, including credentials; TensorFlow has no limit
 REQUESTS_AT_ONCE = 16
-# Of one read of a shard from front to back. TensorFlow's own 256 kB make a request each.
+# For reading a shard from front to back. TensorFlow's default of 256 kB makes a request each.
 STREAM_BYTES = 8 << 20
 
 T = TypeVar("T")
@@ -36,21 +35,21 @@ def is_address(path: str) -> bool:
 
 
 def absolute(path: str) -> str:
-    """A path as it can be found again from another folder."""
+    """A path that is valid from other folders as well."""
     return path if is_address(path) else os.path.abspath(path)
 
 
 def stream_bytes(path: str) -> int | None:
-    """What to give as buffer size to a reader that goes through a file; None = its own."""
+    """The buffer size for a reader that reads a file sequentially; None = its default."""
     return STREAM_BYTES if is_address(path) else None
 
 
 def read_bytes(path: str) -> bytes:
-    """A whole file, from object storage in one request.
+    """A whole file; from object storage in one request.
 
     Raises:
-      DataError: there is none, or it cannot be read.
-      StorageError: the storage does not answer.
+      DataError: there is no such file, or it cannot be read.
+      StorageError: the storage does not respond.
     """
     if is_address(path):
         return _from_address(path, lambda tf: tf.io.read_file(path).numpy())
@@ -83,7 +82,7 @@ def size(path: str) -> int:
 
 
 def _from_address(path: str, read: Callable[[Any], T]) -> T:
-    """What `read` gives, by the tensorflow module that it is handed."""
+    """The result of `read`, which gets the tensorflow module."""
     import tensorflow as tf
 
     try:
@@ -93,7 +92,7 @@ def _from_address(path: str, read: Callable[[Any], T]) -> T:
 
 
 def problem(path: str, error: Exception) -> Exception:
-    """The user's error for one of the system's or TensorFlow's."""
+    """The error for users, from one of the system or of TensorFlow."""
     if isinstance(error, OSError):
         return DataError(f"cannot read '{path}': {error.strerror or error}")
     words = error_reason(error)
@@ -102,11 +101,11 @@ def problem(path: str, error: Exception) -> Exception:
         words = "no such file" if kind == "NotFoundError" else kind
     if kind in ("NotFoundError", "PermissionDeniedError") or not is_address(path):
         return DataError(f"cannot read '{path}': {words}")
-    return StorageError(f"'{path}' does not answer: {words}")
+    return StorageError(f"'{path}' does not respond: {words}")
 
 
 def for_each(work: Callable[[T], R], items: Iterable[T], path: str) -> list[R]:
-    """work(item) of each, in their order; at an address many at a time."""
+    """work(item) of each item, in order; at an address many at a time."""
     if not is_address(path):
         return [work(item) for item in items]
     with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
@@ -117,8 +116,8 @@ def read_manifest(dataset: str) -> Manifest:
     """The manifest of a dataset at an address.
 
     Raises:
-      DataError: there is none there, or no right to read it.
-      StorageError: the storage cannot be reached; said within a minute, mostly within seconds.
+      DataError: there is none, or access is denied.
+      StorageError: the storage cannot be reached; raised within a minute, mostly within seconds.
     """
     try:
         path = f"{dataset.removesuffix('/').removesuffix('/' + MANIFEST_FILE)}/{MANIFEST_FILE}"
@@ -129,7 +128,7 @@ def read_manifest(dataset: str) -> Manifest:
 
 
 def check_reachable(path: str) -> None:
-    """Asks the server of gs:// itself: TensorFlow would try for minutes before it says a word."""
+    """Probes the server of gs:// itself: TensorFlow would retry silently for minutes."""
     if path.startswith("gs://"):
         url = f"https://storage.googleapis.com/{path.removeprefix('gs://')}"
         found = probe(url, PROBE_SECONDS)
@@ -141,13 +140,13 @@ def check_reachable(path: str) -> None:
 
 
 def _within(seconds: float, path: str) -> bytes:
-    """read_bytes() with a limit, in a thread that is left behind if it does not come back."""
+    """read_bytes() with a time limit, in a thread that is abandoned if it does not return."""
     found: list[Any] = []
 
     def read() -> None:
         try:
             found.append(read_bytes(path))
-        except Exception as error:  # handed to the caller
+        except Exception as error:  # passed to the caller
             found.append(error)
 
     thread = threading.Thread(target=read, daemon=True)
@@ -155,7 +154,7 @@ def _within(seconds: float, path: str) -> bytes:
     thread.join(seconds)
     if not found:
         raise StorageError(
-            f"'{path}': no answer within {seconds:g} s; check the credentials "
+            f"'{path}': no response within {seconds:g} s; check the credentials "
             "(GOOGLE_APPLICATION_CREDENTIALS, or a service account of the machine)"
         )
     if isinstance(found[0], Exception):

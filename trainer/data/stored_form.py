@@ -1,4 +1,4 @@
-"""How a dataset stores its pictures, and the one shape that its batches have."""
+"""How a dataset stores its pictures, and the single shape that batches have."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from preprocess.dataset_format import ImageFormat
 
 @dataclasses.dataclass(frozen=True)
 class StoredForm:
-    """What a decoder is made for.
+    """The pictures that a decoder handles.
 
     Attributes:
       image: how the dataset stores its pictures.
       channels: of the pixels, 1 or 3.
-      side: what pictures are stretched to where they have several sizes; 0 = they have one.
+      side: to which pictures are stretched if they have several sizes; 0 = they have one.
     """
 
     image: ImageFormat

@@ -1,4 +1,4 @@
-"""The labels of a split, read from its records by themselves."""
+"""The labels of a split, read from its records without pixels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def stored_labels(dataset: str, split: Split, classes: int) -> NDArray[np.int64]
     """int64[n] in stored order, of a record as many as it has; reads all of variant 0.
 
     Raises:
-      DataError: a record is damaged, or has a label that is not of the classes.
+      DataError: a record is damaged, or has a label outside of the classes.
     """
     from google.protobuf.message import DecodeError
     from tensorflow.train import Example
@@ -34,7 +34,7 @@ def stored_labels(dataset: str, split: Split, classes: int) -> NDArray[np.int64]
                 given = features[key].int64_list.value
                 odd = [label for label in given if not 0 <= label < classes]
                 if odd:
-                    fault = f"has a label that is not of the classes ({odd[0]})"
+                    fault = f"has a label outside of the classes ({odd[0]})"
                     raise _bad(dataset, shard, at, fault)
                 found.extend(given)
         return found

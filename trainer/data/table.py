@@ -1,6 +1,6 @@
 """The pictures of a pass in memory: each is read once a pass, and a batch is one gather.
 
-The next pass's table is made while this one is in use.
+The next pass's table is filled while the current one is in use.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from trainer.data.rows import Tensors
 from trainer.monitoring.memory import available_bytes
 from trainer.monitoring.stages import HOST_MAP, STORAGE, TABLE
 
-# Peak of a table that is built while another is in use, in tables (measured for the design:
+# Peak memory of a table that is built while another is in use, in units of one table (measured:
 # 2.4 to 2.6), and of a single one.
 TABLES_AT_ONCE = {True: 2.6, False: 1.3}
-CALLS_A_CORE = 2  # decoding at a time while a table is built
-MEMORY_SHARE = 0.7  # of what is free; the model and the rest need some too
+CALLS_A_CORE = 2  # parallel decoding calls while a table is built
+MEMORY_SHARE = 0.7  # of the free memory; the model and the rest need some too
 
-# What an encoded table keeps of a record; its targets go with it in either kind.
+# What an encoded table keeps of a record; both kinds also keep its targets.
 _ENCODED = (ImageKey.ENCODED, ImageKey.HEIGHT, ImageKey.WIDTH, ImageKey.CHANNELS)
 
-Table: TypeAlias = "tuple[tf.Tensor, Tensors]"  # (position of each rank among the rows, the rows)
+Table: TypeAlias = "tuple[tf.Tensor, Tensors]"  # (row of each rank, the rows)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +40,8 @@ class MemoryLimit:
     """How much of the free memory a table may take.
 
     Attributes:
-      reserved_bytes: promised to other tables already.
-      remedy: what the user can do where no table fits.
+      reserved_bytes: reserved for other tables.
+      remedy: what the user can do if no table fits.
     """
 
     reserved_bytes: int
@@ -49,17 +49,17 @@ class MemoryLimit:
 
 
 class PictureTable:
-    """Tables of the pictures of a split, one for each pass where it has several variants.
+    """Tables of the pictures of a split, one for each pass if it has several variants.
 
-    A picture's *rank* is the place of its key among the sorted keys, which is its number in
-    stored order: shards in order hold ascending keys.
+    A picture's *rank* is the position of its key among the sorted keys, which is its number in
+    stored order: keys ascend over the shards in order.
 
     Attributes:
       kind: "decoded" or "encoded", what is kept in memory.
-      pictures: in a table.
-      bytes: of memory that tables take at the peak.
-      one_a_pass: whether each pass has a table of its own.
-      decoder: how a record becomes pixels.
+      pictures: number in a table.
+      bytes: peak memory of tables.
+      one_a_pass: whether each pass has its own table.
+      decoder: turns records into pixels.
     """
 
     def __init__(
@@ -76,12 +76,12 @@ class PictureTable:
         """Args:
           dataset: the dataset directory, or its address.
           shards: of each variant.
-          decoder: how a record becomes pixels.
+          decoder: turns records into pixels.
           split: the name of the split.
           training: whether there will be one iterator, or several over the same table.
-          config: `image_table` "decoded", "encoded", or "auto" for decoded where it fits;
+          config: `image_table` "decoded", "encoded", or "auto" for decoded if it fits;
             `parallel_reads`, files read at a time.
-          memory: what other tables leave of it.
+          memory: what other tables leave.
 
         Raises:
           ConfigError: the table does not fit into memory.
@@ -112,14 +112,14 @@ class PictureTable:
         *,
         part: int | None = None,
     ) -> tf.data.Dataset:
-        """Batches from a step of the run on, one after another for each replica, without end.
+        """Batches from a step of the run on, one for each replica in turn, endless.
 
         Args:
           first_step: counted over passes.
           replicas: the replicas to feed.
           steps_per_pass: of the global batch.
-          batch: makes one out of its number, counted over passes and replicas, and a table.
-          part: gather all passes from one table, of so many pictures that stand in for the others.
+          batch: makes a batch from its number, counted over passes and replicas, and a table.
+          part: gather all passes from one table of that many pictures, which represent the others.
         """
         first, a_pass = first_step * replicas.count, steps_per_pass * replicas.count
 
@@ -139,11 +139,11 @@ class PictureTable:
 
         passes = self.passes(first_step // steps_per_pass)
         if self.one_a_pass and part is None:
-            # prefetch(1): the next pass's table is made while this one is in use.
+            # prefetch(1): the next pass's table is filled while this one is in use.
             tables = passes.map(lambda p: (p, self.build(p)), name=TABLE).prefetch(1)
             batches = tables.flat_map(one_pass)
         elif self._training or part is not None:
-            # Built once, by the one iterator that training has, and never copied.
+            # Built once, by training's only iterator, and never copied.
             only = passes.take(1).map(lambda p: self.build(p, part), name=TABLE)
             batches = only.flat_map(lambda *table: passes.flat_map(lambda p: one_pass(p, table)))
         else:
@@ -156,11 +156,11 @@ class PictureTable:
         return tf.data.Dataset.range(first, np.iinfo(np.int64).max)
 
     def build(self, pass_number: tf.Tensor, part: int | None = None) -> Table:
-        """The table of a pass: rows as they were read, and the position in them of each rank,
-        int32 [pictures]. Of `part` pictures, each stands in for several.
+        """The table of a pass: its rows in the order they were read, and the row of each rank,
+        int32 [pictures]. With `part` pictures, each represents several.
 
         Made inside a dataset's function, where map and batch are fused and the decoder writes
-        straight into the table: 1.06 tables of memory at the peak; eager code would take two.
+        directly into the table: 1.06 tables of memory at the peak; eager code would take two.
         """
         targets = self.decoder.targets
 
@@ -179,14 +179,14 @@ class PictureTable:
                 records = records.take(count)
             everything = self.each(records, row).batch(count, drop_remainder=True)
             keys, rows = everything.get_single_element()
-            # Rows lie as they were read; a place in the sorted keys leads to the row.
+            # Rows are in the order they were read; the index maps sorted keys to rows.
             position = tf.argsort(keys)
             if count < self.pictures:
                 position = tf.gather(position, tf.range(self.pictures) % count)
         return position, rows
 
     def records(self, pass_number: tf.Tensor) -> tf.data.Dataset:
-        """The serialised records of a pass, in no certain order."""
+        """The serialised records of a pass, in no particular order."""
         variants, shards = len(self._files), len(self._files[0])
         numbers = tf.range(shards, dtype=tf.int64)
         chosen = variant_of(pass_number, numbers, variants)
@@ -204,8 +204,8 @@ class PictureTable:
     def each(
         self, records: tf.data.Dataset, function: Callable[[tf.Tensor], tf.Tensor]
     ) -> tf.data.Dataset:
-        """`function` of serialised records, in no certain order."""
-        # A number, not AUTOTUNE: that would start with one call and the table is soon built.
+        """`function` of serialised records, in no particular order."""
+        # Not AUTOTUNE: it would start with one call, and the table is soon built.
         calls = CALLS_A_CORE * len(os.sched_getaffinity(0))
         return records.map(
             function, num_parallel_calls=calls, deterministic=False, name=RECORDS_TO_PIXELS
@@ -220,13 +220,13 @@ class PictureTable:
         return {name: tf.gather(values, places) for name, values in rows.items()}
 
     def pixels(self, rows: Tensors) -> tf.Tensor:
-        """uint8 [b,H,W,C] of rows that were gathered."""
+        """uint8 [b,H,W,C] of gathered rows."""
         return rows["image"] if "image" in rows else self.decoder.batch(rows)
 
     def _only(self) -> Table:
         """The table of variant 0, built once and kept.
 
-        In variables: a tensor would be copied into the dataset's graph by every iterator, which
+        Stored in variables: every iterator would copy a tensor into the dataset's graph, which
         takes as long as building it.
         """
         if self._kept is None:
@@ -239,13 +239,13 @@ class PictureTable:
 
 
 def _choose(wanted: str, needed: dict[str, int], free: int, split: str, remedy: str) -> str:
-    """The kind of the table; raises ConfigError where none fits."""
+    """The kind of the table; raises ConfigError if none fits."""
     for kind in needed if wanted == "auto" else (wanted,):
         if needed[kind] <= free:
             return kind
     if kind == "decoded" and needed["encoded"] <= free:
         remedy = "set data.image_table=encoded"
     raise ConfigError(
-        f"data.image_table={kind} needs {needed[kind]:,} bytes of memory for split '{split}', "
-        f"{max(free, 0):,} are to be had; {remedy}"
+        f"data.image_table={kind} needs {needed[kind]:,} bytes of memory for split '{split}', but "
+        f"only {max(free, 0):,} are available; {remedy}"
     )

@@ -1,4 +1,4 @@
-"""What records hold beside their picture, as tensors of a batch: labels, and weights."""
+"""What records have besides their picture, as tensors of a batch: labels, numbers, weights."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from preprocess.shell.entries import load
 from trainer.config.task_table import task_kind
 from trainer.data.rows import Tensors
 
-OUTSIDE_LABEL = "a record has a label that is not of the classes"
+OUTSIDE_LABEL = "a record has a label outside of the classes"
 WEIGHT = "record_weight"
 
 
 class Targets:
-    """Of the image records of a dataset, which have one class each.
+    """Targets of a dataset whose image records have one class each.
 
     Attributes:
-      classes: of the dataset; a label is a number below.
-      weighted: whether each record has a weight.
+      classes: their number; labels are below it.
+      weighted: whether records have weights.
     """
 
     def __init__(self, manifest: Manifest) -> None:
@@ -27,18 +27,18 @@ class Targets:
 
     @property
     def features(self) -> dict[str, object]:
-        """How they are parsed: the features of a record beside those of every picture."""
+        """How they are parsed: the features of a record besides those of every picture."""
         return {ImageKey.WEIGHT: tf.io.FixedLenFeature([], tf.float32)} if self.weighted else {}
 
     def specs(self, size: int) -> dict[str, tf.TensorSpec]:
-        """Of a batch of `size` rows, by the name of the tensor."""
+        """The shapes for a batch of `size` rows, by tensor name."""
         weights = {WEIGHT: tf.TensorSpec([size], tf.float32)} if self.weighted else {}
         return self._specs(size) | weights
 
     def tensors(self, features: Tensors) -> Tensors:
-        """The tensors of parsed records, [b, ...] each, or of one of them.
+        """The tensors of parsed records, [b, ...] each, or of one record.
 
-        An InvalidArgumentError with OUTSIDE_LABEL comes where a label is not of the classes.
+        Raises InvalidArgumentError with OUTSIDE_LABEL if a label is not among the classes.
         """
         weights = {WEIGHT: features[ImageKey.WEIGHT]} if self.weighted else {}
         return self._tensors(features) | weights
@@ -51,11 +51,11 @@ class Targets:
 
 
 class SeveralLabels(Targets):
-    """Records with any number of labels: `labels` float32 [b,C] is 1 where a record has one."""
+    """Targets with any number of labels: `labels` float32 [b,C] is 1 for a record's labels."""
 
     @property
     def features(self) -> dict[str, object]:
-        """Filled up with -1 to the most labels that a record of the batch has."""
+        """Padded with -1 to the largest number of labels of a record in the batch."""
         labels = tf.io.FixedLenSequenceFeature([], tf.int64, allow_missing=True, default_value=-1)
         return {**super().features, ImageKey.LABELS: labels}
 
@@ -64,12 +64,12 @@ class SeveralLabels(Targets):
 
     def _tensors(self, features: Tensors) -> Tensors:
         labels = checked_labels(features[ImageKey.LABELS], -1, self.classes)
-        hot = tf.reduce_sum(tf.one_hot(labels, self.classes), -2)  # of -1 all are 0
+        hot = tf.reduce_sum(tf.one_hot(labels, self.classes), -2)  # -1 gives all zeros
         return {"labels": tf.minimum(hot, 1)}
 
 
 class Numbers(Targets):
-    """Records with a number each of the manifest's targets: `numbers` float32 [b,T]."""
+    """Targets with one number for each of the manifest's targets: `numbers` float32 [b,T]."""
 
     def __init__(self, manifest: Manifest) -> None:
         super().__init__(manifest)
@@ -77,7 +77,7 @@ class Numbers(Targets):
 
     @property
     def features(self) -> dict[str, object]:
-        """All of them are there in each record."""
+        """Every record has all of them."""
         numbers = tf.io.FixedLenFeature([self._count], tf.float32)
         return {**super().features, ImageKey.TARGETS: numbers}
 
@@ -89,16 +89,16 @@ class Numbers(Targets):
 
 
 def targets_of(manifest: Manifest) -> Targets:
-    """Those of a dataset's records."""
+    """The targets of a dataset's records."""
     kind: type[Targets] = load(task_kind(manifest.task).targets)
     return kind(manifest)
 
 
 def checked_labels(labels: tf.Tensor, least: int, classes: int) -> tf.Tensor:
-    """int64 labels as they are; an InvalidArgumentError where one is below `least` or not of the
+    """int64 labels, unchanged; InvalidArgumentError if one is below `least` or not among the
     classes.
 
-    A loss would take it for a fault on a CPU, and make NaN of it on a GPU.
+    A loss would fail on them on a CPU, and turn them into NaN on a GPU.
     """
     flat = tf.reshape(labels, [-1])
     odd = tf.boolean_mask(flat, (flat < least) | (flat >= classes))

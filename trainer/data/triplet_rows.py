@@ -1,4 +1,4 @@
-"""The triplets of a split, all of them in memory: three picture numbers and three votes each."""
+"""The triplets of a split in memory: three picture numbers and three votes each."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def read_triplets(dataset: str, shards: Sequence[Shard], keys: NDArray[np.int64]
       keys: int64[n] of the pictures, ascending.
 
     Raises:
-      DataError: a shard is damaged, or a triplet names a picture that is not there.
+      DataError: a shard is damaged, or a triplet names a missing picture.
     """
     images, votes = [], []
     for shard in shards:
@@ -54,12 +54,15 @@ def read_triplets(dataset: str, shards: Sequence[Shard], keys: NDArray[np.int64]
 
 
 def ranks_of(images: NDArray[np.int64], keys: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The place of each key of triplets int64[N, 3] among the ascending keys int64[n].
+    """The index of each key of triplets int64[N, 3] among the ascending keys int64[n].
 
     Raises:
-      DataError: one is not among them.
+      DataError: a key is missing.
     """
     ranks = np.searchsorted(keys, images)
     if not np.array_equal(keys[np.minimum(ranks, len(keys) - 1)], images):
-        raise DataError("a triplet names a picture that is not in the dataset; run verify")
+        raise DataError(
+            "a triplet names a picture that is not in the dataset; "
+            "run `python -m preprocess verify --deep`"
+        )
     return ranks

@@ -1,7 +1,7 @@
 """Triplets over an in-memory table of the pass's pictures.
 
-A face is in about nine triplets: each picture is read and decoded once a pass into a table,
-and a batch is one gather.
+A face is in about nine triplets: each picture is read and decoded once a pass into a table, and a
+batch is one gather.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ class TripletReader:
     """The triplets of one split.
 
     Attributes:
-      records: triplets in the split, which is also what a pass has.
+      records: number of triplets in the split and in a pass.
       pictures_a_record: 3.
       steps_per_pass: steps that see every triplet once.
       batch_size: triplets of the global batch.
       table: "decoded" or "encoded", what is kept in memory.
-      table_bytes: memory that its tables take at the peak.
-      redecodes: whether a table of decoded pictures would save decoding them again.
+      table_bytes: peak memory of its tables.
+      redecodes: whether a table of decoded pictures would avoid decoding pictures repeatedly.
       votes: float32[records, 3]. types: list of str. rows: int64[records], lines of the CSV.
       directory: the dataset directory.
-      error: what a read failed with, where TensorFlow would only say that it did.
+      error: the error of a failed read, which TensorFlow would not report in full.
     """
 
     pictures_a_record = 3
@@ -73,7 +73,7 @@ class TripletReader:
         self._training = training
         if manifest.image.height is None or manifest.image.width is None:
             raise ConfigError(
-                "the pictures have different sizes, a table of them needs one: "
+                "the pictures have different sizes, but a table of them needs a single one: "
                 "build the dataset with --image_size"
             )
         variants = config.data.variants or split.variants
@@ -81,7 +81,7 @@ class TripletReader:
         pictures = [split.image_shards(variant) for variant in range(self._variants)]
         check_shards(dataset, [*itertools.chain(*pictures), *split.triplet_shards()])
         self._stored = StoredPictures(dataset, pictures, encoded=manifest.image.has_files)
-        # Shards in order hold ascending keys, so a key's place in the table is its rank.
+        # Keys ascend over the shards in order, so a key's index in the table is its rank.
         indexes = storage.for_each(lambda s: read_index(dataset, s), pictures[0], dataset)
         keys = np.concatenate([index[:, 0] for index in indexes])
         files = [os.path.join(dataset, shard.file) for shard in split.triplet_shards()]
@@ -100,13 +100,13 @@ class TripletReader:
             config=config.data,
             memory=MemoryLimit(
                 reserved_bytes,
-                "take more memory, or build the dataset with a smaller --image_size",
+                "free or add memory, or build the dataset with a smaller --image_size",
             ),
         )
         self.table, self.table_bytes = self._table.kind, self._table.bytes
         self.pictures_in_table = self._table.pictures
         self.redecodes = self.table != "decoded"  # a picture is in several triplets
-        # A cache of a few entries: the batches of a pass ask for the same order.
+        # A cache of a few entries: the batches of a pass need the same order.
         self._order = functools.lru_cache(maxsize=2)(self._make_order)
 
     @property
@@ -117,12 +117,12 @@ class TripletReader:
     def dataset(
         self, first_step: int, replicas: ReplicaSlice, steps: int | None = None
     ) -> tf.data.Dataset:
-        """Batches from step `first_step` of the run on, one after another for each replica.
+        """Batches from `first_step` of the run on, one for each replica in turn.
 
         Args:
           first_step: counted over passes; the pass is first_step // steps_per_pass.
           replicas: the replicas to feed.
-          steps: how many; None = without end.
+          steps: their number; None = endless.
         """
         batches = self._gathered(first_step, replicas, self._of_rows)
         return batches if steps is None else batches.take(steps * replicas.count)
@@ -164,7 +164,7 @@ class TripletReader:
         return {**rows, "image": image}
 
     def damage(self) -> DataError | None:
-        """What is wrong with the first damaged picture record; None where all are whole."""
+        """Describes the first damaged picture record; None if all are intact."""
         return self._stored.damage()
 
     def pictures(self, records: list[int]) -> list[NDArray[np.uint8]]:
@@ -185,7 +185,7 @@ class TripletReader:
         return np.stack([[self._picture(int(rank), variant) for rank in row] for row in ranks])
 
     def _picture(self, rank: int, variant: Callable[[int], int]) -> NDArray[np.uint8]:
-        """uint8[H,W,C] by rank, read by itself: a table takes long and much memory to build."""
+        """uint8[H,W,C] by rank, read separately: a table takes long and much memory to build."""
         shard, record = self._stored.place(rank)
         return self._decoder.payload(self._stored.payload(variant(shard), shard, record))
 

@@ -25,7 +25,7 @@ def matched(
       say: takes what differs.
 
     Returns:
-      None where they are the same. Else a function of batches, of which an InvalidArgumentError
+      None if they are the same. Else a function of batches, of which an InvalidArgumentError
       with UNKNOWN_CLASS comes where there is a picture of a class that the run does not know.
 
     Raises:

@@ -124,7 +124,7 @@ def words_of_unreadable(items: list[Item]) -> list[str]:
 class EmbeddingFile:
     """Writes a .npz as its rows come, whole or not at all.
 
-    The rows wait in a file without a name beside it: memory holds ids only.
+    The rows wait in a file without a name next to it: memory holds ids only.
 
         embeddings  float32[N,E]     ids  str[N]
         labels      int64[N], -1 = not known       classes  str[C]       (of a classifier)
@@ -159,7 +159,7 @@ class EmbeddingFile:
         return np.array(mapped[chosen], np.float32)
 
     def write(self, serving: Serving, gallery: Gallery) -> None:
-        """Makes the .npz; raises UsageError where it cannot be written."""
+        """Makes the .npz; raises UsageError if it cannot be written."""
         values: JsonObject = {
             "ids": [item.id for item in self.items],
             "numbers": np.array(self._numbers, np.int64),
@@ -192,7 +192,7 @@ class EmbeddingFile:
 
 
 def load_embeddings(path: str) -> dict[str, NDArray[Any]]:
-    """The arrays of an EmbeddingFile; raises DataError where it is none."""
+    """The arrays of an EmbeddingFile; raises DataError if it is none."""
     try:
         found = load_npz(path)
         ids, rows = found["ids"], found["embeddings"]

@@ -41,7 +41,7 @@ class Folder:
             yield [self._named(item) for item in self._serving.file_pictures(paths)]
 
     def picture(self, number: int, name: str) -> NDArray[np.uint8]:
-        """The pixels of the picture of an id; raises DataError where it is gone."""
+        """The pixels of the picture of an id; raises DataError if it is gone."""
         path = os.path.join(self.path, name)
         (item,) = self._serving.file_pictures([path])
         if item.pixels is None:
@@ -92,7 +92,7 @@ class Stored:
             yield self._items(numbers)
 
     def picture(self, number: int, name: str) -> NDArray[np.uint8]:
-        """The pixels of a picture by its number; raises DataError where its id is another."""
+        """The pixels of a picture by its number; raises DataError if its id is another."""
         if 0 <= number < len(self):
             (item,) = self._items([number])
             if item.id == name and item.pixels is not None:

@@ -75,7 +75,7 @@ class Found(NamedTuple):
 
 
 def read_query(serving: Serving, path: str) -> Item:
-    """The picture asked about; raises DataError where it cannot be read."""
+    """The picture asked about; raises DataError if it cannot be read."""
     (query,) = serving.file_pictures([path])
     if query.pixels is None:
         raise DataError(f"cannot read --query='{path}': {query.problem}")
@@ -152,7 +152,7 @@ def _nearest(serving: Serving, query: Item, count: int) -> Nearest:
 def _others(nearest: Nearest, query: Item, gallery: Gallery, count: int) -> list[Neighbour]:
     others = [each for each in nearest.found() if not gallery.holds(each.item.id, query.id)]
     if not others:
-        raise DataError(f"no picture in '{gallery.path}' but the one asked about")
+        raise DataError(f"'{gallery.path}' has no picture other than the query")
     return others[:count]
 
 

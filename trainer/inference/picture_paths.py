@@ -86,7 +86,7 @@ def _pictures(where: str) -> list[str]:
 def _at_address(where: str) -> Iterator[str]:
     try:
         if not tf.io.gfile.isdir(where):
-            tf.io.gfile.stat(where)  # raises where there is none
+            tf.io.gfile.stat(where)  # raises if there is none
             yield where
             return
         for folder, _, names in tf.io.gfile.walk(where, onerror=_raise):

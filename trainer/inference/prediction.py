@@ -80,7 +80,7 @@ def rows_of_table(
 def _row(
     serving: Serving, names: Sequence[str], outputs: NDArray[np.float64] | None, error: str
 ) -> list[str]:
-    """Of a record's outputs [1,F] or [1,P,F], None where one cannot be read."""
+    """Of a record's outputs [1,F] or [1,P,F], None if one cannot be read."""
     task = serving.task
     if outputs is None:
         return [*names, *[""] * len(task.prediction_columns()), error]

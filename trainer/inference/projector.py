@@ -55,7 +55,7 @@ def sprite_sheet(sprites: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.uint8
 
 
 def metadata(columns: Mapping[str, Sequence[str]]) -> str:
-    """The table of names: a header where there are several columns, as the projector wants.
+    """The table of names: a header if there are several columns, as the projector wants.
 
     Names come from anywhere: tabs, line ends and whatever cannot be seen become a dot, and so
     do the brackets of markup.

@@ -50,7 +50,7 @@ def open_runs(
       workdirs: run directories.
       checkpoint: "last" or "best".
       say: takes warnings.
-      trusted: hub modules that may be loaded, beside those that this user has trained with.
+      trusted: hub modules that may be loaded, besides those that this user has trained with.
 
     Raises:
       UsageError: a run names a hub module that nobody has vouched for.

@@ -1,9 +1,9 @@
-"""Losses, a file each, one value a record: weighting and averaging belong to the training step.
+"""Losses, one file each; a loss gives one value for each record, and the training step averages.
 
-An entry has `TASK`, whose records it is for, and `build(**settings)`, which checks the settings
-and returns a function (values, targets) -> float [b]; values are those that the task judges:
-squared distances [b, 3], logits [b, classes]. Settings come from the keys of `loss` of the same
-name and from `loss.args`. `loss.name` chooses one. Start reading at triplet.py.
+An entry has `TASK`, the task it is for, and `build(**settings)`, which validates the settings and
+returns a function (values, targets) -> float [b]. Values are what the task computes: squared
+distances [b, 3], logits [b, classes]. Settings come from the keys of `loss` with the same names and
+from `loss.args`. `loss.name` selects a loss. Start reading at triplet.py.
 """
 
 from trainer.losses.arithmetic import squared_distances

@@ -1,4 +1,4 @@
-"""What losses and metrics are made of."""
+"""Arithmetic shared by losses and metrics."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from preprocess.shell.errors import ConfigError
 
 
 def at_least_float32(tensor: tf.Tensor) -> tf.Tensor:
-    """Distances and losses of a half-precision model are taken in float32; float64 is kept."""
+    """Casts to float32, since half precision is too coarse for losses; float64 stays float64."""
     tensor = tf.convert_to_tensor(tensor)
     return tensor if tensor.dtype == tf.float64 else tf.cast(tensor, tf.float32)
 
@@ -45,20 +45,20 @@ def smoothed(labels: tf.Tensor, logits: tf.Tensor, smoothing: float = 0.0) -> tf
 
 
 def focus(gap: tf.Tensor, gamma: float) -> tf.Tensor:
-    """The gap ** gamma, of a probability's distance from 1, with a finite gradient at 0."""
+    """Gap ** gamma, where gap is a probability's distance from 1, with a finite gradient at 0."""
     return tf.pow(tf.maximum(gap, tf.keras.backend.epsilon()), gamma) if gamma else 1.0
 
 
 def check_share(name: str, value: float) -> None:
-    """Raises ConfigError where a setting of a loss is not in [0, 1)."""
+    """Raises ConfigError if a setting of a loss is not in [0, 1)."""
     if not _is_number(value) or not 0 <= value < 1:
-        raise ConfigError(f"loss.args.{name}: received {value!r}, takes a number in [0, 1)")
+        raise ConfigError(f"loss.args.{name}={value!r}: must be a number in [0, 1)")
 
 
 def check_not_negative(name: str, value: float) -> None:
-    """Raises ConfigError where a setting of a loss is below 0."""
+    """Raises ConfigError if a setting of a loss is negative."""
     if not _is_number(value) or value < 0:
-        raise ConfigError(f"loss.args.{name}: received {value!r}, takes a number of at least 0")
+        raise ConfigError(f"loss.args.{name}={value!r}: must be a number of at least 0")
 
 
 def _is_number(value: object) -> bool:

@@ -1,4 +1,4 @@
-"""Cross-entropy of each label by itself, the mean over labels."""
+"""Binary cross-entropy of each label, averaged over labels."""
 
 from __future__ import annotations
 

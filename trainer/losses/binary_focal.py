@@ -1,4 +1,4 @@
-"""Cross-entropy of each label that counts what is already told apart less, the mean over labels.
+"""Binary cross-entropy that down-weights easy labels, averaged over labels.
 
 Lin et al., "Focal Loss for Dense Object Detection" (ICCV 2017, arXiv 1708.02002).
 """
@@ -19,8 +19,8 @@ def build(
 ) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """The loss of logits [B, labels] and 0 or 1 [B, labels].
 
-    `alpha` in [0, 1) is the weight of labels that are there, 1 - alpha that of the others, both
-    times 2: at 0.5, and with `gamma` 0, it is cross-entropy.
+    `alpha` in [0, 1) weights positive labels, 1 - alpha negative ones, both times 2: with `alpha`
+    0.5 and `gamma` 0 this is binary cross-entropy.
     """
     check_not_negative("gamma", gamma)
     check_share("alpha", alpha)

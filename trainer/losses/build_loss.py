@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 
 def build_loss(task: str, loss: LossConfig) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """The function (values, targets) -> float [b] that `loss` asks for.
+    """The function (values, targets) -> float [b] for the section `loss`.
 
-    Of the keys of `loss` the loss gets those it takes, and all of `loss.args`.
+    The loss gets the keys of `loss` that it takes, and all of `loss.args`.
 
     Args:
-      task: its name.
+      task: the task's name.
       loss: the section of the configuration.
 
     Raises:
-      ConfigError: no such loss, one of another task, or settings that it does not take.
+      ConfigError: unknown loss, a loss for another task, or settings that it does not take.
     """
     name = loss.name or task_kind(task).loss
     check_loss(name, task)

@@ -1,4 +1,4 @@
-"""The margin by which the label's logit ought to exceed the largest other one, and 0."""
+"""Hinge of classes: how far the label's logit falls short of the largest other one plus 1."""
 
 from __future__ import annotations
 

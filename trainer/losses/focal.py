@@ -1,7 +1,7 @@
-"""Cross-entropy of classes that counts what is already told apart less.
+"""Cross-entropy that down-weights records which are already classified well.
 
 Lin et al., "Focal Loss for Dense Object Detection" (ICCV 2017, arXiv 1708.02002), over a softmax,
-as Keras's CategoricalFocalCrossentropy; its `alpha` is what `loss.class_weights` are for.
+as Keras's CategoricalFocalCrossentropy; instead of its `alpha`, use `loss.class_weights`.
 """
 
 from __future__ import annotations

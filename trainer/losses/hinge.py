@@ -1,4 +1,4 @@
-"""By how much each label's logit falls short of 1 on its side of 0, the mean over labels."""
+"""How far each label's logit falls short of 1 on its side of 0, averaged over labels."""
 
 from __future__ import annotations
 

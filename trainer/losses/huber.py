@@ -1,4 +1,4 @@
-"""Half the square of errors up to `delta`, linear beyond, the mean over numbers (Huber 1964)."""
+"""Half the square of errors up to `delta`, linear beyond, averaged over targets (Huber 1964)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ TASK = "regression"
 
 
 def build(delta: float) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """The loss of numbers [B, T] and what they ought to be [B, T], both in deviations."""
+    """The loss of predictions [B, T] and truth [B, T], both as standardized deviations."""
     if not delta > 0:
-        raise ConfigError(f"loss.delta={delta}: the Huber loss takes a number above 0")
+        raise ConfigError(f"loss.delta={delta}: the Huber loss needs a number above 0")
 
     def loss(numbers: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
         numbers = at_least_float32(numbers)

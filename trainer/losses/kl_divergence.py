@@ -13,7 +13,7 @@ TASK = "classification"
 
 def build(label_smoothing: float = 0.0) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """The loss of logits [B, classes] and labels [B]: cross-entropy less the entropy of the
-    smoothed label, so that it is 0 where nothing is left to learn.
+    smoothed label, so that it is 0 if nothing is left to learn.
     """
     check_share("label_smoothing", label_smoothing)
 

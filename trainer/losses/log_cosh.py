@@ -1,4 +1,4 @@
-"""Logarithm of the hyperbolic cosine of the error, the mean over numbers."""
+"""Logarithm of the hyperbolic cosine of the error, averaged over targets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TASK = "regression"
 
 
 def build() -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """The loss of numbers [B, T] and what they ought to be [B, T], both in deviations."""
+    """The loss of predictions [B, T] and truth [B, T], both as standardized deviations."""
 
     def loss(numbers: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
         numbers = at_least_float32(numbers)

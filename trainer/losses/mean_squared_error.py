@@ -1,4 +1,4 @@
-"""Square of the error, the mean over numbers."""
+"""Squared error, averaged over targets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TASK = "regression"
 
 
 def build() -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """The loss of numbers [B, T] and what they ought to be [B, T], both in deviations."""
+    """The loss of predictions [B, T] and truth [B, T], both as standardized deviations."""
 
     def loss(numbers: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
         numbers = at_least_float32(numbers)

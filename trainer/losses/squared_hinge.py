@@ -1,4 +1,4 @@
-"""Square of how much each label's logit falls short of 1 on its side of 0, the mean over labels."""
+"""Square of how far each label's logit falls short of 1 on its side of 0, averaged over labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Both hinges of the odd picture's distances, each choice of the odd one weighted by its votes.
+"""Triplet loss: hinges for each choice of the odd picture, weighted by its votes.
 
 The triplet loss of Vemulapalli and Agarwala, "A Compact Embedding for Facial Expression
 Similarity" (CVPR 2019, arXiv 1811.11283).
@@ -23,8 +23,8 @@ def build(delta: float) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
 def triplet_loss(embeddings: tf.Tensor, votes: tf.Tensor, delta: float) -> tf.Tensor:
     """Triplet loss weighted by the votes.
 
-    With d the squared distance, the odd picture `far` ought to be further than `delta` beyond the
-    distance between the other two, `n1` and `n2`:
+    With d the squared distance, the odd picture `far` should be further from the other two, `n1`
+    and `n2`, than these are from each other, by a margin of `delta`:
 
         h(far; n1, n2) = max(0, d(n1,n2) - d(n1,far) + delta) + max(0, d(n1,n2) - d(n2,far) + delta)
 
@@ -32,7 +32,7 @@ def triplet_loss(embeddings: tf.Tensor, votes: tf.Tensor, delta: float) -> tf.Te
 
     Args:
       embeddings: float [T, 3, E].
-      votes: float [T, 3], share of annotators that called each picture the odd one; rows sum to 1.
+      votes: float [T, 3], share of annotators who called each picture the odd one; rows sum to 1.
       delta: margin, in squared distance.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Area under the ROC curve of each class against the rest, the mean over classes."""
+"""Area under the ROC curve of each class against the rest, averaged over classes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GREATER = True
 
 
 def build() -> Callable[[Floats, np.ndarray], float | None]:
-    """The measure of scores [N,C]; classes that are never true, or always, have no area."""
+    """The measure of scores [N,C]; classes that are always or never true are left out."""
 
     def auc(scores: Floats, truth: np.ndarray) -> float | None:
         areas = [

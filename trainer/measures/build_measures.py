@@ -16,7 +16,7 @@ def build_measures(names: Sequence[str], task: str) -> dict[str, Measure]:
     """The functions (scores, truth) -> float by name, for a task.
 
     Raises:
-      ConfigError: no such metric, or one of another task.
+      ConfigError: unknown metric, or a metric for another task.
     """
     found: dict[str, Measure] = {}
     for name in names:

@@ -1,4 +1,4 @@
-"""How often each class is right, named and true: what precision, recall and F1 are made of."""
+"""True positives, predicted and true counts of each class, for precision, recall and F1."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-THRESHOLD = 0.5  # from which on a label is given, where there may be several
+THRESHOLD = 0.5  # a label is predicted from here on, in multi-label tasks
 
 Floats = NDArray[np.float64]
 
@@ -21,17 +21,17 @@ class ClassCounts(NamedTuple):
 
     @property
     def seen(self) -> NDArray[np.bool_]:
-        """bool[C]: the classes that are true or named somewhere; of others no figure exists."""
+        """bool[C]: the classes that occur or are predicted; figures of others are undefined."""
         return (self.predicted + self.support) > 0
 
 
 def class_counts(scores: Floats, truth: np.ndarray, threshold: float = THRESHOLD) -> ClassCounts:
-    """Of the class with the largest score, or of the labels whose score is at least `threshold`.
+    """Counts for the class with the largest score, or for labels scored `threshold` or more.
 
     Args:
       scores: float64[N,C].
       truth: int[N], or bool[N,C].
-      threshold: where there are several labels.
+      threshold: for multi-label tasks.
     """
     classes = scores.shape[1]
     if truth.ndim == 1:
@@ -45,8 +45,8 @@ def class_counts(scores: Floats, truth: np.ndarray, threshold: float = THRESHOLD
 
 
 def mean_share(part: Floats, whole: Floats, seen: NDArray[np.bool_]) -> float | None:
-    """The mean over the classes that are seen of part / whole, 0 where whole is 0, as scikit-learn
-    has it; None where none is seen.
+    """The mean of part / whole over the classes that occur, 0 where whole is 0, as in
+    scikit-learn; None if none occurs.
     """
     if not seen.any():
         return None

@@ -1,4 +1,4 @@
-"""Harmonic mean of precision and recall of a class, the mean over classes (macro F1)."""
+"""Harmonic mean of precision and recall of a class, averaged over classes (macro F1)."""
 
 from __future__ import annotations
 

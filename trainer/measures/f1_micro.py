@@ -1,4 +1,4 @@
-"""F1 of all labels of all records together (micro F1); of one class a record, the accuracy."""
+"""F1 over all labels of all records (micro F1); with one class a record, the accuracy."""
 
 from __future__ import annotations
 

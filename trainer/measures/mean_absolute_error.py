@@ -1,4 +1,4 @@
-"""Size of the error in each number's own unit, the mean over numbers."""
+"""Absolute error in each target's own unit, averaged over targets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often a class is true where it is named, the mean over classes."""
+"""The share of predictions of a class that are right, averaged over classes."""
 
 from __future__ import annotations
 

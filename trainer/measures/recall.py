@@ -1,4 +1,4 @@
-"""How often a class is named where it is true, the mean over classes."""
+"""The share of a class's records that are predicted right, averaged over classes."""
 
 from __future__ import annotations
 

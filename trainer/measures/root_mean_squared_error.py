@@ -1,4 +1,4 @@
-"""Root of the mean square of the error in each number's own unit, the mean over numbers."""
+"""Root mean squared error in each target's own unit, averaged over targets."""
 
 from __future__ import annotations
 

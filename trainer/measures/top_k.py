@@ -14,7 +14,7 @@ GREATER = True
 
 
 def build(k: int) -> Callable[[Floats, np.ndarray], float | None]:
-    """The measure of scores [N,C]; equal scores go by class number."""
+    """The measure of scores [N,C]; ties are ordered by class number."""
 
     def top_k(scores: Floats, truth: np.ndarray) -> float | None:
         return float((places_of_labels(truth, scores) < k).mean()) if len(scores) else None

@@ -53,7 +53,7 @@ def _check_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
 
 
 def check_hdf5(file: h5py.File, size: int) -> None:
-    """Raises ValueError where an HDF5 file of so many bytes claims more numbers than it backs, or
+    """Raises ValueError if an HDF5 file of that many bytes claims more numbers than it backs, or
     takes them from other files.
     """
     total = 0

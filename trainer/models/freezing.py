@@ -37,7 +37,7 @@ def freeze(body: tf.keras.Model, trainable: str) -> None:
     if trainable not in names:
         near = nearest(trainable, names, NAMED, cutoff=0.7)
         named = [layer.name for layer in layers if layer.weights][-NAMED:]
-        which = f"near ones: {', '.join(near)}" if near else f"its last are {', '.join(named)}"
+        which = f"similar names: {', '.join(near)}" if near else f"its last are {', '.join(named)}"
         raise ConfigError(
             f"model.trainable={trainable!r} is neither all, head nor a layer of the backbone; "
             + which

@@ -45,7 +45,7 @@ def reconcile(model: tf.keras.Model, state: Path, say: Callable[[str], None]) ->
     try:
         saved = read_json(state / "state.json")
     except (OSError, DataError):
-        return  # of nobody's run
+        return  # a network without a run
     if BODY_GRAPH in saved:
         if saved[BODY_GRAPH] != graphs_of(model).get(BODY_GRAPH):
             say(

@@ -93,7 +93,7 @@ def load_weights(model: tf.keras.Model, weights: str, say: Callable[[str], None]
 
 
 def _find(path: Path, given: str) -> list[_Found]:
-    """What weights lie at a path, best first; raises ConfigError where there are none."""
+    """What weights lie at a path, best first; raises ConfigError if there are none."""
     if path.is_dir():
         inside = [
             _Found(

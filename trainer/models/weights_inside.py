@@ -129,7 +129,7 @@ def _arrays(file: h5py.File) -> list[str]:
 
 
 def _holds(names: Sequence[str], network: tf.keras.Model) -> str:
-    """What is in a file, beside what a network has."""
+    """What is in a file, besides what a network has."""
     shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
     return (
         f"it holds {len(names)} arrays ({shown or 'none'}) and nowhere the "

@@ -1,6 +1,6 @@
 """Clocks and gauges of a training: steps, GPUs, processor, memory, profiler, TensorBoard.
 
-    from trainer.monitoring import Verdict  # for a loop of one's own
+    from trainer.monitoring import Verdict  # for a loop of your own
 
 Measures and keeps figures; trainer/bottleneck interprets them.
 Start reading at timing.py.

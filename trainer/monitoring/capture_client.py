@@ -143,7 +143,7 @@ def _posted(
             f"another capture of '{run}' is under way; try again when it is over"
         ) from None
     except OSError as error:
-        raise OutputError(f"'{run}' takes no request: {error.strerror}") from None
+        raise OutputError(f"'{run}' cannot receive a request: {error.strerror}") from None
     try:
         yield
     finally:
@@ -192,7 +192,7 @@ def _answers(folder: Path, identity: str) -> dict[int, Answer]:
 
 
 def answer_of(fields: Mapping[str, object]) -> Answer | None:
-    """The answer in a file's fields; None where they are none."""
+    """The answer in a file's fields; None if they are none."""
     size, trace, steps = fields.get("workers"), fields.get("trace", ""), fields.get("steps", [0, 0])
     problem = fields.get("problem", "")
     if type(size) is not int or not 0 < size <= _MOST_WORKERS:

@@ -16,7 +16,7 @@ def available_cores() -> float:
 
 def throttled_periods() -> tuple[int, int] | None:
     """(periods in which the container was held back, all periods) of its CPU limit since it began,
-    of the group that was held back most; None where there is no limit, or no right to read.
+    of the group that was held back most; None if there is no limit, or no right to read.
     """
     found = []
     for group, _ in memory.groups("cpu"):

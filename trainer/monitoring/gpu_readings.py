@@ -78,7 +78,7 @@ class Gpu:
         samples; `link` and `link_most`, [lanes, generation] of PCI Express, the best seen, for a
         GPU that rests lets its link sleep; `ecc_errors` that could not be corrected since the
         driver was loaded, `other_processes` that compute on
-        it beside this one, the most at a time.
+        it besides this one, the most at a time.
         """
         figures: JsonObject = {}
         for name, key in (

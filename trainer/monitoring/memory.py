@@ -71,7 +71,7 @@ def groups(controller: str) -> Iterator[tuple[Path, int]]:
 
 
 def _entry(file: Path, name: str) -> int:
-    """The number after a name in a file of lines; raises ValueError where there is none."""
+    """The number after a name in a file of lines; raises ValueError if there is none."""
     for line in file.read_text(encoding="ascii").splitlines():
         key, *values = line.split()
         if key == name:

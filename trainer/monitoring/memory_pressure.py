@@ -27,7 +27,7 @@ class MemoryMonitor:
         self._at, self._stalled = time.monotonic(), stalled_seconds()
 
     def figures(self) -> dict[str, float | None]:
-        """STALLED; None where the kernel does not count it, or there is no right to read it."""
+        """STALLED; None if the kernel does not count it, or there is no right to read it."""
         before, now = self._stalled, stalled_seconds()
         passed = time.monotonic() - self._at
         if before is None or now is None or passed <= 0:
@@ -37,7 +37,7 @@ class MemoryMonitor:
 
 def stalled_seconds() -> float | None:
     """Seconds in which some process of the innermost control group that counts it, or else of the
-    machine, stood still for memory, since it began; None where it is not known.
+    machine, stood still for memory, since it began; None if it is not known.
     """
     for path in (*(group / "memory.pressure" for group, _ in memory.groups("memory")), MACHINE):
         with contextlib.suppress(OSError, ValueError):
@@ -51,7 +51,7 @@ def stalled_seconds() -> float | None:
 
 def killed_for_memory() -> int | None:
     """Processes that the innermost control group that counts them has lost to its memory limit
-    since it began; None where it is not known.
+    since it began; None if it is not known.
     """
     return next(_kills(), None)
 

@@ -35,7 +35,7 @@ class ProcessorMonitor:
         self._periods = throttled_periods()
 
     def figures(self) -> dict[str, float | None]:
-        """OWN and OTHERS, shares of all cores of the machine, and THROTTLED; None where they are
+        """OWN and OTHERS, shares of all cores of the machine, and THROTTLED; None if they are
         not known.
         """
         return self._shares() | {THROTTLED: self._throttled()}
@@ -58,7 +58,7 @@ class ProcessorMonitor:
 
 
 def _ticks() -> tuple[int, int] | None:
-    """(busy, all) ticks of all cores since the machine started; None where it is not available."""
+    """(busy, all) ticks of all cores since the machine started; None if it is not available."""
     try:
         with open(_STAT, encoding="ascii") as file:
             # user nice system idle iowait irq softirq steal; what guests take is in the first two.

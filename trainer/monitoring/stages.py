@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# On the host, beside the step: local or network reads; records to features; bytes to pixels;
+# On the host, besides the steps: local or network reads; records to features; bytes to pixels;
 # filling the image table; putting batches together; bringing them to the devices.
 STORAGE, PARSE, DECODE, TABLE, HOST_MAP, TRANSFER = (
     "storage",

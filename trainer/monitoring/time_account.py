@@ -62,7 +62,7 @@ class Attempt:
 
     @property
     def first_step(self) -> int | None:
-        """The step of the state that it began with; None where it never came so far."""
+        """The step of the state that it began with; None if it never came so far."""
         return next((m.step for m in self.moments if m.step is not None), None)
 
     @property
@@ -174,7 +174,7 @@ def _add_interval(seconds: dict[str, float], moment: Moment, following: Moment, 
 
 
 def read_attempts(path: Path, now: float | None = None) -> list[Attempt]:
-    """The attempts in a timeline file; [] where there is none.
+    """The attempts in a timeline file; [] if there is none.
 
     Args:
       path: RUN/timeline/worker-N.jsonl.

@@ -43,7 +43,7 @@ class Activity(enum.StrEnum):
     PEERS = "peers"  # waiting for the other workers
     BUILD = "build"  # devices, model, readers
     RESTORE = "restore"
-    TABLE = "table"  # the image table, or the first batch where there is none
+    TABLE = "table"  # the image table, or the first batch if there is none
     COMPILE = "compile"  # the first step, which is traced and compiled
     STEPS = "steps"
     VALIDATION = "validation"
@@ -122,7 +122,7 @@ class Timeline:
             self._write(activity)
 
     def goodput(self) -> float | None:
-        """GOODPUT by now; None where nothing is written, or no step has been taken.
+        """GOODPUT by now; None if nothing is written, or no step has been taken.
 
         Steps that the next attempt takes again are known to it alone, and are counted here.
         """
@@ -191,12 +191,12 @@ class Timeline:
 
 
 def note_path(path: Path) -> Path:
-    """Where the note of this moment stands, beside a timeline."""
+    """Where the note of this moment stands, next to a timeline."""
     return path.with_suffix(".now")
 
 
 def read_note(path: Path) -> dict[str, Any] | None:
-    """Where the last attempt of a timeline was last seen; None where that is not known."""
+    """Where the last attempt of a timeline was last seen; None if that is not known."""
     try:
         note = read_json(note_path(path), 4 * NOW_BYTES)
         Activity(note["activity"]), float(note["at"])

@@ -27,7 +27,7 @@ FIGURES = (*MEANS, *SPREAD)
 # microseconds a call; a GPU that has less of twenty calls is idle for more than half of them.
 CATCH_UP = 0.02
 
-# The fraction of a step that each worker waits for its input, by rank; where there are several.
+# The fraction of a step that each worker waits for its input, by rank; if there are several.
 WORKER_WAITS = "worker_input_wait_fractions"
 
 
@@ -110,7 +110,7 @@ class StepClock:
         self._called: list[float] = []  # when, each call of the window
 
     def end(self, steps: int) -> float:
-        """Ends a call of so many steps; returns its seconds. The next one begins here."""
+        """Ends a call of that many steps; returns its seconds. The next one begins here."""
         self.lap(HOST)
         seconds = sum(self._laps.values())
         if self.warm:
@@ -128,7 +128,7 @@ class StepClock:
     def means(self, pictures_a_step: int, replicas: int) -> dict[str, float | None]:
         """FIGURES but the percentiles, at a cost that does not grow with the epoch.
 
-        None where nothing was timed. The fractions are of a step's time: waiting for its batch,
+        None if nothing was timed. The fractions are of a step's time: waiting for its batch,
         and Python between the calls.
         """
         total = sum(self._seconds.values())

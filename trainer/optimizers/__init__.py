@@ -1,7 +1,7 @@
-"""Optimizers of our own, a file each, and building any optimizer from the configuration.
+"""This project's optimizers, one file each, and building any optimizer from the configuration.
 
-An entry is a Keras optimizer whose class has the name of its file, in any case. Its arguments come
-from the keys of `optimizer` of the same name and from `optimizer.args`. Start reading at
+An entry is a Keras optimizer whose class has the name of its file, ignoring case. Its arguments
+come from the keys of `optimizer` with the same names and from `optimizer.args`. Start reading at
 build_optimizer.py.
 """
 

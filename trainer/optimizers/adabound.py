@@ -1,8 +1,8 @@
 """AdaBound (Luo, Xiong, Liu and Sun, ICLR 2019, arXiv 1902.09843).
 
-Adam whose step size is clipped between two bounds that both approach `final_learning_rate`, so
-that it begins as Adam and ends as SGD. The rule is that of the authors' published code, which
-differs from the paper's algorithm: bias correction as in Adam, no 1/sqrt(t).
+Adam with its step size clipped between two bounds that both approach `final_learning_rate`, so that
+it starts as Adam and ends as SGD. The update is that of the authors' published code, which differs
+from the paper's algorithm: bias correction as in Adam, no 1/sqrt(t).
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ class AdaBound(tf.keras.optimizers.Optimizer):
 
         g += weight_decay * w
         m = beta_1 * m + (1 - beta_1) * g
-        v = beta_2 * v + (1 - beta_2) * g^2             (amsbound: the greatest v so far)
+        v = beta_2 * v + (1 - beta_2) * g^2             (amsbound: the largest v so far)
         step = lr * sqrt(1 - beta_2^t) / (1 - beta_1^t)
         final = final_learning_rate * lr / base_lr      (base_lr: the first lr)
         low = final * (1 - 1 / (gamma * t + 1));  high = final * (1 + 1 / (gamma * t))
         w -= clip(step / (sqrt(v) + epsilon), low, high) * m
 
     A schedule, or an assignment to `learning_rate`, scales the bounds with the step. A sparse
-    gradient is treated as the dense one it stands for: m of an untouched row still decays, and the
-    bounds move its weights, so there is nothing to skip.
+    gradient is treated as the dense one that it represents: m of an untouched row still decays, and
+    the bounds move its weights, so no row can be skipped.
 
     Attributes:
       weight_decay: L2 term in the gradient, as in the reference; *not* Keras's decoupled decay.
       base_learning_rate: the first learning rate; taken from `learning_rate` unless given.
 
     Raises:
-      ValueError: the first learning rate is 0, as in a warm-up from nothing, and no
+      ValueError: the first learning rate is 0, as in a warm-up from zero, and no
         `base_learning_rate` is given.
     """
 
@@ -73,13 +73,13 @@ class AdaBound(tf.keras.optimizers.Optimizer):
                 base_learning_rate = float(np.float32(first))
         if not base_learning_rate:
             raise ValueError(
-                "the first learning rate is 0 and AdaBound scales its bounds by it: give "
-                "base_learning_rate, the rate the schedule rises to"
+                "the first learning rate is 0, and AdaBound scales its bounds by it: set "
+                "base_learning_rate to the rate that the schedule rises to"
             )
         self.base_learning_rate = base_learning_rate
 
     def build(self, var_list: Sequence[tf.Variable]) -> None:
-        """Create m and v, and for amsbound the greatest v, of each variable."""
+        """Create m and v, and for amsbound the largest v, of each variable."""
         super().build(var_list)
         if getattr(self, "_built", False):
             return
@@ -121,7 +121,7 @@ class AdaBound(tf.keras.optimizers.Optimizer):
         variable.assign_sub(rate * m)
 
     def get_config(self) -> dict[str, object]:
-        """Arguments to build this optimizer again, with the learning rate it has now."""
+        """Arguments that build this optimizer again, with its current learning rate."""
         return {
             **super().get_config(),
             "learning_rate": self._serialize_hyperparameter(self._learning_rate),
@@ -132,6 +132,6 @@ class AdaBound(tf.keras.optimizers.Optimizer):
             "epsilon": self.epsilon,
             "weight_decay": self.l2,
             "amsbound": self.amsbound,
-            # A rate lowered on a plateau must not become the first one of the copy.
+            # A rate lowered on a plateau must not become the base rate of the copy.
             "base_learning_rate": self.base_learning_rate,
         }

@@ -1,4 +1,4 @@
-"""AdaBound whose v never falls, as in AMSGrad."""
+"""AdaBound whose v never decreases, as in AMSGrad."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from trainer.optimizers.adabound import AdaBound
 
 @registered
 class AMSBound(AdaBound):
-    """AdaBound with `amsbound` on."""
+    """AdaBound with `amsbound` enabled."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"amsbound": True, "name": "AMSBound", **kwargs})

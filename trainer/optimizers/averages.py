@@ -1,8 +1,8 @@
 """Averages of the weights that an optimizer keeps: Keras's `use_ema`, tensorflow-addons' wrappers.
 
-The weights it steps are one thing, the average it makes of them another, and the average is what
-one asks for with such an optimizer. Here it takes the weights' place while they are measured or
-saved; training goes on with the others. BatchNorm's statistics are those of the stepped weights.
+Such an optimizer updates one set of weights and averages them into another, and the averages are
+what its user wants. Here they replace the weights while the model is validated or saved; training
+continues with the updated weights. BatchNorm's statistics are those of the updated weights.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import tensorflow as tf
 from preprocess.shell.errors import ConfigError
 from trainer.optimizers.current_rate import steps_of
 
-START = "start_averaging"  # tensorflow-addons' SWA: its averages are 0 until this step
+START = "start_averaging"  # of tensorflow-addons' SWA: its averages are 0 until this step
 
 
 class Averages:
-    """The averages that the optimizer of a model keeps of its trainable variables, if it does."""
+    """The averages of a model's trainable variables, if its optimizer keeps any."""
 
     def __init__(self, model: tf.keras.Model) -> None:
         self._model = model
@@ -28,11 +28,11 @@ class Averages:
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[list[np.ndarray] | None]:
-        """The model has the averages for its weights inside; may be entered again inside.
+        """Inside this context the model's weights are the averages; contexts may be nested.
 
         Yields:
-          The weights that are stepped, arrays in the order of `model.trainable_variables`; None
-          where the optimizer keeps no averages, or none yet.
+          The updated weights, arrays in the order of `model.trainable_variables`; None if the
+          optimizer keeps no averages, or has none yet.
         """
         optimizer, variables = self._model.optimizer, self._model.trainable_variables
         averages = averages_of(optimizer, variables) if self._stepped is None else []
@@ -49,21 +49,21 @@ class Averages:
 
 
 def put(variables: list[tf.Variable], values: list[np.ndarray]) -> None:
-    """Assigns arrays to variables, one for one; raises ValueError where they do not fit."""
+    """Assigns arrays to variables one by one; raises ValueError if they do not match."""
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
 
 
 def keeps_averages(optimizer: tf.keras.optimizers.Optimizer) -> bool:
     """Whether an optimizer keeps averages of weights."""
-    inner = getattr(optimizer, "inner_optimizer", optimizer)  # of loss scaling
+    inner = getattr(optimizer, "inner_optimizer", optimizer)  # inside loss scaling
     return bool(getattr(inner, "use_ema", False)) or hasattr(inner, "assign_average_vars")
 
 
 def averages_of(
     optimizer: tf.keras.optimizers.Optimizer, variables: list[tf.Variable]
 ) -> list[tf.Variable]:
-    """The variables that hold the averages of others; [] where there are none, or none yet."""
+    """The variables that hold averages of others; [] if there are none, or none yet."""
     if optimizer is None or not keeps_averages(optimizer):
         return []
     inner = getattr(optimizer, "inner_optimizer", optimizer)
@@ -76,12 +76,12 @@ def averages_of(
 
 
 def check_averages(optimizer: tf.keras.optimizers.Optimizer, total_steps: int) -> None:
-    """Raises ConfigError where a run ends before there is an average."""
+    """Raises ConfigError if a run ends before the first average."""
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     if keeps_averages(inner) and _first_step(inner) >= total_steps:
         raise ConfigError(
-            f"optimizer.args.{START}={_first_step(inner)}: the run has {total_steps} steps, so "
-            "nothing would be averaged; lower it"
+            f"optimizer.args.{START}={_first_step(inner)}: the run has only {total_steps} steps, "
+            "so nothing would be averaged; set a smaller number"
         )
 
 

@@ -1,4 +1,4 @@
-"""An optimizer, from the keys of `optimizer`."""
+"""Builds an optimizer from the keys of `optimizer`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from trainer.optimizers.current_rate import has_rate, innermost
 from trainer.optimizers.schedules import Rate, build_schedule
 
 ADDONS_PREFIX = "tfa:"
-# Keys of `optimizer` that say which optimizer, not how it steps.
+# Keys of `optimizer` that select the optimizer or its schedule, not arguments.
 STRUCTURE = {"name", "schedule", "schedule_args", "args"}
 
 
 def _ours() -> dict[str, type]:
-    """Those of this package, by the name of the class, which is its file's in any case."""
+    """This package's optimizers, by class name; file names are the same, ignoring case."""
     found: dict[str, type] = {}
     for name in OPTIMIZERS.names():
         classes = subclasses(OPTIMIZERS.module(name), tf.keras.optimizers.Optimizer)
@@ -29,13 +29,13 @@ def _ours() -> dict[str, type]:
 
 
 def optimizer_class(name: str) -> type:
-    """The optimizer of a name, in any case: ours, then Keras's, then tensorflow-addons'.
+    """The optimizer class of a name, ignoring case: ours, then Keras's, then tensorflow-addons'.
 
     Args:
       name: "adabound", "Adam", "LAMB"; "tfa:AdamW" where both have one.
 
     Raises:
-      ConfigError: nobody has it; the message names the near ones.
+      ConfigError: unknown name; the message lists similar ones.
     """
     wanted = name.lower().removeprefix(ADDONS_PREFIX)
     keras = subclasses(tf.keras.optimizers, tf.keras.optimizers.Optimizer)
@@ -47,28 +47,26 @@ def optimizer_class(name: str) -> type:
         if found is None:
             near = near_names(wanted, [*own, *theirs])
             without = "" if addons.installed() else " (tensorflow-addons is not installed)"
-            raise ConfigError(
-                f"optimizer.name={name!r} is not an optimizer{without}; near ones: {near}"
-            )
+            raise ConfigError(f"optimizer.name={name!r} is unknown{without}; similar names: {near}")
     return found
 
 
 def build_optimizer(optimizer: OptimizerConfig, total_steps: int) -> tf.keras.optimizers.Optimizer:
-    """The optimizer that `optimizer` asks for.
+    """The optimizer that the section `optimizer` describes.
 
-    `args` goes to the class as it is. Of the other keys (`learning_rate`, `final_learning_rate`,
-    ...) the class gets those it takes. An optimizer of tensorflow-addons that wraps another gets
-    it from `args.optimizer`, a name.
+    `args` is passed to the class unchanged. Of the other keys (`learning_rate`,
+    `final_learning_rate`, ...) the class gets those that it takes. An optimizer of
+    tensorflow-addons that wraps another one gets it from `args.optimizer`, a name.
 
     Args:
       optimizer: the section of the configuration.
-      total_steps: training steps of the whole run, for schedules; 0 = not known yet.
+      total_steps: training steps of the whole run, for schedules; 0 = not yet known.
 
     Returns:
       A Keras optimizer; tensorflow-addons' are of Keras's legacy kind.
 
     Raises:
-      ConfigError: an unknown name, or arguments the class refuses.
+      ConfigError: unknown name, or arguments that the class rejects.
     """
     cls = optimizer_class(optimizer.name)
     rate = build_schedule(optimizer, total_steps)
@@ -76,7 +74,7 @@ def build_optimizer(optimizer: OptimizerConfig, total_steps: int) -> tf.keras.op
     inner = type(innermost(built)).__name__
     if optimizer.schedule and (not has_rate(built) or inner in addons.WITHOUT_SCHEDULE):
         raise ConfigError(
-            f"optimizer.schedule={optimizer.schedule!r}: {inner} takes none; leave it out"
+            f"optimizer.schedule={optimizer.schedule!r}: {inner} supports no schedule; leave it out"
         )
     return built
 
@@ -105,5 +103,5 @@ def _wrapped(
     cls = pick(name.lower().removeprefix(ADDONS_PREFIX), known)
     if cls is None:
         near = near_names(name, list(known))
-        raise ConfigError(f"optimizer.args.optimizer={name!r}: not one to wrap; near ones: {near}")
+        raise ConfigError(f"optimizer.args.optimizer={name!r} cannot be wrapped; try {near}")
     return _build(cls, optimizer, rate, {})

@@ -1,4 +1,4 @@
-"""Keras's classes by their names and arguments by theirs: what a configuration says in text."""
+"""Looks up Keras classes and their arguments by name, as configurations give them."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ def subclasses(module: ModuleType, base: type) -> dict[str, type]:
 
 
 def pick(name: str, classes: Mapping[str, type]) -> type | None:
-    """The class of a name, in any case."""
+    """The class of a name, ignoring case."""
     return {known.lower(): cls for known, cls in classes.items()}.get(name.lower())
 
 
 def near_names(name: str, known: list[str]) -> str:
-    """The known names near one, or all of them, in one line."""
+    """The known names most similar to one, or all of them, in one line."""
     near = nearest(name, known, 4, cutoff=0.5)
     return ", ".join(near) or ", ".join(sorted(known, key=str.lower))
 
 
 def parameters(cls: type) -> dict[str, inspect.Parameter]:
-    """What a class takes, by name."""
+    """The arguments of a class, by name."""
     skipped = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
     for each in cls.__mro__:  # a subclass may only pass its arguments on
         declared = inspect.signature(each).parameters
@@ -43,7 +43,7 @@ def parameters(cls: type) -> dict[str, inspect.Parameter]:
 
 
 def construct(cls: type, arguments: dict[str, Any], key: str) -> Any:
-    """Call `cls`, turning what it refuses into a ConfigError about `key`."""
+    """Call `cls`; turns arguments that it rejects into a ConfigError about `key`."""
     takes = parameters(cls)
     missing = [n for n, p in takes.items() if p.default is p.empty and n not in arguments]
     if missing:
@@ -53,10 +53,10 @@ def construct(cls: type, arguments: dict[str, Any], key: str) -> Any:
     except (TypeError, ValueError, RuntimeError, tf.errors.OpError) as error:
         reason = error_reason(error) or type(error).__name__
         raise ConfigError(
-            f"{key}: {cls.__name__} refuses {arguments} ({reason}); it takes {', '.join(takes)}"
+            f"{key}: {cls.__name__} rejects {arguments} ({reason}); it takes {', '.join(takes)}"
         ) from error
 
 
 def as_list(value: object) -> object:
-    """Sequences as lists, which is what Keras's schedules and configurations hold."""
+    """Sequences as lists, as in Keras's schedules and configurations."""
     return list(value) if isinstance(value, tuple) else value

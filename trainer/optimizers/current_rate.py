@@ -1,4 +1,4 @@
-"""The learning rate that an optimizer steps with, whatever its kind."""
+"""The learning rate that an optimizer uses now, whatever its kind."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import tensorflow as tf
 
 
 def innermost(optimizer: tf.keras.optimizers.Optimizer) -> tf.keras.optimizers.Optimizer:
-    """The optimizer inside of wrappers: of loss scaling, of averages."""
+    """The optimizer inside wrappers: loss scaling, averages."""
     inner = getattr(optimizer, "inner_optimizer", None) or getattr(optimizer, "_optimizer", None)
     return optimizer if inner is None else innermost(inner)
 
 
 def has_rate(optimizer: tf.keras.optimizers.Optimizer) -> bool:
-    """Whether it has a learning rate: COCOB finds its own."""
+    """Whether the optimizer has a learning rate: COCOB computes its own."""
     return getattr(innermost(optimizer), "learning_rate", None) is not None
 
 
 def current_rate(optimizer: tf.keras.optimizers.Optimizer) -> float | None:
-    """Of the last step; None where it has none.
+    """The rate of the last step; None without one.
 
-    Keras's optimizers give the value of their schedule; those of its older kind, all of
-    tensorflow-addons', the schedule itself, and decay beside it.
+    Keras's optimizers give the value of their schedule; legacy optimizers (all of
+    tensorflow-addons') give the schedule itself, and have a separate decay.
     """
     if not has_rate(optimizer):
         return None
@@ -32,5 +32,5 @@ def current_rate(optimizer: tf.keras.optimizers.Optimizer) -> float | None:
 
 
 def steps_of(optimizer: tf.keras.optimizers.Optimizer) -> int:
-    """How many it has made."""
+    """How many steps it has made."""
     return int(optimizer.iterations.numpy())

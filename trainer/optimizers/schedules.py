@@ -1,4 +1,4 @@
-"""Learning-rate schedules: Keras's by name, as long as the run where no length is given."""
+"""Learning-rate schedules: Keras's, by name; by default as long as the run."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from preprocess.shell.errors import ConfigError
 from trainer.config.keys import OptimizerConfig
 from trainer.optimizers.by_name import as_list, construct, near_names, parameters, pick, subclasses
 
-# Arguments that mean "when the schedule ends", filled with the length of the run.
+# Arguments that mean "when the schedule ends"; by default the length of the run.
 LENGTHS = ("decay_steps", "first_decay_steps")
-WARMUP = "warmup_steps"  # Keras counts the length from their end on
-SAMPLES = 1000  # points at which a schedule's highest rate is looked for
+WARMUP = "warmup_steps"  # Keras counts decay_steps from the end of the warm-up
+SAMPLES = 1000  # points at which the highest rate of a schedule is searched
 
 Rate: TypeAlias = "float | tf.keras.optimizers.schedules.LearningRateSchedule"
 
@@ -24,11 +24,11 @@ def build_schedule(optimizer: OptimizerConfig, total_steps: int) -> Rate:
 
     Args:
       optimizer: the section of the configuration.
-      total_steps: length of the run, warm-up and decay together, where a schedule is given no
-        decay_steps of its own; 0 = not known yet.
+      total_steps: length of the run, warm-up and decay together, for schedules without their own
+      decay_steps; 0 = not yet known.
 
     Raises:
-      ConfigError: an unknown schedule, arguments it refuses, or a warm-up longer than the run.
+      ConfigError: unknown schedule, rejected arguments, or a warm-up longer than the run.
     """
     name = optimizer.schedule
     if not name:
@@ -38,21 +38,21 @@ def build_schedule(optimizer: OptimizerConfig, total_steps: int) -> Rate:
     warmup = given.get(WARMUP, 0)
     if isinstance(warmup, int) and 0 < total_steps <= warmup:
         raise ConfigError(
-            f"optimizer.schedule_args.{WARMUP}={warmup}: the run has {total_steps} steps, so "
-            "warm-up would not end; lower it, or raise epochs"
+            f"optimizer.schedule_args.{WARMUP}={warmup}: the run has only {total_steps} steps, so "
+            "the warm-up would not end; set a smaller number, or raise epochs"
         )
     decay = total_steps - warmup if isinstance(warmup, int) else total_steps
     defaults = {"initial_learning_rate": optimizer.learning_rate}
     defaults.update(dict.fromkeys(LENGTHS, max(1, decay)))
     taken = {n: v for n, v in defaults.items() if n in parameters(cls)}
     schedule = construct(cls, {**taken, **given}, "optimizer.schedule_args")
-    # Some mistakes, such as boundaries and values of unequal length, show at the first call only.
+    # Some mistakes, such as boundaries and values of unequal length, only show at the first call.
     try:
         first = float(schedule(0))
     except Exception as error:
         raise ConfigError(f"optimizer.schedule_args: {name} with {given} fails: {error}") from error
     if not 0 <= first < float("inf"):
-        raise ConfigError(f"optimizer.schedule={name!r} with {given} begins at {first}")
+        raise ConfigError(f"optimizer.schedule={name!r} with {given} starts at {first}")
     return schedule
 
 
@@ -62,12 +62,12 @@ def _class(name: str) -> type:
     cls = pick(name, known)
     if cls is None:
         near = near_names(name, list(known))
-        raise ConfigError(f"optimizer.schedule={name!r} is not a schedule; near ones: {near}")
+        raise ConfigError(f"optimizer.schedule={name!r} is unknown; similar names: {near}")
     return cls
 
 
 def schedule_in_words(optimizer: OptimizerConfig, total_steps: int) -> str:
-    """Where a schedule begins, how high it rises and where it ends in a run; "" without one."""
+    """Where a schedule starts, how high it rises and where it ends in a run; "" without one."""
     if not optimizer.schedule:
         return ""
     schedule = build_schedule(optimizer, total_steps)
@@ -76,26 +76,26 @@ def schedule_in_words(optimizer: OptimizerConfig, total_steps: int) -> str:
     steps = {round(last * sample / SAMPLES) for sample in range(SAMPLES + 1)}
     first, highest, end = schedule(0), max(float(schedule(step)) for step in steps), schedule(last)
     return (
-        f"learning rate by {optimizer.schedule}: {float(first):.3g} at first, {highest:.3g} at "
-        f"most, {float(end):.3g} in the last of {total_steps} steps"
+        f"learning rate by {optimizer.schedule}: starts at {float(first):.3g}, at most "
+        f"{highest:.3g}, ends at {float(end):.3g} after {total_steps} steps"
     )
 
 
 def _rate_at(optimizer: OptimizerConfig, total_steps: int, step: int) -> float:
-    """Of a schedule in a run of that length."""
+    """The schedule of a run with that many steps."""
     schedule = build_schedule(optimizer, total_steps)
     assert callable(schedule)
     return float(schedule(step))
 
 
 def stretched(optimizer: OptimizerConfig, before: int, now: int, step: int) -> str:
-    """What another length of a run does to its schedule; "" where that is nothing.
+    """How another length of a run changes its schedule; "" if it does not.
 
     Args:
       optimizer: the section of the configuration.
-      before: steps that the run had.
-      now: steps that it has.
-      step: at which it goes on.
+      before: the run's steps before.
+      now: its steps now.
+      step: where it resumes.
     """
     if not optimizer.schedule or before == now:
         return ""
@@ -103,8 +103,8 @@ def stretched(optimizer: OptimizerConfig, before: int, now: int, step: int) -> s
     if math.isclose(old, new, rel_tol=1e-6):
         return ""
     return (
-        f"warning: optimizer.schedule={optimizer.schedule} is as long as the run, which now has "
-        f"{now} steps and had {before}: the learning rate at step {step} is {new:.3g}, it would "
-        f"have been {old:.3g}. To train on with another one, start a new run from this one's "
+        f"warning: optimizer.schedule={optimizer.schedule} follows the length of the run, which "
+        f"has changed from {before} to {now} steps: the learning rate at step {step} is {new:.3g} "
+        f"instead of {old:.3g}. To continue with another schedule, start a new run from this one's "
         "state with --from"
     )

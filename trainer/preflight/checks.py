@@ -31,7 +31,7 @@ class Check:
       name: of the check.
       status: OK, WARNING or FAIL.
       value: what was found.
-      advice: the remedy; '' where none is needed.
+      advice: the remedy; '' if none is needed.
       data: whether a FAIL is the dataset's (65), not the configuration's (78).
     """
 

@@ -21,7 +21,7 @@ VALIDATION = "validation"
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
-    """One line of a plot; all arrays are float64 [epochs], NaN where there is no value."""
+    """One line of a plot; all arrays are float64 [epochs], NaN if there is no value."""
 
     label: str
     prefix: str  # "" for training, "val_", or "val_NAME_"

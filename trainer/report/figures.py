@@ -20,7 +20,7 @@ _SPACE = "\N{NO-BREAK SPACE}"  # between a number and its unit
 
 
 def percent(value: Any) -> str:
-    """0.7123 -> `71.2 %`; a dash where there is no number."""
+    """0.7123 -> `71.2 %`; a dash if there is no number."""
     share = number(value)
     return NONE if math.isnan(share) else f"{100 * share:.1f}{_SPACE}%"
 
@@ -36,7 +36,7 @@ def figure(value: Any, digits: int = 4) -> str:
 
 
 def interval(value: Any) -> str:
-    """`[0.70, 0.73]` -> `70.0 to 73.0 %`; empty where there is none."""
+    """`[0.70, 0.73]` -> `70.0 to 73.0 %`; empty if there is none."""
     bounds = _bounds(value)
     return "" if bounds is None else f"{100 * bounds[0]:.1f} to {100 * bounds[1]:.1f}{_SPACE}%"
 

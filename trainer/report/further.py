@@ -18,7 +18,7 @@ def further_section(
 
     Args:
       names: of the metrics; there is at least one.
-      last: a row of metrics.jsonl, {} where there is none.
+      last: a row of metrics.jsonl, {} if there is none.
       best: likewise.
       first: the name of the first validation split.
     """

@@ -136,7 +136,7 @@ def _draw_curve(axes: Axes, line: Curve, color: str, log: bool) -> None:
 
 
 def _epoch_axis(axes: Axes, last: float) -> None:
-    """Log epochs from just before the first training point, labelled with whole numbers."""
+    """Log epochs from just before the first training point, labelled with integers."""
     axes.set_xscale("log")
     axes.set_xlim(0.45, last * 1.12)
     ticks = _one_two_five(last)

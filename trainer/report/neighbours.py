@@ -25,7 +25,7 @@ class Shown:
 
 
 def neighbours_sheet(query: Shown, found: Sequence[Shown], title: str) -> np.ndarray:
-    """The query on the left, its neighbours beside it, the nearest first.
+    """The query on the left, its neighbours next to it, the nearest first.
 
     Args:
       query: the picture asked about.

@@ -14,8 +14,8 @@ from preprocess.shell.json_text import JsonObject
 from trainer.monitoring.metric_rows import Row, number, typical
 from trainer.report import style
 
-# The parts of a step in their order: the stages of a verdict, then what the loop itself can tell
-# apart. Input is blue, darker the nearer to the disk; the device is yellow to red; waiting for
+# The parts of a step in their order: the stages of a verdict, then what the loop itself can
+# measure. Input is blue, darker the nearer to the disk; the device is yellow to red; waiting for
 # others and Python are apart from both. Neighbours differ in lightness too.
 COLORS = {
     "storage": "#08306b",
@@ -48,7 +48,7 @@ def step_shares(bottleneck: JsonObject, history: Sequence[Row]) -> dict[str, flo
       history: rows of metrics.jsonl.
 
     Returns:
-      Shares of a step; {} where neither is known.
+      Shares of a step; {} if neither is known.
     """
     known = {name: number(share) for name, share in (bottleneck.get("shares") or {}).items()}
     known = {name: share for name, share in known.items() if share > 0}

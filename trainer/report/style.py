@@ -1,6 +1,6 @@
 """The look that plots and sheets share: colours, type, and a figure that needs no display.
 
-Colours are told apart under the common colour blindnesses (Okabe and Ito's set); the
+Colours are distinguished under the common colour blindnesses (Okabe and Ito's set); the
 paper colour is light in both page themes, so that one picture serves both.
 """
 

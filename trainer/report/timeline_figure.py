@@ -48,7 +48,7 @@ def timeline_figure(workers: Mapping[int, Sequence[Attempt]]) -> Figure | None:
       workers: the attempts of each worker, by rank; of more than 16 the first are drawn.
 
     Returns:
-      None where there is nothing to draw.
+      None if there is nothing to draw.
     """
     drawn = {rank: attempts for rank, attempts in sorted(workers.items()) if attempts}
     drawn = dict(list(drawn.items())[:_MOST_ROWS])

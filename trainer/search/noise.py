@@ -21,8 +21,8 @@ class Point:
       params: the searched keys with their values.
       values: of the metric, of its finished runs.
       failed: how many of its runs failed.
-      mean: of the values; None where there are none.
-      interval: (low, high), 95 %, of the mean; None where nothing tells it.
+      mean: of the values; None if there are none.
+      interval: (low, high), 95 %, of the mean; None if nothing tells it.
       deviation: standard error of the mean, or None.
     """
 

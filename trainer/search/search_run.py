@@ -21,7 +21,7 @@ class Run:
       repeat: counted from 0; its seed is that many above the configuration's.
       state: WAITING, RUNNING, FINISHED or FAILED.
       value: of the metric, where finished.
-      interval: [low, high], 95 %, of the value by the records measured on, where there is one.
+      interval: [low, high], 95 %, of the value by the records measured on, if there is one.
       seconds: of training, where finished.
       reason: why it failed, or ''.
     """

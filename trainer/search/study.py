@@ -5,7 +5,7 @@
     DIR/search.lock          held while a process decides what to do next
 
 The locks are files made with O_EXCL, which is exclusive on NFS 3 and later as well; one left by a
-killed process is taken away after LOCK_SECONDS. Optuna draws the values of sampled spaces and
+killed process is removed after LOCK_SECONDS. Optuna draws the values of sampled spaces and
 hands each waiting run to one process only.
 """
 
@@ -99,7 +99,7 @@ class Study:
             yield
 
     def bind(self, origin: JsonObject) -> None:
-        """Notes what the search was started with; raises ConfigError where that was something
+        """Notes what the search was started with; raises ConfigError if that was something
         else. A dict of plain values; the message names the differing ones.
         """
         origin = json.loads(json.dumps(origin))
@@ -129,7 +129,7 @@ class Study:
             self._study.enqueue_trial(params, user_attrs={"repeat": repeat})
 
     def next(self) -> Run:
-        """Takes the first waiting run, or where there is none draws a new one."""
+        """Takes the first waiting run, or if there is none draws a new one."""
         drawn = self._study.get_trials(deepcopy=False)
         # A sampler a draw, seeded by how many there are: no two processes draw the same.
         words = np.random.SeedSequence([self._seed, len(drawn)]).generate_state(1)
@@ -164,7 +164,7 @@ class Study:
         return set(run.params) == set(self._distributions)
 
     def check(self, run: Run) -> None:
-        """Raises DataError where a run that is about to be trained has keys or values that are not
+        """Raises DataError if a run that is about to be trained has keys or values that are not
         of the space: a journal of a stranger's could name a graph to be loaded.
         """
         for key, value in run.params.items():

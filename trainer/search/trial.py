@@ -58,7 +58,7 @@ def train_flags(run: Run, config: Config, config_file: Path, data: str, workdir:
 def train_run(
     flags: list[str], workdir: Path, log: Path, metric: str, beat: Callable[[], str]
 ) -> Outcome:
-    """Trains a run to its end, going on from whatever an earlier life of it left.
+    """Trains a run to its end, resuming from what an earlier attempt left.
 
     Args:
       flags: of `trainer train`.

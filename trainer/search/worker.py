@@ -98,11 +98,11 @@ def search(request: Request, say: Callable[[str], None]) -> list[Run]:
     except OSError as error:
         raise UsageError(f"--workdir='{folder}': {error.strerror}") from None
     if strange:
-        raise UsageError(f"--workdir='{folder}' is not empty and no search; choose another")
+        raise UsageError(f"--workdir='{folder}' is not empty and has no search; choose another")
     if odd:
         raise UsageError(
-            f"--workdir: '{folder / odd}' is a link that leads out of it, a pipe or a device; a "
-            "search writes there"
+            f"--workdir: '{folder / odd}' is a link that leads out of it, a pipe or a device, and "
+            "a search writes there; remove it"
         )
     study = Study(folder, request.space, request.start, request.config.seed)
     study.bind(_origin(request, manifest.digest))
@@ -114,7 +114,7 @@ def search(request: Request, say: Callable[[str], None]) -> list[Run]:
     claims = Claims(folder / "claims", owner(os.getpid()))
     total = expected_runs(request.space, request.start, request.repeats, request.limit)
     with (
-        # Not DIR/config.py, which is there to be read: a file of Python imports what lies beside
+        # Not DIR/config.py, which is there to be read: a file of Python imports what lies next to
         # it, and DIR may come from elsewhere.
         tempfile.TemporaryDirectory(prefix="search-") as private,
         StopFlag() as signals,
@@ -139,13 +139,13 @@ def search(request: Request, say: Callable[[str], None]) -> list[Run]:
             if not others:
                 return runs
             if not waiting:
-                say(f"{others} runs are still going on in other processes; waiting for them")
+                say(f"{others} runs are still running in other processes; waiting for them")
                 waiting = True
             time.sleep(LOOK_SECONDS)
 
 
 def take(study: Study, claims: Claims, request: Request) -> Run | None:
-    """The next run for this process, claimed; None where there is none to be had now.
+    """The next run for this process, claimed; None if there is none to be had now.
 
     Those that a process left behind when it died come first. Call it under the study's lock.
     """

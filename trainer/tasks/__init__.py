@@ -1,5 +1,5 @@
-"""What is learned: records, head, loss, metric, figures and report parts, a file a task.
+"""Tasks: what a model learns. One file each has its records, head, loss, metric and report parts.
 
-`task.py` says what a task has; trainer/config/task_table.py lists them. Imports the readers, the
+`task.py` defines the interface; trainer/config/task_table.py lists the tasks. Imports the readers,
 heads, losses, metrics and the report's drawing. Start reading at task.py.
 """

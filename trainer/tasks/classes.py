@@ -1,4 +1,4 @@
-"""Classes: a picture belongs to one of several, told apart by logits."""
+"""Classification: a picture has exactly one of several classes, predicted by logits."""
 
 from __future__ import annotations
 
@@ -46,18 +46,18 @@ class Classes(Task):
         return class_head(features, self._config.model.dropout, len(self.classes))
 
     def factors(self, batch: Tensors) -> tf.Tensor | None:
-        """Those of its class, times that of the record."""
+        """The loss weight of a record's class times the record's own weight."""
         found, weights = super().factors(batch), self._config.loss.class_weights
         if not weights:
             return found
-        # Numbers by now: trainer/data/class_weights.py.
+        # Numbers by now: trainer/data/class_weights.py has replaced "balanced".
         assert isinstance(weights, Mapping)
         table = tf.constant([weights[name] for name in self.classes], tf.float32)
         of_class = tf.gather(table, batch[self.target])
         return of_class if found is None else tf.cast(of_class, found.dtype) * found
 
     def hits(self, outputs: tf.Tensor, batch: Tensors) -> tuple[tf.Tensor, tf.Tensor]:
-        """Every picture counts."""
+        """All records: every picture counts."""
         right = tf.equal(tf.argmax(outputs, -1), tf.cast(batch["label"], tf.int64))
         return right, tf.ones_like(right)
 
@@ -66,7 +66,7 @@ class Classes(Task):
         return softmax(outputs.values)
 
     def figures(self, outputs: Outputs) -> JsonObject:
-        """Every picture counts."""
+        """All records: every picture counts."""
         hits, total = int((~self.wrong(outputs)).sum()), len(outputs.records)
         return {
             "loss": float(self.losses(outputs).mean()),
@@ -76,7 +76,7 @@ class Classes(Task):
         }
 
     def baseline(self, outputs: Outputs) -> JsonObject:
-        """Always naming the class that the split has most of."""
+        """The accuracy of always predicting the most frequent class of the split."""
         counts = np.bincount(_labels(outputs), minlength=len(self.classes))
         if not counts.sum():
             return {}
@@ -97,7 +97,7 @@ class Classes(Task):
         return classification_report(_labels(outputs), softmax(outputs.values), list(self.classes))
 
     def detail_lines(self, details: JsonObject) -> list[str]:
-        """A line a class."""
+        """One line for each class."""
         return [
             f"  {row['class']:<24} precision {_share(row['precision'])}  "
             f"recall {_share(row['recall'])}  of {row['support']}"
@@ -123,7 +123,7 @@ class Classes(Task):
         return [
             Section(
                 "Confusion",
-                lines=("Rows are true classes, columns what the model said.",),
+                lines=("Rows are true classes, columns are predictions.",),
                 picture=images.get("confusion"),
                 header=("true", "predicted", "pictures"),
                 rows=pairs,
@@ -144,11 +144,11 @@ class Classes(Task):
         ]
 
     def wrong(self, outputs: Outputs) -> NDArray[np.bool_]:
-        """Where the largest logit is another class's."""
+        """The records whose largest logit belongs to another class."""
         return outputs.values.argmax(-1) != _labels(outputs)
 
     def mistake(self, outputs: Outputs, row: int, picture: np.ndarray) -> ClassMistake:
-        """Of a picture uint8[H,W,C]."""
+        """A mistake with its picture, uint8[H,W,C]."""
         probabilities = softmax(outputs.values[row])
         chosen = int(probabilities.argmax())
         return ClassMistake(
@@ -159,7 +159,7 @@ class Classes(Task):
         )
 
     def embedding(self, model: tf.keras.Model) -> tf.Tensor:
-        """The features in front of the last layer."""
+        """The features that enter the last layer."""
         return model.get_layer(LOGITS).input
 
     def served(self, embedding: tf.Tensor, output: tf.Tensor) -> Tensors:
@@ -172,17 +172,17 @@ class Classes(Task):
         }
 
     def prediction_columns(self) -> list[str]:
-        """The most probable class, and a probability a class."""
+        """The most probable class, and the probability of each class."""
         return ["class", *(f"p_{name}" for name in self.classes)]
 
     def prediction_cells(self, values: Floats) -> list[str]:
-        """Of logits."""
+        """Their texts, from logits."""
         probabilities = softmax(values)
         return [self.classes[int(probabilities.argmax())], *(f"{p:.6f}" for p in probabilities)]
 
 
 def _difficulty(row: JsonObject) -> tuple[bool, float]:
-    """Of a class: by F1, those without any figure last."""
+    """Sort key: by F1; classes without figures come last."""
     return row["f1"] is None, row["f1"] or 0.0
 
 

@@ -1,4 +1,4 @@
-"""Figures of several labels a record: by label, and by the threshold from which on one is given."""
+"""Figures of multi-label predictions: by label, and by decision threshold."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 
 
 def label_report(truth: np.ndarray, scores: Floats, labels: Sequence[str]) -> JsonObject:
-    """All figures, plain data for JSON; None where a figure does not exist.
+    """All figures, plain data for JSON; None if a figure is undefined.
 
     Args:
-      truth: [N,C], above 0 where a record has a label.
+      truth: [N,C], positive where a record has the label.
       scores: float64[N,C] in [0, 1].
       labels: the C names.
 
     Returns:
-      `threshold`, `per_label` (a row a label at that threshold: `label`, `precision`, `recall`,
-      `f1`, `auc`, `support`, and `best_threshold` of THRESHOLDS by F1), `thresholds` (a row each:
-      `threshold`, `precision`, `recall`, `f1` of all labels together, `f1_macro`, `exact_match`),
-      `best_threshold` (by that `f1`).
+      `threshold`, `per_label` (one row for each label at that threshold: `label`, `precision`,
+      `recall`, `f1`, `auc`, `support`, and `best_threshold`, the one of THRESHOLDS with the best
+      F1), `thresholds` (one row each: `threshold`, `precision`, `recall`, `f1` over all labels,
+      `f1_macro`, `exact_match`), `best_threshold` (the one with the best `f1`).
     """
     true = truth > 0
     at = {t: class_counts(scores, true, t) for t in {*THRESHOLDS, THRESHOLD}}

@@ -1,4 +1,4 @@
-"""Labels: a picture has any number of several, each told by a logit of its own."""
+"""Multi-label classification: a picture has any number of labels, one logit each."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NO_LABEL = "no label"
 
 
 class Labels(Task):
-    """Outputs and values are logits [b,labels]; a label is given from a probability of 0.5 on."""
+    """Outputs and values are logits [b,labels]; a label is predicted at a probability >= 0.5."""
 
     target = "labels"
     output = "logits"
@@ -43,7 +43,7 @@ class Labels(Task):
         super().__init__(kind, config, classes)
         if not self.classes:
             raise ConfigError(f"task={config.task} on a dataset with no labels")
-        # Between the labels of a prediction; a label may hold one of these, hardly all.
+        # Joins the labels of a prediction; label names rarely contain it.
         names = "".join(self.classes)
         self._separator = next((each for each in ";|" if each not in names), "\t")
 
@@ -52,16 +52,16 @@ class Labels(Task):
         return class_head(features, self._config.model.dropout, len(self.classes))
 
     def hits(self, outputs: tf.Tensor, batch: Tensors) -> tuple[tf.Tensor, tf.Tensor]:
-        """Right are those with all their labels and no other; every picture counts."""
+        """Correct are records with exactly the right labels; every picture counts."""
         right = tf.reduce_all((outputs >= 0) == (batch[self.target] > 0), -1)
         return right, tf.ones_like(right)
 
     def scores(self, outputs: Outputs) -> Floats:
-        """Probabilities of each label by itself."""
+        """The probability of each label."""
         return sigmoid(outputs.values)
 
     def figures(self, outputs: Outputs) -> JsonObject:
-        """Every picture counts."""
+        """All records: every picture counts."""
         hits, total = int((~self.wrong(outputs)).sum()), len(outputs.records)
         return {
             "loss": float(self.losses(outputs).mean()),
@@ -71,7 +71,7 @@ class Labels(Task):
         }
 
     def baseline(self, outputs: Outputs) -> JsonObject:
-        """Always giving the labels that come together most often."""
+        """The accuracy of always predicting the most frequent combination of labels."""
         rows = Counter(tuple(np.flatnonzero(row).tolist()) for row in outputs.targets)
         if not rows:
             return {}
@@ -93,7 +93,7 @@ class Labels(Task):
         return label_report(outputs.targets, self.scores(outputs), self.classes)
 
     def detail_lines(self, details: JsonObject) -> list[str]:
-        """A line a label, then the best threshold."""
+        """One line for each label, then the best threshold."""
         lines = [
             f"  {row['label']:<24} precision {_share(row['precision'])}  "
             f"recall {_share(row['recall'])}  AUC {_share(row['auc'])}  of {row['support']}"
@@ -117,8 +117,8 @@ class Labels(Task):
         names = ("precision", "recall", "f1", "f1_macro", "exact_match")
         best = details["best_threshold"]
         hint = (
-            f"Labels are given from a probability of {details['threshold']:g} on; F1 of all labels "
-            f"together would be highest at {best:g}. "
+            f"Labels are predicted at a probability of {details['threshold']:g} or more; the F1 "
+            f"over all labels would be highest at {best:g}. "
             if best is not None
             else ""
         )
@@ -127,7 +127,8 @@ class Labels(Task):
             Section(
                 "Thresholds",
                 lines=(
-                    f"{hint}A threshold that is chosen on this split is to be measured on another.",
+                    f"{hint}If you choose a threshold from this table, measure it on another "
+                    f"split.",
                 ),
                 picture=images.get("thresholds"),
                 header=("threshold", "precision", "recall", "F1", "macro F1", "exact match"),
@@ -154,11 +155,11 @@ class Labels(Task):
         ]
 
     def wrong(self, outputs: Outputs) -> NDArray[np.bool_]:
-        """Where a label is missing or one too many is given."""
+        """The records with a missing or a wrong label."""
         return ((outputs.values >= 0) != (outputs.targets > 0)).any(-1)
 
     def mistake(self, outputs: Outputs, row: int, picture: np.ndarray) -> LabelsMistake:
-        """Of a picture uint8[H,W,C]."""
+        """A mistake with its picture, uint8[H,W,C]."""
         return LabelsMistake(
             picture=picture,
             true=", ".join(self._names(outputs.targets[row] > 0)) or NO_LABEL,
@@ -166,11 +167,11 @@ class Labels(Task):
         )
 
     def embedding(self, model: tf.keras.Model) -> tf.Tensor:
-        """The features in front of the last layer."""
+        """The features that enter the last layer."""
         return model.get_layer(LOGITS).input
 
     def served(self, embedding: tf.Tensor, output: tf.Tensor) -> Tensors:
-        """The logits, and what is read from them: `labels` int64[N,labels] is 1 where given."""
+        """The logits, and what follows from them: `labels` int64[N,labels] is 1 where predicted."""
         probabilities = tf.nn.sigmoid(output)
         return {
             "embedding": embedding,
@@ -180,11 +181,11 @@ class Labels(Task):
         }
 
     def prediction_columns(self) -> list[str]:
-        """The labels given, and a probability a label."""
+        """The predicted labels, and the probability of each label."""
         return ["labels", *(f"p_{name}" for name in self.classes)]
 
     def prediction_cells(self, values: Floats) -> list[str]:
-        """Of logits."""
+        """Their texts, from logits."""
         labels = self._separator.join(self._names(values >= 0))
         return [labels, *(f"{p:.6f}" for p in sigmoid(values))]
 

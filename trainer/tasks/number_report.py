@@ -1,4 +1,4 @@
-"""Figures of numbers: R² with its interval, and errors by number."""
+"""Figures of regression: R² with its interval, and errors for each target."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from preprocess.dataset_format import Target
 from preprocess.shell.json_text import JsonObject
 from trainer.tasks.outputs import Floats
 
-MOST_POINTS = 1_000  # of a scatter plot, evenly over the split
+MOST_POINTS = 1_000  # of a scatter plot, sampled evenly over the split
 
 
 def r_squared(
     predicted: Floats, true: Floats, confidence: float = 0.95
 ) -> tuple[float | None, tuple[float, float] | None]:
-    """R², the mean over numbers, and its interval by the delta method.
+    """R², the mean over targets, and its interval by the delta method.
 
-    With e the errors and d the distances from the mean, R² = 1 - mean(e²) / mean(d²). A record's
+    With e the errors and d the deviations from the mean, R² = 1 - mean(e²) / mean(d²). A record's
     influence on it is mean(e²) (d² - mean(d²)) / mean(d²)² - (e² - mean(e²)) / mean(d²), whose
     standard deviation over the root of N is the standard error.
 
@@ -29,7 +29,7 @@ def r_squared(
       confidence: of the two-sided interval, in (0, 1).
 
     Returns:
-      (None, None) where no number varies; numbers that do not are left out.
+      (None, None) where every target is constant; constant targets are left out of the mean.
     """
     varies = np.ptp(true, axis=0) > 0 if len(true) else np.zeros(true.shape[1], bool)
     if not varies.any():
@@ -45,10 +45,10 @@ def r_squared(
 
 
 def number_report(predicted: Floats, true: Floats, targets: Sequence[Target]) -> JsonObject:
-    """All figures of numbers [N,T], plain data for JSON; None where a figure does not exist.
+    """All figures of targets [N,T], plain data for JSON; None if a figure is undefined.
 
     Returns:
-      `targets`, a row each: `target`, `mean_absolute_error`, `root_mean_squared_error`, `r2`,
+      `targets`, one row each: `target`, `mean_absolute_error`, `root_mean_squared_error`, `r2`,
       `bias` (the mean of predicted - true), `mean` and `std` (of the split), `points` [true,
       predicted] of at most MOST_POINTS records.
     """

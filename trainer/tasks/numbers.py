@@ -1,4 +1,4 @@
-"""Numbers: one or several a picture, learned in deviations from the mean of the training split."""
+"""Regression: one or more numbers for each picture, learned as standardized deviations."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ STANDARDIZED = "standardized"
 
 
 class Numbers(Task):
-    """Outputs are deviations [b,T] from the mean, in standard deviations; values float64 [N,T] are
-    in their own units, so that runs with other means are averaged as they should be.
+    """Outputs [b,T] are deviations from the training split's mean, in standard deviations; values
+    float64[N,T] are in the targets' own units, so that runs with different means can be averaged.
     """
 
     target = "numbers"
@@ -53,21 +53,23 @@ class Numbers(Task):
         return number_head(features, self._config.model.dropout, len(self.targets))
 
     def loss(self, outputs: tf.Tensor, batch: Tensors) -> tf.Tensor:
-        """float32[b], in deviations."""
+        """float32[b], of standardized deviations."""
         return self._loss(outputs, self._standardized(batch))
 
     def hits(self, outputs: tf.Tensor, batch: Tensors) -> tuple[tf.Tensor, tf.Tensor]:
-        """(explained, whole) squares, whose quotient is R² against the training split's mean."""
+        """(explained, total) squares; their quotient is R² relative to the training split's
+        mean.
+        """
         wanted = self._standardized(batch)
         whole = tf.reduce_mean(tf.square(wanted), -1)
         return whole - tf.reduce_mean(tf.square(outputs - wanted), -1), whole
 
     def values(self, outputs: Floats) -> Floats:
-        """In their own units."""
+        """In the targets' own units."""
         return self._mean + self._std * outputs
 
     def losses(self, outputs: Outputs) -> Floats:
-        """float64[N], in deviations."""
+        """float64[N], of standardized deviations."""
         ours, wanted = (
             (each - self._mean) / self._std for each in (outputs.values, outputs.targets)
         )
@@ -76,7 +78,7 @@ class Numbers(Task):
         return losses
 
     def figures(self, outputs: Outputs) -> JsonObject:
-        """Every picture counts."""
+        """All records: every picture counts."""
         found, interval = r_squared(outputs.values, outputs.targets.astype(np.float64))
         return {
             "loss": float(self.losses(outputs).mean()),
@@ -86,16 +88,16 @@ class Numbers(Task):
         }
 
     def baseline(self, outputs: Outputs) -> JsonObject:
-        """R² of the mean of a split is 0 by its definition."""
+        """By definition, predicting the mean of a split has an R² of 0."""
         return {"name": "always predicting the mean", "accuracy": 0.0}
 
     def details(self, outputs: Outputs, reader: Reader) -> JsonObject:
-        """Figures by number."""
+        """Figures for each target."""
         true = outputs.targets.astype(np.float64)
         return number_report(outputs.values, true, self.targets)
 
     def detail_lines(self, details: JsonObject) -> list[str]:
-        """A line a number."""
+        """One line for each target."""
         return [
             f"  {row['target']:<24} mean absolute error {figure(row['mean_absolute_error'])}, "
             f"root mean square {figure(row['root_mean_squared_error'])}, R² {percent(row['r2'])}"
@@ -103,19 +105,19 @@ class Numbers(Task):
         ]
 
     def drawings(self, details: JsonObject) -> dict[str, Figure]:
-        """Predicted over true."""
+        """Predicted against true values."""
         return {"scatter": scatter_figure(details["targets"])}
 
     def sections(self, details: JsonObject, images: Mapping[str, bytes]) -> list[Section]:
-        """The scatter plot, and the figures by number."""
+        """The scatter plot, and the figures for each target."""
         names = ("mean_absolute_error", "root_mean_squared_error")
         rest = ("bias", "mean", "std")
         return [
             Section(
                 "Predicted and true",
                 lines=(
-                    "On the line they are equal. A cloud that is flatter than it: predictions "
-                    "stay too close to the mean.",
+                    "On the line, prediction and truth are equal. A cloud flatter than the line "
+                    "means that predictions stay too close to the mean.",
                 ),
                 picture=images.get("scatter"),
                 header=(
@@ -135,11 +137,11 @@ class Numbers(Task):
         ]
 
     def wrong(self, outputs: Outputs) -> NDArray[np.bool_]:
-        """Where a number is off by more than a standard deviation of the training split."""
+        """The records with a target off by more than a standard deviation of the training split."""
         return (np.abs(outputs.values - outputs.targets) > self._std).any(-1)
 
     def mistake(self, outputs: Outputs, row: int, picture: np.ndarray) -> LabelsMistake:
-        """Of a picture uint8[H,W,C]."""
+        """A mistake with its picture, uint8[H,W,C]."""
         return LabelsMistake(
             picture=picture,
             true=self._text(outputs.targets[row]),
@@ -147,11 +149,11 @@ class Numbers(Task):
         )
 
     def embedding(self, model: tf.keras.Model) -> tf.Tensor:
-        """The features in front of the last layer."""
+        """The features that enter the last layer."""
         return model.get_layer(NUMBERS).input
 
     def served(self, embedding: tf.Tensor, output: tf.Tensor) -> Tensors:
-        """The numbers in their own units, and as they were learned."""
+        """The numbers in their own units, and as standardized deviations."""
         mean, std = (tf.constant(each, tf.float32) for each in (self._mean, self._std))
         return {"embedding": embedding, STANDARDIZED: output, "numbers": mean + std * output}
 
@@ -160,7 +162,7 @@ class Numbers(Task):
         return [target.name for target in self.targets]
 
     def prediction_cells(self, values: Floats) -> list[str]:
-        """In their own units."""
+        """Their texts, in the targets' own units."""
         return [f"{value:.7g}" for value in values]
 
     def _standardized(self, batch: Tensors) -> tf.Tensor:

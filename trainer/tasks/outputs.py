@@ -1,4 +1,4 @@
-"""What a model gives for the records of a split, and what is computed of it in float64."""
+"""A model's outputs for the records of a split, and float64 figures computed from them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 class Outputs:
     """The outputs for the records of a split, in stored order.
 
-    values: float64[N,F]: what the task judges, such as squared distances or logits.
+    values: float64[N,F]: what metrics are computed from, such as squared distances or logits.
     targets: [N,...]: what they are compared with, such as votes or labels.
     records: int64[N].
     """
@@ -28,10 +28,10 @@ class Outputs:
 
 
 def mean_of(outputs: Sequence[Outputs], values: Sequence[Floats]) -> Outputs:
-    """The first of several Outputs of the same records, with the mean of `values`.
+    """Combines several Outputs of the same records by the mean of `values`.
 
     Raises:
-      DataError: they are not of the same records.
+      DataError: they have different records.
     """
     first = outputs[0]
     for other in outputs[1:]:
@@ -48,7 +48,7 @@ def softmax(logits: Floats) -> Floats:
 
 
 def sigmoid(logits: Floats) -> Floats:
-    """Probabilities of each logit by itself."""
-    small = np.exp(-np.abs(logits))  # at most 1: nothing overflows
+    """The independent probability of each logit."""
+    small = np.exp(-np.abs(logits))  # at most 1, so nothing overflows
     probabilities: Floats = np.where(logits >= 0, 1, small) / (1 + small)
     return probabilities

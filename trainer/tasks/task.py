@@ -1,7 +1,7 @@
-"""What a task has: everything that differs between triplets, classes and what else is learned.
+"""The interface of a task: everything that differs between triplets, classes and other tasks.
 
-The training step, evaluation, report, prediction and export are written for any task and ask it
-for the rest.
+The training step, evaluation, report, prediction and export work with any task and call these
+methods for what differs.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ SQUARED, COSINE = "squared distance", "cosine distance"
 
 
 class Task(abc.ABC):
-    """What a run learns. b rows; a row is a record: a triplet, a picture.
+    """What a run learns. b is the number of rows; a row is a record: a triplet or a picture.
 
-    A task names what it has beside its functions:
+    Class attributes that each task sets:
 
-      target: the tensor of a batch that outputs are compared with; trainer/data/reader.py.
-      picture_columns: of `predict`, a picture of the record each. One: predicting takes a folder
-        of pictures; several: a table with these columns.
+      target: the tensor of a batch that outputs are compared with; see trainer/data/reader.py.
+      picture_columns: one name for each picture of a record, used by `predict`. With one, it takes
+        a folder of pictures; with several, a table that has these columns.
       output: the name of the model's output in an export.
       compare_by: how embeddings are compared, SQUARED or COSINE.
       detail: the name of details() in report.json.
-      evaluate_detail: likewise in the JSON of `evaluate`.
+      evaluate_detail: its name in the JSON of `evaluate`.
       binomial: whether its metric is a share of records, whose interval follows from counts.
 
     Attributes:
-      kind: its row of the table of tasks.
-      classes: names of the dataset's classes; () where it has none.
-      targets: the numbers of its records; () where they have none.
+      kind: its row in the table of tasks.
+      classes: the dataset's class names; () if it has none.
+      targets: the dataset's regression targets; () if it has none.
     """
 
     target: ClassVar[str]
@@ -74,33 +74,31 @@ class Task(abc.ABC):
 
     @property
     def metric(self) -> str:
-        """The name of its accuracy."""
+        """The name of its main metric."""
         return self.kind.metric
 
     # On the device, in a training step.
 
     @abc.abstractmethod
     def head(self, features: tf.Tensor) -> tf.Tensor:
-        """float32[N,...]: the outputs of the model, of features float[N,F] of the backbone."""
+        """float32[N,...]: the model's outputs, from the backbone's features float[N,F]."""
 
     def judged(self, outputs: tf.Tensor) -> tf.Tensor:
-        """float32[b,F] that the loss judges, of the outputs of outputs(): on the device what
-        values() is on the host.
-        """
+        """float32[b,F], what the loss takes, computed from outputs(): values() for the device."""
         return outputs
 
     def loss(self, outputs: tf.Tensor, batch: Tensors) -> tf.Tensor:
-        """float32[b], of the outputs of outputs()."""
+        """float32[b], the loss of each record, from outputs()."""
         return self._loss(self.judged(outputs), batch[self.target])
 
     def factors(self, batch: Tensors) -> tf.Tensor | None:
-        """float32[b]: by how much each record counts in the training loss; None = all the same."""
+        """float32[b]: each record's weight in the training loss; None = all equal."""
         return batch.get(WEIGHT)
 
     @abc.abstractmethod
     def hits(self, outputs: tf.Tensor, batch: Tensors) -> tuple[tf.Tensor, tf.Tensor]:
-        """(right, counted), bool[b] each, or float32[b] whose sums' quotient is the metric; padding
-        is the caller's to leave out.
+        """(correct, counted), bool[b] each, or float32[b] with sum(correct) / sum(counted) the
+        metric. The caller leaves out padding.
         """
 
     def outputs(
@@ -111,14 +109,15 @@ class Task(abc.ABC):
         training: bool,
         augment: bool,
     ) -> tf.Tensor:
-        """Outputs [b,F], or [b,P,F] where a record has P pictures, of stored pictures.
+        """Outputs [b,F], or [b,P,F] for P pictures a record, of stored pictures.
 
         Args:
           model: pictures [N,S,S,C] of 0-255 -> outputs.
           augmentation: the on-device layers.
-          images: as the reader gives them: uint8[b,(P,)H,W,C].
-          training: whether dropout and batch statistics are those of training.
-          augment: whether the on-device layers draw (training, test-time augmentation).
+          images: from the reader: uint8[b,(P,)H,W,C].
+          training: whether dropout and batch statistics work as in training.
+          augment: whether the on-device layers draw random numbers (training, test-time
+            augmentation).
         """
         pictures = len(self.picture_columns)
         if pictures > 1:
@@ -131,9 +130,9 @@ class Task(abc.ABC):
     def pixels(
         self, augmentation: tf.keras.layers.Layer, images: tf.Tensor, augment: bool
     ) -> tf.Tensor:
-        """float32[N,S,S,C] of 0-255 in front of the backbone.
+        """float32[N,S,S,C] in 0-255, the input of the backbone.
 
-        Where nothing is drawn, the whole picture is seen: the crop belongs to training.
+        Without augmentation the whole picture is seen: random crops are for training only.
         """
         side = self._config.image_size
         with tf.name_scope(PREPROCESS):
@@ -145,7 +144,9 @@ class Task(abc.ABC):
     # On the host, of a whole split.
 
     def values(self, outputs: Floats) -> Floats:
-        """float64[N,F] that is judged and averaged, of outputs float64 as outputs() has them."""
+        """float64[N,F], from which metrics are computed and which are averaged; from float64
+        outputs.
+        """
         return outputs
 
     def losses(self, outputs: Outputs) -> Floats:
@@ -155,11 +156,11 @@ class Task(abc.ABC):
         return losses
 
     def scores(self, outputs: Outputs) -> Floats:
-        """float64[N,F] that metrics by name look at, such as probabilities."""
+        """float64[N,F] for metrics by name, such as probabilities."""
         return outputs.values
 
     def measured(self, outputs: Outputs) -> dict[str, float | None]:
-        """The metrics by name, None where one does not exist."""
+        """The metrics by name; None if one is undefined."""
         if not self._measures:
             return {}
         scores = self.scores(outputs)
@@ -167,23 +168,23 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def figures(self, outputs: Outputs) -> JsonObject:
-        """`loss`, `counted`, the metric (None where nothing counts) and its `interval` of 95 %."""
+        """`loss`, `counted`, the metric (None if nothing counts) and its 95 % `interval`."""
 
     def baseline(self, outputs: Outputs) -> JsonObject:
-        """What is reached on a split without having learned anything: `name`, `accuracy`; {} where
-        nothing is known of it.
+        """The baseline without learning on this split: `name` and `accuracy`; {} if there is
+        none.
         """
         if self.kind.chance is None:
             return {}
         return {"name": "chance", "accuracy": self.kind.chance}
 
     def average(self, outputs: Sequence[Outputs], how: str) -> Outputs:
-        """One Outputs from several runs or augmentations of the same records.
+        """Combines several runs or augmentations of the same records into one Outputs.
 
-        `how` is "logits" or "probabilities", where that makes a difference.
+        `how` is "logits" or "probabilities", for tasks where that makes a difference.
 
         Raises:
-          DataError: they are not of the same records.
+          DataError: they have different records.
         """
         return mean_of(outputs, [each.values for each in outputs])
 
@@ -191,52 +192,52 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def details(self, outputs: Outputs, reader: Reader) -> JsonObject:
-        """What there is to say of a split beyond its figures, as plain data for JSON."""
+        """Task-specific results of a split beyond its figures, as plain data for JSON."""
 
     def detail_lines(self, details: JsonObject) -> list[str]:
-        """The details for a terminal."""
+        """The details, formatted for a terminal."""
         return []
 
     def drawings(self, details: JsonObject) -> dict[str, Figure]:
-        """Figures of the details, by the name of their file in RUN/plots."""
+        """Figures of the details, by file name in RUN/plots."""
         return {}
 
     def sections(self, details: JsonObject, images: Mapping[str, bytes]) -> list[Section]:
-        """What report.html shows of the details; `images` are the drawings as PNG."""
+        """The report.html sections of the details; `images` are the drawings as PNG."""
         return []
 
     @abc.abstractmethod
     def wrong(self, outputs: Outputs) -> NDArray[np.bool_]:
-        """bool[N]: the records to show among the mistakes."""
+        """bool[N]: the records that count as mistakes."""
 
     @abc.abstractmethod
     def mistake(self, outputs: Outputs, row: int, picture: np.ndarray) -> Mistake:
-        """One of them, with its picture (or pictures) uint8 as stored."""
+        """One mistake, with its picture (or pictures) uint8 as stored."""
 
-    # Finished runs at work.
+    # Using finished runs.
 
     def embedding(self, model: tf.keras.Model) -> tf.Tensor:
-        """The tensor of a model that serves as the embedding of a picture, [N,E]."""
+        """The tensor of a model that is used as a picture's embedding, [N,E]."""
         return model.output
 
     @abc.abstractmethod
     def served(self, embedding: tf.Tensor, output: tf.Tensor) -> Tensors:
-        """The outputs of an export, tensors by name; `embedding` always."""
+        """The tensors of an export by name; always contains `embedding`."""
 
     @abc.abstractmethod
     def prediction_columns(self) -> list[str]:
-        """Columns of what `predict` writes, between the record's pictures and `error`."""
+        """The columns that `predict` writes between the record's pictures and `error`."""
 
     @abc.abstractmethod
     def prediction_cells(self, values: Floats) -> list[str]:
-        """Their texts, for one row float64[F] of values()."""
+        """The texts of these columns, for one row float64[F] of values()."""
 
 
 def make_task(config: Config, classes: Sequence[str] = (), targets: Sequence[Target] = ()) -> Task:
-    """The task of a configuration, for a dataset with these classes, or with these numbers.
+    """The task of a configuration, for a dataset with these classes or targets.
 
     Raises:
-      ConfigError: no such task, or the dataset has no classes where the task needs them.
+      ConfigError: unknown task, or the dataset has no classes and the task needs them.
     """
     kind = task_kind(config.task)
     task: Task = load(kind.task)(kind, config, classes, *([targets] if targets else []))

@@ -1,7 +1,7 @@
-"""The report card of a triplet model: where it is right, beside what others reach.
+"""The report card of a triplet model: where it is right, next to published results.
 
-The odd ones of triplets are not equally plain: pictures of one, two or three expressions, and
-annotators who agree more or less. One accuracy hides that.
+Some triplets are harder than others: their pictures show one, two or three expressions, and
+annotators agree more or less. A single accuracy hides that.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import numpy as np
 from preprocess.shell.json_text import JsonObject
 from trainer.metrics import MAJORITY, triplet_hits_from_distances, wilson_interval
 
-# Upper bounds of the share of annotators who agree on the odd one, each included; below the
-# first bound there is no majority. With FEC's usual six a share is 4, 5 or 6 of 6.
+# Upper bounds (inclusive) of the share of annotators who agree on the odd picture; below the
+# first bound there is no majority. With FEC's usual six annotators a share is 4, 5 or 6 of 6.
 AGREEMENT = (0.6, 0.7, 0.8, 0.9, 1.0)
-# Votes are stored in float32 and normalised: 0.7 may come as 0.70000005.
+# Votes are stored normalised in float32: 0.7 may be read as 0.70000005.
 _ROUNDING = 1e-5
 
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """An accuracy to compare with; `of` what it was measured on."""
+    """An accuracy to compare with; `of` names the test set it was measured on."""
 
     name: str
     accuracy: float
@@ -45,13 +45,13 @@ def report_card(distances: np.ndarray, votes: np.ndarray, types: Sequence[str]) 
     Args:
       distances: float [T, 3]: d(1,2), d(1,3), d(2,3); squared or not.
       votes: float [T, 3].
-      types: T names, such as ONE_CLASS_TRIPLET; '' where there is none.
+      types: T names, such as ONE_CLASS_TRIPLET; '' for unknown.
 
     Returns:
       Plain data for JSON. `overall`, and rows in `by_type` and `by_agreement` (its bounds in
       `above` and `to`), each with `name`, `counted`, `right`, `accuracy` and `interval` (95 %);
-      rows without a counted triplet are left out. `without_majority`: triplets that do not
-      count. `references`: accuracies to compare with, and of what they are.
+      rows without a counted triplet are left out. `without_majority`: the number of triplets that
+      do not count. `references`: accuracies to compare with and their test sets.
     """
     right, counted = triplet_hits_from_distances(distances, votes)
     named, agreement = np.asarray(types, dtype=object), np.asarray(votes).max(axis=1)
@@ -60,7 +60,7 @@ def report_card(distances: np.ndarray, votes: np.ndarray, types: Sequence[str]) 
     ]
     by_agreement = []
     for low, high in zip((MAJORITY, *AGREEMENT), AGREEMENT, strict=False):
-        # The lowest bound is that of counting itself.
+        # The lowest bound is the one for counting a triplet at all.
         above = agreement > (low + _ROUNDING if low > MAJORITY else low)
         those = counted & above & (agreement <= high + _ROUNDING)
         row = _row(f"{100 * low:.0f}–{100 * high:.0f} % agree", right, those)

@@ -14,15 +14,15 @@ from trainer.report.page import Section
 
 
 def words(card: JsonObject) -> list[str]:
-    """The card of `trainer.tasks.triplet_card.report_card` in sentences."""
+    """`trainer.tasks.triplet_card.report_card` in sentences."""
     overall, without = card["overall"], card["without_majority"]
     if not overall["counted"]:
-        return [f"None of {without:,} triplets has a majority: there is nothing to be right about."]
+        return [f"None of {without:,} triplets has a majority, so there is no accuracy."]
     total = overall["counted"] + without
     lines = [
         f"{percent(overall['accuracy'])} ({interval(overall['interval'])}) of the "
         f"{overall['counted']:,} triplets out of {total:,} whose annotators have a majority. "
-        f"To compare: {_references(card)}. Another set, or a part of it, can be easier or harder."
+        f"For comparison: {_references(card)}. Other test sets can be easier or harder."
     ]
     lines += _spread("By type", card["by_type"])
     agreement = card["by_agreement"]
@@ -30,11 +30,11 @@ def words(card: JsonObject) -> list[str]:
         low, high = agreement[0], agreement[-1]
         told = f"{_said(low)}, {_said(high)}"
         if _apart(high, low):
-            lines.append(f"The more the annotators agree, the more often it is right: {told}.")
+            lines.append(f"The more annotators agree, the more often the model is right: {told}.")
         elif _apart(low, high):
-            lines.append(f"It is less often right where the annotators agree more: {told}.")
+            lines.append(f"The model is less often right where annotators agree more: {told}.")
         else:
-            lines.append(f"By agreement there is no difference beyond the intervals: {told}.")
+            lines.append(f"Agreement makes no difference beyond the intervals: {told}.")
     return lines
 
 
@@ -54,7 +54,7 @@ def _spread(title: str, rows: Sequence[JsonObject]) -> list[str]:
 
 
 def _apart(better: JsonObject, worse: JsonObject) -> bool:
-    """Whether two intervals do not touch: stricter than a test at 5 %, on purpose."""
+    """Whether two intervals do not overlap: deliberately stricter than a test at 5 %."""
     return bool(better["interval"][0] > worse["interval"][1])
 
 
@@ -63,7 +63,7 @@ def _said(row: JsonObject) -> str:
 
 
 def card_figure(card: JsonObject) -> Figure:
-    """Every row of the card as a point with its interval, beside what others reach."""
+    """Every row of the card as a point with its interval, next to published results."""
     groups = [("", [card["overall"]]), ("by type", card["by_type"])]
     groups.append(("by agreement of the annotators", card["by_agreement"]))
     groups = [(title, [row for row in rows if row["counted"]]) for title, rows in groups]
@@ -121,7 +121,7 @@ def card_figure(card: JsonObject) -> Figure:
 
 
 def card_section(card: JsonObject, picture: bytes | None) -> Section:
-    """The card in report.html; `split` in it names what it was measured on."""
+    """The card for report.html; its `split` is what was measured."""
     rows = [
         (
             row["name"],

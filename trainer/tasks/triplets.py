@@ -1,4 +1,4 @@
-"""Triplets: three pictures, the odd one of which is found by the distances of embeddings."""
+"""Triplets: three pictures, of which the odd one is found by the distances of embeddings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from trainer.tasks.triplet_card_figure import card_figure, card_section, words
 if TYPE_CHECKING:
     import tensorflow as tf
 
-PAIRS = ((0, 1), (0, 2), (1, 2))  # whose distances stand in a triplet's three columns
+PAIRS = ((0, 1), (0, 2), (1, 2))  # the pictures of a triplet's three distance columns
 
 
 class Triplets(Task):
@@ -40,7 +40,7 @@ class Triplets(Task):
     evaluate_detail = "report_card"
 
     def head(self, features: tf.Tensor) -> tf.Tensor:
-        """float32[N,E] of length `model.scale`."""
+        """float32[N,E], scaled to length `model.scale`."""
         model = self._config.model
         return embedding_head(features, model.dropout, model.embedding_size, model.scale)
 
@@ -49,15 +49,15 @@ class Triplets(Task):
         return losses.squared_distances(outputs)
 
     def hits(self, outputs: tf.Tensor, batch: Tensors) -> tuple[tf.Tensor, tf.Tensor]:
-        """Of the triplets whose odd one has a majority."""
+        """Correct among the triplets whose odd picture has a majority."""
         return triplet_hits(batch["votes"], outputs)
 
     def values(self, outputs: Floats) -> Floats:
-        """Embeddings of different runs live in different spaces; their distances compare."""
+        """The mean of the distances: embeddings of different runs are in different spaces."""
         return squared_distances(outputs)
 
     def figures(self, outputs: Outputs) -> JsonObject:
-        """Those without a majority do not count."""
+        """Triplets without a majority do not count."""
         right, counted = triplet_hits_from_distances(outputs.values, outputs.targets)
         hits, total = int(np.sum(right & counted)), int(np.sum(counted))
         return {
@@ -68,13 +68,13 @@ class Triplets(Task):
         }
 
     def details(self, outputs: Outputs, reader: Reader) -> JsonObject:
-        """The report card; the reader knows the types of triplets."""
+        """The report card, by the triplet types that the reader knows."""
         assert isinstance(reader, TripletReader)
         types = [reader.types[record] for record in outputs.records.tolist()]
         return triplet_card.report_card(outputs.values, outputs.targets, types)
 
     def detail_lines(self, details: JsonObject) -> list[str]:
-        """The card's rows, then its sentences."""
+        """The rows of the card, then its sentences."""
         lines = []
         for row in [*details["by_type"], *details["by_agreement"]]:
             low, high = row["interval"]
@@ -83,23 +83,25 @@ class Triplets(Task):
         return [*lines, *words(details)]
 
     def drawings(self, details: JsonObject) -> dict[str, Figure]:
-        """The card."""
+        """The card as a figure."""
         return {"card": card_figure(details)}
 
     def sections(self, details: JsonObject, images: Mapping[str, bytes]) -> list[Section]:
-        """The card."""
+        """The card as a section."""
         return [card_section(details, images.get("card"))]
 
     def wrong(self, outputs: Outputs) -> NDArray[np.bool_]:
-        """Where the closest pair of the model leaves another one than the people's choice."""
-        # Column i of the reversed distances is that of the two pictures other than i: where
-        # that is the smallest, the model takes i for the odd one.
+        """The triplets where the model's closest pair leaves out another picture than annotators
+        chose.
+        """
+        # Reversed, column i is the distance between the two pictures other than i; where it is the
+        # smallest, the model calls i the odd one.
         chosen = outputs.values[:, ::-1].argmin(-1)
         majority = outputs.targets.max(-1) > MAJORITY
         return (chosen != outputs.targets.argmax(-1)) & majority
 
     def mistake(self, outputs: Outputs, row: int, picture: np.ndarray) -> TripletMistake:
-        """Of three pictures uint8[3,H,W,C]."""
+        """A mistake with its three pictures, uint8[3,H,W,C]."""
         return TripletMistake(
             pictures=list(picture),
             votes=outputs.targets[row].tolist(),
@@ -107,15 +109,15 @@ class Triplets(Task):
         )
 
     def served(self, embedding: tf.Tensor, output: tf.Tensor) -> Tensors:
-        """The embedding alone."""
+        """Only the embedding."""
         return {"embedding": embedding}
 
     def prediction_columns(self) -> list[str]:
-        """The odd one and the squared distances."""
+        """The odd picture and the squared distances."""
         return ["odd_one", "distance12", "distance13", "distance23"]
 
     def prediction_cells(self, values: Floats) -> list[str]:
-        """The closest pair leaves the odd one."""
+        """The odd picture is the one that the closest pair leaves out."""
         odd = self.picture_columns[int(values[::-1].argmin())]
         return [odd, *(f"{distance:.6f}" for distance in values)]
 

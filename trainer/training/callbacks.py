@@ -1,4 +1,4 @@
-"""Early stopping and the cut of the learning rate: Keras's own, with a state that is saved."""
+"""Early stopping and lowering the learning rate: Keras's callbacks, with a saved state."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from trainer.config.measure_table import greater_is_better
 from trainer.optimizers.current_rate import has_rate
 
 STOPPING = "early_stopping"
-# What they carry from epoch to epoch, by attribute.
+# The attributes that they carry from epoch to epoch.
 _STATE = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter")
 
 
 class Callbacks:
-    """The callbacks that a configuration asks for.
+    """The callbacks that a configuration selects.
 
     Attributes:
-      metric: what best, stopping and plateau watch.
-      greater: whether more of it is better.
+      metric: what best, early stopping and plateau watch.
+      greater: whether higher is better.
     """
 
     def __init__(self, config: Config, model: tf.keras.Model) -> None:
@@ -42,7 +42,7 @@ class Callbacks:
         if plateau.patience and not has_rate(model.optimizer):
             raise ConfigError(
                 f"reduce_on_plateau.patience={plateau.patience}: {config.optimizer.name} has no "
-                "learning rate to cut; leave it out"
+                "learning rate to lower; leave the key out"
             )
         if plateau.patience:
             self._callbacks["reduce_on_plateau"] = tf.keras.callbacks.ReduceLROnPlateau(
@@ -59,13 +59,13 @@ class Callbacks:
     def epoch_ended(self, epoch: int, row: JsonObject) -> bool:
         """Takes an epoch's number (from 0) and figures; returns whether to stop."""
         figures = {name: value for name, value in row.items() if isinstance(value, (int, float))}
-        if self.metric in figures:  # it does not exist where no record counts
+        if self.metric in figures:  # it is missing if no record counts
             for callback in self._callbacks.values():
                 callback.on_epoch_end(epoch, dict(figures))
         return bool(self._model.stop_training)
 
     def early_stop(self) -> str:
-        """Since when the metric has not improved, where that is long enough to stop; else ""."""
+        """How long the metric has not improved, if long enough to stop; else ""."""
         stopping = self._callbacks.get(STOPPING)
         if stopping is None or stopping.wait < stopping.patience:
             return ""
@@ -79,14 +79,14 @@ class Callbacks:
         return best is None or (value > best if self.greater else value < best)
 
     def state(self) -> dict[str, dict[str, float]]:
-        """What set_state() takes, plain numbers."""
+        """Plain numbers for set_state()."""
         return {
             name: {key: _plain(getattr(each, key)) for key in _STATE if hasattr(each, key)}
             for name, each in self._callbacks.items()
         }
 
     def set_state(self, state: Mapping[str, Mapping[str, float]]) -> None:
-        """Goes on from a saved state; what is no longer asked for is left out."""
+        """Restores a saved state; ignores callbacks that are no longer configured."""
         for name, values in state.items():
             for key, value in values.items() if name in self._callbacks else ():
                 setattr(self._callbacks[name], key, value)

@@ -1,19 +1,19 @@
-"""Saved states of a run: the newest few, and the best one apart.
+"""Saved states of a run: the newest few, and the best one separately.
 
     RUN/checkpoints/last/step-00001200-epoch-00006/{state.json, state.index, state.data-*,
                                                     replicas.npz, replicas-1.npz, ...,
                                                     stepped.npz}
     RUN/checkpoints/best/step-00001000-epoch-00005/...
 
-A state is written under a temporary name, synced and renamed, and only then is the one before
-dropped: whatever happens in between, one whole state is there. The epochs are part of the name
-because the state before an epoch's validation and the one after it have the same step.
+A state is written under a temporary name, synced and renamed, and only then is its predecessor
+removed: whatever happens in between, one complete state exists. The epochs are part of the name
+because the states before and after an epoch's validation have the same step.
 
 Replicas differ in their BatchNorm statistics only; each worker writes those of its own replicas,
 worker 0 to replicas.npz and everything else, worker N to replicas-N.npz.
 
-Where the optimizer keeps averages of the weights, the model of a state has those, as whatever
-reads it wants them, and stepped.npz the weights that training goes on from.
+If the optimizer keeps averages of the weights, the model in a state has the averages, which is
+what its readers want, and stepped.npz has the weights from which training continues.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ from trainer.workers.worker_group import ALONE, WorkerGroup
 
 LAST, BEST = "last", "best"
 STEPPED = "stepped.npz"
-MOVING_SECONDS = 300.0  # for which a reader tries again, where a training drops what it reads
-SEEN_SECONDS = 60.0  # until a file that another machine wrote is seen on shared storage
+MOVING_SECONDS = 300.0  # how long a reader retries while a training removes what it reads
+SEEN_SECONDS = 60.0  # until a file written by another machine is visible on shared storage
 
 # What TensorFlow and numpy raise for files that are damaged or belong to another model.
 DAMAGE = (
@@ -56,7 +56,7 @@ DAMAGE = (
     ValueError,
     AssertionError,
     KeyError,
-    IndexError,  # what TensorFlow makes of a file that is too short
+    IndexError,  # TensorFlow raises it for a truncated file
     EOFError,
     zipfile.BadZipFile,
     zlib.error,
@@ -73,8 +73,8 @@ class Checkpoints:
         workers: WorkerGroup = ALONE,
         check: Callable[[], None] = lambda: None,
     ) -> None:
-        """Takes the folder, which all workers share, how many to keep, the workers, and what
-        raises where this process may not write here any more.
+        """Takes the folder shared by all workers, the number of states to keep, the workers, and a
+        function that raises if this process may no longer write here.
         """
         self._root = Path(root)
         self._keep = keep
@@ -82,7 +82,7 @@ class Checkpoints:
         self._check = check
 
     def states(self, kind: str) -> list[Path]:
-        """Folders of whole states, newest first."""
+        """Folders of complete states, newest first."""
         folder = self._root / kind
         found = folder.glob("step-*") if folder.is_dir() else ()
         return sorted((p for p in found if (p / "state.json").is_file()), reverse=True)
@@ -90,8 +90,8 @@ class Checkpoints:
     def save(self, kind: str, session: Session, state: JsonObject) -> None:
         """Writes model, optimizer and `state`, whose "step" and "epochs" name the folder.
 
-        Every worker must come here. Each writes what only it has, and the state gets
-        its name when all of them have.
+        All workers must call this. Each writes its own part, and the state gets its final name
+        when all parts are there.
 
         Raises:
           ConfigError: the workers do not write to the same folder.
@@ -102,14 +102,14 @@ class Checkpoints:
         name = f"step-{state['step']:08d}-epoch-{state['epochs']:05d}"
         temporary = folder / f"tmp-{name}"
         if self._workers.chief:
-            # Among several, the others may be writing into their common one already.
+            # The other workers may already be writing into the shared folder.
             self._drop_torn(kind, keep=temporary if self._workers.size > 1 else None)
         temporary.mkdir(parents=True, exist_ok=True)
         own = temporary / _replicas_file(self._workers.rank)
         try:
             with session.averages.in_place() as stepped:
                 _write(temporary if self._workers.chief else None, own, session, state, stepped)
-        except Exception:  # such as a full disk, which it must not go on filling
+        except Exception:  # such as a full disk, which must not fill up further
             if self._workers.chief:
                 shutil.rmtree(temporary, ignore_errors=True)
             else:
@@ -121,11 +121,11 @@ class Checkpoints:
         self._check_complete(temporary)
         sync_folder(temporary)
         final = folder / name
-        if final.exists():  # damaged, or of a life that was lost: this run went on from before it
+        if final.exists():  # damaged, or left by a lost attempt, before whose step this run resumed
             shutil.rmtree(final)
         temporary.rename(final)
         sync_folder(folder)
-        # What is newer than the state just written was left by a life that was lost.
+        # States newer than the one just written were left by a lost attempt.
         states = sorted(folder.glob("step-*"), reverse=True)
         older = [path for path in states if path.name < final.name]
         keep = self._keep if kind == LAST else 1
@@ -134,7 +134,7 @@ class Checkpoints:
                 shutil.rmtree(path)
 
     def drop_torn(self) -> None:
-        """Drops what a life that was lost left half written; before any worker saves."""
+        """Removes partial states of lost attempts; call it before any worker saves."""
         if self._workers.chief:
             for kind in (LAST, BEST):
                 self._drop_torn(kind)
@@ -145,21 +145,21 @@ class Checkpoints:
                 shutil.rmtree(torn)
 
     def _check_complete(self, temporary: Path) -> None:
-        """Raises ConfigError where the part of another worker is not in a state."""
+        """Raises ConfigError if another worker's part is missing from a state."""
         missing = set(range(self._workers.size))
         deadline = time.monotonic() + SEEN_SECONDS
         while missing:
             missing = {rank for rank in missing if not _has(temporary, _replicas_file(rank))}
             if missing and time.monotonic() > deadline:
                 raise ConfigError(
-                    f"--workdir: what worker {min(missing)} wrote is not in '{temporary}' of "
-                    "worker 0; it must be on storage that all workers share"
+                    f"--workdir: the part of worker {min(missing)} is missing from '{temporary}' "
+                    "of worker 0; put the run directory on storage that all workers share"
                 )
             if missing:
                 time.sleep(0.1)
 
     def read_state(self, path: Path) -> JsonObject:
-        """The JSON part of a state; raises DataError where it is damaged."""
+        """The JSON part of a state; raises DataError if it is damaged."""
         try:
             state = read_json(path / "state.json")
         except (OSError, DataError) as error:
@@ -169,14 +169,14 @@ class Checkpoints:
         return state
 
     def restore(self, path: Path, session: Session) -> JsonObject:
-        """Puts a state's weights and optimizer back; returns its JSON part.
+        """Restores a state's weights and optimizer; returns its JSON part.
 
-        What differs between replicas comes back where they are the same, one for one; otherwise
-        all start from the mean.
+        What differs between replicas is restored exactly if their number is the same; otherwise all
+        replicas start from the mean.
 
         Raises:
-          DataError: it is damaged.
-          ConfigError: it is whole, and of another network.
+          DataError: the state is damaged.
+          ConfigError: the state is intact but belongs to another network.
         """
         self._check_inside(path)
         state = self.read_state(path)
@@ -184,8 +184,8 @@ class Checkpoints:
         if state.get(GRAPH, graph) != graph:
             raise ConfigError(
                 f"'{path}' was saved by another network than model.backbone="
-                f"{session.config.model.backbone} is here: its layers, their constants or shapes "
-                "differ; use the version of trainer and Keras that config.json names"
+                f"{session.config.model.backbone} builds here: layers, their constants or shapes "
+                "differ; use the versions of trainer and Keras that config.json names"
             )
         replicas = session.strategy.num_replicas_in_sync
         same = (state.get("replicas", replicas), state.get("workers", 1)) == (
@@ -209,8 +209,8 @@ class Checkpoints:
         return state
 
     def _check_inside(self, path: Path) -> None:
-        """Raises DataError where a state is a link that leads out of the run, or holds one, a pipe
-        or a device: TensorFlow would follow it, or wait for ever.
+        """Raises DataError if a state is a link that leads out of the run, or holds one, a pipe
+        or a device: TensorFlow would follow it, or wait forever.
         """
         try:
             odd = next(odd_entries(path), "")
@@ -222,25 +222,23 @@ class Checkpoints:
             )
 
     def load_weights(self, kind: str, session: Session) -> JsonObject:
-        """Puts the weights of the newest state of a kind into a model without optimizer.
+        """Restores the weights of the newest state of a kind into a model without optimizer.
 
-        A training that is under way drops states while they are read: then the newest one of
-        that moment is taken.
+        A running training may remove a state while it is read; then the newest one at that time is
+        read.
 
         Returns:
           The state's JSON part.
 
         Raises:
-          DataError: there is no such state, or it is damaged; says whether the other kind is whole.
-          ConfigError: it is of another network.
+          DataError: there is no such state, or it is damaged; names an intact one of the other
+          kind. ConfigError: it belongs to another network.
         """
         deadline = time.monotonic() + MOVING_SECONDS
         while True:
             states = self.states(kind)
             if not states:
-                raise DataError(
-                    f"no {kind} checkpoint below '{self._root}'; was the run trained at all?"
-                )
+                raise DataError(f"no {kind} checkpoint below '{self._root}'; train the run first")
             try:
                 return self.restore(states[0], session)
             except DataError as error:
@@ -248,12 +246,12 @@ class Checkpoints:
                     raise DataError(f"{error}{self._whole_one(kind, session)}") from None
 
     def _whole_one(self, damaged: str, session: Session) -> str:
-        """The way out where a state is damaged and that of the other kind is not; "" otherwise."""
+        """Suggests the state of the other kind if that one is intact; else ""."""
         other = BEST if damaged == LAST else LAST
         for path in self.states(other)[:1]:
             with contextlib.suppress(DataError):
                 self.restore(path, session)
-                return f"; '{path}' is whole: give --checkpoint={other}"
+                return f"; '{path}' is intact: give --checkpoint={other}"
         return ""
 
 
@@ -264,10 +262,10 @@ def _write(
     state: JsonObject,
     stepped: list[np.ndarray] | None,
 ) -> None:
-    """A state into a folder, and this worker's part of it into `own`, down to the disk.
+    """Writes a state into a folder, and this worker's part of it into `own`, synced to disk.
 
-    Without a folder the part alone is written: on a worker other than the chief. `stepped` are
-    the weights to train on from, where those of the model are their averages.
+    Workers other than the chief pass no folder and write their part only. `stepped` are the weights
+    to continue from, if those of the model are their averages.
     """
     if folder is not None:
         _checkpoint(session).write(str(folder / "state"))
@@ -275,7 +273,7 @@ def _write(
         if stepped is not None:
             np.savez(folder / STEPPED, *stepped)
     elif _components(session.model):
-        # To read the mean of variables that differ is a collective: all take part.
+        # Reading the mean of variables that differ is a collective: all workers take part.
         with tempfile.TemporaryDirectory(prefix="state-") as scratch:
             _checkpoint(session).write(os.path.join(scratch, "state"))
     np.savez(own, **_replica_values(session.model))
@@ -284,12 +282,12 @@ def _write(
 
 
 def _replicas_file(rank: int) -> str:
-    """The name of a worker's part of a state."""
+    """The file name of a worker's part of a state."""
     return f"replicas-{rank}.npz" if rank else "replicas.npz"
 
 
 def _has(folder: Path, name: str) -> bool:
-    """Whether a folder lists a file: to look for it by name may be answered from a cache."""
+    """Whether a folder lists a file: a look-up by name may be answered from a stale cache."""
     return name in os.listdir(folder)
 
 
@@ -304,7 +302,7 @@ def _checkpoint(session: Session) -> tf.train.Checkpoint:
 def _components(model: tf.keras.Model) -> dict[str, list[tf.Variable]]:
     """Variables that differ between replicas (BatchNorm's statistics), with their components.
 
-    A checkpoint holds the mean of these only; for an exact restart each is needed.
+    A checkpoint holds only the mean of these; an exact resume needs each of them.
     """
     found = {}
     for number, variable in enumerate(model.weights):
@@ -327,7 +325,7 @@ def _set_replica_values(model: tf.keras.Model, values: Mapping[str, np.ndarray])
     components = _components(model)
     expected = {f"{name}/{i}" for name, parts in components.items() for i in range(len(parts))}
     if expected != set(values):
-        return  # another number of replicas: all start from the mean, which is restored already
+        return  # the number of replicas differs: all start from the mean, which is already restored
     for name, parts in components.items():
         for i, component in enumerate(parts):
             component.assign(values[f"{name}/{i}"])

@@ -1,4 +1,4 @@
-"""What an epoch comes to: its row of metrics.jsonl, and its line for people."""
+"""The result of an epoch: its row of metrics.jsonl, and its line for the terminal."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def training_row(sums: np.ndarray, session: Session) -> JsonObject:
 
 
 def worker_waits(wait: float | None, workers: WorkerGroup) -> dict[str, list[float | None]]:
-    """Which share of a step each worker waits for its input; {} where there is one worker only.
+    """The share of step time that each worker waits for input; {} for a single worker.
 
-    Every worker must call it, with its own share or None.
+    Collective: every worker must call it, with its own share or None.
     """
     if workers.size == 1:
         return {}
@@ -63,13 +63,13 @@ def row_in_words(row: JsonObject, session: Session) -> str:
 def bar_in_words(
     loss: float, clock: StepClock, pictures_a_step: int, replicas: int, gpus: GpuMonitor
 ) -> str:
-    """What the progress bar says after the count; means alone, which cost little at any call."""
+    """The progress bar's text after the count: only means, which are cheap at any call."""
     row = {**clock.means(pictures_a_step, replicas), **gpus.figures()}
     return ", ".join([f"loss {loss:z.4f}", *_speed_in_words(row)])
 
 
 def _speed_in_words(row: JsonObject) -> list[str]:
-    """Images per second, the wait for input and the GPUs of a row, as far as they are known."""
+    """Images per second, input wait and GPU utilization of a row, if known."""
     words = []
     if row["images_per_second"]:
         words.append(f"{row['images_per_second']:.0f} images/s")

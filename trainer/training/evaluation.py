@@ -1,4 +1,4 @@
-"""Measuring a split: outputs on the devices, every figure on the host in float64."""
+"""Evaluating a split: outputs on the devices, every figure on the host in float64."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from trainer.tasks.task import Task
 from trainer.training.session import Session, predict_function
 from trainer.workers import devices
 
-# In TensorFlow's words where a stored picture is none.
+# TensorFlow's messages for a stored picture that cannot be decoded.
 _UNDECODABLE = ("Unknown image file format", "Invalid JPEG", "Invalid PNG", "invalid image")
 
 
@@ -30,7 +30,7 @@ class NotFiniteError(DataError):
 
 
 class Evaluator:
-    """Runs one split through one model; traced once, used every epoch."""
+    """Runs one split through one model; traced once, reused every epoch."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Evaluator:
         steps: int = 0,
         change: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
     ) -> None:
-        """`steps`: batches to take; 0 = the whole split. `change` is applied to each batch."""
+        """`steps`: number of batches; 0 = the whole split. `change` is applied to each batch."""
         self._session = session
         self._reader = reader
         self._change = change
@@ -54,7 +54,7 @@ class Evaluator:
         """Outputs for the records of the split.
 
         Args:
-          draw: number of a test-time augmentation; None = the pictures as they are.
+          draw: number of a test-time augmentation; None = unaugmented pictures.
           between: called after each batch.
 
         Raises:
@@ -70,7 +70,7 @@ class Evaluator:
         found: dict[str, list[np.ndarray]] = {"values": [], "targets": [], "records": []}
         number = tf.constant(draw or 0, tf.int64)
         try:
-            if self._batches is None:  # a table may be read here
+            if self._batches is None:  # this may read a picture table
                 self._batches = devices.distribute(strategy, self._dataset)
             for batch in self._batches:
                 outputs, _ = predict(batch, number)
@@ -91,10 +91,10 @@ class Evaluator:
 
 
 def read_error(reader: Reader, error: tf.errors.OpError) -> Exception:
-    """What to raise for an error of TensorFlow's: the reader's own words where it has some."""
+    """The exception for a TensorFlow error, with the reader's own message if it has one."""
     if reader.error is not None:
         return reader.error
-    if full_disk(error):  # of the same class as too little memory
+    if full_disk(error):  # TensorFlow uses the same class as for too little memory
         return error
     if isinstance(error, tf.errors.ResourceExhaustedError):
         half = max(1, reader.batch_size // 2)
@@ -122,8 +122,8 @@ def read_error(reader: Reader, error: tf.errors.OpError) -> Exception:
 
 
 def _gather(strategy: tf.distribute.Strategy, value: tf.distribute.DistributedValues) -> np.ndarray:
-    """Rows of all replicas, in their order. strategy.gather takes 0.1 s a call; only other
-    processes make it necessary.
+    """The rows of all replicas, in order. strategy.gather takes 0.1 s a call, so it is used only
+    with several processes.
     """
     if strategy.extended._in_multi_worker_mode():
         return strategy.gather(value, axis=0).numpy()
@@ -131,11 +131,11 @@ def _gather(strategy: tf.distribute.Strategy, value: tf.distribute.DistributedVa
 
 
 def figures(task: Task, outputs: Outputs) -> JsonObject:
-    """Those of the task and the metrics by name; raises NotFiniteError where they would be
-    nonsense.
+    """The task's figures and the metrics by name; raises NotFiniteError instead of computing
+    them from NaN or infinite outputs.
     """
     if not np.isfinite(outputs.values).all():
-        raise NotFiniteError("the outputs of the model are not finite: its training diverged")
+        raise NotFiniteError("the outputs of the model are not finite: training diverged")
     found = {**task.figures(outputs), **task.measured(outputs)}
     found["loss"] += 0.0  # -0.0, of a perfect model, is 0
     return found

@@ -1,8 +1,8 @@
 """The training loop: epochs, validation, saving. Steps are in steps.py.
 
-The state of a run is (step, finished epochs, sums of the epoch so far, callbacks); everything
-else, the order of the data and every random number among it, is a function of the step. So a
-run goes on from any saved step, also from one between an epoch's last step and its validation.
+The state of a run is (step, finished epochs, sums of the epoch so far, callbacks). Everything else,
+including the order of the data and every random number, is a function of the step. So a run can
+resume at any saved step, also between an epoch's last step and its validation.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from trainer.training.validation import Validation
 from trainer.workers import devices
 
 _AFTER_EARLY_STOP = (
-    "to train on, run the same command with a higher --config.early_stopping.patience (0 = off)"
+    "to continue, run the same command with a higher --config.early_stopping.patience (0 = off)"
 )
 
 
 class Loop:
-    """Trains a run. `train()` returns when the run is done, or leaves after a signal.
+    """Trains a run. `train()` returns when the run is done, or exits after a signal.
 
     Attributes:
-      steps: runs the steps; knows how many there were.
-      epochs: finished ones.
-      validation: of the splits, by the first of which best and stopping go.
-      best: of its metric; None where there is none yet.
-      stopped: why the run ended before its time, or "".
+      steps: runs and counts the steps.
+      epochs: number of finished epochs.
+      validation: of the splits; the first one decides about best and early stopping.
+      best: the metric's best value; None if there is none yet.
+      stopped: why the run ended early, or "".
       history: rows of metrics.jsonl.
     """
 
@@ -58,12 +58,12 @@ class Loop:
         self.epochs = 0
         self.best: float | None = None
         self.stopped = ""
-        self._saved = (0, 0)  # step and epochs of the last state: it is never replaced by itself
+        self._saved = (0, 0)  # step and epochs of the last state, so that it is not saved twice
         self.history: list[JsonObject] = []
 
     @property
     def metric(self) -> str:
-        """What best, stopping and plateau watch."""
+        """The metric that best, early stopping and plateau watch."""
         return self._callbacks.metric
 
     @property
@@ -72,12 +72,12 @@ class Loop:
         return bool(self.stopped) or self.epochs >= self._run.config.epochs
 
     def train(self, log: TensorBoardLog) -> None:
-        """Trains until all epochs are done; restore() comes before it.
+        """Trains until all epochs are done; call restore() first.
 
         Raises:
-          Diverged: the loss is no longer finite; the state before it is kept.
+          Diverged: the loss is no longer finite; the last saved state is kept.
           DataError: a shard is damaged.
-          OutputError: a state could not be written, the one before it is kept.
+          OutputError: a state could not be written; the previous one is kept.
           SystemExit: saved after a signal; 75 after SIGTERM, 130 after Ctrl-C.
         """
         config = self._run.config
@@ -99,13 +99,13 @@ class Loop:
         finally:
             self._batches = None
         if self._run.monitors.profiler.waits and was_asked_for(config):
-            self._run.say("no trace: the run had no calls left for it where it should have begun")
+            self._run.say("no trace taken: the run ended before the requested step")
 
     def _run_epoch(self) -> None:
         end = (self.epochs + 1) * self.steps.per_epoch
         if self.steps.done == end:
-            return  # only its validation was missing
-        # One iterator for all epochs: a new one would read the pass's table again.
+            return  # only the last validation was missing
+        # One iterator for all epochs: a new one would read the picture table again.
         if self._batches is None:
             self._batches = self._iterator()
         self.steps.run(self._batches, end, self.epochs, self._save)
@@ -118,13 +118,13 @@ class Loop:
         return iter(devices.distribute(self._run.session.strategy, dataset, endless=True))
 
     def _finish_epoch(self, log: TensorBoardLog) -> None:
-        # Before anything is said or kept of it: a NaN state is neither validated nor best.
+        # Check before reporting or saving: a NaN state is neither validated nor best.
         self._check_finite()
         self._run.monitors.timeline.enter(Activity.CALLBACKS)
         row = self._training_row()
         self.steps.clock.restart()
         if not self.validation.traced:
-            # Tracing it may outlast a grace period, so there must be nothing to save meanwhile.
+            # Tracing may outlast a grace period, so there must be nothing to save meanwhile.
             self._save()
             self._run.signals.idle = True
         self._run.monitors.watchdog.alive("validation", long=True)
@@ -145,8 +145,8 @@ class Loop:
         self.epochs += 1
         self.steps.sums[:] = 0
         self._keep_best(row)
-        # The row before the state: a kill in between leaves a row too many, which a restart
-        # drops, and never one too few.
+        # The row is written before the state: a kill in between leaves an extra row, which a
+        # restart removes, and never a missing one.
         self._run.directory.append(row)
         self.history.append(row)
         self._save()
@@ -184,7 +184,7 @@ class Loop:
                 )
 
     def _save(self) -> None:
-        """Saves the last state; leaves where a signal has come, to whichever worker."""
+        """Saves the last state; exits if any worker has received a signal."""
         self._run.monitors.watchdog.alive("saving", long=True)
         self._check_finite()
         if self._saved != (self.steps.done, self.epochs):
@@ -226,10 +226,10 @@ class Loop:
         }
 
     def restore(self) -> None:
-        """Goes on from the newest state that can be restored, where there is one.
+        """Resumes from the newest state that can be restored, if there is one.
 
         Raises:
-          DataError: there are states, and none can be restored.
+          DataError: there are states, but none can be restored.
           ConfigError: the workers do not see the same states.
         """
         state = restore_newest(
@@ -247,16 +247,16 @@ class Loop:
         if self.stopped:
             self._after_early_stop()
         if not self.finished:
-            self._run.say(f"going on from step {self.steps.done} of {self.steps.total}")
+            self._run.say(f"resuming at step {self.steps.done} of {self.steps.total}")
         if state["replicas"] != self.steps.replicas:
             self._run.say(other_replicas(state["replicas"], self._run.session))
 
     def _after_early_stop(self) -> None:
-        """Trains on where the patience of now is not used up; otherwise says what holds."""
+        """Continues if the patience now set allows it; otherwise reports that the run is over."""
         if self._callbacks.early_stop():
             self._run.say(f"this run stopped {self.stopped}: {_AFTER_EARLY_STOP}")
         else:
-            self._run.say(f"this run had stopped {self.stopped}; it goes on, as that has changed")
+            self._run.say(f"this run had stopped {self.stopped}; it continues, as patience changed")
             self.stopped = ""
 
     def _read_error(self, error: tf.errors.OpError) -> BaseException:

@@ -1,4 +1,4 @@
-"""What a training says of itself before its first step: what its splits have, and its rates."""
+"""What a training logs before its first step: its splits, their problems, learning rates."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from trainer.training.training_run import StepRun
 def splits_in_words(
     config: Config, dataset: str, manifest: Manifest, readers: Mapping[str, Reader]
 ) -> list[str]:
-    """A line a split, and one for each thing that is not as it should be."""
+    """A line for each split, and a warning for each problem."""
     found = {name: census(dataset, manifest, name, reader) for name, reader in readers.items()}
     lines = [census_in_words(name, each, manifest.classes) for name, each in found.items()]
     return lines + [f"warning: {line}" for line in warnings(config, manifest, found)]
 
 
 def rates_in_words(run: StepRun, steps: Steps, epochs_before: int) -> list[str]:
-    """What one cannot see of a schedule and of averaged weights.
+    """What is not obvious about a schedule and averaged weights.
 
     Args:
       run: with its optimizer.
-      steps: of it, those done before among them.
-      epochs_before: what `epochs` was when the run was last started.
+      steps: total steps, including those already done.
+      epochs_before: `epochs` when the run was last started.
     """
     optimizer = run.config.optimizer
     lines = [schedule_in_words(optimizer, steps.total)]
@@ -38,7 +38,7 @@ def rates_in_words(run: StepRun, steps: Steps, epochs_before: int) -> list[str]:
         lines.append(stretched(optimizer, before, steps.total, steps.done))
     if keeps_averages(run.session.model.optimizer):
         lines.append(
-            "validation, saved states and the model have the optimizer's averages of the weights; "
-            "statistics of BatchNorm, where there is one, are not averaged"
+            "validation, saved states and the model use the optimizer's averages of the weights; "
+            "BatchNorm statistics, if any, are not averaged"
         )
     return [line for line in lines if line]

@@ -1,6 +1,6 @@
-"""How far a run is, for whoever looks at it while it goes on: RUN/progress.json, and the bar.
+"""Progress of a running training: RUN/progress.json, and the progress bar.
 
-An epoch may take hours and metrics.jsonl has a line an epoch; this file is at most a second old.
+An epoch may take hours, and metrics.jsonl has one line an epoch; this file is at most a second old.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ PERIOD_SECONDS = 1.0
 
 
 class ProgressFile:
-    """Writes the file when it is due.
+    """Writes the file at most once a second.
 
     Args:
-      path: of the file; None = of a worker that writes nothing.
+      path: of the file; None on a worker that does not write it.
       total_steps: of the whole run.
     """
 
@@ -33,12 +33,12 @@ class ProgressFile:
         self._due = 0.0
 
     def update(self, step: int, epoch: int, seconds: float, last: bool = False) -> None:
-        """Notes where the run is, where nothing was noted within the last second.
+        """Records the progress, unless that was done within the last second.
 
         Args:
-          step: steps done; a device may still be at the last few of them.
-          epoch: the one it is in, from 1.
-          seconds: spent in steps, over all lives of the run.
+          step: steps done; a device may still be executing the last few.
+          epoch: the current one, from 1.
+          seconds: spent in steps, over all attempts of the run.
           last: write it in any case.
         """
         now = time.monotonic()
@@ -52,12 +52,12 @@ class ProgressFile:
             "seconds": seconds,
             "time": time.time(),
         }
-        with contextlib.suppress(OSError):  # a run does not end for what is only looked at
+        with contextlib.suppress(OSError):  # progress is not worth ending a run for
             write_text(self._path, json_text(fields) + "\n", sync=False)
 
 
 def epoch_bar(epoch: int, epochs: int, done: int, steps: int, shown: bool) -> tqdm:
-    """The bar of an epoch (from 1) of which `done` steps are done; on a terminal, where `shown`."""
+    """The bar of an epoch (from 1) with `done` steps done; only on a terminal, if `shown`."""
     return terminal_bar(
         shown=shown,
         total=steps,

@@ -2,8 +2,8 @@
 
     {"step": 12, "records": [4, 31, 7, ...]}
 
-Steps count from 1, records are numbers in the split's stored order; padding is left out. A
-restart drops the steps after the state it goes on from: they are trained, and logged, again.
+Steps count from 1; records are numbers in the split's stored order, without padding. A restart
+removes the steps after the state from which it resumes: they are trained, and logged, again.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ MAX_BYTES = 4 << 30  # 500 million records
 
 
 class RecordLog:
-    """Writes the log of one process; a line is on its way to the disk before the next step."""
+    """Writes the log of one process; a line is flushed to the file before the next step."""
 
     def __init__(self, path: Path, step: int) -> None:
-        """Goes on after `step`, the one that the run goes on from."""
+        """Resumes after `step`, that of the restored state."""
         kept = [line for line in read_record_log(path) if line[0] <= step]
         write_text(path, "".join(_line(*line) for line in kept))
         self._path = path
@@ -41,7 +41,7 @@ class RecordLog:
 
 
 def read_record_log(path: Path) -> list[tuple[int, list[int]]]:
-    """(step, records) of each line; a line that was torn by a kill ends it.
+    """(step, records) of each line; stops at a line that a kill has truncated.
 
     Raises:
       DataError: it cannot be read.
@@ -62,7 +62,7 @@ def read_record_log(path: Path) -> list[tuple[int, list[int]]]:
             case {"step": int(step), "records": [*records]} if {*map(type, records)} <= {int}:
                 lines.append((step, records))
             case _:
-                raise DataError(f"'{path}' has a line that is none of a step")
+                raise DataError(f"'{path}' has a line that is not the record of a step")
     return lines
 
 

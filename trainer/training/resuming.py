@@ -1,4 +1,4 @@
-"""Going on from a saved state: which one, whether all workers can, what is no longer the same."""
+"""Resuming from a saved state: which one, whether all workers can, and what will differ."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def restore_newest(
     """Restores the newest state that every worker can, into the session.
 
     Returns:
-      The rest of the state; None where nothing is saved.
+      The rest of the state; None if nothing is saved.
 
     Raises:
-      DataError: there are states, and none can be restored.
+      DataError: there are states, but none can be restored.
       ConfigError: the workers do not see the same states.
     """
     checkpoints.drop_torn()
@@ -43,57 +43,58 @@ def restore_newest(
     if states:
         raise DataError(
             f"none of the {len(states)} saved states below '{states[0].parent}' can be "
-            f"restored; {_best_instead(checkpoints, session, states[0].parents[2])}take them away "
+            f"restored; {_best_instead(checkpoints, session, states[0].parents[2])}remove them "
             "to start from the beginning, or give another --workdir"
         )
     return None
 
 
 def _best_instead(checkpoints: Checkpoints, session: Session, run: Path) -> str:
-    """How to start from the best state of a run, where that one is whole; "" where it is not."""
+    """How to start from the best state of a run, if that one is intact; else ""."""
     for path in checkpoints.states(BEST)[:1]:
         with contextlib.suppress(DataError):
             step = checkpoints.restore(path, session)["step"]
             return (
-                f"the best one, of step {step}, is whole: start a new run from it with "
+                f"the best one, of step {step}, is intact: start a new run from it with "
                 f"--from={run}@{BEST} --workdir=NEW, or "
             )
     return ""
 
 
 def _check_same(states: list[Path], workers: WorkerGroup) -> None:
-    """Raises ConfigError where the workers would not all start from the same state."""
+    """Raises ConfigError if the workers would not all start from the same state."""
     newest = int(states[0].name.split("-")[1]) if states else -1
     same = [workers.same(number) for number in (len(states), newest)]
     if not all(same):
         raise ConfigError(
             f"--workdir: worker {workers.rank} sees {len(states)} saved states, the newest "
-            f"of step {newest}, another one does not; all must see the same run directory"
+            f"of step {newest}, and another worker sees others; all need the same run directory"
         )
 
 
 def other_tensorflow(before: str) -> str:
-    """A warning where a run was saved under another TensorFlow than this one; else ""."""
+    """A warning if a run was saved under another TensorFlow than this one; else ""."""
     if before == tf.__version__:
         return ""
     return (
-        f"warning: saved under TensorFlow {before}, going on under {tf.__version__}: weights, the "
-        "optimizer's state and the order of records are kept; operations may round otherwise, so "
+        f"warning: saved under TensorFlow {before}, resuming under {tf.__version__}: weights, "
+        "optimizer state and the order of records are kept; operations may round differently, so "
         "the last bits of weights differ, and random layers inside the backbone may draw other "
         "numbers"
     )
 
 
 def other_replicas(before: int, session: Session) -> str:
-    """What a run loses that was saved on `before` replicas and goes on with another number."""
+    """A warning about what differs when a run resumes on another number of replicas."""
     words = [
-        f"warning: saved on {before} replicas, going on on "
-        f"{session.strategy.num_replicas_in_sync}: order, records and draws of our layers are "
-        "the same; gradients are summed in another order, so the last bits of weights differ"
+        f"warning: saved on {before} replicas, resuming on "
+        f"{session.strategy.num_replicas_in_sync}: the order of records and the random numbers of "
+        "our layers are kept; gradients are summed in another order, so the last bits of weights "
+        "differ"
     ]
     layers = list(session.model._flatten_layers())
     if any(isinstance(layer, tf.keras.layers.BatchNormalization) for layer in layers):
-        words.append("BatchNorm takes its statistics over batches of another size")
+        words.append("BatchNorm computes its statistics over batches of another size")
     if generators(session.model, session.config.seed):
         words.append("random layers inside the backbone draw other numbers")
     return "; ".join(words)

@@ -1,4 +1,4 @@
-"""RUN: where everything of a run lies, and what a restart may find there."""
+"""RUN: the paths of a run's files, and checks of what a restart finds there."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from preprocess.shell.errors import ConfigError, DataError, UsageError
 from preprocess.shell.json_text import JsonObject, json_text
 from preprocess.shell.regular_files import odd_entries, read_json, read_regular
 
-# Fields of config.json's `dataset` that a run cannot be opened without, and their types.
+# Fields of config.json's `dataset` that are needed to open a run, and their types.
 _OF_THE_DATASET = {"task": str, "classes": list, "digest": str}
 MAX_METRICS_BYTES = 1 << 30  # a million epochs
 _PACKAGES = ("tensorflow", "keras", "tf-keras", "tensorflow-hub", "tensorflow-addons", "numpy")
 
 
 class RunDirectory:
-    """The paths of a run and its small files."""
+    """The paths and small files of a run."""
 
     def __init__(self, path: str) -> None:
         self.path = Path(path)
@@ -42,22 +42,22 @@ class RunDirectory:
         self.timeline = self.path / "timeline"
 
     def traces(self, rank: int) -> Path:
-        """Where TensorBoard finds the traces of a worker.
+        """The folder in which TensorBoard finds the traces of a worker.
 
-        They are named by host and second, which two workers of one machine may share.
+        Traces are named by host and second, which two workers of one machine may share.
         """
         return self.tensorboard / f"worker-{rank}" if rank else self.tensorboard
 
     def make(self) -> None:
-        """Creates the folder; raises UsageError where that cannot be.
+        """Creates the folder; raises UsageError if that is impossible.
 
-        Nothing but logs and the lock is put in before write_config(): a run that fails before it
-        leaves a folder that the next one may have.
+        Before write_config(), it holds nothing but logs and the lock: a run that fails before that
+        leaves a folder that the next run can use.
         """
-        if ":/" in str(self.path):  # pathlib has made gs:// of an address gs:/
+        if ":/" in str(self.path):  # pathlib turns gs:// into gs:/
             raise UsageError(
-                f"--workdir='{self.path}': a run directory is a folder; mount the bucket, or copy "
-                "the run there afterwards"
+                f"--workdir='{self.path}': a run directory must be a local folder; mount the "
+                "bucket, or copy the run there afterwards"
             )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -65,15 +65,17 @@ class RunDirectory:
         except OSError as error:
             raise UsageError(f"--workdir='{self.path}': {error.strerror}") from None
         if problem := self.write_problem():
-            raise UsageError(f"--workdir='{self.path}': {problem}; a training writes there")
+            raise UsageError(
+                f"--workdir='{self.path}': {problem}; training must be able to write it"
+            )
         if strange:
             raise UsageError(
                 f"--workdir='{self.path}' is not empty and not a run directory; choose another"
             )
 
     def write_problem(self) -> str:
-        """What of the directory, which is there, could not be written by a training; or ""."""
-        # A directory of a stranger's may have a link in place of its logs, to any file.
+        """Why a training could not write the existing directory; "" if it could."""
+        # A stranger's directory may have a link to any file instead of its logs.
         ours = {path.name for path in vars(self).values()} - {self.path.name} | {"capture"}
         for odd in odd_entries(self.path):
             if odd.partition(os.sep)[0] in ours:
@@ -97,15 +99,15 @@ class RunDirectory:
         return ""
 
     def is_strange(self) -> bool:
-        """Whether the folder holds things, and none of a run."""
+        """Whether the folder has files, and none of a run."""
         if not self.path.is_dir() or self.config_file.exists():
             return False
-        # Workers write their logs before the run begins, and a launcher has a folder of its own.
+        # Workers write their logs before the run begins, and a launcher has its own folder there.
         ours = ("launch", self.logs.name, self.lock.name, self.timeline.name)
         return any(path.name not in ours for path in self.path.iterdir())
 
     def timeline_file(self, rank: int) -> Path:
-        """Where a worker writes what it spends its time on."""
+        """The file with a worker's activities over time."""
         return self.timeline / f"worker-{rank}.jsonl"
 
     def write_config(self, record: JsonObject) -> None:
@@ -113,11 +115,13 @@ class RunDirectory:
         write_text(self.config_file, json_text(record, indent=2))
 
     def read_config(self) -> JsonObject:
-        """What write_config() wrote; raises DataError where this is no run directory."""
+        """What write_config() wrote; raises DataError if this is not a run directory."""
         try:
             record = read_json(self.config_file)
         except FileNotFoundError:
-            raise DataError(f"no config.json in '{self.path}': not a run directory") from None
+            raise DataError(
+                f"'{self.path}' is not a run directory: it has no config.json"
+            ) from None
         config, dataset = record.get("config"), record.get("dataset")
         if not isinstance(config, dict) or not isinstance(dataset, dict):
             raise DataError(f"'{self.config_file}' cannot be read: not written by this trainer")
@@ -128,22 +132,22 @@ class RunDirectory:
                     f"{str(dataset.get(name))[:40]!r}"
                 )
         if not all(isinstance(name, str) for name in dataset["classes"]):
-            raise DataError(f"'{self.config_file}' cannot be read: a class name is no text")
+            raise DataError(f"'{self.config_file}' cannot be read: a class name is not text")
         return record
 
     def check_same(self, changed: list[str], dataset_digest: str) -> None:
-        """Raises ConfigError where a restart differs from what the run was started with."""
+        """Raises ConfigError if a restart's configuration differs from the run's."""
         before = self.read_config()["dataset"]["digest"]
         if before != dataset_digest:
             changed = [*changed, f"dataset digest ({before[:12]} -> {dataset_digest[:12]})"]
         if changed:
             raise ConfigError(
                 f"'{self.path}' was started with another configuration: {'; '.join(changed)}. "
-                "Give the old one, or another --workdir"
+                "Use the old values, or another --workdir"
             )
 
     def rows(self) -> list[JsonObject]:
-        """The rows of metrics.jsonl that are whole."""
+        """The complete rows of metrics.jsonl."""
         rows: list[JsonObject] = []
         try:
             text = read_regular(self.metrics_file, MAX_METRICS_BYTES).decode("utf-8", "replace")
@@ -155,22 +159,22 @@ class RunDirectory:
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError):
-                break  # a line torn by a kill is the last one
+                break  # only the last line can be truncated by a kill
             if not isinstance(row, dict) or not isinstance(row.get("epoch"), int):
-                raise DataError(f"'{self.metrics_file}' has a line that is no row of an epoch")
+                raise DataError(f"'{self.metrics_file}' has a line that is not the row of an epoch")
             rows.append(row)
         return rows
 
     def history(self, epochs: int) -> list[JsonObject]:
-        """Rows of metrics.jsonl, those after `epochs` dropped from the file too: the state that
-        the run goes on from does not know them.
+        """The rows of metrics.jsonl up to `epochs`; later ones are also removed from the file, as
+        the state from which the run resumes does not include them.
         """
         rows = [row for row in self.rows() if row["epoch"] <= epochs]
         write_text(self.metrics_file, "".join(json_text(row) + "\n" for row in rows))
         return rows
 
     def append(self, row: JsonObject) -> None:
-        """Adds a row to metrics.jsonl."""
+        """Appends a row to metrics.jsonl."""
         with open(self.metrics_file, "a", encoding="utf-8") as file:
             file.write(json_text(row) + "\n")
             file.flush()
@@ -178,7 +182,7 @@ class RunDirectory:
 
 
 def versions() -> dict[str, str | None]:
-    """Package versions, None for what is not installed, and the git commit of this code, None
+    """Package versions, None for those not installed, and the git commit of this code, None
     outside a checkout.
     """
     found: dict[str, str | None] = dict.fromkeys(_PACKAGES)

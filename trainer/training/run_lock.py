@@ -1,19 +1,19 @@
 """RUN/lock: one training at a time in a run directory, on any storage, from any machine.
 
-    RUN/lock/000003      the newest number counts: who trains, or trained, here
+    RUN/lock/000003      the highest number counts: who trains, or has trained, here
 
-A lock is taken by creating the next number exclusively, which is atomic on local disks and on NFS
-alike; flock() is not used, as not every shared storage has it. The holder rewrites its file every
-HEARTBEAT_SECONDS and marks it as given back at the end. Whoever comes later takes over where the
-file is marked, or where the process is surely gone, which is known at once on the same machine.
-Elsewhere it watches, by its own clock, whether the file changes within EXPIRY_SECONDS: the clocks
-of two machines are never compared.
+A lock is acquired by exclusively creating the next number, which is atomic on local disks and on
+NFS alike; flock() is not used, as some shared storage lacks it. The holder rewrites its file every
+HEARTBEAT_SECONDS and marks it as released at the end. A newcomer takes over if the file is marked,
+or if the holder's process is certainly gone, which is known at once on the same machine. Otherwise
+it watches, by its own clock, whether the file changes within EXPIRY_SECONDS: the clocks of two
+machines are never compared.
 
-A number is never used again, and those below the last two are removed by the holder: so whoever
-judged an old state creates a number that is taken, or sees a higher one right after.
+A number is never reused, and the holder removes those below the last two. So a newcomer that judged
+an outdated state either fails to create its number or immediately sees a higher one.
 
-A holder that was suspended for so long that it was replaced finds a higher number, at its next
-heartbeat or before it writes a state, and ends at once.
+A holder that was suspended long enough to be replaced finds a higher number at its next heartbeat
+or before it writes a state, and exits at once.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from trainer.training.run_directory import RunDirectory
 from trainer.workers import signals
 
 HEARTBEAT_SECONDS = 10.0
-EXPIRY_SECONDS = 45.0  # four heartbeats, and half of one for the writing itself
-WATCH_SECONDS = 1.0  # between two looks at a lock that may be alive
+EXPIRY_SECONDS = 45.0  # four heartbeats, and half of one for the write itself
+WATCH_SECONDS = 1.0  # between two looks at a lock that may be held
 _RELEASED = b"given back"
 _MAX_BYTES = 1 << 16
-_JOIN_SECONDS = 2.0  # that a heartbeat may take on slow storage
-_LOOKS, _LOOK_SECONDS = 10, 0.1  # for a list of files that is behind, as on NFS
+_JOIN_SECONDS = 2.0  # how long a heartbeat may take on slow storage
+_LOOKS, _LOOK_SECONDS = 10, 0.1  # for a stale directory listing, as on NFS
 
 
 class RunInUse(UsageError):
@@ -46,11 +46,11 @@ class RunInUse(UsageError):
 
 
 class RunTakenOver(StorageError):
-    """Another process trains here now, as this one did not renew its lock for so long (74)."""
+    """Another process took over this run, as this one had not renewed its lock (74)."""
 
 
 class _State(NamedTuple):
-    """What the newest file of a lock says; number 0 where there is none."""
+    """The content of a lock's newest file; number 0 if there is none."""
 
     number: int
     content: bytes
@@ -61,17 +61,17 @@ class _State(NamedTuple):
 
     @property
     def free(self) -> bool:
-        """Whether it surely is nobody's."""
+        """Whether it is certainly free."""
         return not self.number or self.content.endswith(_RELEASED) or self.holder.gone
 
 
 class RunLock:
-    """A lock that this process holds: its number is its own for ever."""
+    """A lock held by this process, under a number that is never reused."""
 
     def __init__(
         self, run: RunDirectory, number: int, holder: Holder, say: Callable[[str], None]
     ) -> None:
-        """Starts the heartbeat; `say` takes why the process ends, where it must."""
+        """Starts the heartbeat; `say` receives the reason if the process has to exit."""
         self._run, self._number, self._holder, self._say = run, number, holder, say
         self._beats = 0
         self._ended = threading.Event()
@@ -79,20 +79,20 @@ class RunLock:
         self._thread.start()
 
     def check(self) -> None:
-        """Raises RunTakenOver where another process has the lock by now."""
+        """Raises RunTakenOver if another process has acquired the lock."""
         newest = _newest(self._run.lock)
         if newest.number > self._number:
             raise RunTakenOver(
-                f"'{self._run.path}' was taken over by {newest.holder}: this process did not renew "
-                f"its lock for {EXPIRY_SECONDS:.0f} s; nothing more is written"
+                f"'{self._run.path}' was taken over by {newest.holder}: this process had not "
+                f"renewed its lock for {EXPIRY_SECONDS:.0f} s; it stops and writes nothing more"
             )
 
     def release(self) -> None:
-        """Gives the lock back; harmless a second time, and where it was lost."""
+        """Releases the lock; does nothing if it was released or lost before."""
         if self._ended.is_set():
             return
         self._ended.set()
-        if threading.current_thread() is not self._thread:  # which calls it where it was lost
+        if threading.current_thread() is not self._thread:  # a lost heartbeat calls this itself
             self._thread.join(_JOIN_SECONDS)
             with contextlib.suppress(OSError):
                 self._write(_RELEASED)
@@ -105,26 +105,26 @@ class RunLock:
                 self._write(b"heartbeat %d" % self._beats)
             except RunTakenOver as error:
                 self._say(f"stopped: {error}")
-                signals.leave(error.exit_code)  # nothing more may be written from any thread
+                signals.leave(error.exit_code)  # no thread may write anything from now on
             except OSError:
-                continue  # storage that does not respond: whose it is shows when it does
+                continue  # storage does not respond: the next successful heartbeat shows the holder
 
     def _write(self, last_line: bytes) -> None:
-        # In place, and created anew where somebody has removed it: the number stays this one's.
+        # In place, or created again if somebody removed it: the number remains this process's.
         flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         _write(_file(self._run.lock, self._number), flags, self._holder, last_line)
 
 
 @contextlib.contextmanager
 def only_training(run: RunDirectory, say: Callable[[str], None]) -> Iterator[RunLock]:
-    """Holds the lock of a run directory, which must be there.
+    """Acquires the lock of an existing run directory.
 
     Args:
       run: the run directory.
-      say: takes who is waited for, and why the process ends where it was replaced.
+      say: receives who is waited for, and the reason if the process has to exit.
 
     Raises:
-      RunInUse: another process trains there; it is named.
+      RunInUse: another process trains there; the message names it.
       UsageError: the lock cannot be written.
       OutputError: the disk is full.
     """
@@ -144,7 +144,7 @@ def only_training(run: RunDirectory, say: Callable[[str], None]) -> Iterator[Run
 
 
 def training_there(run: RunDirectory) -> str:
-    """Who trains in a run directory as far as can be told at once, or ""."""
+    """Who trains in a run directory, if that is known at once; else ""."""
     try:
         newest = _newest(run.lock)
     except OSError:
@@ -172,11 +172,11 @@ def _take(run: RunDirectory, holder: Holder, say: Callable[[str], None]) -> RunL
         if _newest(folder).number == number:
             _remove_below(folder, number - 1)
             return RunLock(run, number, holder, say)
-        file.unlink()  # judged by a state that was long gone
+        file.unlink()  # the decision was based on an outdated state
 
 
 class _Watch:
-    """Watches a lock that is somebody's until it changes or its time is up."""
+    """Watches a held lock until it changes or its time is up."""
 
     def __init__(self, run: RunDirectory, say: Callable[[str], None]) -> None:
         self._run, self._say = run, say
@@ -184,7 +184,7 @@ class _Watch:
         self._deadline = 0.0
 
     def is_over(self, newest: _State) -> bool:
-        """Whether the holder is taken for dead; raises RunInUse where it is alive."""
+        """Whether the holder is presumed dead; raises RunInUse if it is alive."""
         holder = newest.holder
         if self._first is None:
             self._first, self._deadline = newest, time.monotonic() + EXPIRY_SECONDS
@@ -193,7 +193,7 @@ class _Watch:
                     f"'{self._run.path}' may be in use by {holder}: watching for up to "
                     f"{EXPIRY_SECONDS:.0f} s whether it is alive"
                 )
-        # Without content it is just being written.
+        # Without content, it is just being written.
         if newest.content and (holder.is_local or newest != self._first):
             raise RunInUse(
                 f"'{self._run.path}' is in use by {holder}; wait for it, stop it, or choose "
@@ -201,18 +201,18 @@ class _Watch:
             )
         if time.monotonic() < self._deadline:
             return False
-        self._say(f"taking over from {holder}, which ended without giving '{self._run.path}' back")
+        self._say(f"taking over from {holder}, which ended without releasing '{self._run.path}'")
         return True
 
 
 def _newest(folder: Path) -> _State:
-    """The file with the highest number; opened anew, so that NFS asks the server about it."""
+    """The file with the highest number; reopened each time, so that NFS asks the server."""
     number = 0
     for _ in range(_LOOKS):
         number = max((int(name) for name in _names(folder) if name.isdecimal()), default=0)
         if not number:
             return _State(0, b"")
-        with contextlib.suppress(FileNotFoundError):  # a higher one is there by now
+        with contextlib.suppress(FileNotFoundError):  # a higher one exists by now
             return _State(number, read_regular(_file(folder, number), _MAX_BYTES))
         time.sleep(_LOOK_SECONDS)
     return _State(number, b"")
@@ -230,7 +230,7 @@ def _file(folder: Path, number: int) -> Path:
 
 
 def _write(path: Path, flags: int, holder: Holder, last_line: bytes) -> None:
-    """The holder, an empty line, and what changes; in one write, so that readers see it whole."""
+    """Holder, empty line, changing part; in one write, so that readers see all of it."""
     content = holder.data + b"\n\n" + last_line
     descriptor = os.open(path, flags, 0o644)
     try:

@@ -46,12 +46,12 @@ class Session:
 
     @functools.cached_property
     def graphs(self) -> dict[str, str]:
-        """The fingerprints of the model and its backbone, which its states carry."""
+        """The fingerprints of the model and its backbone, which are saved with its states."""
         return graphs_of(self.model)
 
     @functools.cached_property
     def averages(self) -> Averages:
-        """Of the weights, where the optimizer keeps some."""
+        """The averages of the weights, if the optimizer keeps any."""
         return Averages(self.model)
 
     def weights_digest(self) -> str:
@@ -72,9 +72,9 @@ def build_session(
     weights: bool = True,
     targets: Sequence[Target] = (),
 ) -> Session:
-    """Builds the model; raises ConfigError where task and dataset do not fit.
+    """Builds the model; raises ConfigError if task and dataset do not match.
 
-    `classes` and `targets` are the dataset's; `say` and `weights` are those of build_model().
+    `classes` and `targets` are the dataset's; for `say` and `weights` see build_model().
     """
     check_same_task(config.task, dataset_task)
     task = make_task(config, classes, targets)
@@ -105,7 +105,7 @@ def session_for(
 
 
 def add_optimizer(session: Session, total_steps: int) -> tf.keras.optimizers.Optimizer:
-    """The optimizer, with its slots made, so that a checkpoint finds them."""
+    """The optimizer, with its slots created, so that a checkpoint includes them."""
     with session.strategy.scope():
         session.model.compile(
             optimizer=build_optimizer(session.config.optimizer, total_steps), jit_compile=False
@@ -113,19 +113,19 @@ def add_optimizer(session: Session, total_steps: int) -> tf.keras.optimizers.Opt
         optimizer = session.model.optimizer
         if hasattr(optimizer, "build"):
             optimizer.build(session.model.trainable_variables)
-        else:  # tensorflow-addons' are of Keras's older kind
+        else:  # tensorflow-addons' optimizers are legacy ones
             optimizer._create_all_weights(session.model.trainable_variables)
     return optimizer
 
 
 def optimizer_variables(optimizer: tf.keras.optimizers.Optimizer) -> list[tf.Variable]:
-    """Every slot and counter: an attribute of Keras's optimizers, a method of the older kind."""
+    """Every slot and counter: an attribute of Keras's optimizers, a method of legacy ones."""
     found = optimizer.variables
     return list(found() if callable(found) else found)
 
 
 def finite_function(session: Session) -> Callable[[], tf.Tensor]:
-    """A tf.function that tells whether every weight and every slot of the optimizer is finite."""
+    """A tf.function that returns whether all weights and optimizer slots are finite."""
 
     @tf.function
     def all_finite() -> tf.Tensor:
@@ -139,11 +139,11 @@ def finite_function(session: Session) -> Callable[[], tf.Tensor]:
 def train_functions(session: Session) -> tuple[OneStep, ManySteps]:
     """Two tf.functions: (batch) and (iterator, steps int32) -> (sums, records).
 
-    Sums are float32[SUMS] over the rows of the global batch, each of which counts the same in them.
-    The sum over the rows of a replica of share * loss is its part of the mean over the global
-    batch, which is weighted where the task has factors;
-    gradients are summed over replicas by the optimizer. Records are int64[steps, rows], of the
-    rows this process feeds, -1 for padding; [steps, 0] unless `data.log_records`.
+    Sums are float32[SUMS] over the rows of the global batch, each with the same weight. The sum
+    over a replica's rows of share * loss is its part of the mean over the global batch (a weighted
+    mean if the task has factors); the optimizer sums gradients over replicas. Records are
+    int64[steps, rows], for the rows that this process feeds, -1 for padding; [steps, 0] without
+    `data.log_records`.
     """
     task, model, config = session.task, session.model, session.config
     optimizer = model.optimizer
@@ -161,7 +161,7 @@ def train_functions(session: Session) -> tuple[OneStep, ManySteps]:
                 )
                 losses = task.loss(outputs, batch)
                 loss = tf.reduce_sum(losses * _shares(task, batch))
-                if model.losses:  # weight decay of layers: the same on every replica
+                if model.losses:  # weight decay of layers: equal on all replicas
                     loss += tf.add_n(model.losses) / replicas
                 objective = optimizer.get_scaled_loss(loss) if scaled else loss
             variables = model.trainable_variables
@@ -197,7 +197,7 @@ def train_functions(session: Session) -> tuple[OneStep, ManySteps]:
 
 
 def _shares(task: Task, batch: Tensors) -> tf.Tensor:
-    """float32[b]: the part of each record of a replica in the mean over the global batch."""
+    """float32[b]: the weight of each of a replica's records in the mean over the global batch."""
     factors = task.factors(batch)
     if factors is None:
         return batch["share"]
@@ -205,11 +205,11 @@ def _shares(task: Task, batch: Tensors) -> tf.Tensor:
     total = tf.distribute.get_replica_context().all_reduce(
         tf.distribute.ReduceOp.SUM, tf.reduce_sum(factors)
     )
-    return tf.math.divide_no_nan(factors, total)  # where all weigh nothing there is no gradient
+    return tf.math.divide_no_nan(factors, total)  # if all weights are 0, so is the gradient
 
 
 def _records(session: Session, batch: Tensors) -> tf.Tensor:
-    """int64[1, rows]: which records a batch has, replica after replica, -1 for padding."""
+    """int64[1, rows]: the records of a batch, replica after replica, -1 for padding."""
     if not session.config.data.log_records:
         return tf.zeros([1, 0], tf.int64)
     local = session.strategy.experimental_local_results
@@ -222,7 +222,7 @@ def predict_function(
 ) -> Callable[[Tensors, tf.Tensor], Outputs]:
     """A tf.function (batch, draw int64) -> (outputs, losses), per replica, without training.
 
-    With `augment` the on-device layers draw: test-time augmentation number `draw`.
+    With `augment`, the on-device layers draw random numbers: test-time augmentation `draw`.
     """
     config, task = session.config, session.task
 

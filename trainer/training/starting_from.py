@@ -1,8 +1,8 @@
 """`--from=RUN[@last|@best|@STEP]`: a new run that starts from a saved state of another one.
 
-For what a run that goes on may not change: the batch, the optimizer, its rate or schedule. Weights
-are taken as `model.weights` takes them, and the optimizer's moments where it is the same one; steps
-and epochs count from 0.
+For changes that a resumed run does not allow: batch, optimizer, learning rate or schedule. Weights
+are taken as `model.weights` takes them, and the optimizer's moments if it is the same optimizer.
+Steps and epochs count from 0.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from trainer.training.checkpoints import BEST, DAMAGE, LAST, Checkpoints
 from trainer.training.run_directory import RunDirectory
 from trainer.training.session import Session, optimizer_variables
 
-LOWER = 10.0  # what the learning rate is divided by, in the command after a divergence
+LOWER = 10.0  # divisor of the learning rate in the command suggested after a divergence
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,11 +32,11 @@ class Origin:
     """The state that a run starts from.
 
     Attributes:
-      given: as it was written.
+      given: the value as it was written.
       run: the run directory.
-      state: the folder of the state.
+      state: the state's folder.
       step: its step.
-      config: what the other run was trained with, as config.json has it.
+      config: the other run's configuration, from its config.json.
     """
 
     given: str
@@ -46,7 +46,7 @@ class Origin:
     config: JsonObject
 
     def record(self) -> JsonObject:
-        """What config.json of the new run says of it."""
+        """What the new run's config.json records about it."""
         return {
             "given": self.given,
             "run": str(self.run.absolute()),
@@ -59,7 +59,7 @@ def find_origin(given: str) -> Origin:
     """The state that a value of --from names.
 
     Raises:
-      ConfigError: there is no such run, or no such state of it; names those there are.
+      ConfigError: there is no such run or state; names the existing states.
       DataError: the run or the state is damaged.
     """
     run, which = given, LAST
@@ -88,17 +88,17 @@ def find_origin(given: str) -> Origin:
 
 
 def take_optimizer(session: Session, origin: Origin) -> str:
-    """Puts the moments of a state's optimizer into that of a session, where it is the same one.
+    """Copies the moments of a state's optimizer to a session's, if it is the same optimizer.
 
-    The configuration's own numbers stay, the learning rate first of all. With a schedule the count
-    of steps begins anew, as the schedule does.
+    The configuration's own numbers are kept, above all the learning rate. With a schedule, the
+    step count restarts from 0, as the schedule does.
 
     Returns:
-      What was taken or why nothing was, for people.
+      What was copied, or why nothing was, as a message.
     """
     name, before = session.config.optimizer.name, str(origin.config["optimizer"]["name"])
     if name.lower() != before.lower():
-        return f"the optimizer starts anew ({before} there, {name} here)"
+        return f"the optimizer starts from scratch (it was {before}, now {name})"
     optimizer = session.model.optimizer
     variables = _all_variables(optimizer)
     both = [*variables, *session.model.weights]
@@ -106,13 +106,13 @@ def take_optimizer(session: Session, origin: Origin) -> str:
     prefix = str(origin.state / "state")
     try:
         if _slots_in(prefix) != len(optimizer_variables(optimizer)) - 1:  # the count of steps
-            raise ValueError("another number of slots")
-        # With the model: the older kind's slots hang on its weights. Which are there already.
+            raise ValueError("number of slots differs")
+        # With the model: a legacy optimizer's slots belong to weights, which are restored already.
         checkpoint = tf.train.Checkpoint(model=session.model, optimizer=optimizer)
         checkpoint.read(prefix).expect_partial()
     except DAMAGE:
         put(both, values)
-        return "the optimizer starts anew (its state there is of another form)"
+        return "the optimizer starts from scratch (its saved state has another format)"
     counts = not session.config.optimizer.schedule
     for variable, value in zip(variables, values, strict=False):
         is_count = variable is optimizer.iterations
@@ -122,7 +122,7 @@ def take_optimizer(session: Session, origin: Origin) -> str:
 
 
 def after_divergence(workdir: str, dataset: str, config: Config) -> str:
-    """What to do after a run diverged: what is kept of it, and a command to copy."""
+    """What to do after a run diverged: which state is kept, and a command to copy."""
     rate = config.optimizer.learning_rate
     states = Checkpoints(RunDirectory(workdir).checkpoints).states(LAST)
     target = workdir.rstrip("/")
@@ -139,7 +139,7 @@ def after_divergence(workdir: str, dataset: str, config: Config) -> str:
 
 
 def _slots_in(prefix: str) -> int:
-    """How many slots of an optimizer a state has."""
+    """How many optimizer slots a state has."""
     names = [name for name, _ in tf.train.list_variables(prefix)]
     return sum(".OPTIMIZER_SLOT/" in n or n.startswith("optimizer/_variables/") for n in names)
 
@@ -149,6 +149,6 @@ def _all_variables(optimizer: tf.keras.optimizers.Optimizer) -> list[tf.Variable
     found = optimizer_variables(optimizer)
     for each in (optimizer, innermost(optimizer)):
         settings = [*getattr(each, "_hyper", {}).values(), getattr(each, "_learning_rate", None)]
-        # Those of a strategy are no tf.Variable to isinstance().
+        # isinstance() does not recognise a strategy's variables as tf.Variable.
         found += [setting for setting in settings if hasattr(setting, "assign")]
     return list({id(variable): variable for variable in found}.values())

@@ -1,6 +1,6 @@
-"""The steps of a training with all that is around one: its batch, its time, its trace, its loss.
+"""The steps of a training, each with its batch, timing, trace and loss.
 
-Where a run is within its epochs, and what is validated and saved, is trainer.training.loop's.
+trainer.training.loop handles epochs, validation and saving.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from trainer.training.session import SUMS, add_optimizer, train_functions
 from trainer.training.training_run import StepRun
 from trainer.workers import devices
 
-LOOK_AT_LOSS_EVERY = 20  # calls; looking waits for the device, so not at each
+LOOK_AT_LOSS_EVERY = 20  # calls; reading the loss waits for the device
 
 
 class Diverged(Exception):
@@ -34,20 +34,20 @@ class Diverged(Exception):
 
 
 class Steps:
-    """Runs the steps of one session, which gets its optimizer here.
+    """Runs the steps of one session, whose optimizer is built here.
 
     Attributes:
-      train_one: the function of one step: (batch) -> (sums, records).
-      per_epoch, total: steps.
-      done: steps so far; of all lives of a run, where one is set.
-      seconds: spent in them, likewise.
-      sums: of losses and the like, of the epoch so far.
-      clock: where the time of the current epoch's steps went.
+      train_one: runs one step: (batch) -> (sums, records).
+      per_epoch, total: numbers of steps.
+      done: steps so far; over all attempts of a run, once it is set.
+      seconds: time spent in them, likewise.
+      sums: of losses and counts, of the epoch so far.
+      clock: where the time of the current epoch's steps was spent.
       pictures_a_step, replicas: of the global batch.
-      progress: the file that says how far the run is.
-      processor: what it does, since the last beginning of run().
-      memory: what was waited for it, likewise.
-      record_log: which records each step took, where that is wanted.
+      progress: the progress file.
+      processor: CPU use since run() was last called.
+      memory: time waited for memory, likewise.
+      record_log: which records each step took, if enabled.
     """
 
     def __init__(self, run: StepRun) -> None:
@@ -87,12 +87,12 @@ class Steps:
         """Trains up to step `end` of an epoch.
 
         Args:
-          batches: distributed, from the current step on; with several steps a call, a dataset's
-            own iterator.
+          batches: distributed, from the current step on; with several steps a call, the iterator of
+            a dataset.
           end: see above.
           epoch: counted from 0.
-          save: called where a state is to be saved, or the run to be left.
-          shown: whether there may be a progress bar.
+          save: called when a state has to be saved or the run has to exit.
+          shown: whether a progress bar may be shown.
 
         Raises:
           Diverged: the loss is not finite.
@@ -127,7 +127,8 @@ class Steps:
                         bar.set_postfix_str(self._postfix(), refresh=False)
                 clock.lap(HOST)
                 stop = self._run.workers.any_worker_soon(self._run.signals.received is not None)
-                clock.lap(STEP)  # with others it waits for the collectives of the step
+                # With several workers, this includes waiting for the step's collectives.
+                clock.lap(STEP)
                 self.seconds += clock.end(steps)
                 timeline.stepped(self.done, clock.spent[WAIT], clock.spent[HOST])
                 self.progress.update(self.done, epoch + 1, self.seconds)
@@ -141,7 +142,7 @@ class Steps:
                     clock.start()
 
     def catch_up(self) -> None:
-        """Waits for the device and takes in the sums of the calls so far.
+        """Waits for the device and adds the sums of the calls so far.
 
         Raises:
           Diverged: they are not finite.
@@ -164,7 +165,7 @@ class Steps:
                 timeline.enter(Activity.COMPILE)
             sums, records = self.train_one(batch)
         else:
-            self.clock.lap(WAIT)  # what there is of it lies in the call
+            self.clock.lap(WAIT)  # any waiting happens inside the call
             if first:
                 timeline.enter(Activity.COMPILE)
             sums, records = self._train_several(batches, tf.constant(steps))

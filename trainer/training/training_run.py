@@ -1,4 +1,4 @@
-"""What one training is made of, on one of its workers; trainer.train makes it once."""
+"""The parts of one training on one of its workers; trainer.train builds it once."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from trainer.workers.worker_group import WorkerGroup
 
 @dataclasses.dataclass(frozen=True)
 class Monitors:
-    """What watches the steps.
+    """Monitors of the steps.
 
     Attributes:
       watchdog: ends a worker whose step takes too long.
-      profiler: takes the traces.
-      gpus: reads their counters.
-      timeline: keeps what the worker spends its time on.
-      progress_file: shows how far the run is; None on a worker that writes nothing of the run.
+      profiler: takes traces.
+      gpus: reads GPU counters.
+      timeline: records the worker's activities.
+      progress_file: shows the progress; None on a worker that does not write it.
     """
 
     watchdog: Watchdog
@@ -41,7 +41,7 @@ class Monitors:
 
 @dataclasses.dataclass(frozen=True)
 class StepRun:
-    """What running steps takes, whether a training's or those that are only measured.
+    """What running steps needs, in a training or in a measurement.
 
     Attributes:
       session: without optimizer; Steps adds it.
@@ -58,21 +58,21 @@ class StepRun:
 
     @property
     def config(self) -> Config:
-        """The configuration, which is the session's."""
+        """The session's configuration."""
         return self.session.config
 
 
 @dataclasses.dataclass(frozen=True)
 class Run(StepRun):
-    """A training: its steps, and where they come from and go to.
+    """A training: its steps, their inputs and outputs.
 
     Attributes:
-      validation: readers by split; best and stopping follow the first.
-      dataset: where it is.
+      validation: readers by split; the first one decides about best and early stopping.
+      dataset: its folder.
       manifest: its contents.
-      directory: where this worker writes; of another than the first, a folder that goes away.
-      checkpoints: of the run directory, which all workers share.
-      say: takes a line for people.
+      directory: where this worker writes; on workers other than the first, a temporary folder.
+      checkpoints: of the run directory that all workers share.
+      say: takes a message.
     """
 
     validation: Mapping[str, Reader]
@@ -84,5 +84,5 @@ class Run(StepRun):
 
 
 def unwatched(say: Callable[[str], None]) -> Monitors:
-    """Monitors that watch nothing, for steps that are only measured."""
+    """Inactive monitors, for steps that are only measured."""
     return Monitors(Watchdog(0, say), StepProfiler(), GpuMonitor(), Timeline(None), None)

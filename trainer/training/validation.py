@@ -1,4 +1,4 @@
-"""The validation splits of a training, measured between two epochs."""
+"""Validation of a training on its splits, between two epochs."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from trainer.training.session import Session
 
 
 class Validation:
-    """Measures a session on its splits; the first is the one that best, stopping and people watch.
+    """Evaluates a session on its splits; best and early stopping use the first one.
 
     Attributes:
       readers: by split.
-      traced: whether nothing is left to trace in this life, which may outlast a grace period.
+      traced: whether tracing, which may outlast a grace period, is done in this attempt.
     """
 
     def __init__(self, session: Session, readers: Mapping[str, Reader]) -> None:
@@ -29,12 +29,12 @@ class Validation:
         self._evaluators = {name: Evaluator(session, each, steps) for name, each in readers.items()}
 
     def outputs(self, name: str, between: Callable[[], None] = lambda: None) -> Outputs:
-        """Of a split; `between` is called after each batch."""
+        """Evaluates one split; `between` is called after each batch."""
         return self._evaluators[name].outputs(between=between)
 
     def row(self, between: Callable[[], None]) -> JsonObject:
-        """What a row of metrics.jsonl says of the splits: `val_*`, of others than the first
-        `val_NAME_*`, and `validation_seconds`.
+        """The columns that a row of metrics.jsonl has for the splits: `val_*`, for splits after the
+        first `val_NAME_*`, and `validation_seconds`.
 
         Raises:
           NotFiniteError: the outputs of the model are not finite.

@@ -1,4 +1,4 @@
-"""How gradients are summed over replicas: `distribute.all_reduce`, where it is possible.
+"""How gradients are summed over replicas: `distribute.all_reduce`, and what each method supports.
 
     what           CPU replicas   GPUs of a machine   workers, CPU   workers, GPU
     auto           ring           nccl                ring           nccl
@@ -7,8 +7,8 @@
     one_device     yes            yes                 -              -
     ring           yes            -                   yes            yes
 
-`hierarchical` is TensorFlow's copy between two halves of the devices; of an odd number it leaves
-out the last one's gradients, without a word, so that is refused here.
+`hierarchical` is TensorFlow's copy between two halves of the devices; with an odd number it
+silently leaves out the last one's gradients, so that is rejected here.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _POSSIBLE = {
 
 
 def check_all_reduce(how: str, *, workers: bool, gpus: bool, devices: int) -> None:
-    """Raises ConfigError where a way to sum cannot be on these devices.
+    """Raises ConfigError if these devices do not support a method.
 
     Args:
       how: `distribute.all_reduce`.
@@ -40,18 +40,18 @@ def check_all_reduce(how: str, *, workers: bool, gpus: bool, devices: int) -> No
     if how not in (AUTO, *possible):
         kind = f"{'several workers' if workers else 'one machine'} with {'GPUs' if gpus else 'CPU'}"
         raise ConfigError(
-            f"distribute.all_reduce={how} cannot be on {kind}; take {AUTO} or one of "
+            f"distribute.all_reduce={how} is not supported on {kind}; set {AUTO} or one of "
             f"{', '.join(possible)}"
         )
     if how == "hierarchical" and devices % 2 and devices > 1:
         raise ConfigError(
             f"distribute.all_reduce=hierarchical with {devices} replicas: TensorFlow 2.15 would "
-            f"leave out the gradients of the last; take an even number, or {AUTO}"
+            f"leave out the gradients of the last one; use an even number, or {AUTO}"
         )
 
 
 def cross_device_ops(how: str, devices: int) -> tf.distribute.CrossDeviceOps | None:
-    """What MirroredStrategy takes for a way to sum; None = its own choice, nccl or ring."""
+    """MirroredStrategy's argument for a method; None = its own choice, nccl or ring."""
     if devices == 1:  # nothing to sum
         return None
     made = {
@@ -63,7 +63,7 @@ def cross_device_ops(how: str, devices: int) -> tf.distribute.CrossDeviceOps | N
 
 
 def implementation(how: str, gpus: bool) -> tf.distribute.experimental.CommunicationImplementation:
-    """What CommunicationOptions of several workers take for it."""
+    """CommunicationOptions of several workers for a method."""
     kinds = tf.distribute.experimental.CommunicationImplementation
     if how == AUTO:
         return kinds.AUTO if gpus else kinds.RING

@@ -1,12 +1,12 @@
-"""The start of several workers: each waits, within a bound, until all are there.
+"""The start of several workers: each waits, within a time limit, until all are present.
 
-TensorFlow's own start waits an hour for a peer that never comes, without a word of who it is.
-So before TensorFlow takes its port, each worker listens on it and calls every other one. A
-worker continues when it has been answered by every peer and called by every peer: nobody who is
-still waiting can then find it gone. A call is one line each way, `shardline RANK DIGEST`; a peer
-of an earlier life whose port TensorFlow still holds does not answer so, and is waited for. The
-digest is keyed by $SHARDLINE_START_TOKEN where whoever starts the workers sets one, so that a
-stranger who knows the addresses cannot take a worker's place.
+TensorFlow's own start waits an hour for a missing peer without naming it. So before TensorFlow
+takes its port, each worker listens on it and calls every other one. A worker continues when every
+peer has answered it and called it: no worker that is still waiting can then find it gone. A call is
+one line each way, `shardline RANK DIGEST`; a peer of an earlier attempt whose port TensorFlow still
+holds does not answer like that, and is waited for. The digest is keyed by $SHARDLINE_START_TOKEN if
+whoever starts the workers sets one, so that a stranger who knows the addresses cannot take a
+worker's place.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ _GREETING = "shardline"
 _LINE_BYTES = 128
 _OTHER_CLUSTER = "has another TF_CONFIG"
 _CALL_SECONDS = 2.0  # for one call, whatever is at the other end
-_CALLS_AT_ONCE = 256  # far more than a cluster has workers that call at the same time
+_CALLS_AT_ONCE = 256  # far more than the workers of a cluster that call at the same time
 _PAUSE_SECONDS = 0.2
 _NOT_OURS = errno.EADDRNOTAVAIL
-_TELL_SECONDS = 10.0  # waiting longer is said, with who is missing
+_TELL_SECONDS = 10.0  # after which the missing workers are named
 
 
 def wait_for_peers(cluster: Cluster, seconds: float, say: Callable[[str], None]) -> None:
-    """Returns when every worker of the cluster has come.
+    """Returns when all workers of the cluster are present.
 
     Args:
       cluster: of this process.
       seconds: how long to wait.
-      say: takes who is missing.
+      say: receives a message with the missing workers.
 
     Raises:
-      LostPeerError: a peer did not come in time; it is named.
-      UnavailableError: the own port is taken.
+      LostPeerError: a peer did not come in time; the message names it.
+      UnavailableError: this worker's port is in use.
       ConfigError: a peer has another TF_CONFIG.
     """
     deadline = time.monotonic() + seconds
@@ -68,7 +68,7 @@ def wait_for_peers(cluster: Cluster, seconds: float, say: Callable[[str], None])
 
 
 def is_listening(address: str, seconds: float = _CALL_SECONDS) -> bool:
-    """Whether anything takes a connection at HOST:PORT."""
+    """Whether anything accepts connections at HOST:PORT."""
     try:
         socket.create_connection(host_and_port(address), timeout=seconds).close()
     except OSError:
@@ -77,14 +77,14 @@ def is_listening(address: str, seconds: float = _CALL_SECONDS) -> bool:
 
 
 def _who(cluster: Cluster, missing: dict[int, str], not_heard: set[int]) -> str:
-    """The peers that are waited for, each with what is known of it."""
-    reasons = {**dict.fromkeys(not_heard, "answers, but has not called"), **missing}
+    """The missing peers, each with what is known about it."""
+    reasons = {**dict.fromkeys(not_heard, "responds, but has not called"), **missing}
     return ", ".join(f"{cluster.name(rank)}: {reasons[rank]}" for rank in sorted(reasons))
 
 
 def _refusal(waiting: str, reasons: set[str], seconds: float) -> Exception:
-    """What ends the wait. Another TF_CONFIG may be that of an earlier life that is on its way out,
-    so it is an error only now.
+    """Raises when the time is up. Another TF_CONFIG may belong to an earlier attempt that is about
+    to exit, so it is an error only now.
     """
     if _OTHER_CLUSTER in reasons:
         return ConfigError(
@@ -92,13 +92,13 @@ def _refusal(waiting: str, reasons: set[str], seconds: float) -> Exception:
             "with its own task"
         )
     return LostPeerError(
-        f"{waiting}: did not come within {seconds:g} s; look at that worker's log, or give it "
-        "longer by --config.watchdog.start_seconds"
+        f"{waiting}: did not join within {seconds:g} s; look at that worker's log, or allow "
+        "more time with --config.watchdog.start_seconds"
     )
 
 
 def _call(cluster: Cluster, rank: int) -> str | None:
-    """None where the peer answered, else why not."""
+    """None if the peer answered, otherwise the reason."""
     try:
         with socket.create_connection(
             host_and_port(cluster.addresses[rank]), timeout=_CALL_SECONDS
@@ -115,11 +115,11 @@ def _call(cluster: Cluster, rank: int) -> str | None:
         return None
     if answer.startswith(f"{_GREETING} "):
         return _OTHER_CLUSTER
-    return "another program, or an earlier life of it, has its port"
+    return "another program, or an earlier attempt of this run, has its port"
 
 
 def _bind(cluster: Cluster, deadline: float) -> socket.socket:
-    """The own port, on the own address only where this machine has it."""
+    """A socket on this worker's port; bound to its address only if this machine has it."""
     host, port = host_and_port(cluster.addresses[cluster.rank])
     while True:
         try:
@@ -138,24 +138,24 @@ def _bound(host: str, port: int) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family)
     except OSError as error:
-        # The name may be of a service or a translated address; TensorFlow takes all of them.
+        # The name may be that of a service or a translated address; TensorFlow accepts all of them.
         if isinstance(error, socket.gaierror) or error.errno == _NOT_OURS:
             return socket.create_server(("", port))
         raise
 
 
 def _read_line(peer: socket.socket) -> str:
-    """Up to a line feed; whatever else comes is not ours and is cut off.
+    """Reads up to a line feed; anything longer is not ours and is cut off.
 
-    Raises TimeoutError after _CALL_SECONDS in all: a limit for each read would let a stranger who
-    sends a byte a second stay for minutes.
+    Raises TimeoutError after _CALL_SECONDS in total: with a limit for each read, a stranger who
+    sends a byte a second could stay for minutes.
     """
     deadline = time.monotonic() + _CALL_SECONDS
     data = b""
     while b"\n" not in data and len(data) < _LINE_BYTES:
         left = deadline - time.monotonic()
         if left <= 0:
-            raise TimeoutError("no whole line in time")
+            raise TimeoutError("no complete line in time")
         peer.settimeout(left)
         part = peer.recv(_LINE_BYTES)
         if not part:
@@ -165,7 +165,7 @@ def _read_line(peer: socket.socket) -> str:
 
 
 class _Listener:
-    """Answers the calls of the peers, each in a thread: who is slow keeps nobody waiting.
+    """Answers the calls of the peers, each in a thread, so that a slow one delays nobody.
 
     Attributes:
       not_heard: ranks that have not called yet.
@@ -192,17 +192,17 @@ class _Listener:
         self._done.set()
         self._thread.join()
         self._server.close()
-        # A peer that went on first may have called TensorFlow here by now. It has to be hung up on
-        # at once: the thread that would do so stands still while TensorFlow holds the interpreter
-        # lock, waiting for that peer.
+        # A peer that has already continued may have called TensorFlow here. Its connection has to
+        # be closed now: the thread that would do so stands still while TensorFlow holds the
+        # interpreter lock, waiting for that peer.
         with self._lock:
             for caller in self._callers:
-                with contextlib.suppress(OSError):  # it hung up itself
+                with contextlib.suppress(OSError):  # already closed by the peer
                     caller.shutdown(socket.SHUT_RDWR)
 
     def _serve(self) -> None:
         while not self._done.is_set():
-            with contextlib.suppress(OSError):  # nobody called, or hung up
+            with contextlib.suppress(OSError):  # no call, or closed by the peer
                 caller, _ = self._server.accept()
                 if self._places.acquire(blocking=False):
                     with self._lock:

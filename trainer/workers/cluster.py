@@ -1,4 +1,4 @@
-"""The workers of a run, as TF_CONFIG names them. No TensorFlow here."""
+"""The workers of a run, as TF_CONFIG names them. Does not import TensorFlow."""
 
 from __future__ import annotations
 
@@ -39,25 +39,25 @@ class Cluster:
 
     @property
     def leader(self) -> str:
-        """TensorFlow's name of rank 0."""
+        """TensorFlow's name for rank 0."""
         return f"/job:{self.jobs[0][0]}/replica:0/task:0"
 
     @property
     def digest(self) -> str:
-        """32 hexadecimal digits that the workers of one cluster share: of their addresses, keyed
-        by the token of their start.
+        """32 hexadecimal digits that the workers of one cluster share: a hash of their addresses,
+        keyed by the token of their start.
         """
         token = os.environ.get(START_TOKEN, "").encode()
         text = "\n".join(self.addresses).encode()
         return hmac.new(token, text, hashlib.sha256).hexdigest()[:32]
 
     def name(self, rank: int) -> str:
-        """A worker for people: `worker 1 (node1:2222)`."""
+        """A worker's name in messages: `worker 1 (node1:2222)`."""
         return f"worker {rank} ({self.addresses[rank]})"
 
 
 def cluster_of_environment() -> Cluster | None:
-    """The cluster of TF_CONFIG; None where it names no other worker.
+    """The cluster of TF_CONFIG; None if it names no other worker.
 
     Raises:
       ConfigError: it cannot be read.
@@ -70,14 +70,14 @@ def parse_cluster(text: str) -> Cluster | None:
     """The cluster of the JSON that TensorFlow expects in TF_CONFIG; None for one process.
 
     Raises:
-      ConfigError: it cannot be read; what is wrong, what was received, and an example.
+      ConfigError: it cannot be read; the message has the reason, the value and an example.
     """
     try:
         return _parse(json.loads(text))
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
         raise ConfigError(
-            f"TF_CONFIG cannot be used ({reason}): {text}; it takes {_EXAMPLE}"
+            f"TF_CONFIG cannot be used ({reason}): {text}; expected something like {_EXAMPLE}"
         ) from None
 
 
@@ -105,10 +105,10 @@ def _parse(record: object) -> Cluster | None:
             jobs.append((kind, len(tasks)))
             addresses += tasks
     if len(found.get("chief", ())) > 1:
-        raise ValueError("there is one chief only")
+        raise ValueError("cluster.chief lists more than one task")
     twice = {address for address in addresses if addresses.count(address) > 1}
     if twice:
-        raise ValueError(f"{min(twice)} stands for two workers")
+        raise ValueError(f"{min(twice)} is listed twice")
     task = record["task"]
     kind, index = task["type"], int(task.get("index", 0))
     counts = dict(jobs)

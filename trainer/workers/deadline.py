@@ -1,9 +1,9 @@
-"""The end of this process at a deadline, whatever Python does.
+"""Ends this process at a deadline, whatever Python is doing.
 
-TensorFlow joins other workers in a call that keeps Python's lock, and waits there for ever when
-one of them has died a moment before: no thread of Python's runs meanwhile, no handler of a
-signal. So the system itself holds the deadline: one of its timers leaves the stacks (by
-faulthandler, which needs no lock), the next, a second later, calls the C library's `_exit`.
+TensorFlow joins other workers in a call that holds Python's lock, and waits there forever if one of
+them died a moment before: no Python thread and no signal handler runs meanwhile. So the kernel
+keeps the deadline: one timer makes faulthandler write the stacks (it needs no lock), and the next
+one, a second later, calls the C library's `_exit`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import ctypes
 import signal
 import sys
 
-STACKS_SIGNAL = signal.SIGUSR1  # faulthandler answers it, see worker_log
+STACKS_SIGNAL = signal.SIGUSR1  # handled by faulthandler, see worker_log
 _STACKS_SECONDS = 1.0  # to write them
 _CLOCK_MONOTONIC = 1
 _SIGEV_SIGNAL, _SIGEV_THREAD = 0, 2
@@ -43,9 +43,9 @@ class _Times(ctypes.Structure):
 
 
 class Deadline:
-    """Ends the process with an exit code, some seconds after the last `set`.
+    """Ends the process with an exit code, a number of seconds after the last `set`.
 
-    On other systems than Linux nothing ever happens.
+    Does nothing on systems other than Linux.
 
     Args:
       code: the exit code.
@@ -67,14 +67,14 @@ class Deadline:
             self._timers.append(timer)
 
     def set(self, seconds: float) -> None:
-        """Ends the process in so many seconds from now, unless set again; 0 = not at all."""
+        """Ends the process in that many seconds unless set again; 0 = never."""
         for number, timer in enumerate(self._timers):
             left = seconds + number * _STACKS_SECONDS if seconds else 0.0
             times = _Times(0, 0, int(left), int(left % 1 * 1e9))
             self._libc.timer_settime(timer, 0, ctypes.byref(times), None)
 
     def close(self) -> None:
-        """Gives the timers back."""
+        """Deletes the timers."""
         for timer in self._timers:
             self._libc.timer_delete(timer)
         self._timers.clear()

@@ -1,4 +1,4 @@
-"""Which replicas there are: the strategy, chosen from the configuration and the machine.
+"""The replicas: chooses a strategy from the configuration and the machine.
 
 Everything here must happen before any other TensorFlow call.
 """
@@ -19,27 +19,27 @@ from trainer.workers.all_reduce import check_all_reduce, cross_device_ops, imple
 from trainer.workers.cluster import Cluster
 from trainer.workers.watchdog import PATIENCE
 
-NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")  # one entry a GPU, wherever the driver is loaded
-# A worker whose sign of life is missing for so long is lost, and every collective with it.
-# TensorFlow's own 10 s end runs on machines that are busy or short of memory.
+NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")  # one entry a GPU, if the driver is loaded
+# A worker without heartbeats for this long is lost, and with it every collective.
+# TensorFlow's default of 10 s ends runs on machines that are busy or short of memory.
 HEARTBEAT_SECONDS = 20.0
-# Of one collective, where the watchdog, which comes before it, is off.
+# Of one collective, when the watchdog, which would come first, is off.
 COLLECTIVE_SECONDS = 3600.0
 
 
 def prepare(
     config: Config, say: Callable[[str], None], cluster: Cluster | None = None
 ) -> tf.distribute.Strategy:
-    """Seeds, precision, devices; returns the tf.distribute strategy.
+    """Sets seeds and precision, chooses devices; returns the tf.distribute strategy.
 
     With a cluster: MultiWorkerMirroredStrategy. `virtual_replicas` > 0: that many CPU devices.
-    Otherwise every GPU, or the CPU where there is none.
+    Otherwise every GPU, or the CPU if there is none.
     """
     if config.virtual_replicas and cluster is None:
         cpu = tf.config.list_physical_devices("CPU")[0]
         each = [tf.config.LogicalDeviceConfiguration()] * config.virtual_replicas
         tf.config.set_logical_device_configuration(cpu, each)
-        # A GPU left visible would be reserved whole and never used.
+        # A visible GPU would be reserved completely and never used.
         tf.config.set_visible_devices([], "GPU")
     strategy = _strategy(config, say) if cluster is None else _workers(config, cluster)
     if config.deterministic:
@@ -51,15 +51,18 @@ def prepare(
 
 
 def check_replicas(config: Config, replicas: int) -> None:
-    """Raises ConfigError for a batch that does not divide among them, or XLA with several."""
+    """Raises ConfigError for a batch that cannot be divided evenly, or XLA with several
+    replicas.
+    """
     if config.batch_size % replicas:
         raise ConfigError(
-            f"batch_size={config.batch_size} does not divide among {replicas} replicas; "
-            f"take a multiple of {replicas}"
+            f"batch_size={config.batch_size} cannot be divided evenly among {replicas} replicas; "
+            f"set a multiple of {replicas}"
         )
     if config.jit_compile and replicas > 1:
         raise ConfigError(
-            f"jit_compile works with one replica only in TensorFlow 2.15, there are {replicas}"
+            f"jit_compile needs a single replica in TensorFlow 2.15, but there are {replicas}; "
+            "set jit_compile=false"
         )
 
 
@@ -71,25 +74,25 @@ def _strategy(config: Config, say: Callable[[str], None]) -> tf.distribute.Strat
     if config.virtual_replicas:
         names = [f"CPU:{i}" for i in range(config.virtual_replicas)]
         return tf.distribute.MirroredStrategy(names, ops)
-    if gpus:  # by name: left to itself, it would look for them in TF_CONFIG
+    if gpus:  # named, since it would otherwise look for them in TF_CONFIG
         return tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(len(gpus))], ops)
     warn_of_unseen_gpus(say)
     return tf.distribute.MirroredStrategy(["CPU:0"])
 
 
 def warn_of_unseen_gpus(say: Callable[[str], None]) -> None:
-    """Warns where the machine has GPUs and TensorFlow sees none."""
+    """Warns if the machine has GPUs but TensorFlow sees none."""
     if tf.config.list_physical_devices("GPU"):
         return
     if NVIDIA_GPUS.is_dir() and any(NVIDIA_GPUS.iterdir()):
         say(
-            "WARNING: this machine has NVIDIA GPUs, but TensorFlow sees none; working on the CPU. "
+            "WARNING: this machine has NVIDIA GPUs, but TensorFlow sees none; using the CPU. "
             "Install requirements-gpu.txt, and check CUDA_VISIBLE_DEVICES and the driver"
         )
 
 
 def _workers(config: Config, cluster: Cluster) -> tf.distribute.Strategy:
-    """The strategy over all workers, who must be there already: a CPU or all GPUs of each."""
+    """The strategy over all workers, which must be running: the CPU or all GPUs of each."""
     gpus = tf.config.list_physical_devices("GPU")
     how = config.distribute.all_reduce
     check_all_reduce(how, workers=True, gpus=bool(gpus), devices=len(gpus) or 1)
@@ -97,7 +100,7 @@ def _workers(config: Config, cluster: Cluster) -> tf.distribute.Strategy:
         implementation=implementation(how, bool(gpus)),
         timeout_seconds=PATIENCE * config.watchdog.seconds or COLLECTIVE_SECONDS,
     )
-    # As the strategy does it itself, but for the times: there is no public way to them.
+    # What the strategy does itself, except for the timeouts: there is no public way to set them.
     context.context().configure_coordination_service(
         service_type="standalone",
         service_leader=cluster.leader,
@@ -109,12 +112,12 @@ def _workers(config: Config, cluster: Cluster) -> tf.distribute.Strategy:
 
 
 def gpus_of(strategy: tf.distribute.Strategy) -> int:
-    """How many of its replicas in this process are GPUs."""
+    """How many of its replicas in this process are on GPUs."""
     return sum("GPU" in device for device in strategy.extended.worker_devices)
 
 
 def describe(strategy: tf.distribute.Strategy) -> str:
-    """`2 replicas (CPU)`, for people."""
+    """`2 replicas (CPU)`, for messages."""
     count = strategy.num_replicas_in_sync
     kinds = {device.split(":")[-2] for device in strategy.extended.worker_devices}
     return f"{count} replica{'s' if count > 1 else ''} ({', '.join(sorted(kinds))})"
@@ -126,14 +129,14 @@ def distribute(
     *,
     endless: bool = False,
 ) -> tf.distribute.DistributedDataset:
-    """A distributed dataset of what `make` gives for the replicas of each input pipeline.
+    """A distributed dataset of the datasets that `make` builds for each input pipeline's replicas.
 
-    `endless` says that the datasets are: otherwise several workers ask each other before every
-    batch whether all have one, so that each waits for the slowest reader in there, and for ever
-    where one takes more batches than another.
+    `endless` promises that they are endless: otherwise the workers ask each other before every
+    batch whether all have one, so that each waits for the slowest reader, and forever if one takes
+    more batches than another.
 
-    Divided explicitly: AutoShard would silently give workers different passes. One CPU replica has
-    it plain, with nothing to divide or to copy to: that saves 0.3 ms a step.
+    Distributed explicitly: AutoShard would silently give workers different passes. A single CPU
+    replica gets the plain dataset, with nothing to divide or copy: that saves 0.3 ms a step.
     """
     if strategy.num_replicas_in_sync == 1 and "CPU" in strategy.extended.worker_devices[0]:
         return make(ReplicaSlice())

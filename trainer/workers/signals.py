@@ -1,10 +1,10 @@
-"""SIGTERM, SIGHUP and Ctrl-C while a run trains: save, then leave.
+"""SIGTERM, SIGHUP and Ctrl-C during a training: save, then exit.
 
 The first signal is recorded, and the loop acts on it after the current call: it saves and exits
 with 75 (SIGTERM; SIGHUP, as when a terminal closes, unless it is ignored, as under nohup) or 130
-(Ctrl-C). While the current call may outlast any grace period (tracing, compiling, building a table)
-the loop has nothing unsaved, sets `idle`, and the process exits at once. A second Ctrl-C also exits
-at once: a saved state is complete at any moment.
+(Ctrl-C). Before calls that may outlast any grace period (tracing, compiling, building a table) the
+loop has nothing unsaved and sets `idle`; the process then exits at once. A second Ctrl-C also exits
+at once: saved states are always complete.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _before_leaving: list[Callable[[], object]] = []
 
 
 class StopSignals:
-    """Takes SIGTERM, SIGHUP and SIGINT while it is entered, in the main thread.
+    """Handles SIGTERM, SIGHUP and SIGINT inside its context, in the main thread.
 
-    A thread of its own takes them: Python runs its handlers between two of the main thread's
+    A separate thread reacts to them: Python runs its handlers between two of the main thread's
     instructions, and one of those may be minutes of compilation in TensorFlow.
 
     Attributes:
@@ -37,15 +37,15 @@ class StopSignals:
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:
-        """Takes where to put what is said before the process ends at once."""
+        """`say` receives a message before the process exits at once."""
         self.received: signal.Signals | None = None
         self._idle = False
         self._say = say
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is unsaved, so that a signal may end the process at once; also one that
-        came just before this was set.
+        """Whether nothing is unsaved, so that a signal may end the process at once; this includes a
+        signal that came just before it was set.
         """
         return self._idle
 
@@ -57,13 +57,13 @@ class StopSignals:
 
     @property
     def exit_code(self) -> int:
-        """What to end with after the signal that was received."""
+        """The exit code for the received signal."""
         return EXIT_CODES[self.received or signal.SIGTERM]
 
     def __enter__(self) -> StopSignals:
         self._read, self._write = os.pipe()
         os.set_blocking(self._write, False)
-        # Python writes the number of every signal that has a handler to this pipe, at once.
+        # Python immediately writes the number of every signal with a handler to this pipe.
         self._wakeup = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         self._handlers = {n: signal.signal(n, _nothing) for n in EXIT_CODES if not _ignored(n)}
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -98,9 +98,9 @@ class StopSignals:
 def leave_on_sigterm(
     say: Callable[[str], None], words: str = "nothing is unsaved; the same command resumes"
 ) -> None:
-    """From now on SIGTERM and SIGHUP end the process with 75: for where a run has nothing to save.
+    """From now on SIGTERM and SIGHUP exit with 75: for phases in which a run has nothing to save.
 
-    SIGHUP stays ignored where it is, as under nohup.
+    SIGHUP stays ignored if it was, as under nohup.
     """
 
     def handler(number: int, frame: object) -> None:
@@ -115,7 +115,7 @@ def leave_on_sigterm(
 
 @contextlib.contextmanager
 def before_leaving(act: Callable[[], object]) -> Iterator[None]:
-    """Inside of it, `leave` calls `act` first: what must not be left behind for others."""
+    """Inside its context, `leave` first calls `act`, to clean up what others would find."""
     _before_leaving.append(act)
     try:
         yield
@@ -128,17 +128,17 @@ def leave(code: int) -> None:
     for act in _before_leaving:
         act()
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed by its reader
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # the reader closed it
             stream.flush()
     os._exit(code)
 
 
 def _ignored(number: signal.Signals) -> bool:
-    """Whether SIGHUP is to stay ignored. Ctrl-C is taken in any case: shells have it ignored in
-    whatever they start in the background.
+    """Whether SIGHUP is to stay ignored. Ctrl-C is always handled: shells ignore it for whatever
+    they start in the background.
     """
     return number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN
 
 
 def _nothing(number: int, frame: object) -> None:
-    """A handler must be there for Python to write to the wake-up pipe."""
+    """Does nothing: Python writes to the wake-up pipe only for signals with a handler."""

@@ -1,9 +1,9 @@
-"""Ends a worker that gets nowhere.
+"""Ends a worker that makes no progress.
 
-A collective of TensorFlow's waits in C++ for a peer that may never answer, and no exception
-gets it out of there. A thread looks at the clock instead, and ends the process with 76: the last
-saved state is complete at any moment, and all workers resume from it. Where even that thread cannot
-run, the system ends the process (`deadline`).
+A TensorFlow collective waits in C++ for a peer that may never respond, and no exception can
+interrupt it. So a thread watches the clock, and ends the process with 76: saved states are always
+complete, and all workers resume from the last one. If even that thread cannot run, the kernel ends
+the process (`deadline`).
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from collections.abc import Callable
 from preprocess.shell.exit_codes import ExitCode
 from trainer.workers.deadline import Deadline
 
-# Of the seconds for a step: what happens once a life (tracing, compiling, a table of pictures)
-# or once an epoch (saving, the report) may take longer.
+# Times the seconds for a step: what happens once an attempt (tracing, compiling, building a picture
+# table) or once an epoch (saving, the report) may take longer.
 PATIENCE = 5.0
-SPARE_SECONDS = 5.0  # after the thread's time has come, until the system's has
+SPARE_SECONDS = 5.0  # between the thread's deadline and the kernel's
 
 
 class Watchdog:
-    """Ends the process when `alive` was not called in time; while it is entered.
+    """Ends the process if `alive` is not called in time, while its context is entered.
 
     Args:
-      seconds: for one step, or whatever `alive` is called for; 0 = it never bites.
-      on_timeout: called before the end, with a message; it should write the stacks to a log.
-      leave: ends the process, with its exit code.
+      seconds: for one step, or whatever `alive` announces; 0 disables the watchdog.
+      on_timeout: called with a message before the process ends; it should write the stacks to a
+      log. leave: ends the process with an exit code.
     """
 
     def __init__(
@@ -44,15 +44,15 @@ class Watchdog:
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def alive(self, doing: str, *, long: bool = False, within: float = 0.0) -> None:
-        """Something was finished, and `doing` begins.
+        """Something was finished, and `doing` starts.
 
         Args:
-          doing: for people.
+          doing: for the message.
           long: whether it may take PATIENCE times as long as a step.
-          within: seconds, where it is something else than a step.
+          within: seconds, for anything else than a step.
         """
         allowed = within or self._seconds * (PATIENCE if long else 1.0)
-        # The clock is set first: the thread never sees the new allowance with the old start.
+        # The clock is set first: the thread must never see the new limit with the old start.
         self._since = time.monotonic()
         self._doing, self._allowed = doing, allowed
         if self._deadline:
@@ -78,7 +78,7 @@ class Watchdog:
             doing, allowed = self._doing, self._allowed
             if time.monotonic() - self._since > allowed:
                 self._on_timeout(
-                    f"no progress for {allowed:g} s while {doing}: a worker may hang, or be lost; "
+                    f"no progress for {allowed:g} s while {doing}: a worker may hang or be lost; "
                     "nothing was saved now, the same command resumes from the last saved state"
                 )
                 self._leave(ExitCode.LOST_PEER)

@@ -1,6 +1,6 @@
-"""What the workers of a run agree on, by collectives of one number.
+"""Agreement between the workers of a run, by collectives of one number.
 
-Every worker must ask the same questions in the same order.
+All workers must make the same calls in the same order.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from trainer.compat.grpc_proxy import proxy_note
 from trainer.workers.barrier import is_listening
 from trainer.workers.cluster import Cluster
 
-LEAVE_SECONDS = 30.0  # that rank 0 stays for the others at the end
+LEAVE_SECONDS = 30.0  # how long rank 0 waits for the others at the end
 _PAUSE_SECONDS = 0.1
-TEXT_BYTES = 256  # of a text that goes to all
+TEXT_BYTES = 256  # of a text that is sent to all
 
-# What TensorFlow raises where a peer is gone, too late, or has given up itself.
+# What TensorFlow raises if a peer is gone, too late, or has failed itself.
 _LOST = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
@@ -33,7 +33,7 @@ _LOST_WORDS = ("Collective ops is aborted", "CoordinationService", "coordination
 
 
 class WorkerGroup:
-    """The workers of a run as one of them sees them; without a cluster, this process alone.
+    """The workers of a run as seen by one of them; without a cluster, just this process.
 
     Args:
       cluster: the workers, or None.
@@ -47,13 +47,13 @@ class WorkerGroup:
         self._replicas = strategy.num_replicas_in_sync if strategy else 1
         self._asked: Any = None
         self._sum = _sum_function(strategy) if cluster and strategy else None
-        # Host names do not tell: a machine may have several, and a container its own.
+        # Host names are no proof: a machine may have several, and a container its own.
         own = boot_number()
         self._shares_machine = sum(boot == own for (boot,) in self.gather([own])) > 1
 
     @property
     def rank(self) -> int:
-        """Of this process."""
+        """The rank of this process."""
         return self._cluster.rank if self._cluster else 0
 
     @property
@@ -68,32 +68,32 @@ class WorkerGroup:
 
     @property
     def alone(self) -> bool:
-        """Whether no other worker is known to be on this machine."""
+        """Whether this machine has no other worker of the run, as far as known."""
         return not self._shares_machine
 
     def any_worker(self, flag: bool) -> bool:
-        """Whether it is true on any worker."""
+        """Whether a flag is true on any worker."""
         return bool(self._total(int(flag)) > 0) if self._sum else flag
 
     def any_worker_soon(self, flag: bool) -> bool:
-        """any_worker() of the flags of the call before: devices are not waited for."""
+        """any_worker() of the flags of the previous call, so that devices are not waited for."""
         if not self._sum:
             return flag
         answer, self._asked = self._asked, self._sum(int(flag))
         return answer is not None and bool(answer > 0)
 
     def same(self, number: int) -> bool:
-        """Whether all workers gave the same number."""
+        """Whether all workers passed the same number."""
         if not self._sum:
             return True
         mean = float(self._total(number)) / self._replicas
         return not self.any_worker(number != mean)
 
     def gather(self, values: Sequence[float]) -> list[list[float]]:
-        """Everyone's values, by rank; all give as many."""
+        """The values of all workers, by rank; all pass the same number of values."""
         if not self._sum:
             return [list(values)]
-        # This worker's row, nothing elsewhere: the sum over all workers has every row.
+        # This worker's row, zeros elsewhere: the sum over all workers has every row.
         rows = np.zeros((self.size, len(values)))
         local = self._replicas // self.size
         rows[self.rank] = np.asarray(values, np.float64) / local
@@ -106,20 +106,20 @@ class WorkerGroup:
         return bytes(map(round, self.gather(codes)[0])).rstrip(b"\0").decode("utf-8")
 
     def barrier(self) -> None:
-        """Returns when every worker has come here."""
+        """A barrier: returns when every worker has called it."""
         self.any_worker(False)
 
     def leave(self) -> None:
-        """The end of a run: rank 0 returns last, when the ports of the others are closed.
+        """The end of a run: rank 0 returns last, when the others have closed their ports.
 
-        The last answer of a collective, and TensorFlow's coordination, come from rank 0.
+        Rank 0 sends the last results of collectives and hosts TensorFlow's coordination.
         """
         if self._cluster is None:
             return
         try:
             self.barrier()
         except tf.errors.OpError as error:
-            # Another one may have its answer, and be gone, before the first has all of it.
+            # Another worker may have its result, and exit, before the first has all of it.
             if not self.chief or lost_peer(error) is None:
                 raise
         deadline = time.monotonic() + LEAVE_SECONDS
@@ -137,7 +137,7 @@ ALONE = WorkerGroup()
 
 
 def lost_peer(error: BaseException) -> LostPeerError | None:
-    """The error to end with where one of TensorFlow's means that a peer is gone, else None."""
+    """The error to raise if a TensorFlow error means that a peer is gone, else None."""
     message = getattr(error, "message", "") or ""
     if not isinstance(error, tf.errors.OpError):
         return None
@@ -146,17 +146,17 @@ def lost_peer(error: BaseException) -> LostPeerError | None:
     words = [line for line in message.splitlines() if "Collective ops is aborted" in line]
     reason = (words or message.splitlines() or [type(error).__name__])[0][:200]
     return LostPeerError(
-        f"another worker is gone or out of step ({reason.strip()}); "
-        f"run the same command on all workers to resume from the last saved state{proxy_note()}"
+        f"another worker is gone or out of step ({reason.strip()}); run the same command on all "
+        f"workers to resume from the last saved state{proxy_note()}"
     )
 
 
 def _sum_function(strategy: tf.distribute.Strategy) -> Callable[[tf.Tensor], tf.Tensor]:
-    """A function of integers or float64s of this worker's -> their sum over all replicas."""
+    """A function of this worker's integers or float64s -> their sum over all replicas."""
 
     @tf.function
     def total(number: tf.Tensor) -> tf.Tensor:
-        # Not the argument itself: a collective wants a tensor that the replica made.
+        # Not the argument itself: a collective needs a tensor that the replica has made.
         each = strategy.run(tf.identity, args=(number,))
         return strategy.reduce(tf.distribute.ReduceOp.SUM, each, axis=None)
 

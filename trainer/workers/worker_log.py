@@ -1,4 +1,4 @@
-"""RUN/logs/worker-N.log: what one worker said, with the time; added to by every life of it."""
+"""RUN/logs/worker-N.log: the messages of one worker, with times; every attempt appends to it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from trainer.workers.deadline import STACKS_SIGNAL
 
 
 class WorkerLog:
-    """The log of this process; its stacks are in there too where it dies of a signal, and whenever
-    it gets STACKS_SIGNAL (`kill -USR1`).
+    """The log of this process; thread stacks are written to it when a signal kills the process and
+    on STACKS_SIGNAL (`kill -USR1`).
 
     Args:
       folder: RUN/logs.
-      rank: of the worker; rank 0 speaks for all of them.
-      say: takes what people should read.
+      rank: of the worker; rank 0 reports for all of them.
+      say: receives messages for the terminal.
     """
 
     def __init__(self, folder: Path, rank: int, say: Callable[[str], None]) -> None:
@@ -35,26 +35,26 @@ class WorkerLog:
                 raise NotRegularFileError(str(folder))
             self._file = append_regular(self.path)
         except OSError as error:
-            raise UsageError(f"'{self.path}' cannot be written: {error.strerror}") from None
+            raise UsageError(f"log '{self.path}' cannot be written: {error.strerror}") from None
 
     def note(self, message: str) -> None:
-        """A line into the log."""
+        """Writes a line to the log."""
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self._file.write(f"{now} {message}\n")
 
     def say(self, message: str) -> None:
-        """A line into the log, and to people where this worker speaks for all."""
+        """Writes a line to the log, and to the terminal if this worker reports for all."""
         self.note(message)
         if self._rank == 0:
             self._say(message)
 
     def announce(self, message: str) -> None:
-        """A line into the log and to people: what concerns this worker alone."""
+        """Writes a line to the log and to the terminal: for messages about this worker only."""
         self.note(message)
         self._say(message)
 
     def stacks(self) -> None:
-        """What every thread of this process is doing, into the log."""
+        """Writes the stacks of all threads of this process to the log."""
         frames = sys._current_frames()
         for thread in threading.enumerate():
             if frame := frames.get(thread.ident or 0):

@@ -1,4 +1,4 @@
-"""A command as one of several workers: its command line, and how its process ends."""
+"""Running a command as one of several workers: its command line, and how its process ends."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def worker_command(command: str, module: str, left_out: Sequence[str]) -> list[s
     Args:
       command: its name.
       module: the module that defines its flags.
-      left_out: names of flags that are the group's.
+      left_out: names of flags that are for the group.
     """
     words = [sys.executable, "-m", "trainer", command]
     for flag in flags.FLAGS.get_key_flags_for_module(module):
@@ -29,7 +29,7 @@ def worker_command(command: str, module: str, left_out: Sequence[str]) -> list[s
 
 
 def exit_code(command: str, work: Callable[[], None]) -> int:
-    """Does the work; returns what the process should end with, having said why."""
+    """Does the work; returns the exit code, after reporting any error."""
     try:
         work()
     except UserError as error:
@@ -37,7 +37,7 @@ def exit_code(command: str, work: Callable[[], None]) -> int:
         return error.exit_code
     except SystemExit as error:
         return int(error.code or 0)
-    except BrokenPipeError:  # the result went nowhere, the work is done
+    except BrokenPipeError:  # nobody reads the result, but the work is done
         return 0
     except Exception:
         traceback.print_exc()

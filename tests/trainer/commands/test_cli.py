@@ -48,7 +48,7 @@ def test_help_is_quick_and_imports_neither_tensorflow_nor_beam(arguments):
     ("arguments", "code", "words"),
     [
         (["trian"], os.EX_USAGE, ["trian", "did you mean 'train'", "evaluate"]),
-        (["nonsense"], os.EX_USAGE, ["no such command; there are train"]),
+        (["nonsense"], os.EX_USAGE, ["unknown command; commands are train"]),
         (["train", "--config=demo"], os.EX_USAGE, ["--data=... and --workdir=... is missing"]),
         (["train", "--dta=x"], os.EX_USAGE, ["dta"]),
         (

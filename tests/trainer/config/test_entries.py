@@ -68,7 +68,9 @@ def test_descriptions_of_keys_list_what_the_tables_hold():
 
 
 def test_an_unknown_name_is_refused_with_the_near_one_and_all_others():
-    with pytest.raises(ConfigError, match=r"no backbone \(did you mean 'cnn'\?\); there are cnn"):
+    with pytest.raises(
+        ConfigError, match=r"unknown backbone \(did you mean 'cnn'\?\); known are cnn"
+    ):
         entries.BACKBONES.check("cn", "model.backbone")
 
 

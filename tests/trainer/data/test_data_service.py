@@ -107,7 +107,7 @@ def test_the_batches_are_those_of_a_reader_without_a_service(running, class_data
     pairs = list(zip(expected, found, strict=True))
     assert len(pairs) == steps * part.count
     assert all(itertools.starmap(same, pairs))
-    assert "did not come" not in capfd.readouterr().err
+    assert "did not arrive" not in capfd.readouterr().err
 
 
 @pytest.mark.slow
@@ -142,7 +142,7 @@ def test_one_of_two_workers_killed_in_a_pass_loses_no_record_and_repeats_none(cl
     assert (np.sort(passes) == np.arange(21)).all()
     said = capfd.readouterr().err
     # The killed one mostly was at something; what it was at is said to be read here.
-    assert not said or "read by this process" in said
+    assert not said or "this process reads such batches itself" in said
 
 
 @pytest.mark.slow
@@ -158,7 +158,7 @@ def test_a_service_that_is_gone_leaves_the_training_to_read_by_itself(
             if number == 20:
                 for server in started:
                     server.end(signal.SIGKILL)
-    assert "read by this process" in capfd.readouterr().err
+    assert "this process reads such batches itself" in capfd.readouterr().err
 
 
 @pytest.mark.slow
@@ -187,7 +187,7 @@ def test_training_through_a_service_gives_the_weights_of_training_without(
             f"--workdir={tmp_path / name}", "--json",
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-        assert ("outside the promise of exact resume" in done.stderr) == bool(address)
+        assert ("exact resume is not guaranteed" in done.stderr) == bool(address)
         digests.append(re.search(r'"weights_digest": "(\w+)"', done.stdout)[1])
     assert digests[0] == digests[1]
 
@@ -210,7 +210,7 @@ def test_a_service_that_is_not_there_is_said_within_seconds(class_data):
         free.bind(("localhost", 0))
         address = f"grpc://localhost:{free.getsockname()[1]}"
         started = time.monotonic()
-        with pytest.raises(RestartError, match=r"no dispatcher answers there.*refused"):
+        with pytest.raises(RestartError, match=r"no dispatcher responds there.*refused"):
             reader_of(class_data, address)
     assert time.monotonic() - started < service.CONNECT_SECONDS + 5
 
@@ -219,7 +219,7 @@ def test_something_else_at_the_address_is_said_within_the_limit():
     """A listener that never answers: TensorFlow alone would wait for ever."""
     with socket.create_server(("localhost", 0)) as other:
         address = f"grpc://localhost:{other.getsockname()[1]}"
-        with pytest.raises(RestartError, match=r"no worker answered within 0\.5 s"):
+        with pytest.raises(RestartError, match=r"no worker responded within 0\.5 s"):
             service.check_service(address, seconds=0.5)
 
 
@@ -277,4 +277,4 @@ def test_a_worker_without_a_dispatcher_says_so_and_asks_to_be_started_again():
         "trainer", "dataservice", "--role=worker", "--port=0", "--dispatcher=grpc://localhost:1"
     )
     assert done.returncode == os.EX_TEMPFAIL
-    assert "no dispatcher answers" in done.stderr and "Traceback" not in done.stderr
+    assert "no dispatcher responds" in done.stderr and "Traceback" not in done.stderr

@@ -23,7 +23,7 @@ def classes(**changes):
 
 def test_an_embedding_of_one_number_is_refused(triplet_data):
     manifest = Manifest.load(triplet_data)
-    with pytest.raises(ConfigError, match=r"embedding_size=1: .* give 2 or more"):
+    with pytest.raises(ConfigError, match=r"embedding_size=1: .* set 2 or more"):
         check_learnable(triplets(model__embedding_size=1), manifest)
     check_learnable(triplets(model__embedding_size=2), manifest)
 
@@ -51,7 +51,7 @@ def test_classes_are_counted_from_the_stored_labels(class_data):
 def test_a_stored_label_that_is_not_of_the_classes_is_damage(class_data, known):
     """Else the counts would have a place for it: for a label of 10^15 as many."""
     split = Manifest.load(class_data).split("train")
-    with pytest.raises(DataError, match=r"record [01] of '.*' has a label that is not of the cl"):
+    with pytest.raises(DataError, match=r"record [01] of '.*' has a label outside of the cl"):
         stored_labels(class_data, split, len(known))
 
 
@@ -76,8 +76,8 @@ def test_triplets_with_a_majority_are_counted(triplet_data):
 @pytest.mark.parametrize(
     ("train", "test", "expected"),
     [
-        ((5, 0), (3, 3), ["no picture of dark", "'train' has pictures of one class only"]),
-        ((5, 5), (3, 0), ["'test' has pictures of one class only"]),
+        ((5, 0), (3, 3), ["no picture of dark", "'train' has pictures of only one class"]),
+        ((5, 5), (3, 0), ["'test' has pictures of only one class"]),
         (None, None, []),
     ],
 )

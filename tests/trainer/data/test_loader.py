@@ -178,7 +178,7 @@ def test_a_state_without_a_step_is_refused(class_data, step):
         ({"batchsize": 8}, "batch_size"),
         ({"batch_size": 0}, "batch_size=0"),
         ({"worker": (2, 2)}, "rank, count"),
-        ({"worker": (0, 3)}, "does not divide"),
+        ({"worker": (0, 3)}, "cannot be divided"),
         ({"split": "dev"}, "it has .*test"),
         ({"channels": 4}, "channels=4"),
         ({"cache_bytes": -1}, "cache_bytes=-1"),
@@ -258,7 +258,7 @@ def test_a_label_that_is_not_of_the_classes_is_bad_data(class_data, tmp_path):
     fields = json.loads((copy / MANIFEST_FILE).read_text())
     fields["classes"] = fields["classes"][:1]
     (copy / MANIFEST_FILE).write_text(json.dumps(fields))
-    with pytest.raises(DataError, match=r"not of the classes .*\(1"):
+    with pytest.raises(DataError, match=r"outside of the classes .*\(1"):
         list(opened(str(copy)).numpy_batches(3))
 
 

@@ -287,4 +287,4 @@ def test_a_label_that_is_not_of_the_classes_is_bad_data_by_its_number(class_data
         batches(reader)
     error = read_error(reader, caught.value)
     assert isinstance(error, DataError)
-    assert re.search(r"not of the classes .*\(1", str(error))
+    assert re.search(r"outside of the classes .*\(1", str(error))

@@ -133,11 +133,11 @@ def test_sigterm_ends_the_copying_too(fetch, tmp_path):
     while not (tmp_path / "calls").exists() and time.monotonic() < until:
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
-    assert "SIGTERM while the dataset was copied" in process.communicate(timeout=60)[1]
+    assert "SIGTERM while copying the dataset" in process.communicate(timeout=60)[1]
     (tmp_path / "wait").unlink()
     assert not (tmp_path / "copy").exists()
 
 
 def test_a_dataset_on_a_disk_is_not_copied(said):
-    with pytest.raises(UsageError, match="on a disk already"):
+    with pytest.raises(UsageError, match="on a local disk"):
         staged("/data/set", "/copy", said.append)

@@ -381,7 +381,7 @@ def test_neighbours_of_other_weights_or_of_no_picture_are_refused(
     shutil.copy(pictures / "dark" / "1.jpg", tmp_path / "alone")
     alone = open_gallery(classes, str(tmp_path / "alone"))
     query = neighbours.read_query(classes, str(tmp_path / "alone" / "1.jpg"))
-    with pytest.raises(DataError, match="but the one asked about"):
+    with pytest.raises(DataError, match="no picture other than the query"):
         neighbours.among_pictures(classes, query, alone, 3)
 
 

@@ -35,7 +35,7 @@ def test_a_loss_without_settings_leaves_those_of_others_alone():
         (
             "triplet",
             {"name": "hinges"},
-            "loss.name='hinges' is no loss .did you mean 'hinge'.*; there are binary",
+            "loss.name='hinges': unknown loss .did you mean 'hinge'.*; known are binary",
         ),
         ("triplet", {"name": "cross_entropy"}, "for task=classification, not for triplet"),
         ("triplet", {"args": {"dleta": 1.0}}, "loss.args.dleta: the loss triplet takes delta"),

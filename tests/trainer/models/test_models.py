@@ -240,11 +240,11 @@ def test_a_pixel_range_of_the_user_s_replaces_the_table_s():
     [
         ({"backbone": "resnet"}, "keras:NAME"),
         ({"backbone": "keras:"}, "keras:NAME"),
-        ({"backbone": "keras:EficientNetV2B0"}, "near ones: .*EfficientNetV2B0"),
+        ({"backbone": "keras:EficientNetV2B0"}, "similar names: .*EfficientNetV2B0"),
         ({"backbone": "keras:InceptionV3"}, "image_size=32"),
         ({"pooling": "sum"}, "avg, max"),
         ({"trainable": "tail"}, "neither all, head nor a layer .* its last are .*norm_4"),
-        ({"trainable": "conv_9"}, "near ones: .*conv_4"),
+        ({"trainable": "conv_9"}, "similar names: .*conv_4"),
         ({"pixel_range": "0-1"}, "0..255"),
         ({"pixel_range": "torch", "channels": 1}, "3 channels"),
         ({"weights": "imagenet"}, "keras: backbones"),

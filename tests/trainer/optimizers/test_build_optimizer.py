@@ -102,7 +102,7 @@ def test_an_addon_that_keras_lacks_needs_no_prefix_and_keras_comes_first():
     ],
 )
 def test_an_unknown_name_is_refused_with_the_near_ones(name, near):
-    with pytest.raises(ConfigError, match=rf"{name}.*near ones:.*{near}"):
+    with pytest.raises(ConfigError, match=rf"{name}.*similar names:.*{near}"):
         build_optimizer(configured(name=name), 1)
 
 
@@ -121,10 +121,10 @@ def test_without_addons_the_message_for_one_of_theirs_says_that_they_are_missing
         pytest.param({"name": "tfa:MultiOptimizer"}, "optimizers_and_layers", marks=needs_addons),
         pytest.param(
             {"name": "tfa:SWA", "args": {"optimizer": "sgdd"}},
-            "near ones:.*SGD",
+            "similar names:.*SGD",
             marks=needs_addons,
         ),
-        ({"schedule": "CosinDecay"}, "near ones:.*CosineDecay"),
+        ({"schedule": "CosinDecay"}, "similar names:.*CosineDecay"),
         ({"schedule": "ExponentialDecay"}, "optimizer.schedule_args.decay_rate"),
         ({"schedule": "PiecewiseConstantDecay"}, "boundaries, values"),
         (
@@ -137,7 +137,7 @@ def test_without_addons_the_message_for_one_of_theirs_says_that_they_are_missing
         ({"schedule": "CosineDecay", "schedule_args": {"alfa": 0.1}}, "alfa.*alpha"),
         (
             {"schedule": "CosineDecay", "schedule_args": {"initial_learning_rate": -1.0}},
-            "begins at",
+            "starts at",
         ),
     ],
 )
@@ -223,7 +223,7 @@ def test_a_schedule_is_said_in_one_line():
     """A cosine over 101 steps ends 1/101 before its end: 0.01 * (1 + cos(pi * 75/76)) / 2."""
     optimizer = configured(schedule="CosineDecay", schedule_args=WARM)
     assert schedule_in_words(optimizer, 101) == (
-        "learning rate by CosineDecay: 0 at first, 0.01 at most, 4.27e-06 in the last of 101 steps"
+        "learning rate by CosineDecay: starts at 0, at most 0.01, ends at 4.27e-06 after 101 steps"
     )
     assert schedule_in_words(configured(), 101) == ""
 
@@ -231,7 +231,7 @@ def test_a_schedule_is_said_in_one_line():
 def test_a_longer_run_says_both_rates_where_its_schedule_is_stretched():
     """At step 50 a cosine over 50 steps is at 0 and one over 100 halfway, at 0.001."""
     cosine = configured(schedule="CosineDecay")
-    assert "at step 50 is 0.001, it would have been 0." in stretched(cosine, 50, 100, 50)
+    assert "at step 50 is 0.001 instead of 0." in stretched(cosine, 50, 100, 50)
     own_length = configured(schedule="CosineDecay", schedule_args={"decay_steps": 80})
     assert stretched(own_length, 50, 100, 50) == ""
     assert stretched(configured(), 50, 100, 50) == ""

@@ -92,7 +92,7 @@ def test_a_run_saved_and_resumed_ends_where_an_undisturbed_one_does(name, args, 
     over 8 steps, of which the fourth begins at 3/8 of it. Which is then not a constant one.
     """
     if schedule and name in NO_SCHEDULE:
-        with pytest.raises(ConfigError, match="takes none; leave it out"):
+        with pytest.raises(ConfigError, match="supports no schedule; leave it out"):
             session_of(name, args, schedule)
         return
     undisturbed = session_of(name, args, schedule)

@@ -103,7 +103,7 @@ def test_pixels_that_leave_the_range_of_the_backbone_are_seen(checked, tmp_path)
     ("changes", "name", "words"),
     [
         ({"batch_size": 8, "model__backbone": "hub:/nowhere"}, "hub", "no SavedModel"),
-        ({"model__backbone": "keras:Nothing"}, "model", "near ones"),
+        ({"model__backbone": "keras:Nothing"}, "model", "similar names"),
         ({"optimizer__name": "nothing"}, "model", "nothing"),
         ({"data__validation_splits": ("none",)}, "dataset", "no split 'none'"),
     ],

@@ -391,7 +391,7 @@ def test_a_trace_holds_the_steps_it_should_and_a_restart_takes_no_other(
 
 def test_a_trace_that_was_asked_for_and_did_not_come_is_said(triplet_data, tmp_path, train_here):
     report = train_here(triplet(epochs=1, profile__steps=(30, 40)), triplet_data, tmp_path / "run")
-    assert any("no trace: " in words for words in report["said"])
+    assert any("no trace taken: " in words for words in report["said"])
 
 
 def test_a_kill_between_the_row_and_the_state_leaves_no_gap(

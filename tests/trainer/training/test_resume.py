@@ -61,7 +61,7 @@ def finish(tmp_path, data, run):
 def undisturbed(triplet_data, tmp_path_factory):
     path = tmp_path_factory.mktemp("undisturbed")
     report, said = finish(path, triplet_data, path / "run")
-    assert "going on" not in said
+    assert "resuming at" not in said
     return report, path / "run"
 
 
@@ -77,7 +77,7 @@ def test_a_run_killed_twice_ends_with_the_same_weights(undisturbed, triplet_data
         reached.append(read_record_log(again / "records.jsonl")[-1][0])
     report, said = finish(tmp_path, triplet_data, again)
     check_time(again, report["time"], time.time() - begin, reached[0])
-    assert f"going on from step 12 of {STEPS}" in said  # before its validation
+    assert f"resuming at step 12 of {STEPS}" in said  # before its validation
     assert report["steps"] == STEPS
     assert report["weights_digest"] == undisturbed[0]["weights_digest"]
     assert rows_without_times(again) == rows_without_times(run)
@@ -139,7 +139,7 @@ def test_a_damaged_last_state_falls_back_to_the_one_before(undisturbed, triplet_
     data = next(newest.glob("state.data-*"))
     os.truncate(data, data.stat().st_size - 100)
     again, said = finish(tmp_path, triplet_data, copy)
-    assert "cannot be restored" in said and f"going on from step 24 of {STEPS}" in said
+    assert "cannot be restored" in said and f"resuming at step 24 of {STEPS}" in said
     assert again["weights_digest"] == report["weights_digest"]
 
 

@@ -98,7 +98,7 @@ def test_versions_name_the_packages_that_matter():
 def test_an_address_is_no_run_directory(tmp_path, monkeypatch):
     """It would be made as folders of this machine, which nobody would look for."""
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match="a run directory is a folder"):
+    with pytest.raises(UsageError, match="a run directory must be a local folder"):
         RunDirectory("gs://bucket/run").make()
     assert list(tmp_path.iterdir()) == []
 

@@ -67,7 +67,7 @@ def test_a_new_run_starts_from_a_state_of_another_with_another_batch_and_rate(
     more = classes(batch_size=4, epochs=2, optimizer__learning_rate=1e-12)
     training.train(more, class_data, str(run), said.append)
     assert json.loads((run / "config.json").read_text())["from"] == record
-    with pytest.raises(ConfigError, match="has states of its own already, and started from"):
+    with pytest.raises(ConfigError, match="already has saved states, and started from"):
         training.train(more, class_data, str(run), said.append, origin=str(source))
 
 
@@ -115,8 +115,8 @@ def state_of(folder, **optimizer):
     [
         ({"name": "Adam"}, {"name": "adam"}, "with the optimizer's state", 3),
         ({"name": "adam"}, {"name": "adam", "schedule": "CosineDecay"}, "steps from 0", 0),
-        ({"name": "adam"}, {"name": "sgd"}, "starts anew (adam there, sgd here)", 0),
-        ({"name": "adam"}, {"name": "adam", "args": {"amsgrad": True}}, "of another form", 0),
+        ({"name": "adam"}, {"name": "sgd"}, "starts from scratch (it was adam, now sgd)", 0),
+        ({"name": "adam"}, {"name": "adam", "args": {"amsgrad": True}}, "has another format", 0),
     ],
     ids=["same", "schedule", "another", "another-form"],
 )
@@ -161,9 +161,9 @@ def test_where_the_last_state_is_damaged_the_best_is_offered(
 ):
     run = shutil.copytree(source, tmp_path / "run")
     damaged(run, LAST)
-    with pytest.raises(DataError, match=rf"is whole: .*--from={run}@best --workdir=NEW"):
+    with pytest.raises(DataError, match=rf"is intact: .*--from={run}@best --workdir=NEW"):
         train_here(classes(epochs=3), class_data, run)
-    with pytest.raises(DataError, match="is whole: give --checkpoint=best"):
+    with pytest.raises(DataError, match="is intact: give --checkpoint=best"):
         open_run(str(run), LAST, lambda _: None)
     damaged(run, BEST)
     with pytest.raises(DataError, match="cannot be restored") as caught:

@@ -199,7 +199,7 @@ def test_another_number_of_replicas_goes_on_and_says_what_is_lost(
     config = small(epochs=3, virtual_replicas=1, **changes)
     report = train_here(config, triplet_data, tmp_path / "run")
     (warning,) = [line for line in report["said"] if line.startswith("warning")]
-    assert "saved on 2 replicas, going on on 1" in warning and "summed in another order" in warning
+    assert "saved on 2 replicas, resuming on 1" in warning and "summed in another order" in warning
     assert "BatchNorm" not in warning  # there is none in this network
     expected = train_here(config, triplet_data, tmp_path / "calm")
     check_records(tmp_path / "run", 6, 33, 8)
@@ -217,7 +217,7 @@ def test_another_way_to_sum_gradients_goes_on_with_a_warning(triplet_data, tmp_p
     train_here(small(epochs=1), triplet_data, tmp_path / "run")
     changed = small(epochs=2, distribute__all_reduce="one_device")
     said = train_here(changed, triplet_data, tmp_path / "run")["said"]
-    assert any("summed by auto and are by one_device" in line for line in said)
+    assert any("summed by auto, and now by one_device" in line for line in said)
 
 
 def test_another_tensorflow_goes_on_with_a_warning(triplet_data, tmp_path, train_here):

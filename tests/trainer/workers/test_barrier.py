@@ -81,7 +81,7 @@ def test_what_is_no_worker_is_not_taken_for_one():
         error = outcome(cluster, SOON, [])
         server.shutdown(socket.SHUT_RDWR)
     assert isinstance(error, LostPeerError)
-    assert "another program, or an earlier life of it" in str(error)
+    assert "another program, or an earlier attempt" in str(error)
 
 
 def test_a_worker_of_another_cluster_ends_the_wait_with_78():

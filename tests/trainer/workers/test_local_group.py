@@ -112,7 +112,7 @@ def test_a_worker_that_may_be_restarted_restarts_all(tmp_path, end, words):
     program = f"barrier()\nif LIFE == 0:\n  if RANK: {end}\n  wait()"
     code, _, said, counts = run(tmp_path, program)
     assert (code, counts) == (0, [2, 2])
-    assert "start again (1 of 3)" in said and f"worker 1 {words}" in said
+    assert "restarting all workers (1 of 3)" in said and f"worker 1 {words}" in said
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_what_is_nobodys_fault_is_restarted_without_any_budget(tmp_path, end):
     program = f"barrier()\nif LIFE < 2:\n  if RANK: {end}\n  sys.exit(76)"
     code, _, said, counts = run(tmp_path, program, max_restarts=0)
     assert (code, counts) == (0, [3, 3])
-    assert said.count("start again (not counted)") == 2
+    assert said.count("restarting all workers (not counted)") == 2
 
 
 @pytest.mark.parametrize("final", FINAL)
@@ -136,7 +136,7 @@ def test_beyond_the_budget_the_fault_is_the_exit_code(tmp_path):
     """Two restarts: three lives. The survivor's 76 is not what it was about."""
     code, _, said, counts = run(tmp_path, "barrier(); sys.exit(3 if RANK else 76)", max_restarts=2)
     assert (code, counts) == (3, [3, 3])
-    assert "giving up: rank 1 ended with 3, after 2 restarts" in said
+    assert "run failed: rank 1 ended with 3, after 2 restarts" in said
 
 
 def test_worker_0_being_done_is_the_end(tmp_path):

@@ -141,8 +141,11 @@ def test_a_killed_worker_restarts_all_to_the_same_weights(triplet_data, tmp_path
     os.kill(int(workers[1]), signal.SIGKILL)
     code, out, said = end(group)
     assert code == 0, said
-    assert "start again (1 of 3): worker 1 was killed by SIGKILL, worker 0 ended with 76" in said
-    assert "going on from step" in said
+    assert (
+        "restarting all workers (1 of 3): worker 1 was killed by SIGKILL, worker 0 ended with 76"
+        in said
+    )
+    assert "resuming at step" in said
     disturbed = json.loads(out)
     assert disturbed["steps"] == undisturbed["steps"] == 30
     assert disturbed["weights_digest"] == undisturbed["weights_digest"]
@@ -201,7 +204,7 @@ def test_a_worker_that_never_comes_is_named_and_ends_the_wait_with_76(triplet_da
     config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": 0}}
     code, out, said = end(start(words, TF_CONFIG=json.dumps(config)))
     assert (code, out) == (ExitCode.LOST_PEER, "")
-    assert f"worker 1 (localhost:{missing}): connection refused: did not come within 2 s" in said
+    assert f"worker 1 (localhost:{missing}): connection refused: did not join within 2 s" in said
     # It is no run yet: another one may have the folder.
     assert {path.name for path in run.iterdir()} == {"lock", "logs", "timeline"}
 

@@ -105,7 +105,7 @@ class Diagnoser:
         """Makes the first change that leaves what is learned as it is; worker 0 chooses it.
 
         Returns:
-          The changed configuration and what it brought; None where there is no such change.
+          The changed configuration and what it brought; None if there is no such change.
 
         Raises:
           UserError: the changed configuration cannot be trained.

@@ -1,4 +1,4 @@
-"""What the rules of a diagnosis look at beside the measurements."""
+"""What the rules of a diagnosis look at besides the measurements."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ class Measurements:
         return f"replica {replica}{of}"
 
     def images_per_second(self, seconds: float) -> float:
-        """The speed at so many seconds a step."""
+        """The speed at that many seconds a step."""
         return self.pictures_a_step / seconds if seconds else float("inf")
 
     @property

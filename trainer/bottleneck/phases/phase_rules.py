@@ -24,7 +24,7 @@ BFLOAT16_CAPABILITY = 8.0  # Ampere
 
 
 def more_parallel_reads(facts: Facts, model: StepModel, measured: Measurements) -> Advice | None:
-    """Reads that wait for a disk or a network can wait beside each other."""
+    """Reads that wait for a disk or a network can wait in parallel."""
     storage, waiting = model.costs["storage"], _waiting(facts, model)
     reads = min(MOST_PARALLEL_READS, 4 * facts.parallel_reads)
     if facts.table:

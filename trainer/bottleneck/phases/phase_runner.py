@@ -53,7 +53,7 @@ def measure(
     """All phases of a configuration.
 
     Args:
-      session: without optimizer yet. Its weights change: it is to be nobody's run.
+      session: without optimizer yet. Its weights change: do not use it for a run.
       reader: of the training split.
       workers: the workers, each of which measures.
       say: takes a line on what is being done.
@@ -196,7 +196,7 @@ class _Measuring:
         )
 
     def _resident(self, batch: Tensors) -> Iterator[Tensors]:
-        """The same batch for ever, as the loop takes it."""
+        """The same batch forever, as the loop takes it."""
         if self._config.steps_per_execution == 1:
             return itertools.repeat(batch)
         # Only a dataset's own iterator goes into a graph of several steps.

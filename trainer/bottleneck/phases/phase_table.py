@@ -47,7 +47,7 @@ def numbered(advice: Sequence[Advice]) -> list[str]:
 
 
 def applied(advice: Advice, before: float, after: float, noise: float = 0.0) -> str:
-    """What a change brought, beside what was predicted; images per second.
+    """What a change brought, next to what was predicted; images per second.
 
     Args:
       advice: whose change was made.

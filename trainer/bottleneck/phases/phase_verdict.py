@@ -51,8 +51,8 @@ def _kind(stage: str, worker: int | None) -> Kind:
 
 
 def _slow_worker_or_replica(stage: str, measured: Measurements) -> tuple[int | None, int | None]:
-    """(worker, replica) that the others wait for; None where it is no single one, and the worker
-    where there is one only.
+    """(worker, replica) that the others wait for; None if it is no single one, and the worker
+    if there is one only.
     """
     if stage == COLLECTIVE and imbalance(measured.each_replica):
         worker, replica = slowest(measured.each_replica)

@@ -47,7 +47,7 @@ class StepModel:
 
     Attributes:
       costs: by stage of STAGES; 0 for those that a step does not have.
-      input_chains: the stages of each chain of the input that runs beside the others.
+      input_chains: the stages of each chain of the input that runs in parallel to the others.
       cores: processor cores.
       measured: seconds of a step of training as it is. It may be less than the sides take on
         average, where what was measured ended before the input did a part of its work, such as
@@ -147,7 +147,7 @@ class StepModel:
         return max(self._input(costs), _step(costs), cpu)
 
     def _input(self, costs: Mapping[str, Cost]) -> float:
-        """Seconds of the longest of the chains, which run beside each other."""
+        """Seconds of the longest of the chains, which run in parallel."""
         chains = (sum(costs[stage].seconds for stage in chain) for chain in self.input_chains)
         return max(chains, default=0.0)
 
@@ -164,7 +164,7 @@ def fit(measured: Measurements) -> StepModel:
         costs.update(_own(chain))
         stages.append(tuple(cut.stage for cut in chain))
     if stages:
-        # Of whole batches, which then go to their devices; other chains run beside.
+        # Of whole batches, which then go to their devices; other chains run in parallel.
         reached = [_cost(chain[-1].timing) for chain in chains(measured.inputs)]
         before = Cost(max(c.seconds for c in reached), sum(c.cpu for c in reached))
         costs["transfer"] = _cost(measured.transfer) - before
@@ -213,7 +213,7 @@ def _of_the_step(measured: Measurements) -> dict[str, Cost]:
 
 
 def imbalance(each_replica: tuple[tuple[float, ...], ...]) -> float:
-    """Seconds that all replicas wait for the slowest; 0 where it is hardly slower.
+    """Seconds that all replicas wait for the slowest; 0 if it is hardly slower.
 
     Against the median of the others, of all workers.
     """

@@ -73,7 +73,7 @@ def own_times(spans: Sequence[tuple[int, int]]) -> list[int]:
 
 
 def _name(event: Any, texts: dict[int, str]) -> str:
-    """The `name=` that a stage was given; "" where it has none."""
+    """The `name=` that a stage was given; "" if it has none."""
     for stat in event.stats:
         if texts[stat.metadata_id] == "name":
             name = texts[stat.ref_value] if stat.ref_value else stat.str_value

@@ -47,7 +47,7 @@ class IteratorTime:
 
     Attributes:
       path: its place, outermost first, such as ("Iterator", "Root", "Prefetch", "ParallelMapV2").
-      name: the `name=` it was given; "" where it has none. Stages that tf.data fused into one
+      name: the `name=` it was given; "" if it has none. Stages that tf.data fused into one
         carry the names of all, as in "fused(decode,host_map)".
       calls: how often an element was asked for.
       total_ms: in these calls.

@@ -43,7 +43,7 @@ class Marks:
 
 
 def marks(planes: Sequence[Any]) -> Marks | None:
-    """What the marked calls hold; None where there are none."""
+    """What the marked calls hold; None if there are none."""
     facts: Mapping[str, int] = {}
     calls: list[Span] = []
     steps: list[Span] = []

@@ -28,7 +28,7 @@ class Rule(Protocol):
     """One thing that a trace can show."""
 
     def share(self, explanation: Explanation) -> float:
-        """Of step time; 0 where it is not known."""
+        """Of step time; 0 if it is not known."""
         ...
 
     def applies(self, explanation: Explanation) -> bool:

@@ -50,7 +50,7 @@ def culprit(iterators: Sequence[IteratorTime]) -> IteratorTime | None:
 
     A slow stage shows as own time of all that wait for it, each on a thread of its own, up to the
     root; what lies below it is ready when it is asked and shows little. So it is the lowest in the
-    chain: from the one with the most own time down, as long as that is waiting. None where that
+    chain: from the one with the most own time down, as long as that is waiting. None if that
     does not explain what the step has waited.
     """
     able = [iterator for iterator in iterators if not only_waits(iterator) and iterator.self_ms > 0]
@@ -125,7 +125,7 @@ def work_of(explanation: Explanation) -> dict[str, float]:
 
 
 def input_stage(explanation: Explanation) -> str | None:
-    """The stage that the input pipeline waits for; None where none explains the waiting."""
+    """The stage that the input pipeline waits for; None if none explains the waiting."""
     slowest = culprit(explanation.iterators)
     return stage_of(slowest, explanation.operations) if slowest else None
 
@@ -149,7 +149,7 @@ def operation_shares(explanation: Explanation) -> dict[str, float]:
 
 
 def stage_shares(explanation: Explanation) -> dict[str, float] | None:
-    """Share of step time by stage, adding up to 1; None where it is not known.
+    """Share of step time by stage, adding up to 1; None if it is not known.
 
     All waiting for input counts for the one stage that the pipeline waits for.
     """
@@ -174,7 +174,7 @@ def stage_shares(explanation: Explanation) -> dict[str, float] | None:
 
 
 def busy_stage(explanation: Explanation) -> str | None:
-    """The largest stage where the input is not waited for; None where it is not known.
+    """The largest stage where the input is not waited for; None if it is not known.
 
     Input that is not waited for costs nothing, unless it takes cores from the step.
     """
@@ -187,7 +187,7 @@ def busy_stage(explanation: Explanation) -> str | None:
 def crowding_stage(explanation: Explanation) -> tuple[str, float] | None:
     """(the stage of the input that takes most of a full processor, its share of what runs there).
 
-    None where the processor is not full, or the input is waited for: then that is the matter.
+    None if the processor is not full, or the input is waited for: then that is the matter.
     """
     if not explanation.is_processor_full or explanation.waits_for_input(INPUT_HIGH):
         return None

@@ -70,7 +70,7 @@ def _application(wanted: Wanted) -> tuple[str, Callable[..., tf.keras.Model]]:
     if name is None:
         near = nearest(which, known.values(), 4)
         raise ConfigError(
-            f"model.backbone=keras:{which}: keras.applications has no such network; near ones: "
+            f"model.backbone=keras:{which}: keras.applications has no such network; similar names: "
             f"{', '.join(near) or 'EfficientNetV2B0, MobileNetV2, ResNet50'}"
         )
     build = keras_applications()[name]

@@ -21,7 +21,7 @@ SETTINGS = {
 
 
 def build(augment: AugmentConfig) -> tf.keras.layers.Layer | None:
-    """The layer, or None where it is off."""
+    """The layer, or None if it is off."""
     if not augment.brightness:
         return None
     return RandomBrightness(augment.brightness, name="random_brightness")

@@ -20,7 +20,7 @@ SETTINGS = {
 
 
 def build(augment: AugmentConfig) -> tf.keras.layers.Layer | None:
-    """The layer, or None where it is off."""
+    """The layer, or None if it is off."""
     return RandomContrast(augment.contrast, name="random_contrast") if augment.contrast else None
 
 

@@ -23,7 +23,7 @@ SETTINGS = {
 
 
 def build(augment: AugmentConfig) -> tf.keras.layers.Layer | None:
-    """The layer, or None where it is off."""
+    """The layer, or None if it is off."""
     return RandomCrop(augment.crop, name="random_crop") if augment.crop else None
 
 

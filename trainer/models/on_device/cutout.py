@@ -29,7 +29,7 @@ SETTINGS = {
 
 
 def build(augment: AugmentConfig) -> tf.keras.layers.Layer | None:
-    """The layer, or None where it is off."""
+    """The layer, or None if it is off."""
     if not augment.cutout:
         return None
     kind = {"vectorised": Cutout, "addons": TfaCutout}[augment.cutout_implementation]

@@ -15,7 +15,7 @@ SETTINGS = {
 
 
 def build(augment: AugmentConfig) -> tf.keras.layers.Layer | None:
-    """The layer, or None where it is off."""
+    """The layer, or None if it is off."""
     return RandomFlip(name="random_flip") if augment.flip else None
 
 

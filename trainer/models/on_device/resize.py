@@ -21,7 +21,7 @@ SETTINGS = {
 
 
 def build(augment: AugmentConfig) -> tf.keras.layers.Layer | None:
-    """The layer, or None where it is off."""
+    """The layer, or None if it is off."""
     return Resize(augment.resize_to, name="resize") if augment.resize_to else None
 
 

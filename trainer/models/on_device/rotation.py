@@ -25,7 +25,7 @@ FILL_MODES = ("reflect", "wrap", "constant", "nearest")
 
 
 def build(augment: AugmentConfig) -> tf.keras.layers.Layer | None:
-    """The layer, or None where it is off."""
+    """The layer, or None if it is off."""
     return RandomRotation(augment.rotation, name="random_rotation") if augment.rotation else None
 
 

@@ -1,6 +1,6 @@
 """Keeping a group of worker processes running: restarts, budgets, and what ends a run.
 
-restart_policy.py says what follows how workers ended, the same for `train --local_workers`,
-`launch --backend=local` and Slurm; manifests for Kubernetes are derived from the same table.
-local_group.py is a group on this machine. Without TensorFlow: launch imports this room.
+restart_policy.py decides what follows when workers end, in the same way for `train
+--local_workers`, `launch --backend=local` and Slurm; Kubernetes manifests are derived from the same
+table. local_group.py is a group on this machine. Does not import TensorFlow: launch imports this.
 """

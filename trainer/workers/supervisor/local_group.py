@@ -2,9 +2,9 @@
 
     python -m trainer train --local_workers=2 ...
 
-Each worker is the same command with a TF_CONFIG of its own on free ports of localhost. When one
-ends with an error, the others cannot continue: they leave by themselves (76) or are ended, and
-all are started again, on other ports, from the last saved state, as the restart policy has it.
+Each worker is the same command with its own TF_CONFIG, on free ports of localhost. When one ends
+with an error, the others cannot continue: they exit by themselves (76) or are killed, and all are
+started again, on other ports, from the last saved state, as the restart policy decides.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ PATIENCE = Patience(leave=60.0, final=10.0, stop=120.0)
 def run_local_group(command: Sequence[str], workers: int, max_restarts: int) -> int:
     """Runs a command as a group of workers until it is done.
 
-    Worker 0 has this process's stdout; everything else goes to stderr, with the rank before it.
+    Worker 0 has this process's stdout; everything else goes to stderr, prefixed with the rank.
 
     Args:
       command: of one worker.
-      workers: how many.
-      max_restarts: how many counted restarts are allowed.
+      workers: their number.
+      max_restarts: the number of counted restarts that are allowed.
 
     Returns:
-      The exit code: of the decision that ends the run, or 75 and 130 after SIGTERM and Ctrl-C.
+      The exit code: of the decision that ended the run, or 75 and 130 after SIGTERM and Ctrl-C.
     """
     counted = 0
     with StopFlag() as stop:
@@ -68,13 +68,13 @@ def run_local_group(command: Sequence[str], workers: int, max_restarts: int) -> 
                 interrupted = stop.received == signal.SIGINT
                 return ExitCode.INTERRUPTED if interrupted else ExitCode.SAVED
             if decision.action == FAIL:
-                say(f"giving up: {decision.reason}{kills.note()}")
+                say(f"run failed: {decision.reason}{kills.note()}")
                 return decision.exit_code
             counted += decision.action == RETRY
             budget = f"{counted} of {max_restarts}" if decision.action == RETRY else "not counted"
             reasons = ", ".join(f"worker {rank} {how_it_ended(c)}" for rank, c in codes.items())
             why = f"{reasons or decision.reason}{kills.note()}"
-            say(f"all workers start again ({budget}): {why}")
+            say(f"restarting all workers ({budget}): {why}")
 
 
 def _attempt(command: Sequence[str], workers: int, stop: StopFlag) -> dict[int, int]:
@@ -85,7 +85,7 @@ def _attempt(command: Sequence[str], workers: int, stop: StopFlag) -> dict[int, 
 
 @contextlib.contextmanager
 def _started(command: Sequence[str], workers: int) -> Iterator[list[subprocess.Popen[str]]]:
-    """The processes of a group; none is left at the end, and all they wrote is out."""
+    """The processes of a group; on exit all have ended and their output has been forwarded."""
     addresses = [f"localhost:{port}" for port in free_ports(workers)]
     shared = new_start()
     processes: list[subprocess.Popen[str]] = []
@@ -102,9 +102,9 @@ def _started(command: Sequence[str], workers: int) -> Iterator[list[subprocess.P
                 stderr=subprocess.PIPE,
                 text=True,
                 errors="replace",
-                # SIGTERM, so that it saves.
+                # With SIGTERM, so that it saves.
                 preexec_fn=dying_with_parent(signal.SIGTERM),
-                start_new_session=True,  # Ctrl-C comes to this process alone, which passes it on
+                start_new_session=True,  # only this process gets Ctrl-C, and forwards it
             )
             processes.append(process)
             for pipe in (process.stdout, process.stderr):

@@ -1,4 +1,4 @@
-"""Waiting for a group of processes: the end of one is the end of all, within bounds."""
+"""Waiting for a group of processes: when one ends, the others have to end within time limits."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ POLL_SECONDS = 0.05
 
 @dataclasses.dataclass(frozen=True)
 class Patience:
-    """How long processes are waited for before they are killed, in seconds.
+    """Seconds until processes are killed.
 
     Attributes:
-      leave: the others, once one has ended: they may be saving, or finding out that a peer is
+      leave: for the others, once one has ended: they may be saving, or noticing that a peer is
         gone. inf = they are independent of it.
-      final: likewise, where the run cannot continue: the same end may come to them too.
-      stop: all, once they received SIGTERM.
+      final: likewise, if the run cannot continue: they may be failing in the same way.
+      stop: for all, once they received SIGTERM.
       deadline: the time (of time.time()) when all receive SIGTERM.
     """
 
@@ -43,15 +43,15 @@ def wait_for_all(
     stop: StopFlag,
     patience: Patience,
 ) -> dict[int, int]:
-    """Waits until all have ended; each is the leader of a process group of its own.
+    """Waits until all have ended; each is the leader of its own process group.
 
-    A stop signal, or the deadline, is passed on as SIGTERM; a second signal kills at once.
+    Forwards a stop signal, or the deadline, as SIGTERM; a second signal kills at once.
 
     Returns:
-      Exit codes by rank of those that ended by themselves, in the order in which they ended.
+      Exit codes by rank of those that ended by themselves, in the order in which they did.
     """
     codes: dict[int, int] = {}
-    until = math.inf  # when who still runs is killed
+    until = math.inf  # when the remaining ones are killed
     told = False
     while len(codes) < len(processes):
         for rank, process in enumerate(processes):
@@ -59,7 +59,7 @@ def wait_for_all(
             if code is not None and rank not in codes:
                 codes[rank] = code
                 seconds = min(patience.final, patience.leave) if code in FINAL else patience.leave
-                # The first end is that of all; a 0 too, since rank 0 leaves last.
+                # When one ends, all do; after a 0 too, since rank 0 exits last.
                 until = min(until, time.monotonic() + seconds)
         if (stop.received or time.time() > patience.deadline) and not told:
             told = True
@@ -78,24 +78,25 @@ def wait_for_all(
 def signal_groups(
     processes: Sequence[subprocess.Popen[bytes] | subprocess.Popen[str]], number: signal.Signals
 ) -> None:
-    """Sends a signal to the process groups of those that still run."""
+    """Sends a signal to the process groups that are still running."""
     for process in processes:
         if process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, number)
 
 
-# The variable with a secret that the workers of one start share, so that only they are answered.
+# The variable with a secret that the workers of one start share, so that they only answer each
+# other.
 START_TOKEN = "SHARDLINE_START_TOKEN"
 
 
 def new_start() -> dict[str, str]:
-    """What one start of a group adds to the environment of each of its workers."""
+    """The environment variables that a start of the group adds for each worker."""
     return {START_TOKEN: secrets.token_hex(16)}
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of localhost that nobody listens on now."""
+    """Ports of localhost that are free now."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:

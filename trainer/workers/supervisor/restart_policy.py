@@ -1,4 +1,4 @@
-"""The one restart policy: what follows when the workers of a run have ended.
+"""The restart policy: what follows when the workers of a run have ended.
 
 | a worker ended                                     | what follows                        |
 |----------------------------------------------------|-------------------------------------|
@@ -8,10 +8,10 @@
 | in any other way                                   | all start again, counted, within    |
 |                                                    | the budget; beyond it the run fails |
 
-The first row that holds for any worker decides, but a counted end decides over one that is not:
-whoever loses a peer leaves with 76 because of it. The codes are those of
-preprocess/shell/exit_codes.py, from which the rules for Kubernetes are derived too. There SIGTERM
-comes with the condition DisruptionTarget, which stands for the third row.
+The first row that applies to any worker decides, except that a counted end takes precedence over
+one that is not: workers that lose a peer exit with 76 because of it. The codes are those of
+preprocess/shell/exit_codes.py, from which the rules for Kubernetes are derived too. There, SIGTERM
+comes with the condition DisruptionTarget, which represents the third row.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from collections.abc import Mapping
 
 from preprocess.shell.exit_codes import FINAL, UNCOUNTED, ExitCode
 
-# What follows; the names are those of records on disk.
+# What follows; the names are used in records on disk.
 FINISHED, RETRY, RETRY_UNCOUNTED, FAIL = "finished", "retry", "retry-uncounted", "fail"
 
 
 @dataclasses.dataclass(frozen=True)
 class Decision:
-    """What follows an attempt, the exit code it comes to, which rank was the cause, and why."""
+    """What follows an attempt, its exit code, the rank that caused it, and the reason."""
 
     action: str
     exit_code: int
@@ -37,10 +37,10 @@ class Decision:
 
 
 def follows(code: int | None) -> str:
-    """The row of the table for one worker, by its exit code.
+    """The row of the table that applies to one worker, by its exit code.
 
     Args:
-      code: minus the signal's number where one killed it; None where it was lost.
+      code: minus the signal's number if a signal killed it; None if it was lost.
     """
     if code is None or code == -signal.SIGTERM or code in UNCOUNTED:
         return RETRY_UNCOUNTED
@@ -50,15 +50,15 @@ def follows(code: int | None) -> str:
 
 
 def decide(codes: Mapping[int, int | None], counted: int, max_restarts: int) -> Decision:
-    """What follows when workers that train together have all ended.
+    """The decision when workers that train together have all ended.
 
-    Rank 0 leaves last and has written everything by then, so its 0 is the run's. A failure is
-    counted once for the whole group.
+    Rank 0 exits last, when everything is written, so its 0 is the run's. A failure is counted once
+    for the whole group.
 
     Args:
       codes: rank -> exit code, as `follows` takes it; of several causes the first is named.
-      counted: restarts that were counted before.
-      max_restarts: how many are allowed.
+      counted: number of counted restarts so far.
+      max_restarts: number of counted restarts that are allowed.
     """
     causes: dict[str, tuple[int, int | None]] = {}
     for rank, code in codes.items():
@@ -84,9 +84,9 @@ def decide(codes: Mapping[int, int | None], counted: int, max_restarts: int) -> 
 def decide_independent(
     codes: Mapping[int, int | None], counted: int, max_restarts: int
 ) -> Decision:
-    """What follows when processes that share a study, and no step, have all ended.
+    """The decision when processes that share a study, but no steps, have all ended.
 
-    Each ends with 0 when no trial is left for it, so all are started again until they do.
+    Each ends with 0 when no trial is left for it, so all are restarted until they do.
     """
     left = {rank: code for rank, code in codes.items() if code != ExitCode.DONE}
     if not left:
@@ -105,5 +105,5 @@ def how_it_ended(code: int) -> str:
 
 
 def shell_code(code: int) -> int:
-    """The exit code as a shell gives it: 128 + the signal's number."""
+    """The exit code that a shell reports: 128 + the signal's number."""
     return 128 - code if code < 0 else code
