@@ -11,7 +11,7 @@ ODD: dict[str, str] = {
     r"\bwent on\b": "resumed, continued",
     r"\btold to end\b": "receives SIGTERM",
     r"\bgives? up\b": "stops after N attempts",
-    r"\b(can ?not|can't|could not) be had\b": "is not available, cannot be downloaded",
+    r"\b(cannot|can not|can't|could not) be had\b": "is not available, cannot be downloaded",
     r"\b(is|was|are|were)( not)? to be had\b": "is (not) available",
     r"\bsa(ys|id) so\b": "logs it, with a warning",
     r"\bwith a word\b": "with a warning",
@@ -35,8 +35,36 @@ ODD: dict[str, str] = {
     r"\bstands? in\b": "is in",
     r"\bwhat stands beside\b": "companion objects",
     r"\bthe whole way\b": "end to end, step by step",
+    r"\bfor ever\b": "forever",
+    r"\bought to\b": "should",
+    r"\b(tell|tells|told) apart\b": "distinguish",
+    r"\bwithout a word\b": "silently",
+    r"\bwhole numbers?\b": "integer",
+    r"\bwhere there (is|are) (no|none|several)\b": "if there is",
+    r"\bcannot be on\b": "is not supported on",
+    r"\bnear ones\b": "similar names",
+    r"\bgoing on (on|under|from|with)\b": "resuming",
+    r"\btake them away\b": "remove them",
+    r"\banswers, but\b": "responds, but",
+    r"\bearlier life\b": "earlier attempt",
+    r"\blives of a run\b": "attempts of a run",
+    r"\bin one's own\b|\bof one's own\b": "your own",
+    r"\bnever bites\b": "0 disables it",
+    r"\bgets? nowhere\b": "makes no progress",
+    r"\bnothing to tell\b": "nothing to distinguish",
+    r"\btrains on where\b": "continues if",
+    r"\bis said(?= (once|where|of|to))": "is logged",
+    r"\blooked at whether\b": "checked",
+    r"\btaken for one that was\b": "considered",
+    r"\bthe run of before\b|\bof the run before\b": "of the earlier run",
+    r"\bbeside (it|them|that|the)\b": "next to, besides",
+    r"\btaken away\b": "removed, reclaimed",
 }
-_ANY = {re.compile(pattern, re.IGNORECASE): instead for pattern, instead in ODD.items()}
+_ANY = {
+    # An expression may be broken between two lines.
+    re.compile(pattern.replace(" ", r"\s+"), re.IGNORECASE): instead
+    for pattern, instead in ODD.items()
+}
 
 
 def odd_expressions(text: str) -> Iterator[str]:

@@ -29,6 +29,7 @@ SHARED = {
     "launch.flags": "Flags that say where and how a run starts",
     "launch.start": "Flags of the commands that start a run",
     "launch.namespace": "Flag of the commands that look into a cluster",
+    "launch.commands.one_run": "Flag of the commands that work on one run",
 }
 
 
