@@ -49,7 +49,7 @@ def importers(package: str, *roots: str) -> set[str]:
 FLOORS = {
     "preprocess": """
         commands
-        inspect synth download
+        examine synth download
         build
         engines
         shards
@@ -299,3 +299,11 @@ def test_the_kubernetes_client_is_imported_in_one_module_where_a_server_is_calle
 
 def test_tests_of_the_builder_do_without_tensorflow():
     assert importers("tests/preprocess", "tensorflow") == set()
+
+
+def test_no_room_has_the_name_of_a_standard_module():
+    """Where `preprocess/__main__.py` is started as a file, its folder comes first in sys.path."""
+    packages = ("preprocess", "trainer", "launch")
+    names = {path.stem for package in packages for path in (ROOT / package).iterdir()}
+    assert "commands" in names
+    assert not names & sys.stdlib_module_names

@@ -17,7 +17,7 @@ _JSON = flags.DEFINE_bool("json", False, "Print one JSON object: name -> [first,
 
 def main(arguments: list[str]) -> None:
     """Compares the two dataset directories named."""
-    from preprocess.inspect.dataset_diff import diff
+    from preprocess.examine.dataset_diff import diff
 
     if len(arguments) != 2:
         raise UsageError(f"DATASET DATASET expected, got {' '.join(arguments) or 'none'}")

@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> None:
     import numpy as np
 
     from preprocess import storage
-    from preprocess.inspect import contact_sheet
+    from preprocess.examine import contact_sheet
     from preprocess.shards import reading
     from preprocess.shards.encode import encode
     from preprocess.shell.errors import DataError, UsageError

@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> None:
     """Verifies the one dataset directory named."""
     import dataclasses
 
-    from preprocess.inspect.verify import verify
+    from preprocess.examine.verify import verify
     from preprocess.shards.reading import find_manifest
 
     dataset = one_argument(arguments, "DATASET")

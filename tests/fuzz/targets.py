@@ -30,7 +30,7 @@ from launch.supervisor.log_files import read_logs
 from preprocess import dataset_format as df
 from preprocess.augment import Recipe
 from preprocess.commands import preview
-from preprocess.inspect.verify import verify
+from preprocess.examine.verify import verify
 from preprocess.pictures.decode import decode
 from preprocess.pictures.refusal import Refused
 from preprocess.shards import reading

@@ -116,7 +116,7 @@ def test_a_task_manager_killed_in_the_middle_costs_only_what_it_was_at(
     done = finished(build)
     assert summary(done)["digest"] == local_digest
     assert "a machine of the cluster was lost" in done.stderr
-    assert "going on in" in done.stderr
+    assert "resuming in" in done.stderr
     assert cluster.overview()["taskmanagers"] == TASK_MANAGERS - 1
     after = {name: (output / ".build/done" / name).stat().st_mtime_ns for name in before}
     assert after == before

@@ -17,14 +17,11 @@ from trainer.config.keys import Config
 from trainer.data.order import ReplicaSlice
 from trainer.workers.all_reduce import check_all_reduce, cross_device_ops, implementation
 from trainer.workers.cluster import Cluster
-from trainer.workers.watchdog import PATIENCE
 
 NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")  # one entry a GPU, if the driver is loaded
 # A worker without heartbeats for this long is lost, and with it every collective.
 # TensorFlow's default of 10 s ends runs on machines that are busy or short of memory.
 HEARTBEAT_SECONDS = 20.0
-# Of one collective, when the watchdog, which would come first, is off.
-COLLECTIVE_SECONDS = 3600.0
 
 
 def prepare(
@@ -96,9 +93,11 @@ def _workers(config: Config, cluster: Cluster) -> tf.distribute.Strategy:
     gpus = tf.config.list_physical_devices("GPU")
     how = config.distribute.all_reduce
     check_all_reduce(how, workers=True, gpus=bool(gpus), devices=len(gpus) or 1)
+    # Without `timeout_seconds`: TensorFlow starts a thread for each collective, which sleeps for
+    # that long even where the collective has ended, so a long run of short steps reaches the
+    # system's limit of threads (tensorflow/tensorflow#62466). The watchdog ends what hangs.
     options = tf.distribute.experimental.CommunicationOptions(
-        implementation=implementation(how, bool(gpus)),
-        timeout_seconds=PATIENCE * config.watchdog.seconds or COLLECTIVE_SECONDS,
+        implementation=implementation(how, bool(gpus))
     )
     # What the strategy does itself, except for the timeouts: there is no public way to set them.
     context.context().configure_coordination_service(

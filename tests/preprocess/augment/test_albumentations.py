@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from preprocess.augment import Drawn, Recipe, load_recipe, variant_generator
-from preprocess.inspect.verify import verify
+from preprocess.examine.verify import verify
 from preprocess.shards import reading
 from preprocess.shell.errors import ConfigError, DataError
 from preprocess.shell.yaml_text import MAX_BYTES

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from preprocess import storage
-from preprocess.inspect.dataset_diff import diff
-from preprocess.inspect.verify import verify
+from preprocess.examine.dataset_diff import diff
+from preprocess.examine.verify import verify
 from preprocess.shards.workspace import Workspace
 from preprocess.shell.errors import DataError, StorageError, UsageError
 from preprocess.sources import read_source

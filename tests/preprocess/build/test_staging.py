@@ -14,7 +14,7 @@ import pytest
 from preprocess import storage
 from preprocess.build.staging import fetch, push
 from preprocess.dataset_format import TFDS_FILES
-from preprocess.inspect.verify import verify
+from preprocess.examine.verify import verify
 from preprocess.shell.errors import ConfigError, DataError, StorageError, UsageError
 from preprocess.storage import gcs_connection
 from tests.preprocess import made

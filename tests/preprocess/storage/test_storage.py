@@ -268,7 +268,7 @@ def test_local_paths_never_import_googles_libraries(tmp_path):
     code = (
         "import sys\n"
         "from tests.preprocess import made\n"
-        "from preprocess.inspect import dataset_diff as diff, verify\n"
+        "from preprocess.examine import dataset_diff as diff, verify\n"
         f"made.built('folders', {str(tmp_path / 'out')!r}, images={str(images)!r})\n"
         f"assert verify.verify({str(tmp_path / 'out')!r}, True, lambda: None) == []\n"
         "assert 'preprocess.storage.gcs' not in sys.modules\n"

@@ -86,6 +86,11 @@ def until(condition, *processes):
         time.sleep(0.02)
 
 
+def threads(process):
+    """How many a process has."""
+    return len(os.listdir(f"/proc/{process.pid}/task"))
+
+
 def logs(run):
     return [(run / "logs" / f"worker-{rank}.log").read_text() for rank in range(2)]
 
@@ -152,12 +157,18 @@ def test_a_killed_worker_restarts_all_to_the_same_weights(triplet_data, tmp_path
 
 
 def test_a_signal_to_one_worker_saves_the_same_step_on_all(triplet_data, tmp_path):
-    """SIGTERM to worker 1 after the first epoch: both say the same step, both end with 75, and
-    that step is the newest state, with the part of each.
+    """SIGTERM to worker 1 after six epochs, in which the threads did not become more: both say the
+    same step, both end with 75, and that step is the newest state, with the part of each.
     """
     words, run = arguments(tmp_path, triplet_data, model__backbone="mlp", epochs=1000)
     processes = start_two(words)
-    until(lambda: saved(run)[1] >= 1, *processes)
+    until(lambda: saved(run)[1] >= 2, *processes)
+    began = [threads(process) for process in processes]
+    until(lambda: saved(run)[1] >= 6, *processes)
+    # A collective with a timeout would leave a thread each, for as long as the timeout.
+    assert all(
+        threads(process) < before + 20 for process, before in zip(processes, began, strict=True)
+    )
     processes[1].send_signal(signal.SIGTERM)
     ends = [end(process) for process in processes]
     assert [code for code, _, _ in ends] == [ExitCode.SAVED, ExitCode.SAVED], ends

@@ -11,7 +11,7 @@ import pytest
 
 from preprocess import dataset_format as df
 from preprocess.build.tfds_metadata import metadata_files
-from preprocess.inspect.verify import verify
+from preprocess.examine.verify import verify
 from preprocess.shards import tfrecord
 from tests.preprocess import made
 

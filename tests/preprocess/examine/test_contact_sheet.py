@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preprocess.inspect.contact_sheet import triplets_sheet, variants_sheet
+from preprocess.examine.contact_sheet import triplets_sheet, variants_sheet
 
 RED, BLUE = (200, 0, 0), (0, 0, 200)
 

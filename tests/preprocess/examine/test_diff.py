@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from preprocess import dataset_format as df
-from preprocess.inspect.dataset_diff import diff
+from preprocess.examine.dataset_diff import diff
 
 
 def write(path: Path, keys: list[int], **changes: object) -> str:
