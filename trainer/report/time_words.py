@@ -20,7 +20,7 @@ KIND_TEXTS = {
     Activity.COMPILE.value: "tracing and compiling the first step",
     Activity.VALIDATION.value: "validation",
     Activity.SAVING.value: "saving",
-    Activity.CALLBACKS.value: "TensorBoard and metrics",
+    Activity.CALLBACKS.value: "TensorBoard, metrics, closing the input",
     Activity.PROFILER.value: "writing traces",
     Activity.REPORT.value: "the report",
     BETWEEN: "between two attempts",
