@@ -7,12 +7,13 @@ removed afterwards (minutes on a CPU):
     preview.jpg    the stored variants of some photos, as `preprocess preview` draws them
     timeline.png   RUN/plots/timeline.png of two workers, of which one is killed
 
-tests/integration/screenshot.py makes tensorboard.png and report.png, which need a browser.
+tests/integration/screenshot.py makes tensorboard.png, which needs a browser.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import shlex
 import subprocess
 import sys
@@ -30,16 +31,17 @@ DOCS = ROOT / "docs"
 SIZE = (100, 30)  # columns and rows of the terminal
 LONGEST_PAUSE = 0.5  # seconds between two changes of the screen, whatever the command took
 SHORTEST_FRAME = 0.12
+HOME = "/home/ann"
 READING = 2.5  # seconds after a command has ended
 SMALL = "--config.model.backbone=cnn --config.model.weights=''"
-RUN = "--config=image_folder --data=dataset --workdir=run"
+CONFIG = f"--config=image_folder --data=dataset {SMALL} --config.batch_size=32"
 COMMANDS = (
     "python -m preprocess plan --images=photos --output=dataset"
     " --splits=train:0.7,validation:0.15,test:0.15 --image_size=160 --variants=4",
     "python -m preprocess build --images=photos --output=dataset"
     " --splits=train:0.7,validation:0.15,test:0.15 --image_size=160 --variants=4",
-    f"python -m trainer train {RUN} {SMALL} --config.epochs=4 --config.batch_size=32",
-    f"python -m trainer diagnose {RUN} {SMALL} --config.batch_size=32",
+    f"python -m trainer train --workdir=run {CONFIG} --config.epochs=4",
+    f"python -m trainer diagnose {CONFIG}",
 )
 PREVIEW = "python -m preprocess preview dataset --output=preview.png"
 DEMO = (
@@ -107,8 +109,14 @@ def _folded(command: str, width: int) -> str:
 def terminal(folder: Path) -> None:
     """Writes terminal.svg."""
     recordings = [record(command, arguments(command), folder, SIZE) for command in COMMANDS]
-    made, end = frames(recordings)
+    made, end = frames([_at_home(recording, folder) for recording in recordings])
     (DOCS / "terminal.svg").write_text(film(made, SIZE, end), encoding="utf-8")
+
+
+def _at_home(recording: Recording, folder: Path) -> Recording:
+    """With HOME in place of the temporary folder."""
+    pieces = [(at, text.replace(str(folder), HOME)) for at, text in recording.pieces]
+    return dataclasses.replace(recording, pieces=tuple(pieces))
 
 
 def preview(folder: Path) -> None:
