@@ -15,10 +15,12 @@ from typing import Any, NamedTuple, TypeAlias
 
 import h5py
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from preprocess.shell.errors import ConfigError
 from trainer.models.build_backbone import BACKBONE, network_of
 from trainer.models.foreign_arrays import check_hdf5
+from trainer.models.foreign_checkpoints import check_checkpoint
 from trainer.models.graph import settle_constants
 from trainer.models.saved_graph import reconcile
 from trainer.models.wanted import WEIGHTS_WAYS_OUT
@@ -33,6 +35,7 @@ _MISFITS = (
     TypeError,
     IndexError,
     zipfile.BadZipFile,
+    DecodeError,
     tf.errors.OpError,
 )
 WHOLE, BODY = "backbone and head", "the backbone only"
@@ -149,13 +152,24 @@ def _checkpoints_in(folder: Path) -> Iterator[tuple[str, Path, tuple[str, ...]]]
     for saved in (folder, folder / "model"):
         if (saved / "variables" / "variables.index").is_file():
             yield "a SavedModel", saved / "variables" / "variables", ("",)
-    latest = tf.train.latest_checkpoint(str(folder))
+    noted = folder / "checkpoint"
+    latest = tf.train.latest_checkpoint(str(folder)) if noted.is_file() else None
     if latest and Path(latest).resolve().parent == folder.resolve():
         yield "a checkpoint", Path(latest), ("model", "")
 
 
 def _of_checkpoint(prefix: str, names: tuple[str, ...]) -> Ways:
     """Ways to read a TensorFlow checkpoint whose root, or whose child of a name, is a model."""
+
+    def within(model: tf.keras.Model) -> None:
+        read_from_checkpoint(prefix, network_of(model.get_layer(BACKBONE)))
+
+    def checked(read: Callable[[tf.keras.Model], None]) -> Callable[[tf.keras.Model], None]:
+        def look_and_read(model: tf.keras.Model) -> None:
+            check_checkpoint(prefix)
+            read(model)
+
+        return look_and_read
 
     def whole(name: str) -> Callable[[tf.keras.Model], None]:
         return lambda model: _restore(prefix, name, model)
@@ -172,12 +186,13 @@ def _of_checkpoint(prefix: str, names: tuple[str, ...]) -> Ways:
 
         return read
 
-    return (
+    ways = (
         *((WHOLE, whole(name)) for name in names),
         *((BODY, body(name)) for name in names),
         (BODY, lambda model: _restore(prefix, "", network_of(model.get_layer(BACKBONE)))),
-        (BODY, lambda model: read_from_checkpoint(prefix, network_of(model.get_layer(BACKBONE)))),
+        (BODY, within),
     )
+    return tuple((taken, checked(read)) for taken, read in ways)
 
 
 def _restore(prefix: str, name: str, into: tf.keras.Model | tf.train.Checkpoint) -> None:

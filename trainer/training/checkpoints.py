@@ -31,6 +31,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from preprocess.shell.atomic import sync_folder
 from preprocess.shell.errors import ConfigError, DataError
@@ -38,6 +39,7 @@ from preprocess.shell.json_text import JsonObject
 from preprocess.shell.regular_files import odd_entries, read_json
 from preprocess.shell.tensorflow_text import error_reason
 from trainer.models.foreign_arrays import load_npz
+from trainer.models.foreign_checkpoints import check_checkpoint
 from trainer.models.graph import settle_constants
 from trainer.models.saved_graph import GRAPH, settle_old_state
 from trainer.optimizers.averages import put
@@ -59,6 +61,7 @@ DAMAGE = (
     IndexError,  # TensorFlow raises it for a truncated file
     EOFError,
     zipfile.BadZipFile,
+    DecodeError,
     zlib.error,
 )
 
@@ -194,6 +197,7 @@ class Checkpoints:
         )
         try:
             checkpoint = _checkpoint(session)
+            check_checkpoint(str(path / "state"))
             checkpoint.read(str(path / "state")).assert_existing_objects_matched().expect_partial()
             if same:
                 values = load_npz(path / _replicas_file(self._workers.rank))
