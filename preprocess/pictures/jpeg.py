@@ -19,8 +19,11 @@ _TEMPORARY, _SCAN, _END, _COMMENT = 0x01, 0xDA, 0xD9, 0xFE
 _APPLICATION = range(0xE0, 0xF0)
 _JFIF, _EXIF, _ADOBE = 0xE0, 0xE1, 0xEE
 _FRAMES = (0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)
+_SEQUENTIAL = (0xC0, 0xC1)
 # Frame types that every decoder reads: baseline, extended and progressive Huffman.
 _PLAIN_FRAMES = (0xC0, 0xC1, 0xC2)
+# Markers of other frames, or without a length.
+_NOT_BEFORE_SCAN = frozenset((*_FRAMES, *range(0xD0, 0xDA)))
 # What may stand behind the first scan: tables, further scans, number of lines, comment, the end;
 # and application segments, where the next marker follows them.
 _BEHIND_SCAN = (0xC4, 0xDB, 0xDD, 0xDC, _COMMENT, _SCAN, _END)
@@ -97,6 +100,28 @@ def size(data: bytes) -> tuple[int, int]:
         if segment.marker == _SCAN:
             break
     return 0, 0
+
+
+def size_of_one_scan(data: bytes) -> tuple[int, int] | None:
+    """Width and height of a JPEG that a decoder goes over once: its frame is sequential, and all of
+    its components are in its first scan, behind which decoders expect the end. None for any other,
+    and wherever one marker does not follow the other.
+
+    For each record that is read, so without objects for its segments.
+    """
+    at, end = len(SIGNATURE) - 1, len(data) - 10
+    found, components = None, 0
+    while at < end and data[at] == 0xFF:
+        marker, length = data[at + 1], data[at + 2] << 8 | data[at + 3]
+        if marker == _SCAN:
+            return found if components == data[at + 4] else None
+        if marker in _SEQUENTIAL and found is None:
+            found = data[at + 7] << 8 | data[at + 8], data[at + 5] << 8 | data[at + 6]
+            components = data[at + 9]
+        elif not 0xC4 <= marker < 0xFF or marker in _NOT_BEFORE_SCAN or length < 2:
+            return None
+        at += 2 + length
+    return None
 
 
 def segments(data: bytes) -> Iterator[Segment]:

@@ -17,6 +17,7 @@ from preprocess.dataset_format import ImageKey, Shard, variant_of
 from preprocess.shell.errors import ConfigError
 from trainer.config.keys import DataConfig
 from trainer.data import storage
+from trainer.data.decode_limits import within_limits
 from trainer.data.decoding import RECORDS_TO_PIXELS, Decoder, parse_one
 from trainer.data.order import ReplicaSlice
 from trainer.data.rows import Tensors
@@ -168,6 +169,9 @@ class PictureTable:
             features = parse_one(payload, targets.features if targets else None)
             if self.kind == "encoded":
                 kept = {name: features[name] for name in _ENCODED}
+                if self.decoder.image.has_files and not self.decoder.looked_at:
+                    # Once, and not in each of the batches that it is decoded for.
+                    kept[ImageKey.ENCODED] = within_limits(features[ImageKey.ENCODED])
             else:
                 kept = {"image": self.decoder(features)}
             return features[ImageKey.KEY], kept | (targets.tensors(features) if targets else {})
@@ -221,7 +225,9 @@ class PictureTable:
 
     def pixels(self, rows: Tensors) -> tf.Tensor:
         """uint8 [b,H,W,C] of gathered rows."""
-        return rows["image"] if "image" in rows else self.decoder.batch(rows)
+        if "image" in rows:
+            return rows["image"]
+        return dataclasses.replace(self.decoder, looked_at=True).batch(rows)
 
     def _only(self) -> Table:
         """The table of variant 0, built once and kept.

@@ -23,6 +23,7 @@ from trainer.data.decode_limits import TOO_LARGE, within_limits
 from trainer.data.decoding import Decoder, decode_file
 from trainer.data.record_limits import check_record
 from trainer.data.records import StoredPictures
+from trainer.data.table import PictureTable
 from trainer.training.evaluation import read_error
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 20, 3)).astype(np.uint8)
@@ -94,6 +95,64 @@ def test_what_the_build_refuses_for_its_size_is_not_decoded(what):
 @pytest.mark.parametrize("what", WHOLE)
 def test_whole_pictures_pass_as_they_are(what):
     assert limited(WHOLE[what]) == WHOLE[what]
+
+
+def apart(data):
+    """A JPEG whose first scan has one of its components."""
+    (scan,) = (s for s in jpeg.segments(data) if s.marker == 0xDA)
+    header = b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00"
+    return data[: scan.start] + header + data[scan.end :]
+
+
+def test_of_a_sequential_jpeg_with_all_components_in_its_first_scan_the_header_is_enough():
+    for what in ("a JPEG", "a grey one", "one with a thumbnail"):
+        assert jpeg.size_of_one_scan(WHOLE[what]) == jpeg.size(WHOLE[what]) == (20, 24)
+    whole = WHOLE["a JPEG"]
+    (frame,) = (s for s in jpeg.segments(whole) if s.marker == 0xC0)
+    twice = whole[: frame.end] + whole[frame.start : frame.end] + whole[frame.end :]
+    filled = whole[: frame.start] + b"\xff" + whole[frame.start :]
+    for other in (WHOLE["a progressive one"], apart(whole), twice, filled, whole[:30], b""):
+        assert jpeg.size_of_one_scan(other) is None
+
+
+def test_whatever_byte_of_a_jpeg_is_changed_its_quick_size_is_that_of_its_first_frame():
+    rng = np.random.default_rng(0)
+    for what in ("a JPEG", "a progressive one", "one with a thumbnail"):
+        for _ in range(2000):
+            data = bytearray(WHOLE[what])
+            for place in rng.integers(0, len(data), 3):
+                data[place] = rng.choice([0, 2, 0xC0, 0xC1, 0xDA, 0xFF, rng.integers(256)])
+            quick = jpeg.size_of_one_scan(bytes(data))
+            assert quick is None or quick == jpeg.size(bytes(data))
+
+
+@pytest.mark.parametrize("what", BOMBS)
+def test_an_encoded_table_is_looked_at_when_it_is_built(what):
+    """And not for each batch, which has every picture again."""
+    image = ImageFormat("jpeg", 95, 0, "", height=24, width=20, channels=3)
+    table = PictureTable.__new__(PictureTable)
+    table.kind, table.decoder, table.pictures = "encoded", Decoder(image, 3), 1
+    table.each = lambda records, function: records.map(function)
+    for content, function in ((BOMBS[what], None), (WHOLE["a JPEG"], within_limits)):
+        features = {
+            ImageKey.ENCODED: tf.train.Feature(bytes_list={"value": [content]}),
+            **{
+                key: tf.train.Feature(int64_list={"value": [value]})
+                for key, value in zip(
+                    (ImageKey.KEY, ImageKey.HEIGHT, ImageKey.WIDTH, ImageKey.CHANNELS),
+                    (1, 24, 20, 3),
+                    strict=True,
+                )
+            },
+        }
+        payload = tf.train.Example(features={"feature": features}).SerializeToString()
+        table.records = lambda _, payload=payload: tf.data.Dataset.from_tensors(payload)
+        if function is None:
+            with pytest.raises(tf.errors.InvalidArgumentError, match=TOO_LARGE):
+                table.build(tf.constant(0, tf.int64))
+        else:
+            _, rows = table.build(tf.constant(0, tf.int64))
+            assert table.pixels(rows).shape == (1, 24, 20, 3)
 
 
 def test_the_largest_picture_passes():
