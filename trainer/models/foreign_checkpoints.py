@@ -23,7 +23,7 @@ MAX_INDEX_BYTES = 256 << 20  # a million tensors
 _MAX_DIMENSIONS = 253
 _FOOTER, _MAGIC = 48, struct.pack("<Q", 0xDB4775248B80FB57)
 _PLAIN = 0  # the type of a block that is not compressed, as TensorFlow writes all of them
-_HEADER = b""  # the key of what is said of the whole
+_HEADER = b""  # the key of the header of the whole checkpoint
 
 
 def check_checkpoint(prefix: str) -> None:
