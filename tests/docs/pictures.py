@@ -3,8 +3,7 @@
 PHOTOS has a folder of pictures for each class. Everything runs on this machine, in a folder that is
 removed afterwards (minutes on a CPU):
 
-    terminal.svg   plan, build, train, diagnose and predict, as recorded on a terminal
-    preview.jpg    the stored variants of some photos, as `preprocess preview` draws them
+    terminal.svg   plan, build, train and diagnose, as recorded on a terminal
     timeline.png   RUN/plots/timeline.png of two workers, of which one is killed
 
 tests/integration/screenshot.py makes tensorboard.png, which needs a browser.
@@ -20,8 +19,6 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-
-from PIL import Image
 
 from tests.docs.blocks import ROOT
 from tests.docs.film import film
@@ -43,7 +40,6 @@ COMMANDS = (
     f"python -m trainer train --workdir=run {CONFIG} --config.epochs=4",
     f"python -m trainer diagnose {CONFIG}",
 )
-PREVIEW = "python -m preprocess preview dataset --output=preview.png"
 DEMO = (
     "python -m preprocess synth --output=faces --faces=300 --triplets=900",
     "python -m preprocess build --source=fec --csv=faces/labels.csv --images=faces/images_cropped"
@@ -55,7 +51,6 @@ REHEARSAL = (
     " -- --config=demo --data=faces-dataset --workdir=killed-run --config.epochs=6"
     " --config.virtual_replicas=0 --config.checkpoint.every_steps=20"
 )
-WIDTH = 1200  # pixels of preview.jpg
 
 
 def arguments(command: str) -> list[str]:
@@ -119,16 +114,6 @@ def _at_home(recording: Recording, folder: Path) -> Recording:
     return dataclasses.replace(recording, pieces=tuple(pieces))
 
 
-def preview(folder: Path) -> None:
-    """Writes preview.jpg."""
-    subprocess.run(arguments(PREVIEW), cwd=folder, check=True)
-    picture = Image.open(folder / "preview.png").convert("RGB")
-    height = round(picture.height * WIDTH / picture.width)
-    picture.resize((WIDTH, height), Image.Resampling.LANCZOS).save(
-        DOCS / "preview.jpg", quality=82, optimize=True
-    )
-
-
 def timeline(folder: Path) -> None:
     """Writes timeline.png."""
     for command in (*DEMO, REHEARSAL):
@@ -137,11 +122,11 @@ def timeline(folder: Path) -> None:
     (DOCS / "timeline.png").write_bytes(picture)
 
 
-MAKERS = {"terminal": terminal, "preview": preview, "timeline": timeline}
+MAKERS = {"terminal": terminal, "timeline": timeline}
 
 
 def main() -> None:
-    """Makes the pictures that are asked for, all by default; preview needs terminal's dataset."""
+    """Makes the pictures that are asked for, all by default."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("photos", type=Path)
     parser.add_argument("--only", choices=MAKERS, action="append")
