@@ -17,6 +17,7 @@ from tests.trainer import datasets
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "extending.md"
 FILE = re.compile(r"<!-- file: (\S+) -->\n```\w*\n(.*?)```\n", re.DOTALL)
+OWN = "mine/"  # files of a user's own, named by the configuration
 COPIED = ("preprocess", "trainer", "launch", "k8s", "tests", "pyproject.toml")
 
 
@@ -37,6 +38,7 @@ def extended(tmp_path_factory) -> Path:
             shutil.copy(source, copy / name)
     for path, content in examples().items():
         assert not (copy / path).exists(), f"{path} is there without the example"
+        (copy / path).parent.mkdir(exist_ok=True)
         (copy / path).write_text(content, encoding="utf-8")
     return copy
 
@@ -56,7 +58,7 @@ def run(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_every_example_comes_with_its_test():
-    paths = list(examples())
+    paths = [path for path in examples() if not path.startswith(OWN)]
     added = [path for path in paths if not path.startswith("tests/")]
     assert added
     assert len(paths) == 2 * len(added)
@@ -120,3 +122,21 @@ def test_the_examples_train_together_and_are_listed(extended, tmp_path):
     keys = run(extended, "trainer", "presets", "--keys").stdout
     for words in ("smoothed (classification)", "augment.grey", "patches:SIDE", "signdescent"):
         assert words in keys
+
+
+def test_the_users_own_code_trains_as_its_examples_say(extended, tmp_path):
+    """With the flags that follow the examples, all at once."""
+    data = datasets.class_folders(tmp_path)
+    config = datasets.write_config(tmp_path / "config.py", datasets.CLASSIFICATION, epochs=1)
+    section = DOCUMENT.read_text(encoding="utf-8").partition("## Your own code")[2]
+    section = section.partition("\n## ")[0]
+    flags = re.findall(r"--config\.[\w.]+=[^\s`]+", section)
+    own = [path for path in examples() if path.startswith(OWN)]
+    assert all(any(path in flag for flag in flags) for path in own)
+    place = [f"--config={config}", f"--data={data}", f"--workdir={tmp_path / 'run'}"]
+    done = run(extended, "trainer", "train", *place, *flags, "--json")
+    assert done.returncode == 0, done.stderr
+    assert "own code tried on a batch" in done.stderr
+    assert "val_worst_class_error" in json.loads(done.stdout)["metrics"]["last"]
+    recorded = json.loads((tmp_path / "run" / "config.json").read_text())["references"]
+    assert len(recorded) == sum(len(re.findall(r"\.py:\w+", flag)) for flag in flags)

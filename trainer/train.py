@@ -14,6 +14,7 @@ from preprocess.shell.errors import ConfigError, OutputError, UserError, full_di
 from preprocess.shell.json_text import JsonObject
 from trainer.compat.grpc_proxy import proxy_note
 from trainer.config import Config, differences, to_dict, with_values
+from trainer.config.own_code import sources
 from trainer.data.class_weights import with_class_weights
 from trainer.data.dataset import check_fits, digest_for, load_manifest, what_it_reads
 from trainer.data.learnable import check_learnable
@@ -31,7 +32,8 @@ from trainer.optimizers import build_optimizer
 from trainer.training.checkpoints import LAST, Checkpoints
 from trainer.training.loop import Loop
 from trainer.training.opening import rates_in_words, splits_in_words
-from trainer.training.resuming import other_tensorflow
+from trainer.training.own_code_trial import try_own_code
+from trainer.training.resuming import check_same_code, check_workers_code, other_tensorflow
 from trainer.training.run_directory import RunDirectory, versions
 from trainer.training.run_lock import RunLock, only_training
 from trainer.training.session import session_for
@@ -59,6 +61,7 @@ class _Start:
     watchdog: Watchdog
     timeline: Timeline
     origin: str
+    strict: bool
 
 
 def train(
@@ -68,6 +71,8 @@ def train(
     say: Callable[[str], None],
     started: float | None = None,
     origin: str = "",
+    *,
+    strict: bool = False,
 ) -> JsonObject:
     """Trains a run, or resumes it, and returns the content of report.json.
 
@@ -76,6 +81,7 @@ def train(
 
     With TF_CONFIG, this process is one of several workers; only the first one's report is kept.
     `started` is when the process began, in seconds since 1970, where it began for this training.
+    With `strict`, the user's own code must be what the run began with, and that of all workers.
 
     Raises:
       UserError: of many kinds; OutputError where the disk is full, LostPeerError where another
@@ -121,6 +127,7 @@ def train(
                     watchdog,
                     timeline,
                     origin,
+                    strict,
                 )
                 return _train(*_run_of(start, stack))
         except (OSError, tf.errors.OpError) as error:
@@ -175,6 +182,7 @@ def _run_of(start: _Start, stack: contextlib.ExitStack) -> tuple[Run, Origin | N
     session = session_for(built, strategy, manifest, log.say, weights=before is None)
     session = dataclasses.replace(session, config=config)
     build_optimizer(config.optimizer, total_steps=0)
+    check_workers_code(sources(config), workers, log.say, strict=start.strict)
     # Variants that were added since are not read: a run continues with what it started with.
     reads = before["dataset"] if before else what_it_reads(config, manifest)
     if variants := reads.get("variants"):
@@ -185,6 +193,9 @@ def _run_of(start: _Start, stack: contextlib.ExitStack) -> tuple[Run, Origin | N
         read_as = config
     reader, validation = open_readers(read_as, start.dataset, manifest)
     log.say(_opening(config, strategy, reader))
+    start.watchdog.alive("trying your own code", long=True)
+    if tried := try_own_code(session, reader):
+        log.say(f"own code tried on a batch: {', '.join(tried)}")
     if workers.chief:
         readers = {config.data.train_split: reader, **validation}
         for line in splits_in_words(config, start.dataset, manifest, readers):
@@ -245,6 +256,7 @@ def _resumed(start: _Start) -> JsonObject | None:
             f"warning: gradients were summed by {how}, and now by {now}: the last bits of weights "
             "may differ"
         )
+    check_same_code(record.get("references"), sources(start.config), start.log.say, start.strict)
     if warning := other_tensorflow(record["versions"]["tensorflow"]):
         start.log.say(warning)
     return record
@@ -309,6 +321,7 @@ def _record(run: Run, before: JsonObject, origin: Origin | None) -> JsonObject:
             "resize_mode": manifest.image.resize_mode,
         },
         **({"from": started_from} if started_from else {}),
+        **({"references": used} if (used := sources(run.config)) else {}),
     }
 
 

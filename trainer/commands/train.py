@@ -63,6 +63,12 @@ _MAX_RESTARTS = flags.DEFINE_integer(
 _PROFILE = flags.DEFINE_bool(
     "profile", False, "Trace ten calls for TensorBoard once this process is warm."
 )
+_STRICT = flags.DEFINE_bool(
+    "strict",
+    False,
+    "Refuse to resume where a file of your own code (FILE.py:NAME in the configuration) has "
+    "changed, or differs between workers, in place of a warning.",
+)
 _JSON = flags.DEFINE_bool("json", False, "Print report.json's content as one JSON object.")
 
 
@@ -107,10 +113,18 @@ def _train(config: Config, chief: bool) -> None:
     from trainer.training.steps import Diverged
 
     if chief:
-        remember(config.model.backbone, config.data.service)
+        remember(config)
     data = staged(_DATA.value, _STAGE_TO.value, say)
     try:
-        report = train(config, data, _WORKDIR.value, say, process_started(), origin=_FROM.value)
+        report = train(
+            config,
+            data,
+            _WORKDIR.value,
+            say,
+            process_started(),
+            origin=_FROM.value,
+            strict=_STRICT.value,
+        )
     except Diverged as error:
         from trainer.training.starting_from import after_divergence
 

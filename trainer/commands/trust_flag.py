@@ -7,6 +7,7 @@ from absl import flags
 TRUST = flags.DEFINE_multi_string(
     "trust",
     [],
-    "A hub module that the run may load, hub:HANDLE, as its config.json names it. Modules run as "
-    "code; those that you have trained with yourself need not be named. May be repeated.",
+    "What the run may run as code, as its config.json names it: a hub module, hub:HANDLE, or "
+    "FILE.py:NAME or MODULE:NAME. What you have trained with yourself need not be named, unless "
+    "the file has changed since. May be repeated.",
 )

@@ -37,7 +37,9 @@ from trainer.config.keys import (
     get,
     with_values,
 )
-from trainer.config.trust import check_service, check_trusted
+from trainer.config.own_code import check_files, key_of, with_absolute_files
+from trainer.config.trust import BACKBONE as _BACKBONE
+from trainer.config.trust import check_service, check_trusted, foreign_code
 from trainer.config.values import coerce, keys_of, literal, parse, unknown_key
 
 __all__ = [
@@ -58,7 +60,6 @@ __all__ = [
 ]
 
 _STORED = "the stored configuration"
-_BACKBONE = "model.backbone"
 
 # What a restart may change: how long to train, what only reports or is only kept, and the
 # devices: the global batch stays, so only the order of sums differs.
@@ -92,25 +93,28 @@ def load_config(path_or_preset: str, overrides: Sequence[tuple[str, str]] = ()) 
     Raises:
       ConfigError: no such file, a file that fails, an unknown key, a bad value, or two
         values that do not go together. One line that says what to do.
-      UsageError: the configuration of a run names a hub module, or a tf.data service, that nobody
-        has vouched for.
+      UsageError: the configuration of a run names a hub module, own code or a tf.data service
+        that nobody has vouched for.
 
-    Relative paths of modules and weights become absolute, so that the run can be used from
-    anywhere.
+    Relative paths of own code, modules and weights become absolute, so that the run can be used
+    from anywhere.
     """
     recorded = recorded_config(path_or_preset)
     values = run_config_file(path_or_preset) if recorded is None else recorded
     flat = _flatten(values, origin=_STORED if recorded else path_or_preset)
     config = with_absolute_paths(_checked(_overridden(flat, overrides)))
-    if recorded is not None and _BACKBONE not in dict(overrides):
-        check_trusted(config.model.backbone, path_or_preset, (), f"--config.{_BACKBONE}")
+    check_files(config)
+    for label, code in foreign_code(config).items() if recorded is not None else ():
+        if key_of(label) not in dict(overrides):
+            check_trusted(code, path_or_preset, (), f"--config.{key_of(label)}")
     if recorded is not None and "data.service" not in dict(overrides):
         check_service(config.data.service, path_or_preset)
     return config
 
 
 def with_absolute_paths(config: Config) -> Config:
-    """A copy whose hub module and weights, where they are relative paths, are absolute ones."""
+    """A copy whose own code, hub module and weights have absolute paths."""
+    config = with_absolute_files(config)
     kind, _, place = config.model.backbone.partition(":")
     changes: dict[str, Value] = {}
     if kind == "hub" and "://" not in place:

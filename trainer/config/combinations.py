@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from preprocess.shell.errors import ConfigError
 from trainer.config.entries import BACKBONES, backbone_parts, check_loss, check_pretrained
 from trainer.config.keys import KEYS, LEAST_TRACED_CALLS, AugmentConfig, Config, get
-from trainer.config.measure_table import check_measure
+from trainer.config.measure_table import check_measure, column_of
 from trainer.config.task_table import task_kind
 from trainer.config.values import coerce
 
@@ -28,6 +28,9 @@ def check_config(config: Config) -> None:
         check_loss(config.loss.name, config.task)
     for name in config.metrics:
         check_measure(name, config.task)
+    columns = [column_of(name) for name in dict.fromkeys(config.metrics)]
+    if twice := next((name for name in columns if columns.count(name) > 1), ""):
+        raise ConfigError(f"metrics: two are called {twice}; rename one")
     for problem in _conflicts(config):
         raise ConfigError(problem)
 
@@ -44,6 +47,11 @@ def metric_names(config: Config) -> list[str]:
 
 def measured_metrics(config: Config) -> tuple[str, ...]:
     """The further metrics of a validation split: the task's, and those asked for."""
+    return tuple(column_of(name) for name in asked_measures(config))
+
+
+def asked_measures(config: Config) -> tuple[str, ...]:
+    """They as they are written: names, or references of the user's own."""
     return tuple(dict.fromkeys((*task_kind(config.task).metrics, *config.metrics)))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from preprocess.shell.entries import Entries
 from preprocess.shell.errors import ConfigError
+from preprocess.shell.references import is_reference
 
 BACKBONES = Entries("backbone", "trainer.models.backbones")
 LOSSES = Entries("loss", "trainer.losses", "arithmetic", "build_loss")
@@ -33,7 +34,11 @@ def losses_by_task() -> str:
 
 
 def check_loss(name: str, task: str) -> None:
-    """Raises ConfigError if there is no such loss, or where it is for another task."""
+    """Raises ConfigError if there is no such loss, or where it is for another task; the user's
+    own are not looked at.
+    """
+    if is_reference(name):
+        return
     LOSSES.check(name, "loss.name")
     its_task = LOSSES.constant(name, "TASK")
     if its_task != task:

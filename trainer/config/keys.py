@@ -42,6 +42,7 @@ IGNORED_KEYS = {
     "profile.host": "`trainer capture RUN` needs no address",
 }
 
+OWN = "FILE.py:NAME or MODULE:NAME of your own"
 BALANCED = "balanced"  # of loss.class_weights
 
 HUB_HANDLE = (
@@ -95,7 +96,7 @@ class ModelConfig:
 class LossConfig:
     """What is minimised."""
 
-    name: str = key(default="", meaning=f"'' = the task's own, or one of {losses_by_task()}")
+    name: str = key(default="", meaning=f"'' = the task's own, {OWN}, or one of {losses_by_task()}")
     args: Mapping[str, PlainValue] = key(default={}, meaning="the loss's further settings")
     class_weights: str | Mapping[str, PlainValue] = key(
         default={},
@@ -366,7 +367,7 @@ class Config:
     metrics: tuple[str, ...] = key(
         default=(),
         meaning="further figures of each validation split, each epoch and for "
-        f"checkpoint.best_metric; {described_measures()}",
+        f"checkpoint.best_metric: {OWN}, or by name; {described_measures()}",
     )
     virtual_replicas: int = key(
         default=0,

@@ -6,11 +6,13 @@ Nothing here imports an entry.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from preprocess.shell.entries import Entries
+from preprocess.shell.entries import Entries, constant_in
 from preprocess.shell.errors import ConfigError
 from preprocess.shell.nearest import did_you_mean
+from preprocess.shell.reference_source import source_file
+from preprocess.shell.references import is_reference, split_reference
 from trainer.config.task_table import TASKS
 
 MEASURES = Entries("metric", "trainer.measures", defining="GREATER")
@@ -36,8 +38,20 @@ def measure_parts(name: str) -> tuple[str, Mapping[str, int]]:
     return (TOP, {"k": int(top[1])}) if top else (name, {})
 
 
+def column_of(name: str) -> str:
+    """What a metric is called in a row of metrics.jsonl: the NAME of a user's own."""
+    return split_reference(name)[1] if is_reference(name) else name
+
+
 def check_measure(name: str, task: str) -> None:
-    """Raises ConfigError if there is no such metric, or not for this task."""
+    """Raises ConfigError if there is no such metric, or not for this task, or where a user's
+    own is called like another figure.
+    """
+    if is_reference(name):
+        column = column_of(name)
+        if column == "loss" or column in MEASURES.names() or column == TASKS[task].metric:
+            raise ConfigError(f"metrics: {name} is called like a figure there is; rename it")
+        return
     entry, settings = measure_parts(name)
     known = measures_of(task)
     there = entry in MEASURES.names() and task in MEASURES.constant(entry, "TASKS")
@@ -48,13 +62,19 @@ def check_measure(name: str, task: str) -> None:
         )
 
 
-def greater_is_better(column: str) -> bool:
+def greater_is_better(column: str, metrics: Sequence[str] = ()) -> bool:
     """Whether more of a column of metrics.jsonl is better; by its ending, as the names of splits
     stand before the metric.
+
+    Of a user's own among `metrics` the GREATER of its file tells, which is true where it has none.
     """
     endings = {"loss": False}
     endings |= {kind.metric: True for kind in TASKS.values()}
     endings |= {name: bool(MEASURES.constant(name, "GREATER")) for name in MEASURES.names()}
+    for reference in filter(is_reference, metrics):
+        file = source_file(reference)
+        greater = constant_in(file, "GREATER", True) if file else True
+        endings[column_of(reference)] = bool(greater)
     if re.search(rf"(^|_){_TOP_OF.pattern}$", column):
         return bool(MEASURES.constant(TOP, "GREATER"))
     fitting = [name for name in endings if column == name or column.endswith(f"_{name}")]

@@ -1,9 +1,10 @@
-"""Which graphs of others a run directory, or its config.json as `--config`, may have loaded.
+"""Which code of others a run directory, or its config.json as `--config`, may have run.
 
 A run directory may come from a stranger. Its states are numbers, and its network is built by our
-own code, with one exception: a hub module is a graph that TensorFlow runs, with file and network
-access. So one is loaded only where its handle comes from this user: named by `--trust`, or in a
-configuration that this user has trained before (noted in the user's own state folder).
+own code, with two exceptions: a hub module is a graph that TensorFlow runs, with file and network
+access, and FILE.py:NAME or MODULE:NAME is Python. So these are loaded only where they come from
+this user: named by `--trust`, or in a configuration that this user has trained before (noted in the
+user's own state folder; Python with its source, which must still be the same).
 """
 
 from __future__ import annotations
@@ -16,24 +17,47 @@ from pathlib import Path
 
 from preprocess.shell.atomic import write_text
 from preprocess.shell.errors import DataError, UsageError
+from preprocess.shell.json_text import JsonObject
+from preprocess.shell.reference_source import source_record
+from preprocess.shell.references import absolute_reference
 from preprocess.shell.regular_files import read_json
 from preprocess.shell.user_state import state_folder
+from trainer.config.keys import Config
+from trainer.config.own_code import own_code
 
 HUB = "hub:"
 _SERVICE = "service:"
+BACKBONE = "model.backbone"
 
 
-def check_trusted(
-    backbone: str, workdir: str, named: Collection[str], flag: str = "--trust"
-) -> None:
-    """Raises UsageError if a run's backbone is a foreign graph that nobody has vouched for;
-    `flag` is that of the command with which a user does.
+def foreign_code(config: Config, *, training: bool = True) -> dict[str, str]:
+    """What a configuration has run as code, by its key: a hub module, and references.
+
+    Without `training`, what a finished run needs.
     """
-    if not backbone.startswith(HUB) or backbone in named or _remembered(backbone):
+    backbone = config.model.backbone
+    graph = {BACKBONE: backbone} if backbone.startswith(HUB) else {}
+    return graph | own_code(config, training=training)
+
+
+def check_trusted(code: str, workdir: str, named: Collection[str], flag: str = "--trust") -> None:
+    """Raises UsageError where a run has something run as code that nobody has vouched for.
+
+    Args:
+      code: a hub module or a reference.
+      workdir: the run that asks for it.
+      named: what the user vouches for.
+      flag: that of the command with which a user does.
+    """
+    if code in map(absolute_reference, named) or _remembered(code):
         return
+    shown = ascii(code)[1:-1]
+    what, used = "a graph that runs as code", "has used it"
+    if not code.startswith(HUB):
+        what, used = "Python code", "has used it as it is now"
     raise UsageError(
-        f"'{workdir}' asks for {ascii(backbone)[1:-1]}, a graph that runs as code, and no training "
-        f"of yours has used it; if you trust it, add {flag}={ascii(backbone)[1:-1]}"
+        f"'{workdir}' asks for {shown}, {what}, and no training of yours {used}; if you trust it, "
+        f"add {flag}={shown}"
     )
 
 
@@ -49,29 +73,29 @@ def check_service(address: str, run: str) -> None:
         )
 
 
-def remember(backbone: str, service: str = "") -> None:
-    """Notes a handle and an address that this user's own configuration names."""
-    if backbone.startswith(HUB):
-        _write_note(backbone)
-    if service:
-        _write_note(f"{_SERVICE}{service}")
+def remember(config: Config) -> None:
+    """Notes what this user's own configuration has run as code, and the service it connects to."""
+    service = [f"{_SERVICE}{config.data.service}"] if config.data.service else []
+    for code in (*foreign_code(config).values(), *service):
+        with contextlib.suppress(OSError):  # a home that cannot be written to: --trust is left
+            note = _note(code)
+            note.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_text(note, json.dumps(_record(code)))
 
 
-def _write_note(backbone: str) -> None:
-    with contextlib.suppress(OSError):  # a home that cannot be written to: --trust is left
-        note = _note(backbone)
-        note.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_text(note, json.dumps({"handle": backbone}))
+def _record(code: str) -> JsonObject:
+    python = not code.startswith((HUB, _SERVICE))
+    return {"handle": code, **({"source": source_record(code)} if python else {})}
 
 
-def _note(backbone: str) -> Path:
-    """One file a handle: trainings that start together do not write over each other's notes."""
-    mark = hashlib.sha256(backbone.encode("utf-8", "surrogatepass")).hexdigest()
+def _note(code: str) -> Path:
+    """One file each: trainings that start together do not write over each other's notes."""
+    mark = hashlib.sha256(code.encode("utf-8", "surrogatepass")).hexdigest()
     return state_folder() / "trusted" / f"{mark}.json"
 
 
-def _remembered(backbone: str) -> bool:
+def _remembered(code: str) -> bool:
     try:
-        return bool(read_json(_note(backbone)).get("handle") == backbone)
+        return read_json(_note(code)) == _record(code)
     except (OSError, DataError):
         return False

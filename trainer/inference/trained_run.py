@@ -11,7 +11,7 @@ import tensorflow as tf
 from preprocess.shell.errors import DataError
 from preprocess.shell.json_text import JsonObject
 from trainer.config import from_dict, with_values
-from trainer.config.trust import check_trusted
+from trainer.config.trust import check_trusted, foreign_code
 from trainer.data.recorded import check_same_targets, recorded_targets
 from trainer.training.checkpoints import Checkpoints
 from trainer.training.run_directory import RunDirectory
@@ -37,7 +37,7 @@ def open_run(
     devices.warn_of_unseen_gpus(say)
     tf.keras.backend.set_image_data_format("channels_last")
     record = RunDirectory(workdir).read_config()
-    check_trusted(_backbone(record), workdir, trusted)
+    _check_trusted(record, workdir, trusted)
     return _open(workdir, record, checkpoint, tf.distribute.get_strategy())
 
 
@@ -50,10 +50,11 @@ def open_runs(
       workdirs: run directories.
       checkpoint: "last" or "best".
       say: takes warnings.
-      trusted: hub modules that may be loaded, besides those that this user has trained with.
+      trusted: hub modules and references that may be loaded, besides those that this user has
+        trained with.
 
     Raises:
-      UsageError: a run names a hub module that nobody has vouched for.
+      UsageError: a run names a hub module or own code that nobody has vouched for.
       DataError: no run directory, no such checkpoint, or runs that do not belong together.
 
     The batch is that of the run, rounded up to a multiple of the replicas: measuring does not
@@ -62,7 +63,7 @@ def open_runs(
     records = [RunDirectory(path).read_config() for path in workdirs]
     first = records[0]["dataset"]
     for path, record in zip(workdirs, records, strict=True):
-        check_trusted(_backbone(record), path, trusted)
+        _check_trusted(record, path, trusted)
         for key in ("task", "classes"):
             if record["dataset"][key] != first[key]:
                 raise DataError(f"'{path}' and '{workdirs[0]}' differ in their {key}")
@@ -76,8 +77,9 @@ def open_runs(
     return runs
 
 
-def _backbone(record: JsonObject) -> str:
-    return str(from_dict(record["config"]).model.backbone)
+def _check_trusted(record: JsonObject, workdir: str, trusted: Collection[str]) -> None:
+    for code in foreign_code(from_dict(record["config"]), training=False).values():
+        check_trusted(code, workdir, trusted)
 
 
 def _open(path: str, record: JsonObject, checkpoint: str, strategy: Any) -> Run:

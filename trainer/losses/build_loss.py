@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+
+import tensorflow as tf
 
 from preprocess.shell.errors import ConfigError
+from preprocess.shell.references import is_reference, load_function
 from trainer.config.entries import LOSSES, check_loss
 from trainer.config.keys import LossConfig
 from trainer.config.task_table import task_kind
 
-if TYPE_CHECKING:
-    import tensorflow as tf
+_TAKES = ("values", "targets")
 
 
 def build_loss(task: str, loss: LossConfig) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
@@ -29,6 +30,8 @@ def build_loss(task: str, loss: LossConfig) -> Callable[[tf.Tensor, tf.Tensor], 
       ConfigError: unknown loss, a loss for another task, or settings that it does not take.
     """
     name = loss.name or task_kind(task).loss
+    if is_reference(name):
+        return _own(name, loss.args)
     check_loss(name, task)
     build = LOSSES.module(name).build
     parameters = inspect.signature(build).parameters
@@ -47,3 +50,18 @@ def build_loss(task: str, loss: LossConfig) -> Callable[[tf.Tensor, tf.Tensor], 
         raise ConfigError(f"the loss {name} needs {missing[0]}: set loss.args.{missing[0]}")
     function: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = build(**settings)
     return function
+
+
+def _own(reference: str, settings: Mapping[str, object]) -> Callable[..., tf.Tensor]:
+    """A user's function (values, targets, **loss.args) -> [b], which gets float32 at validation,
+    too.
+    """
+    function = load_function(reference, "loss.name", _TAKES, settings, "loss.args")
+
+    def loss(values: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        targets = tf.convert_to_tensor(targets)
+        if targets.dtype.is_floating:
+            targets = tf.cast(targets, tf.float32)
+        return function(tf.cast(values, tf.float32), targets, **settings)
+
+    return loss

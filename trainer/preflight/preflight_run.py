@@ -13,6 +13,7 @@ from preprocess.shell.errors import ConfigError, DataError, UserError
 from preprocess.shell.exit_codes import ExitCode
 from preprocess.shell.process import process_started
 from trainer.config.keys import Config
+from trainer.config.own_code import own_code
 from trainer.data.dataset import check_fits, load_manifest
 from trainer.monitoring.cores import available_cores, throttled_periods
 from trainer.preflight import checks, facts, machine_checks
@@ -109,6 +110,7 @@ def _with_model(
     from trainer.monitoring.memory import available_bytes
     from trainer.preflight import trial_step
     from trainer.train import open_readers
+    from trainer.training.own_code_trial import try_own_code
     from trainer.training.session import add_optimizer, optimizer_variables, session_for
     from trainer.workers import devices
 
@@ -137,6 +139,9 @@ def _with_model(
             ],
             free,
         )
+        name = "own code"
+        if tried := try_own_code(session, reader):
+            yield Check(name, OK, f"{', '.join(tried)}: traced, and called on a batch")
         name = "numbers" if manifest.targets else "classes" if manifest.classes else "votes"
         yield _learnable(name, config, data, manifest, readers)
         name = "step"
@@ -164,7 +169,8 @@ def _with_model(
             config.epochs,
         )
     except UserError as error:
-        yield _failed(name, config.model.backbone if name == "model" else data, error)
+        values = {"model": config.model.backbone, "own code": ", ".join(own_code(config))}
+        yield _failed(name, values.get(name, data), error)
 
 
 def _learnable(

@@ -68,6 +68,7 @@ class Space:
       trials: runs in all, 0 = not said.
       set: keys that every run changes in the configuration it starts from.
       stages: the domains by key, searched one mapping after the other.
+      metrics: of the configuration.
     """
 
     sampler: str
@@ -76,6 +77,7 @@ class Space:
     trials: int
     set: Params
     stages: tuple[dict[str, Domain], ...]
+    metrics: tuple[str, ...] = ()
 
     @property
     def keys(self) -> list[str]:
@@ -85,7 +87,7 @@ class Space:
     @property
     def greater(self) -> bool:
         """Whether more of the metric is better."""
-        return greater_is_better(self.metric)
+        return greater_is_better(self.metric, self.metrics)
 
 
 def space_names() -> list[str]:
@@ -171,7 +173,7 @@ def base_config(
     metric = space.metric or (accuracies[0] if accuracies else names[0])
     if metric not in names:
         raise ConfigError(f"metric {shown(metric)} of the space: a run has {', '.join(names)}")
-    return dataclasses.replace(space, metric=metric), config
+    return dataclasses.replace(space, metric=metric, metrics=config.metrics), config
 
 
 def flag_text(value: Any) -> str:

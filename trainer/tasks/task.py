@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from preprocess.dataset_format import Target
 from preprocess.shell.entries import load
 from preprocess.shell.json_text import JsonObject
-from trainer.config.combinations import measured_metrics
+from trainer.config.combinations import asked_measures
 from trainer.config.keys import Config
 from trainer.config.task_table import TaskKind, task_kind
 from trainer.data.reader import Reader
@@ -70,7 +70,7 @@ class Task(abc.ABC):
         self.targets = tuple(targets)
         self._config = config
         self._loss = build_loss(config.task, config.loss)
-        self._measures = build_measures(measured_metrics(config), config.task)
+        self._measures = build_measures(asked_measures(config), config.task)
 
     @property
     def metric(self) -> str:

@@ -30,7 +30,7 @@ class Callbacks:
         """Takes the run's configuration and a compiled model."""
         default = "val_loss" if config.data.validation_splits else "loss"
         self.metric: str = config.checkpoint.best_metric or default
-        self.greater = greater_is_better(self.metric)
+        self.greater = greater_is_better(self.metric, config.metrics)
         self._model = model
         self._callbacks: dict[str, tf.keras.callbacks.Callback] = {}
         watched = {"monitor": self.metric, "mode": "max" if self.greater else "min"}

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import tensorflow as tf
 
 from preprocess.shell.errors import ConfigError, DataError
-from preprocess.shell.json_text import JsonObject
+from preprocess.shell.json_text import JsonObject, json_text
+from preprocess.shell.reference_source import source_changes
 from trainer.models.generators import generators
 from trainer.training.checkpoints import BEST, LAST, Checkpoints
 from trainer.training.session import Session
 from trainer.workers.worker_group import WorkerGroup
+
+_HASH_BYTES = 4  # of a hash: the sum over all workers stays exact
 
 
 def restore_newest(
@@ -70,6 +74,44 @@ def _check_same(states: list[Path], workers: WorkerGroup) -> None:
             f"--workdir: worker {workers.rank} sees {len(states)} saved states, the newest "
             f"of step {newest}, and another worker sees others; all need the same run directory"
         )
+
+
+def check_same_code(
+    before: object, now: Mapping[str, JsonObject], say: Callable[[str], None], strict: bool
+) -> None:
+    """Warns where the user's own code is no longer what a run was started with; `before` and `now`
+    are sources(). Raises ConfigError in place of that where `strict`.
+    """
+    changed = source_changes(before, now)
+    if not changed:
+        return
+    text = f"your own code has changed since this run was last started: {', '.join(changed)}"
+    if strict:
+        raise ConfigError(f"--strict: {text}; bring it back, or give another --workdir")
+    say(f"warning: {text}; the run continues with it as it is now")
+
+
+def check_workers_code(
+    now: Mapping[str, JsonObject],
+    workers: WorkerGroup,
+    say: Callable[[str], None],
+    *,
+    strict: bool,
+) -> None:
+    """Warns where the workers do not have the same source of the user's own code; raises
+    ConfigError in place of that where `strict`. Every worker must come here.
+    """
+    differing = []
+    for key, record in now.items():
+        hashed = hashlib.sha256(json_text({**record, "reference": ""}).encode()).digest()
+        if not workers.same(int.from_bytes(hashed[:_HASH_BYTES], "big")):
+            differing.append(f"{key} (here {str(record['sha256'])[:12]})")
+    if not differing:
+        return
+    text = f"the workers do not have the same source of {', '.join(differing)}"
+    if strict:
+        raise ConfigError(f"--strict: {text}; put the same files on every machine")
+    say(f"warning: {text}: worker {workers.rank} uses its own")
 
 
 def other_tensorflow(before: str) -> str:

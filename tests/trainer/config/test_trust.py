@@ -6,12 +6,18 @@ import shutil
 
 import pytest
 
-from preprocess.shell.errors import UsageError
-from trainer.config import load_config
-from trainer.config.trust import check_service, check_trusted, remember
+from preprocess.shell.errors import ConfigError, UsageError
+from tests.trainer import own_code
+from trainer.config import Config, load_config, with_values
+from trainer.config.trust import check_service, check_trusted, foreign_code, remember
 from trainer.inference.trained_run import open_run
 
 HUB = "hub:https://example.invalid/module"
+
+
+def trained(**changes):
+    """Notes a configuration as one that its user has trained."""
+    remember(with_values(Config(), {key.replace("__", "."): v for key, v in changes.items()}))
 
 
 @pytest.fixture(autouse=True)
@@ -20,25 +26,36 @@ def state(tmp_path, monkeypatch):
     return tmp_path / "state"
 
 
+def write_run(path, **config):
+    """A run directory as a stranger may send it."""
+    path.mkdir()
+    record = {
+        "config": {"task": "triplet", **config},
+        "dataset": {"task": "triplet", "classes": [], "digest": "0" * 64},
+    }
+    (path / "config.json").write_text(json.dumps(record))
+    return str(path)
+
+
 def test_networks_of_our_own_code_need_no_trust():
     for backbone in ("cnn", "mlp", "keras:MobileNetV2"):
-        check_trusted(backbone, "run", ())
+        assert foreign_code(with_values(Config(), {"model.backbone": backbone})) == {}
 
 
 def test_a_hub_module_is_loaded_when_it_is_named_or_was_trained_with(state):
     with pytest.raises(UsageError, match=f"add --trust={HUB}"):
         check_trusted(HUB, "run", ["hub:another"])
     check_trusted(HUB, "run", [HUB])
-    remember(HUB)
+    trained(model__backbone=HUB)
     check_trusted(HUB, "run", ())
     assert os.stat(state / "trusted").st_mode & 0o077 == 0
-    remember("hub:another")
+    trained(model__backbone="hub:another")
     for known in (HUB, "hub:another"):
         check_trusted(known, "run", ())
 
 
 def test_notes_that_are_damaged_or_cannot_be_written_only_cost_the_convenience(state):
-    remember(HUB)
+    trained(model__backbone=HUB)
     (note,) = (state / "trusted").iterdir()
     for text in ("[", "[5]", '{"handle": 5}', '{"handle": "hub:another"}'):
         note.write_text(text)
@@ -46,27 +63,21 @@ def test_notes_that_are_damaged_or_cannot_be_written_only_cost_the_convenience(s
             check_trusted(HUB, "run", ())
     shutil.rmtree(state)
     state.write_text("a file in its place")
-    remember(HUB)
+    trained(model__backbone=HUB)
     assert state.read_text() == "a file in its place"
 
 
 def test_a_run_that_names_a_module_is_refused_before_anything_is_asked(tmp_path):
-    run = tmp_path / "run"
-    run.mkdir()
-    record = {
-        "config": {"task": "triplet", "model": {"backbone": HUB, "weights": ""}},
-        "dataset": {"task": "triplet", "classes": [], "digest": "0" * 64},
-    }
-    (run / "config.json").write_text(json.dumps(record))
+    run = write_run(tmp_path / "run", model={"backbone": HUB, "weights": ""})
     with pytest.raises(UsageError, match="a graph that runs as code"):
-        open_run(str(run), "last", lambda _: None)
+        open_run(run, "last", lambda _: None)
 
 
 def test_a_service_that_a_run_names_is_asked_where_this_user_has_trained_with_it(state):
     check_service("", "run")
     with pytest.raises(UsageError, match=r"give --config\.data\.service=grpc://far:5000, or"):
         check_service("grpc://far:5000", "run")
-    remember("cnn", "grpc://far:5000")
+    trained(data__service="grpc://far:5000")
     check_service("grpc://far:5000", "run")
     with pytest.raises(UsageError):  # an address is no handle
         check_trusted("hub:grpc://far:5000", "run", ())
@@ -90,3 +101,38 @@ def test_a_configuration_of_a_run_does_not_say_whom_to_connect_to(tmp_path):
 def test_halves_of_a_character_are_refused_like_other_handles():
     with pytest.raises(UsageError, match=r"hub:\\ud800"):
         check_trusted("hub:\ud800", "run", ())
+
+
+CODE = "raise SystemExit('this file was run')\n"
+
+
+@pytest.mark.parametrize("kind", own_code.KEYS)
+def test_code_that_only_a_run_directory_names_is_never_run(tmp_path, kind):
+    """Nor what its config.json names as a module, or where it is given as --config."""
+    file = own_code.write(tmp_path / "theirs", code=CODE) / "code.py"
+    config = own_code.nested(kind, f"{file}:f")
+    run = write_run(tmp_path / "run", **config)
+    if kind not in own_code.OF_TRAINING:
+        with pytest.raises(
+            UsageError, match=f"asks for {file}:f, Python code.*add --trust={file}:f"
+        ):
+            open_run(run, "last", lambda _: None)
+        with pytest.raises(ConfigError, match="SystemExit: this file was run"):
+            open_run(run, "last", lambda _: None, [f"{file}:f"])
+    with pytest.raises(UsageError, match=f"add --config.{kind}={file}:f"):
+        load_config(run)
+    mine = write_run(tmp_path / "other", **own_code.nested(kind, "os:system"))
+    with pytest.raises(UsageError, match="asks for os:system"):
+        load_config(mine)
+
+
+def test_code_that_was_trained_with_is_trusted_until_its_file_changes(tmp_path, monkeypatch):
+    file = own_code.write(tmp_path / "mine", loss=own_code.LOSS, helper="") / "loss.py"
+    reference = f"{file}:brier"
+    trained(loss__name=reference)
+    check_trusted(reference, "run", ())
+    (tmp_path / "mine" / "helper.py").write_text("X = 1\n")
+    with pytest.raises(UsageError, match="has used it as it is now"):
+        check_trusted(reference, "run", ())
+    monkeypatch.chdir(tmp_path)
+    check_trusted(reference, "run", ["mine/loss.py:brier"])

@@ -1,0 +1,77 @@
+"""References in a configuration: what is one, and what can be told without running it."""
+
+import json
+
+import pytest
+
+from preprocess.shell.errors import ConfigError
+from tests.trainer import datasets, own_code
+from trainer.config import differences, load_config, to_dict
+from trainer.config.combinations import metric_names
+from trainer.config.measure_table import greater_is_better
+from trainer.config.own_code import check_files, is_own, sources
+from trainer.config.own_code import own_code as code_of
+
+LOUD = "raise SystemExit('this file was run')\nGREATER = False\n"
+
+
+def configuration(**changes):
+    return datasets.configuration(datasets.CLASSIFICATION, **changes)
+
+
+def test_names_with_a_colon_are_no_references():
+    for key, name in [("model.backbone", "keras:VGG16"), ("loss.name", "huber"), ("metrics", "f1")]:
+        assert not is_own(key, name)
+    for reference in ("net.py:f", "a/b.py:f", "package.module:f"):
+        assert is_own("loss.name", reference)
+
+
+def test_every_reference_has_its_key():
+    config = configuration(loss__name="a.py:f", metrics=("f1", "b.py:g", "tools.figures:h"))
+    assert code_of(config) == {
+        "loss.name": "a.py:f",
+        "metrics.g": "b.py:g",
+        "metrics.h": "tools.figures:h",
+    }
+
+
+def test_relative_files_become_absolute_and_must_be_there(tmp_path, monkeypatch):
+    """Nothing is run: importing the file would end the process."""
+    own_code.write(tmp_path / "mine", loss=LOUD)
+    monkeypatch.chdir(tmp_path)
+    file = datasets.write_config(tmp_path / "config.py", datasets.CLASSIFICATION)
+    config = load_config(file, [("loss.name", "mine/loss.py:f"), ("metrics", "f1,mine/loss.py:g")])
+    assert config.loss.name == f"{tmp_path}/mine/loss.py:f"
+    assert config.metrics == ("f1", f"{tmp_path}/mine/loss.py:g")
+    with pytest.raises(ConfigError, match=r"loss.name=\S+/mine/los.py:f: no such file"):
+        load_config(file, [("loss.name", "mine/los.py:f")])
+    with pytest.raises(ConfigError, match=r"metrics=\S+/los.py:g: no such file"):
+        load_config(file, [("metrics", "los.py:g")])
+    assert json.loads(json.dumps(sources(config))) == sources(config)
+    check_files(config)
+    same = to_dict(load_config(file, [("loss.name", "./mine/../mine/loss.py:f")]))
+    assert differences(same, to_dict(config)) == []
+
+
+def test_a_metric_is_called_by_its_name_and_its_file_says_what_is_better(tmp_path):
+    file = own_code.write(tmp_path, figures=LOUD) / "figures.py"
+    other = own_code.write(tmp_path / "other", figures="") / "figures.py"
+    metrics = (f"{file}:cost", f"{other}:gain")
+    config = configuration(metrics=metrics, checkpoint__best_metric="val_cost")
+    assert metric_names(config)[-2:] == ["val_cost", "val_gain"]
+    assert not greater_is_better("val_cost", metrics)
+    assert greater_is_better("val_gain", metrics)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "words"),
+    [
+        (("a.py:f1",), "called like a figure there is; rename it"),
+        (("a.py:accuracy",), "called like a figure there is"),
+        (("a.py:loss",), "called like a figure there is"),
+        (("a.py:f", "b.py:f"), "metrics: two are called f; rename one"),
+    ],
+)
+def test_metrics_of_one_name_are_refused(metrics, words):
+    with pytest.raises(ConfigError, match=words):
+        configuration(metrics=metrics)

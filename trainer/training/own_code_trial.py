@@ -1,0 +1,153 @@
+"""The user's own code, tried on a batch of noise before anything is trained with it.
+
+What would fail hours later, at the first validation, or be silently wrong, is found in seconds:
+each part is traced, called, and its result looked at. Nothing of the session changes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from preprocess.shell.errors import ConfigError
+from trainer.config.own_code import blamed, own_code
+from trainer.data.order import ReplicaSlice
+from trainer.data.reader import Reader
+from trainer.data.rows import Tensors
+from trainer.models.randomness import keyed
+from trainer.tasks.outputs import Outputs
+from trainer.training.session import Session
+
+_OF_TARGETS = ("mean", "std")
+
+
+def try_own_code(session: Session, reader: Reader) -> list[str]:
+    """Tries what a configuration names of the user's own.
+
+    Args:
+      session: of the training.
+      reader: of its training split.
+
+    Returns:
+      The keys that were tried; [] where there is nothing of the user's.
+
+    Raises:
+      ConfigError: it fails, or gives what cannot be trained with; in one line.
+    """
+    tried = own_code(session.config)
+    if not tried:
+        return []
+    batch = noise_batch(session, reader)
+    outputs = _outputs(session, batch)
+    if "loss.name" in tried:
+        _try_loss(session, batch, outputs)
+    if any(key.startswith("metrics.") for key in tried):
+        _try_measures(session, batch, outputs)
+    return list(tried)
+
+
+def noise_batch(session: Session, reader: Reader) -> Tensors:
+    """A batch of one replica as the reader makes them: pictures of noise, targets of every kind."""
+    replicas = session.strategy.num_replicas_in_sync
+    specs = reader.dataset(0, ReplicaSlice(0, 1, replicas), 1).element_spec
+    rng = np.random.default_rng(0)
+    rows = int(specs["row"].shape[0])
+    batch: dict[str, np.ndarray] = {}
+    for name, spec in specs.items():
+        shape = [side or session.config.image_size for side in spec.shape]
+        batch[name] = np.ones(shape)
+        if name == "image":
+            batch[name] = rng.integers(0, 256, shape)
+        elif name in ("row", "record"):
+            batch[name] = np.arange(rows)
+        elif name == "share":
+            batch[name] = np.full(shape, 1 / (rows * replicas))
+        elif name == "label":
+            batch[name] = np.arange(rows) % len(session.task.classes)
+        elif name == "labels":
+            batch[name] = np.add.outer(np.arange(rows), np.arange(shape[-1])) % 2
+        elif name == "votes":
+            batch[name] = np.eye(3)[np.arange(rows) % 3] * 0.7 + 0.1
+        elif name == "numbers":
+            means, stds = ([getattr(t, key) for t in session.task.targets] for key in _OF_TARGETS)
+            batch[name] = rng.normal(means, stds, shape)
+    return {name: tf.constant(batch[name], spec.dtype) for name, spec in specs.items()}
+
+
+def _outputs(session: Session, batch: Tensors) -> tf.Tensor:
+    """float32 outputs of the model as it is measured."""
+    config, task = session.config, session.task
+    with keyed(config.seed, 0, batch["row"], config.batch_size):
+        outputs = task.outputs(
+            session.model, session.augmentation, batch["image"], training=False, augment=False
+        )
+    return tf.cast(outputs, tf.float32)
+
+
+def _try_loss(session: Session, batch: Tensors, outputs: tf.Tensor) -> None:
+    key, reference = "loss.name", session.config.loss.name
+
+    @tf.function
+    def of_outputs(given: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(given)
+            losses = session.task.loss(given, batch)
+        gradient = tape.gradient(losses, given) if tf.is_tensor(losses) else None
+        return losses, gradient
+
+    with blamed(key, reference, "(values, targets)"):
+        losses, gradient = of_outputs(outputs)
+        again, _ = of_outputs(outputs)
+    rows = int(batch["row"].shape[0])
+    check_tensor(key, reference, losses, (rows,), "one value a record, not their mean")
+    if gradient is None:
+        raise ConfigError(
+            f"{key}={reference}: no gradient reaches what the model gives; compute it with "
+            "TensorFlow, without rounding, comparing or .numpy()"
+        )
+    check_finite(key, reference, gradient, "its gradient")
+    _check_same(key, reference, losses, again)
+
+
+def _try_measures(session: Session, batch: Tensors, outputs: tf.Tensor) -> None:
+    task = session.task
+    values = task.values(outputs.numpy().astype(np.float64))
+    records = np.arange(len(values))
+    task.measured(Outputs(values, batch[task.target].numpy(), records))
+
+
+def check_tensor(
+    key: str, reference: str, found: object, shape: tuple[int | None, ...], meaning: str
+) -> None:
+    """Raises ConfigError unless it is a finite float32 tensor of this shape; None = any side."""
+    wanted = f"float32{_sides(shape)}, {meaning}"
+    if not isinstance(found, tf.Tensor):
+        raise ConfigError(
+            f"{key}={reference} gives a {type(found).__name__}; it must give {wanted}"
+        )
+    if found.dtype != tf.float32 or not found.shape.is_compatible_with(shape):
+        given = f"{found.dtype.name}{_sides(tuple(found.shape))}"
+        raise ConfigError(f"{key}={reference} gives {given}; it must give {wanted}")
+    check_finite(key, reference, found, "what it gives")
+
+
+def check_finite(key: str, reference: str, found: tf.Tensor, what: str) -> None:
+    """Raises ConfigError unless all numbers are finite."""
+    count = int(tf.reduce_sum(tf.cast(~tf.math.is_finite(found), tf.int64)))
+    if count:
+        raise ConfigError(
+            f"{key}={reference}: {what} is NaN or infinite in {count} of {tf.size(found)} numbers "
+            "of a batch of noise; look at logarithms, divisions and roots of 0"
+        )
+
+
+def _check_same(key: str, reference: str, first: tf.Tensor, second: tf.Tensor) -> None:
+    if not np.array_equal(first.numpy(), second.numpy()):
+        raise ConfigError(
+            f"{key}={reference} gives another result when called again: it draws random numbers "
+            "that a restart could not repeat"
+        )
+
+
+def _sides(shape: tuple[int | None, ...]) -> str:
+    return f"[{','.join('?' if side is None else str(side) for side in shape)}]"
