@@ -90,5 +90,5 @@ def test_logits_far_apart_give_finite_losses_and_gradients(name):
     ],
 )
 def test_a_setting_outside_of_its_bounds_is_refused_with_what_it_takes(name, args):
-    with pytest.raises(ConfigError, match=r"loss.args.\w+: .*: must be a number"):
+    with pytest.raises(ConfigError, match=r"loss.args.\w+=.*: must be a number"):
         built(name, **args)

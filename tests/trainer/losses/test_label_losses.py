@@ -58,5 +58,5 @@ def test_logits_far_from_0_give_finite_losses_and_gradients(name):
 
 
 def test_a_weight_outside_of_its_bounds_is_refused():
-    with pytest.raises(ConfigError, match=r"loss.args.alpha: received 1.5"):
+    with pytest.raises(ConfigError, match=r"loss.args.alpha=1.5"):
         built("binary_focal", alpha=1.5)

@@ -121,7 +121,7 @@ def test_without_addons_the_message_for_one_of_theirs_says_that_they_are_missing
         pytest.param({"name": "tfa:MultiOptimizer"}, "optimizers_and_layers", marks=needs_addons),
         pytest.param(
             {"name": "tfa:SWA", "args": {"optimizer": "sgdd"}},
-            "similar names:.*SGD",
+            "cannot be wrapped; try .*SGD",
             marks=needs_addons,
         ),
         ({"schedule": "CosinDecay"}, "similar names:.*CosineDecay"),
@@ -213,7 +213,7 @@ def test_warm_up_is_part_of_the_run(args, step, expected):
 
 def test_a_warm_up_longer_than_the_run_is_refused_where_the_length_is_known():
     optimizer = configured(schedule="CosineDecay", schedule_args=WARM)
-    with pytest.raises(ConfigError, match="warmup_steps=25: the run has 25 steps"):
+    with pytest.raises(ConfigError, match="warmup_steps=25: the run has only 25 steps"):
         build_schedule(optimizer, 25)
     build_schedule(optimizer, 26)
     build_schedule(optimizer, 0)

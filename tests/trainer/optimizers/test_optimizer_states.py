@@ -165,5 +165,5 @@ def test_averages_that_never_begin_are_refused_and_until_then_weights_are_measur
     with session.averages.in_place() as stepped:
         assert stepped is not None
     check_averages(session.model.optimizer, 5)
-    with pytest.raises(ConfigError, match=r"start_averaging=4: the run has 4 steps"):
+    with pytest.raises(ConfigError, match=r"start_averaging=4: the run has only 4 steps"):
         check_averages(session.model.optimizer, 4)
