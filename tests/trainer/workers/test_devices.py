@@ -10,7 +10,7 @@ from trainer.workers import devices
 def test_a_batch_that_does_not_divide_among_real_devices_is_refused():
     config = datasets.configuration(datasets.TRIPLET, batch_size=10)
     devices.check_replicas(config, 5)
-    with pytest.raises(ConfigError, match=r"batch_size=10 .* 4 replicas; take a multiple of 4"):
+    with pytest.raises(ConfigError, match=r"batch_size=10 .* 4 replicas; set a multiple of 4"):
         devices.check_replicas(config, 4)
 
 
