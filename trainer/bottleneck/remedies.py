@@ -138,8 +138,8 @@ REMEDIES: Mapping[str, Remedy] = {
         "an epoch is short)"
     ),
     "beside_validation": Remedy(
-        "validate on less (validation_steps, fewer data.validation_splits), or less often (a "
-        "larger steps_per_epoch)"
+        "validate on less (validation_steps, fewer data.validation_splits), or less often "
+        "(validation.every_epochs, validation.every_steps)"
     ),
     "beside_restarts": Remedy(
         "look for what ended the attempts (logs/, `launch status`), and for what delays the next"

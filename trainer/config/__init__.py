@@ -158,19 +158,19 @@ def differences(old: JsonObject, new: JsonObject) -> list[str]:
       A text a key, in the order of the table: `loss.delta (0.5 -> 0.4)`. Empty: the same.
     """
     before, after = (with_absolute_paths(from_dict(each)) for each in (old, new))
+    free: tuple[str, ...] = RESTART_MAY_CHANGE
+    if not after.reduce_on_plateau.patience:  # which validations cut the rate for
+        free = (*free, "validation.")
     changed = []
     for name in KEYS:
         was, is_now = get(before, name), get(after, name)
-        if was != is_now and not _may_change(name):
+        if was != is_now and not _may_change(name, free):
             changed.append(f"{name} ({was!r} -> {is_now!r})")
     return changed
 
 
-def _may_change(name: str) -> bool:
-    return any(
-        name == free or (free.endswith(".") and name.startswith(free))
-        for free in RESTART_MAY_CHANGE
-    )
+def _may_change(name: str, free: Iterable[str]) -> bool:
+    return any(name == each or (each.endswith(".") and name.startswith(each)) for each in free)
 
 
 def _flatten(values: Mapping[str, Any], origin: str, prefix: str = "") -> dict[str, Value]:

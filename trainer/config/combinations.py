@@ -153,11 +153,27 @@ def _splits(config: Config) -> Iterator[str]:
             )
     if len(set(splits)) < len(splits):
         yield f"data.validation_splits: received {', '.join(splits)}, each one counts once"
+    yield from _validation(config)
     watched = config.checkpoint.best_metric
     if watched and watched not in metric_names(config):
         yield (
             f"checkpoint.best_metric: received {watched!r}, this configuration has "
             + ", ".join(metric_names(config))
+        )
+
+
+def _validation(config: Config) -> Iterator[str]:
+    epochs, steps = config.validation.every_epochs, config.validation.every_steps
+    if epochs > 1 and steps:
+        yield (
+            f"validation.every_epochs {epochs} and validation.every_steps {steps} both say when "
+            "to validate: keep one of them"
+        )
+    if (epochs > 1 or steps) and not config.data.validation_splits:
+        name, value = ("every_steps", steps) if steps else ("every_epochs", epochs)
+        yield (
+            f"validation.{name} {value} without data.validation_splits: nothing is validated; "
+            "leave out the former"
         )
 
 

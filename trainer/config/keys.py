@@ -167,7 +167,7 @@ class DataConfig:
     train_split: str = key(default="train", meaning="the split trained on")
     validation_splits: tuple[str, ...] = key(
         default=("test",),
-        meaning="splits measured every epoch; the first one is val_*, the others val_NAME_*",
+        meaning="splits measured in a validation; the first one is val_*, the others val_NAME_*",
     )
     variants: int = key(
         default=1,
@@ -203,6 +203,21 @@ class DataConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class ValidationConfig:
+    """When the validation splits are measured; always after the last epoch too."""
+
+    every_epochs: int = key(
+        default=1, at_least=1, at_most=MOST_EPOCHS, meaning="epochs between two validations"
+    )
+    every_steps: int = key(
+        default=0,
+        at_least=0,
+        at_most=MOST_STEPS,
+        meaning="steps between two validations, also within an epoch; 0 = by epochs",
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class CheckpointConfig:
     """What is kept."""
 
@@ -228,7 +243,8 @@ class EarlyStoppingConfig:
         default=0,
         at_least=0,
         at_most=MOST_EPOCHS,
-        meaning="epochs without improvement before stopping; 0 = off",
+        meaning="validations without improvement before stopping (epochs, where a training metric "
+        "is watched); 0 = off",
     )
     min_delta: float = key(
         default=0.0,
@@ -246,7 +262,8 @@ class PlateauConfig:
         default=0,
         at_least=0,
         at_most=MOST_EPOCHS,
-        meaning="epochs without improvement before a cut; 0 = off",
+        meaning="validations without improvement before a cut (epochs, where a training metric is "
+        "watched); 0 = off",
     )
     factor: float = key(
         default=0.1, above=0, below=1, meaning="the learning rate is multiplied by it"
@@ -366,7 +383,7 @@ class Config:
     )
     metrics: tuple[str, ...] = key(
         default=(),
-        meaning="further figures of each validation split, each epoch and for "
+        meaning="further figures of each validation split, in each validation and for "
         f"checkpoint.best_metric: {OWN}, or by name; {described_measures()}",
     )
     virtual_replicas: int = key(
@@ -392,6 +409,7 @@ class Config:
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
     augment: AugmentConfig = dataclasses.field(default_factory=AugmentConfig)
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    validation: ValidationConfig = dataclasses.field(default_factory=ValidationConfig)
     checkpoint: CheckpointConfig = dataclasses.field(default_factory=CheckpointConfig)
     early_stopping: EarlyStoppingConfig = dataclasses.field(default_factory=EarlyStoppingConfig)
     reduce_on_plateau: PlateauConfig = dataclasses.field(default_factory=PlateauConfig)

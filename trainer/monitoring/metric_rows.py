@@ -1,7 +1,8 @@
 """Rows of metrics.jsonl: which metrics and splits they hold, and their figures as numbers.
 
 A row is `{"epoch": 1, "loss": ..., "val_loss": ..., "val_NAME_loss": ...}`; an accuracy
-comes with `..._interval: [low, high]`. A value that does not exist is None or missing.
+comes with `..._interval: [low, high]`. A value that does not exist is None or missing. A row of a
+validation within an epoch has a fraction for its epoch, and nothing of training.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def typical(rows: Sequence[Row], name: str) -> float:
     """The median of a column after the first epoch, which carries the start-up; of that one if it
     is alone. NaN without values.
     """
-    values = column(rows, name)
+    values = column([row for row in rows if name in row], name)
     values = values[1:] if len(values) > 1 else values
     values = values[np.isfinite(values)]
     return float(np.median(values)) if len(values) else math.nan

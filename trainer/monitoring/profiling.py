@@ -130,9 +130,9 @@ class StepProfiler:
 
         Args:
           step: it starts at.
-          calls_left: of the epoch, this one included.
-          new_epoch: whether it is the first one of it.
-          last_epoch: whether no other epoch comes.
+          calls_left: up to the end of the epoch or a validation within it, this one included.
+          new_epoch: whether it is the first one of these.
+          last_epoch: whether no others come.
 
         Returns:
           Whether a trace was begun, which takes a while.

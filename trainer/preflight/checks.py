@@ -264,7 +264,7 @@ def epoch_time(
       step_seconds: of a step, waiting included.
       wait_seconds: of it, for the batch.
       steps: of an epoch.
-      validation_seconds: after each epoch.
+      validation_seconds: of an epoch, on average.
       epochs: of the run.
     """
     epoch = step_seconds * steps + validation_seconds

@@ -112,6 +112,7 @@ def _with_model(
     from trainer.train import open_readers
     from trainer.training.own_code_trial import try_own_code
     from trainer.training.session import add_optimizer, optimizer_variables, session_for
+    from trainer.training.validation import validations_an_epoch
     from trainer.workers import devices
 
     global_batch = config.batch_size
@@ -161,6 +162,7 @@ def _with_model(
             steps = steps_per_pass(each.records, global_batch)
             steps = min(config.validation_steps or steps, steps)
             validation_seconds += steps * trial_step.forward_seconds(session, each)
+        validation_seconds *= validations_an_epoch(config.validation, an_epoch)
         yield checks.epoch_time(
             timing.step_seconds,
             timing.wait_seconds,

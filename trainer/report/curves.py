@@ -42,15 +42,15 @@ def curves(rows: Sequence[Row], metric: str, first: str = VALIDATION) -> list[Cu
     """The curves of `loss` or of an accuracy, training first; without those that are empty.
     `first` is the name of the first validation split.
     """
-    epochs = np.array(
-        [number(row.get("epoch", at + 1)) for at, row in enumerate(rows)], dtype=np.float64
-    )
     found = []
     for prefix in prefixes(rows):
-        values = column(rows, prefix + metric)
+        # Not every row has been validated: a line goes through those that have.
+        measured = [(at, row) for at, row in enumerate(rows, 1) if prefix + metric in row]
+        values = column([row for _, row in measured], prefix + metric)
         if np.isnan(values).all():
             continue
-        bounds = np.array([_interval(row.get(f"{prefix}{metric}_interval")) for row in rows])
+        epochs = np.array([number(row.get("epoch", at)) for at, row in measured], np.float64)
+        bounds = np.array([_interval(row.get(f"{prefix}{metric}_interval")) for _, row in measured])
         found.append(
             Curve(
                 label=split_label(prefix, first),

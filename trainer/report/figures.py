@@ -93,12 +93,13 @@ def first_split(report: JsonObject) -> str:
 
 
 def _after(report: JsonObject) -> str:
-    epochs, seconds = number(report.get("epochs")), number(report.get("seconds"))
-    if math.isnan(epochs):
+    count, unit, seconds = number(report.get("epochs")), "epoch", number(report.get("seconds"))
+    if count == 0 and report.get("steps"):  # stopped within the first
+        count, unit = number(report["steps"]), "step"
+    if math.isnan(count):
         return ""
-    unit = "epoch" if epochs == 1 else "epochs"
     time = "" if math.isnan(seconds) else f" ({duration(seconds)})"
-    return f" after {epochs:,.0f} {unit}{time}"
+    return f" after {count:,.0f} {unit}{'' if count == 1 else 's'}{time}"
 
 
 def headline_metric(row: Row) -> tuple[str, str] | None:

@@ -32,9 +32,13 @@ def reading(history: Sequence[Row]) -> str:
     go is read.
     """
     training, validation = column(history, "loss"), column(history, "val_loss")
+    epochs, trained = column(history, "epoch"), np.isfinite(training)
+    # A validation within an epoch has no training loss of its own: it lies between its neighbours'.
+    within = np.array(["loss" not in row for row in history], dtype=bool)
+    if trained.any() and within.any():
+        training[within] = np.interp(epochs[within], epochs[trained], training[trained])
     both = np.isfinite(training) & np.isfinite(validation)
-    epochs = column(history, "epoch")[both]
-    training, validation = training[both], validation[both]
+    epochs, training, validation = epochs[both], training[both], validation[both]
     if len(validation) < LEAST_EPOCHS:
         return (
             f"Too few epochs with a validation loss ({len(validation)}) to read over-fitting from."

@@ -56,13 +56,32 @@ class Callbacks:
             callback.set_model(model)
             callback.on_train_begin()
 
-    def epoch_ended(self, epoch: int, row: JsonObject) -> bool:
-        """Takes an epoch's number (from 0) and figures; returns whether to stop."""
-        figures = {name: value for name, value in row.items() if isinstance(value, (int, float))}
-        if self.metric in figures:  # it is missing if no record counts
-            for callback in self._callbacks.values():
-                callback.on_epoch_end(epoch, dict(figures))
-        return bool(self._model.stop_training)
+    def measured(self, epochs: float, row: JsonObject) -> bool:
+        """Takes the figures after so many epochs; returns whether to stop.
+
+        Nothing is counted where the metric is not among them, as when nothing was validated or no
+        record counts.
+        """
+        figures = _numbers(row)
+        if self.metric not in figures:
+            return False
+        for callback in self._callbacks.values():
+            callback.on_epoch_end(max(0, epochs - 1), dict(figures))
+        stopping = self._callbacks.get(STOPPING)
+        if stopping and not stopping.wait:
+            stopping.best_epoch = epochs - 1  # below 0 within the first, which Keras does not know
+        return bool(self.early_stop())
+
+    def would_stop(self, row: JsonObject) -> bool:
+        """Whether measured() would, with the figures known so far; changes nothing."""
+        stopping, figures = self._callbacks.get(STOPPING), _numbers(row)
+        if stopping is None or self.metric not in figures:
+            return False
+        before = self.state()
+        stopping.on_epoch_end(0, figures)
+        would = bool(self.early_stop())
+        self.set_state({STOPPING: before[STOPPING]})
+        return would
 
     def early_stop(self) -> str:
         """How long the metric has not improved, if long enough to stop; else ""."""
@@ -70,7 +89,7 @@ class Callbacks:
         if stopping is None or stopping.wait < stopping.patience:
             return ""
         return (
-            f"{self.metric} has not improved since epoch {stopping.best_epoch + 1} "
+            f"{self.metric} has not improved since epoch {stopping.best_epoch + 1:g} "
             f"(early_stopping.patience={stopping.patience})"
         )
 
@@ -90,6 +109,10 @@ class Callbacks:
         for name, values in state.items():
             for key, value in values.items() if name in self._callbacks else ():
                 setattr(self._callbacks[name], key, value)
+
+
+def _numbers(row: JsonObject) -> dict[str, float]:
+    return {name: value for name, value in row.items() if isinstance(value, (int, float))}
 
 
 def _plain(value: float | np.generic) -> float:

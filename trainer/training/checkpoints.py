@@ -7,7 +7,8 @@
 
 A state is written under a temporary name, synced and renamed, and only then is its predecessor
 removed: whatever happens in between, one complete state exists. The epochs are part of the name
-because the states before and after an epoch's validation have the same step.
+because the states before and after an epoch's validation have the same step; the state after a
+validation within an epoch is named step-...-epoch-...-validated.
 
 Replicas differ in their BatchNorm statistics only; each worker writes those of its own replicas,
 worker 0 to replicas.npz and everything else, worker N to replicas-N.npz.
@@ -103,6 +104,8 @@ class Checkpoints:
         state = {**state, **session.graphs}
         folder = self._root / kind
         name = f"step-{state['step']:08d}-epoch-{state['epochs']:05d}"
+        if state["step"] == state.get("validated", 0) > 0:
+            name += "-validated"  # which sorts behind the state without
         temporary = folder / f"tmp-{name}"
         if self._workers.chief:
             # The other workers may already be writing into the shared folder.

@@ -71,9 +71,9 @@ def bar_in_words(
 def _speed_in_words(row: JsonObject) -> list[str]:
     """Images per second, input wait and GPU utilization of a row, if known."""
     words = []
-    if row["images_per_second"]:
+    if row.get("images_per_second"):
         words.append(f"{row['images_per_second']:.0f} images/s")
-    if row["input_wait_fraction"] is not None:
+    if row.get("input_wait_fraction") is not None:
         words.append(f"waits {row['input_wait_fraction']:.0%}")
     gpus = gpu_monitor.gpu_summary(row)
     return [*words, gpus] if gpus else words

@@ -1,8 +1,9 @@
 """The training loop: epochs, validation, saving. Steps are in steps.py.
 
-The state of a run is (step, finished epochs, sums of the epoch so far, callbacks). Everything else,
-including the order of the data and every random number, is a function of the step. So a run can
-resume at any saved step, also between an epoch's last step and its validation.
+The state of a run is (step, finished epochs, sums of the epoch so far, callbacks, step of the last
+validation within an epoch). Everything else, including the order of the data and every random
+number, is a function of the step. So a run can resume at any saved step, also between an epoch's
+last step and its validation.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from trainer.data.rows import Tensors
 from trainer.monitoring.profiling import planned, was_asked_for
 from trainer.monitoring.tensorboard_log import TensorBoardLog
 from trainer.monitoring.timeline import GOODPUT, Activity
+from trainer.optimizers.current_rate import current_rate
 from trainer.training.callbacks import Callbacks
 from trainer.training.checkpoints import BEST, LAST
 from trainer.training.epoch_row import row_in_words, training_row, worker_waits
@@ -28,7 +30,7 @@ from trainer.training.resuming import other_replicas, restore_newest
 from trainer.training.session import finite_function
 from trainer.training.steps import Diverged, Steps
 from trainer.training.training_run import Run
-from trainer.training.validation import Validation
+from trainer.training.validation import Validation, next_validation, validates_after
 from trainer.workers import devices
 
 _AFTER_EARLY_STOP = (
@@ -58,7 +60,12 @@ class Loop:
         self.epochs = 0
         self.best: float | None = None
         self.stopped = ""
-        self._saved = (0, 0)  # step and epochs of the last state, so that it is not saved twice
+        self._validated = 0  # step of the last validation within an epoch
+        self._saved = (
+            0,
+            0,
+            0,
+        )  # step, epochs and this of the last state, so that none is saved twice
         self.history: list[JsonObject] = []
 
     @property
@@ -92,8 +99,11 @@ class Loop:
             with self._run.signals:
                 self._run.signals.idle = True  # until the first call has been traced
                 while not self.finished:
-                    self._run_epoch()
-                    self._finish_epoch(log)
+                    self._run_steps()
+                    if self.steps.done < self._epoch_end:
+                        self._validate_within_epoch(log)
+                    else:
+                        self._finish_epoch(log)
         except tf.errors.OpError as error:
             raise self._read_error(error) from error
         finally:
@@ -102,8 +112,16 @@ class Loop:
         if self._run.monitors.profiler.waits and was_asked_for(config):
             self._run.say("no trace taken: the run ended before the requested step")
 
-    def _run_epoch(self) -> None:
-        end = (self.epochs + 1) * self.steps.per_epoch
+    @property
+    def _epoch_end(self) -> int:
+        """The step at which the current epoch ends."""
+        return (self.epochs + 1) * self.steps.per_epoch
+
+    def _run_steps(self) -> None:
+        """Trains up to the next validation or the end of the epoch."""
+        last = max(self._validated, self.epochs * self.steps.per_epoch)
+        wanted = self._run.config.validation
+        end = min(self._epoch_end, next_validation(wanted, self.steps.done, last))
         if self.steps.done == end:
             return  # only the last validation was missing
         # One iterator for all epochs: a new one would read the picture table again.
@@ -124,6 +142,40 @@ class Loop:
         self._run.monitors.timeline.enter(Activity.CALLBACKS)
         row = self._training_row()
         self.steps.clock.restart()
+        config, epoch = self._run.config, self.epochs + 1
+        if (
+            epoch == config.epochs
+            or validates_after(config.validation, epoch, self.steps.done)
+            or self._callbacks.would_stop(row)
+        ):
+            row |= self._validation_row()
+        self._count(epoch, row)
+        self.epochs = epoch
+        self.steps.sums[:] = 0
+        self._keep(row)
+        self._save()
+        if self.finished:
+            self.steps.progress.update(self.steps.done, self.epochs, self.steps.seconds, last=True)
+        log.weights(self._run.session.model, self.steps.done)
+        self._tell(row, log)
+
+    def _validate_within_epoch(self, log: TensorBoardLog) -> None:
+        self._check_finite()
+        self._run.monitors.timeline.enter(Activity.CALLBACKS)
+        epochs = round(self.steps.done / self.steps.per_epoch, 4)
+        rate = current_rate(self._run.session.model.optimizer)
+        row = {"epoch": epochs, "step": self.steps.done, "learning_rate": rate}
+        row |= self._validation_row()
+        self._count(epochs, row)
+        self._validated = self.steps.done
+        self._keep(row)
+        if self.stopped:
+            self._save()
+            self.steps.progress.update(self.steps.done, self.epochs, self.steps.seconds, last=True)
+        self._tell(row, log)
+
+    def _validation_row(self) -> JsonObject:
+        """Validates now; before the first validation, the state is saved."""
         if not self.validation.traced:
             # Tracing may outlast a grace period, so there must be nothing to save meanwhile.
             self._save()
@@ -134,27 +186,31 @@ class Loop:
                 self._run.monitors.timeline.during(Activity.VALIDATION),
                 self._run.session.averages.in_place(),
             ):
-                row |= self.validation.row(self._save_if_stopped)
+                row = self.validation.row(self._save_if_stopped)
         except NotFiniteError as error:
             raise Diverged(f"{error} at step {self.steps.done}") from None
         self._run.signals.idle = False
-        if self._callbacks.epoch_ended(self.epochs, row):
+        return row
+
+    def _count(self, epochs: float, row: JsonObject) -> None:
+        """Updates early stopping and the plateau schedule with the figures after these epochs."""
+        if self._callbacks.measured(epochs, row):
             self.stopped = (
-                f"early: after epoch {self.epochs + 1} of {self._run.config.epochs}, as "
+                f"early: after epoch {epochs:.6g} of {self._run.config.epochs}, as "
                 f"{self._callbacks.early_stop()}"
             )
-        self.epochs += 1
-        self.steps.sums[:] = 0
+
+    def _keep(self, row: JsonObject) -> None:
+        """Saves the state if it is the best one, and the row. The row is written before the last
+        state: a kill in between leaves an extra row, which a restart removes, and never a missing
+        one.
+        """
         self._keep_best(row)
-        # The row is written before the state: a kill in between leaves an extra row, which a
-        # restart removes, and never a missing one.
         self._run.directory.append(row)
         self.history.append(row)
-        self._save()
-        if self.finished:
-            self.steps.progress.update(self.steps.done, self.epochs, self.steps.seconds, last=True)
+
+    def _tell(self, row: JsonObject, log: TensorBoardLog) -> None:
         log.epoch(row)
-        log.weights(self._run.session.model, self.steps.done)
         self._run.say(row_in_words(row, self._run.session))
         if self.stopped:
             self._run.say(f"stopped {self.stopped}; {_AFTER_EARLY_STOP}")
@@ -188,10 +244,10 @@ class Loop:
         """Saves the last state; exits if any worker has received a signal."""
         self._run.monitors.watchdog.alive("saving", long=True)
         self._check_finite()
-        if self._saved != (self.steps.done, self.epochs):
+        if self._saved != (self.steps.done, self.epochs, self._validated):
             with self._run.monitors.timeline.during(Activity.SAVING):
                 self._run.checkpoints.save(LAST, self._run.session, self._state())
-            self._saved = (self.steps.done, self.epochs)
+            self._saved = (self.steps.done, self.epochs, self._validated)
         number = self._run.signals.received
         if self._run.workers.any_worker(number is not None):
             name = number.name if number else "a signal to another worker"
@@ -217,6 +273,7 @@ class Loop:
         return {
             "step": self.steps.done,
             "epochs": self.epochs,
+            "validated": self._validated,
             "sums": self.steps.sums.tolist(),
             "best": self.best,
             "stopped": self.stopped,
@@ -239,12 +296,14 @@ class Loop:
         if state is None:
             self.history = self._run.directory.history(0)
             return
-        self._saved = self.steps.done, self.epochs = state["step"], state["epochs"]
+        self.steps.done, self.epochs = state["step"], state["epochs"]
+        self._validated = state.get("validated", 0)
+        self._saved = (self.steps.done, self.epochs, self._validated)
         self.best, self.stopped = state["best"], state["stopped"]
         self.steps.seconds = state["seconds"]
         self.steps.sums = np.asarray(state["sums"])
         self._callbacks.set_state(state["callbacks"])
-        self.history = self._run.directory.history(self.epochs)
+        self.history = self._run.directory.history(self.epochs, self._validated)
         if self.stopped:
             self._after_early_stop()
         if not self.finished:

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import subprocess
+import sys
 import tempfile
 from importlib import metadata
 from pathlib import Path
@@ -160,16 +161,22 @@ class RunDirectory:
                 row = json.loads(line)
             except (ValueError, RecursionError):
                 break  # only the last line can be truncated by a kill
-            if not isinstance(row, dict) or not isinstance(row.get("epoch"), int):
+            if not isinstance(row, dict) or not isinstance(row.get("epoch"), (int, float)):
                 raise DataError(f"'{self.metrics_file}' has a line that is not the row of an epoch")
             rows.append(row)
         return rows
 
-    def history(self, epochs: int) -> list[JsonObject]:
-        """The rows of metrics.jsonl up to `epochs`; later ones are also removed from the file, as
-        the state from which the run resumes does not include them.
+    def history(self, epochs: int, validated: int = 0) -> list[JsonObject]:
+        """The rows of metrics.jsonl up to `epochs`, and those of validations within the next epoch
+        up to the step `validated`; later ones are also removed from the file, as the state from
+        which the run resumes does not include them.
         """
-        rows = [row for row in self.rows() if row["epoch"] <= epochs]
+        rows = [
+            row
+            for row in self.rows()
+            if row["epoch"] <= epochs
+            or (row["epoch"] < epochs + 1 and row.get("step", sys.maxsize) <= validated)
+        ]
         write_text(self.metrics_file, "".join(json_text(row) + "\n" for row in rows))
         return rows
 

@@ -98,9 +98,9 @@ class Steps:
           Diverged: the loss is not finite.
         """
         config, clock, profiler = self._run.config, self.clock, self._run.monitors.profiler
-        timeline = self._run.monitors.timeline
-        first, every = epoch * self.per_epoch, config.checkpoint.every_steps
-        bar = epoch_bar(epoch + 1, config.epochs, self.done - first, self.per_epoch, shown)
+        timeline, begun = self._run.monitors.timeline, self.done
+        every, in_epoch = config.checkpoint.every_steps, begun - epoch * self.per_epoch
+        bar = epoch_bar(epoch + 1, config.epochs, in_epoch, self.per_epoch, shown)
         with bar, profiler:
             calls = 0
             self._run.monitors.gpus.restart()
@@ -111,7 +111,7 @@ class Steps:
             while self.done < end:
                 steps = min(config.steps_per_execution, end - self.done, self._until_save())
                 left = -(-(end - self.done) // config.steps_per_execution)
-                if profiler.before(self.done, left, self.done == first, end == self.total):
+                if profiler.before(self.done, left, self.done == begun, end == self.total):
                     clock.start()
                 self._call(batches, steps)
                 profiler.after(self.done)

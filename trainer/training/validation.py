@@ -1,16 +1,46 @@
-"""Validation of a training on its splits, between two epochs."""
+"""The validation of a training on its splits: when it happens, and its figures."""
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping
 
 from preprocess.shell.json_text import JsonObject
 from trainer.config.combinations import measured_metrics
+from trainer.config.keys import ValidationConfig
 from trainer.data.reader import Reader
 from trainer.tasks.outputs import Outputs
 from trainer.training.evaluation import Evaluator, NotFiniteError, figures
 from trainer.training.session import Session
+
+
+def validates_after(wanted: ValidationConfig, epoch: int, step: int) -> bool:
+    """Whether an epoch (from 1) that ends at a step ends with a validation; the last one always
+    does.
+    """
+    if wanted.every_steps:
+        return step % wanted.every_steps == 0
+    return epoch % wanted.every_epochs == 0
+
+
+def next_validation(wanted: ValidationConfig, step: int, last: int) -> int:
+    """The step of the next validation within an epoch; the largest integer if there is none.
+
+    Args:
+      wanted: when to validate.
+      step: steps done so far, which may itself be one to validate.
+      last: the step up to which no validation is missing.
+    """
+    every = wanted.every_steps
+    if not every:
+        return sys.maxsize
+    return -(-max(step, last + 1) // every) * every
+
+
+def validations_an_epoch(wanted: ValidationConfig, steps: int) -> float:
+    """How often an epoch of so many steps is validated, on average."""
+    return steps / wanted.every_steps if wanted.every_steps else 1 / wanted.every_epochs
 
 
 class Validation:

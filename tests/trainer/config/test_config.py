@@ -201,6 +201,18 @@ def test_a_free_argument_holds_what_json_can_and_nothing_infinite(text):
         ({"data.train_split": ""}, ["data.train_split", "''"]),
         ({"checkpoint.best_metric": "val_accuracy"}, ["val_accuracy", "val_triplet_accuracy"]),
         ({"data.validation_splits": ""}, ["val_triplet_accuracy", "loss"]),
+        (
+            {"validation.every_epochs": "2", "validation.every_steps": "500"},
+            ["validation.every_epochs 2", "validation.every_steps 500", "keep one"],
+        ),
+        (
+            {
+                "validation.every_steps": "500",
+                "data.validation_splits": "",
+                "checkpoint.best_metric": "loss",
+            },
+            ["validation.every_steps 500", "data.validation_splits", "leave out"],
+        ),
         ({"profile.steps": "10"}, ["profile.steps", "(10,)", "first and the last"]),
         ({"profile.steps": "20,10"}, ["profile.steps", "(20, 10)"]),
         ({"profile.steps": "0,10"}, ["profile.steps", "counted from 1"]),
@@ -384,6 +396,15 @@ def test_a_restart_may_change_what_only_reports_and_nothing_else(key):
     free = key in RESTART_MAY_CHANGE or key.split(".")[0] + "." in RESTART_MAY_CHANGE
     assert len(told) == (0 if free else 1)
     assert all(line.startswith(f"{key} (") and "->" in line for line in told)
+
+
+@pytest.mark.parametrize("patience", [0, 2])
+def test_a_restart_may_change_when_to_validate_unless_the_rate_is_cut_by_it(patience):
+    old = to_dict(load_config("demo", [("reduce_on_plateau.patience", str(patience))]))
+    new = json.loads(json.dumps(old))
+    new["validation"]["every_epochs"] = 3
+    told = ["validation.every_epochs (1 -> 3)"] if patience else []
+    assert differences(old, new) == told
 
 
 def test_a_longer_name_is_not_taken_for_epochs():

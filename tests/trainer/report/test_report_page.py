@@ -244,6 +244,30 @@ def test_a_classifier_worse_than_the_largest_class_is_to_train_longer():
     assert said.endswith("%): train longer, or look at the classes.")
 
 
+@pytest.mark.parametrize(
+    ("bounds", "words"),
+    [
+        ([0.88, 0.93], "which includes always naming 'cat' (90.0 %): nothing learned"),
+        ([0.93, 0.97], "all of it above always naming 'cat' (90.0 %)"),
+        ([0.20, 0.40], "all of it below always naming 'cat' (90.0 %)"),
+    ],
+)
+def test_a_classifier_that_only_names_the_largest_class_says_so_in_its_first_sentence(
+    bounds, words
+):
+    """90 % of the split are cats, so 90 % is no achievement, whatever chance is."""
+    last = {"val_accuracy": sum(bounds) / 2, "val_accuracy_interval": bounds}
+    baseline = {"name": "always naming 'cat'", "accuracy": 0.9}
+    said = verdict({"metrics": {"last": last}, "chance": 0.5, "baseline": baseline})
+    assert words in said.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_a_run_that_stopped_within_its_first_epoch_counts_its_steps():
+    row = {"val_accuracy": 0.5, "val_accuracy_interval": [0.4, 0.6]}
+    report = {"metrics": {"last": row}, "epochs": 0, "steps": 1200, "seconds": 61.0}
+    assert "after 1,200 steps (1 min 1 s)" in verdict(report).replace("\N{NO-BREAK SPACE}", " ")
+
+
 def test_the_verdict_falls_back_to_training():
     said = verdict({"metrics": {"last": {"accuracy": 0.5, "accuracy_interval": [0.4, 0.6]}}})
     assert "on the training split" in said
