@@ -10,7 +10,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from preprocess.dataset_format import Manifest
-from preprocess.shell.errors import ConfigError, OutputError, UserError, full_disk
+from preprocess.shell.errors import ConfigError
 from preprocess.shell.json_text import JsonObject
 from trainer.compat.grpc_proxy import proxy_note
 from trainer.config import Config, differences, to_dict, with_values
@@ -30,6 +30,7 @@ from trainer.monitoring.tensorboard_log import TensorBoardLog
 from trainer.monitoring.timeline import Activity, Timeline
 from trainer.optimizers import build_optimizer
 from trainer.training.checkpoints import LAST, Checkpoints
+from trainer.training.kept_elsewhere import RunRefusesState, as_user_error, kept_elsewhere
 from trainer.training.loop import Loop
 from trainer.training.opening import rates_in_words, splits_in_words
 from trainer.training.own_code_trial import try_own_code
@@ -43,7 +44,7 @@ from trainer.workers import devices, signals
 from trainer.workers.barrier import wait_for_peers
 from trainer.workers.cluster import Cluster, cluster_of_environment
 from trainer.workers.watchdog import Watchdog
-from trainer.workers.worker_group import WorkerGroup, lost_peer
+from trainer.workers.worker_group import WorkerGroup
 from trainer.workers.worker_log import WorkerLog
 
 
@@ -131,21 +132,10 @@ def train(
                 )
                 return _train(*_run_of(start, stack))
         except (OSError, tf.errors.OpError) as error:
-            user_error = _as_user_error(error, workdir, cluster)
+            user_error = as_user_error(error, workdir, cluster is not None)
             if user_error is None:
                 raise
             raise user_error from error
-
-
-def _as_user_error(error: Exception, workdir: str, cluster: Cluster | None) -> UserError | None:
-    """The user's error that one of the system or of TensorFlow stands for, if any."""
-    reason = full_disk(error)
-    if reason is not None:
-        return OutputError(
-            f"{reason}: '{workdir}'; make room and run the same command: it resumes from the last "
-            "saved state"
-        )
-    return lost_peer(error) if cluster else None
 
 
 def _run_of(start: _Start, stack: contextlib.ExitStack) -> tuple[Run, Origin | None]:
@@ -268,7 +258,8 @@ def _train(run: Run, origin: Origin | None) -> JsonObject:
         loop = Loop(run)
         before = run.directory.read_config() if run.directory.config_file.exists() else {}
         # Only now: a run that could not even be built does not bind the next one to its mistakes.
-        run.directory.write_config(_record(run, before, origin))
+        record = _record(run, before, origin)
+        run.directory.write_config(record)
         timeline = run.monitors.timeline
         timeline.enter(Activity.RESTORE)
         if origin:
@@ -286,7 +277,10 @@ def _train(run: Run, origin: Origin | None) -> JsonObject:
         ) as log:
             timeline.enter(Activity.CALLBACKS)
             start_log(log, run, loop.steps.done)
-            loop.train(log)
+            try:
+                loop.train(log)
+            except RunRefusesState as refused:
+                raise kept_elsewhere(run, record, refused) from refused
             timeline.enter(Activity.REPORT)
             run.monitors.watchdog.alive("writing the report", long=True)
             with run.session.averages.in_place():

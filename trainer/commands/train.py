@@ -9,8 +9,9 @@ change what may not change on resume: batch size, optimizer, learning rate.
 
 RUN/report.html shows the result, RUN/tensorboard the curves. On SIGTERM, or SIGHUP unless it is
 ignored, it saves and exits with 75, on Ctrl-C with 130 (a second one exits at once); a diverged run
-exits with 70 and keeps the state before it, a full disk with 74. A second training into the same
-RUN is refused while the first one is alive.
+exits with 70 and keeps the state before it; where RUN can no longer be written it exits with 74 and
+names the other place where its state is kept. A second training into the same RUN is refused while
+the first one is alive.
 
 With TF_CONFIG it is one of several workers, each started with the same command: worker 0 writes
 RUN, all log to RUN/logs/worker-N.log, and if one is lost the others exit with 76, for all of them

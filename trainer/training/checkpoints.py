@@ -20,6 +20,7 @@ what its readers want, and stepped.npz has the weights from which training conti
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -99,8 +100,11 @@ class Checkpoints:
 
         Raises:
           ConfigError: the workers do not write to the same folder.
+          OSError: it cannot be written, or the run directory is gone, which is not made again.
         """
         self._check()
+        if not self._root.parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self._root.parent))
         state = {**state, **session.graphs}
         folder = self._root / kind
         name = f"step-{state['step']:08d}-epoch-{state['epochs']:05d}"
@@ -304,6 +308,11 @@ def _checkpoint(session: Session) -> tf.train.Checkpoint:
     if optimizer is not None:
         parts["optimizer"] = optimizer
     return tf.train.Checkpoint(**parts)
+
+
+def differs_by_replica(model: tf.keras.Model) -> bool:
+    """Whether there are variables whose value a state has of each replica."""
+    return bool(_components(model))
 
 
 def _components(model: tf.keras.Model) -> dict[str, list[tf.Variable]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 import numpy as np
 import tensorflow as tf
@@ -25,6 +26,7 @@ from trainer.training.callbacks import Callbacks
 from trainer.training.checkpoints import BEST, LAST
 from trainer.training.epoch_row import row_in_words, training_row, worker_waits
 from trainer.training.evaluation import NotFiniteError, read_error
+from trainer.training.kept_elsewhere import writing
 from trainer.training.record_log import RecordLog
 from trainer.training.resuming import other_replicas, restore_newest
 from trainer.training.session import finite_function
@@ -84,7 +86,7 @@ class Loop:
         Raises:
           Diverged: the loss is no longer finite; the last saved state is kept.
           DataError: a shard is damaged.
-          OutputError: a state could not be written; the previous one is kept.
+          RunRefusesState: a state or a row could not be written; the previous state is kept.
           SystemExit: saved after a signal; 75 after SIGTERM, 130 after Ctrl-C.
         """
         config = self._run.config
@@ -206,7 +208,8 @@ class Loop:
         one.
         """
         self._keep_best(row)
-        self._run.directory.append(row)
+        with self._writing():
+            self._run.directory.append(row)
         self.history.append(row)
 
     def _tell(self, row: JsonObject, log: TensorBoardLog) -> None:
@@ -235,7 +238,7 @@ class Loop:
         value = row.get(self.metric)
         if value is not None and self._callbacks.better(value, self.best):
             self.best = value
-            with self._run.monitors.timeline.during(Activity.SAVING):
+            with self._writing(), self._run.monitors.timeline.during(Activity.SAVING):
                 self._run.checkpoints.save(
                     BEST, self._run.session, {**self._state(), "metric": self.metric}
                 )
@@ -245,7 +248,7 @@ class Loop:
         self._run.monitors.watchdog.alive("saving", long=True)
         self._check_finite()
         if self._saved != (self.steps.done, self.epochs, self._validated):
-            with self._run.monitors.timeline.during(Activity.SAVING):
+            with self._writing(), self._run.monitors.timeline.during(Activity.SAVING):
                 self._run.checkpoints.save(LAST, self._run.session, self._state())
             self._saved = (self.steps.done, self.epochs, self._validated)
         number = self._run.signals.received
@@ -261,6 +264,10 @@ class Loop:
         self._run.monitors.watchdog.alive("validation", long=not self.validation.traced)
         if self._run.workers.any_worker(self._run.signals.received is not None):
             self._save()
+
+    def _writing(self) -> AbstractContextManager[None]:
+        """Around what writes to the run directory."""
+        return writing(self._run, self._state)
 
     def _check_finite(self) -> None:
         self.steps.catch_up()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
+import os
 import sys
 import threading
 import time
@@ -38,9 +40,9 @@ class WorkerLog:
             raise UsageError(f"log '{self.path}' cannot be written: {error.strerror}") from None
 
     def note(self, message: str) -> None:
-        """Writes a line to the log."""
+        """Writes a line to the log; a run does not end because that fails."""
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        self._file.write(f"{now} {message}\n")
+        self._write(f"{now} {message}\n")
 
     def say(self, message: str) -> None:
         """Writes a line to the log, and to the terminal if this worker reports for all."""
@@ -59,7 +61,12 @@ class WorkerLog:
         for thread in threading.enumerate():
             if frame := frames.get(thread.ident or 0):
                 lines = "".join(traceback.format_stack(frame))
-                self._file.write(f"thread {thread.name}:\n{lines}")
+                self._write(f"thread {thread.name}:\n{lines}")
+
+    def _write(self, text: str) -> None:
+        # Unbuffered: what a full disk did not take must not come up again when the file is closed.
+        with contextlib.suppress(OSError):
+            os.write(self._file.fileno(), text.encode("utf-8", "backslashreplace"))
 
     def __enter__(self) -> WorkerLog:
         self._handles_faults = not faulthandler.is_enabled()
