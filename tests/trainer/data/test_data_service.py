@@ -29,6 +29,8 @@ from trainer.data.reader import open_reader
 from trainer.training.evaluation import read_error
 
 DEADLINE = 120  # seconds for a server to be up, on a busy machine
+# Of the web, in the environment of each server: it answers nobody.
+PROXY = {**dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9"), "no_proxy": ""}
 
 
 class Server:
@@ -38,6 +40,7 @@ class Server:
         self.process = forked.Popen(
             [sys.executable, "-m", "trainer", "dataservice", "--port=0", *flags],
             cwd=datasets.REPOSITORY,
+            env={**os.environ, **PROXY},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
@@ -177,14 +180,16 @@ def test_a_damaged_record_is_named_as_without_a_service(running, class_data, tmp
 def test_training_through_a_service_gives_the_weights_of_training_without(
     running, class_data, tmp_path
 ):
-    """Two epochs by the command, on two replicas; the machine is the same, so are the bits."""
+    """Two epochs by the command, on two replicas; the machine is the same, so are the bits. The
+    environment names a web proxy that answers nobody.
+    """
     digests = []
     for name, address in (("plain", ""), ("served", running[0].address)):
         changes = {"data__service": address, "virtual_replicas": 2}
         config = datasets.write_config(tmp_path / f"{name}.py", datasets.CLASSIFICATION, **changes)
         done = datasets.command(
             "trainer", "train", f"--config={config}", f"--data={class_data}",
-            f"--workdir={tmp_path / name}", "--json",
+            f"--workdir={tmp_path / name}", "--json", **PROXY,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         assert ("exact resume is not guaranteed" in done.stderr) == bool(address)

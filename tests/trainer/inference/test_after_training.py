@@ -397,6 +397,29 @@ def test_pictures_that_changed_places_since_they_were_embedded_are_refused(
         neighbours.among_embeddings(classes, query, str(tmp_path / "a.npz"), 1)
 
 
+def test_an_export_from_pixels_is_converted_to_onnx_and_gives_the_same_numbers(
+    classes, pictures, tmp_path
+):
+    """Where tf2onnx and onnxruntime are installed, which are not among the requirements."""
+    for package in ("tf2onnx", "onnxruntime"):
+        pytest.importorskip(package)
+    import onnxruntime
+
+    described = export(classes, str(tmp_path / "model"))
+    saved, file = str(tmp_path / "model"), str(tmp_path / "model.onnx")
+    done = datasets.command(
+        "tf2onnx.convert", f"--saved-model={saved}", "--signature_def=pixels", f"--output={file}"
+    )
+    assert done.returncode == 0, done.stderr
+    pixels = np.random.default_rng(0).integers(0, 256, (3, *classes.shape[:3])).astype(np.uint8)
+    runtime = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    names = [output.name for output in runtime.get_outputs()]
+    assert set(names) >= {*described["pixels"]["outputs"]} - {"class"}
+    expected = classes.outputs(pixels)
+    for name, value in zip(names, runtime.run(None, {"images": pixels}), strict=True):
+        np.testing.assert_allclose(value, expected[name], atol=1e-4)
+
+
 def test_an_export_from_pixels_is_converted_and_gives_the_same_numbers(classes, pictures, tmp_path):
     """By TensorFlow's own converter to TFLite, in its own interpreter, for batches of one."""
     described = export(classes, str(tmp_path / "model"))

@@ -82,6 +82,15 @@ def test_class_figures_are_those_of_a_plain_loop():
     assert details["auc"] == 0.5
 
 
+def test_a_classifier_is_weighed_against_always_naming_the_largest_class():
+    """Three of four are `b`; a split without pictures has no largest class."""
+    task = classes()
+    outputs = outputs_of([[0.0, 1.0]] * 4, [1, 1, 0, 1])
+    name = task.classes[1]
+    assert task.baseline(outputs) == {"name": f"always naming '{name}'", "accuracy": 0.75}
+    assert task.baseline(outputs_of(np.zeros((0, 2)), np.zeros(0, np.int64))) == {}
+
+
 def test_a_very_sure_mistake_has_a_finite_loss():
     found = classes().figures(outputs_of([[1000.0, -1000.0]], [1]))
     assert found["loss"] == pytest.approx(2000)
