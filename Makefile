@@ -23,8 +23,9 @@ DEMO   ?= demo-output
 BENCH  ?= bench-output
 SITE   ?= docs-site
 MINUTES ?= 20
-# Processes of the test suite, each with a file of tests at a time.
-JOBS   ?= 2
+# Processes of the test suite, each with a file of tests at a time: more than two cores, since many
+# tests wait for processes of their own.
+JOBS   ?= 3
 PARALLEL = -n $(JOBS) --dist=loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help

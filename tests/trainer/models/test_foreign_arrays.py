@@ -174,6 +174,7 @@ def test_a_state_is_read_from_plain_files_inside_of_its_run_only(tmp_path, name,
     """TensorFlow would wait at a pipe for ever, and read wherever a link leads."""
     model = built(configured(**MLP), 5)
     session = Session(configured(**MLP), tf.distribute.get_strategy(), None, model, None)
+    (tmp_path / "run").mkdir()
     checkpoints = Checkpoints(tmp_path / "run" / "checkpoints")
     checkpoints.save(LAST, session, {"step": 1, "epochs": 1})
     (state,) = checkpoints.states(LAST)

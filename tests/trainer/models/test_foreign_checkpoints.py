@@ -52,6 +52,7 @@ def saved(tmp_path):
     """(session, checkpoints, prefix) of a state."""
     model = built(configured(**MLP), 5)
     session = Session(configured(**MLP), tf.distribute.get_strategy(), None, model, None)
+    (tmp_path / "run").mkdir()
     checkpoints = Checkpoints(tmp_path / "run" / "checkpoints")
     checkpoints.save(LAST, session, {"step": 1, "epochs": 1})
     (state,) = checkpoints.states(LAST)
