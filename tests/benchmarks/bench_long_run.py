@@ -6,9 +6,9 @@ What could grow with the epochs of a run is looked at: the memory of its process
 the epochs to the end, the report, and metrics.jsonl. Every epoch is validated, saved and logged to
 TensorBoard, and the run is killed once, as a long one may be.
 
-The bars: memory grows by less than 2 % and 30 MB; the report takes less than 5 s, of its process's
-own time where others keep the machine busy; metrics.jsonl has a row an epoch and is read by pandas,
-where it is installed, and as strict JSON.
+The bars: memory grows by less than 2 % and 30 MB; the report takes less than 5 s (its processor
+time is printed beside it, as a busy machine takes longer); metrics.jsonl has a row an epoch and is
+read by pandas, where it is installed, and as strict JSON.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def measure(folder: Path, epochs: int) -> dict[str, Any]:
     found["ok"] = (
         end < start * GROWTH_BAR
         and end - start < GROWTH_BYTES_BAR
-        and min(spent[Activity.REPORT], of_processor) < REPORT_SECONDS_BAR
+        and spent[Activity.REPORT] < REPORT_SECONDS_BAR
         and all(found["read_by"].values())
     )
     return found
