@@ -66,7 +66,8 @@ test-quick: env
 # Installs what it can (apt as root, pip, Maven) and lists what it skips with the reason; the
 # tests of the other folders that take their time are among it.
 test-integration: env
-	$(PY) -m pytest tests -m integration -rs
+	$(PY) -m pytest tests -n 2 --dist=loadfile --no-loadscope-reorder -m "integration and not alone" -rs
+	$(PY) -m pytest tests/trainer -m "integration and alone" -rs
 
 # etcd, the API server, its controllers and JobSet's, in namespaces of their own. The first time
 # Go builds them (20 minutes on two cores); they are kept in ~/.cache/shardline/kubernetes.

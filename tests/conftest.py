@@ -6,6 +6,7 @@ it do not wait for it.
 
 import os
 import signal
+import time
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -30,6 +31,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with long tests come first: of two processes, none is alone with one at the end."""
     long = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in long)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Where the time of all tests is limited, what comes too late is skipped by name."""
+    last = os.environ.get("SHARDLINE_LAST_TEST")
+    if last and time.time() > float(last):
+        pytest.skip("the time for the tests is over")
 
 
 @pytest.fixture(autouse=True, scope="session")

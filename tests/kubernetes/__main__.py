@@ -4,7 +4,7 @@ They run in network, process and mount namespaces of their own: fixed ports meet
 and when the first process there ends, in whatever way, the kernel ends all others and drops
 their files. SHARDLINE_BUILD_SECONDS is the longest a build may take (by default no limit; where
 it is not enough, that is said and nothing is run), SHARDLINE_TEST_SECONDS the longest the tests
-may: what would begin in the last quarter of it is skipped, with that reason.
+may: what would begin in the last three minutes of it is skipped, with that reason.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ import math
 import os
 import subprocess
 import sys
+import time
 
 from preprocess.shell.process import dying_with_parent
 from tests.kubernetes import binaries
 
+# What is kept for the test that runs when no further one may begin.
+LONGEST_SECONDS = 180
 # The first of them that works: root needs no user namespace.
 UNSHARE = ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
 AS_USER = [*UNSHARE, "--map-root-user"]
@@ -33,8 +36,11 @@ def main() -> int:
         return 0 if limit else 1
     seconds = float(os.environ.get("SHARDLINE_TEST_SECONDS") or 1800)
     pytest = [sys.executable, "-m", "pytest", "tests/kubernetes", "-m", "kubernetes", "-rs"]
+    last = time.time() + seconds - LONGEST_SECONDS
     process = subprocess.Popen(
-        [*namespaces, *pytest, *sys.argv[1:]], preexec_fn=dying_with_parent()
+        [*namespaces, *pytest, *sys.argv[1:]],
+        env={**os.environ, "SHARDLINE_LAST_TEST": str(last)},
+        preexec_fn=dying_with_parent(),
     )
     try:
         return process.wait(seconds)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,20 +17,12 @@ from tests.kubernetes.runs import Team
 # Hides nothing that is used here; mounted over in this mount namespace only.
 IN_MEMORY = Path("/mnt")
 _NUMBERS = itertools.count(1)
-_STARTED = time.monotonic()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.kubernetes)
-
-
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Of a limited time a quarter is kept for the test that runs when the rest is over."""
-    limit = float(os.environ.get("SHARDLINE_TEST_SECONDS") or "inf")
-    if time.monotonic() - _STARTED > 0.75 * limit:
-        pytest.skip(f"most of SHARDLINE_TEST_SECONDS={limit:.0f} is over")
 
 
 @pytest.fixture(scope="session")
