@@ -118,7 +118,8 @@ def test_two_workers_train_cnn_as_one_process_does_and_only_the_first_one_writes
     assert all("all are there" in log and "epoch 2/2" in log for log in logs(run))
 
 
-@pytest.mark.integration  # two minutes; tests/launch kills a worker of a smaller network
+@pytest.mark.timeout(1800)
+@pytest.mark.integration  # minutes; tests/launch kills a worker of a smaller network
 def test_a_killed_worker_restarts_all_to_the_same_weights(triplet_data, tmp_path):
     """BatchNorm, whose statistics differ between the workers, dropout, crop and flip; worker 1 is
     killed after the first state was saved, long before the last step. What it drew and measured
