@@ -84,7 +84,9 @@ def assert_same_training(run, expected, config, data):
     """
     for row, other in zip(rows(run), rows(expected), strict=True):
         assert row["step"] == other["step"]
-        for name in ("loss", "val_loss"):
+        measured = {"loss", "val_loss"} & row.keys()
+        assert measured and measured == {"loss", "val_loss"} & other.keys()
+        for name in measured:
             assert row[name] == pytest.approx(other[name], rel=1e-2)
     model = initial_session(config, data, strategy(1)).model
     start = weights(tf.train.Checkpoint(model=model).write(str(Path(run) / "start")))

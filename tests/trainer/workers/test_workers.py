@@ -98,21 +98,23 @@ def logs(run):
 def test_two_workers_train_cnn_as_one_process_does_and_only_the_first_one_writes(
     triplet_data, tmp_path, train_here
 ):
-    """Two epochs with dropout, crop and flip, against one replica (that of two virtual ones is
-    exact: test_replicas_train). Started by one command, whose stdout is the first worker's, where
-    the environment names a web proxy, which would not even carry a greeting.
+    """Two epochs with dropout, crop and flip, validated at steps 3, 6, 9 and 10, against one
+    replica (that of two virtual ones is exact: test_replicas_train). Started by one command, whose
+    stdout is the first worker's, where the environment names a web proxy, which would not even
+    carry a greeting.
     """
     proxy = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
-    words, run = arguments(tmp_path, triplet_data, model__backbone="cnn", **SGD)
+    changes = {**SGD, "model__backbone": "cnn", "validation__every_steps": 3}
+    words, run = arguments(tmp_path, triplet_data, **changes)
     code, out, said = end(start([*words, "--local_workers=2"], **proxy, no_proxy=""))
     assert code == 0, said
-    alone = datasets.configuration(datasets.TRIPLET, model__backbone="cnn", **SGD)
+    alone = datasets.configuration(datasets.TRIPLET, **changes)
     train_here(alone, triplet_data, tmp_path / "alone")
     assert_same_training(run, tmp_path / "alone", alone, triplet_data)
     assert json.loads(out)["steps"] == 10
-    assert len(rows(run)) == 2
+    assert [row["step"] for row in rows(run) if "val_loss" in row] == [3, 6, 9, 10]
     # What the other worker takes of this machine's processor is not another's.
-    assert [row[OTHERS] for row in rows(run)] == [None, None]
+    assert [row[OTHERS] for row in rows(run) if "loss" in row] == [None, None]
     assert len(list((run / "tensorboard" / "train").glob("events.*"))) == 1
     assert "[0] epoch 2/2" in said and "[1] epoch" not in said
     assert all("all are there" in log and "epoch 2/2" in log for log in logs(run))
