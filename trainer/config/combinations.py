@@ -7,7 +7,14 @@ from collections.abc import Iterator, Mapping
 
 from preprocess.shell.errors import ConfigError
 from trainer.config.entries import BACKBONES, backbone_parts, check_loss, check_pretrained
-from trainer.config.keys import KEYS, LEAST_TRACED_CALLS, AugmentConfig, Config, get
+from trainer.config.keys import (
+    KEYS,
+    LEAST_TRACED_CALLS,
+    AugmentConfig,
+    Config,
+    OptimizerConfig,
+    get,
+)
 from trainer.config.measure_table import check_measure, column_of
 from trainer.config.task_table import task_kind
 from trainer.config.values import coerce
@@ -127,6 +134,32 @@ def _optimizer(config: Config) -> Iterator[str]:
             f"optimizer.schedule {optimizer.schedule} would both set the learning rate: keep one "
             "of them"
         )
+    yield from _warm_up(config)
+    yield from _clipping(optimizer)
+
+
+def _warm_up(config: Config) -> Iterator[str]:
+    optimizer = config.optimizer
+    if not optimizer.warmup_steps:
+        return
+    given = f"optimizer.warmup_steps {optimizer.warmup_steps}"
+    if "warmup_steps" in optimizer.schedule_args:
+        yield f"{given} and optimizer.schedule_args.warmup_steps both warm up: keep one of them"
+    if config.reduce_on_plateau.patience:
+        yield (
+            f"reduce_on_plateau.patience {config.reduce_on_plateau.patience} and {given} would "
+            "both set the learning rate: keep one of them"
+        )
+
+
+def _clipping(optimizer: OptimizerConfig) -> Iterator[str]:
+    names = ("clip_global_norm", "clip_norm", "clip_value")
+    given = [f"optimizer.{name} {getattr(optimizer, name):g}" for name in names]
+    given = [text for name, text in zip(names, given, strict=True) if getattr(optimizer, name)]
+    keras = ("global_clipnorm", "clipnorm", "clipvalue")
+    theirs = [f"optimizer.args.{name}" for name in keras if optimizer.args.get(name) is not None]
+    if given and len(given) + len(theirs) > 1:
+        yield f"{' and '.join([*given, *theirs])} each clip the gradient: keep one of them"
 
 
 def _augmentation(augment: AugmentConfig) -> Iterator[str]:

@@ -17,8 +17,10 @@ OPTIMIZERS = Entries(
     "averages",
     "build_optimizer",
     "by_name",
+    "clipping",
     "current_rate",
     "schedules",
+    "warm_up",
 )
 DEVICE_LAYERS = Entries("on-device layer", "trainer.models.on_device")
 

@@ -137,6 +137,32 @@ class OptimizerConfig:
         meaning="the schedule's own arguments; decay_steps left out = the whole run, "
         "warm-up included",
     )
+    warmup_steps: int = key(
+        default=0,
+        at_least=0,
+        at_most=MOST_STEPS,
+        meaning="first steps of the run, in which the rate rises in a straight line to the "
+        "constant one or the schedule's first, whose own steps count from there; 0 = off",
+    )
+    clip_global_norm: float = key(
+        default=0.0,
+        at_least=0,
+        at_most=1e38,
+        meaning="the gradient is scaled down to this norm where its own, over all weights, is "
+        "greater; 0 = off",
+    )
+    clip_norm: float = key(
+        default=0.0,
+        at_least=0,
+        at_most=1e38,
+        meaning="the same for the gradient of each weight tensor by itself; 0 = off",
+    )
+    clip_value: float = key(
+        default=0.0,
+        at_least=0,
+        at_most=1e38,
+        meaning="each number of the gradient is kept between minus this and this; 0 = off",
+    )
     args: Mapping[str, PlainValue] = key(default={}, meaning="the optimizer's further arguments")
 
 

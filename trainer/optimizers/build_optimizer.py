@@ -13,10 +13,11 @@ from trainer.config.keys import OptimizerConfig
 from trainer.optimizers.by_name import as_list, construct, near_names, parameters, pick, subclasses
 from trainer.optimizers.current_rate import has_rate, innermost
 from trainer.optimizers.schedules import Rate, build_schedule
+from trainer.optimizers.warm_up import WarmUp
 
 ADDONS_PREFIX = "tfa:"
-# Keys of `optimizer` that select the optimizer or its schedule, not arguments.
-STRUCTURE = {"name", "schedule", "schedule_args", "args"}
+# Keys of `optimizer` that select the optimizer or make its schedule, not arguments.
+STRUCTURE = {"name", "schedule", "schedule_args", "warmup_steps", "args"}
 
 
 def _ours() -> dict[str, type]:
@@ -72,10 +73,11 @@ def build_optimizer(optimizer: OptimizerConfig, total_steps: int) -> tf.keras.op
     rate = build_schedule(optimizer, total_steps)
     built = _build(cls, optimizer, rate, {n: as_list(v) for n, v in optimizer.args.items()})
     inner = type(innermost(built)).__name__
-    if optimizer.schedule and (not has_rate(built) or inner in addons.WITHOUT_SCHEDULE):
-        raise ConfigError(
-            f"optimizer.schedule={optimizer.schedule!r}: {inner} supports no schedule; leave it out"
-        )
+    if callable(rate) and (not has_rate(built) or inner in addons.WITHOUT_SCHEDULE):
+        given = f"schedule={optimizer.schedule!r}"
+        if not optimizer.schedule:
+            given = f"warmup_steps={optimizer.warmup_steps}"
+        raise ConfigError(f"optimizer.{given}: {inner} supports no schedule; leave it out")
     return built
 
 
@@ -86,6 +88,9 @@ def _build(
     taken = {n: v for n, v in vars(optimizer).items() if n not in STRUCTURE and n in takes}
     if "learning_rate" in takes:
         taken["learning_rate"] = rate
+    if "base_learning_rate" in takes and isinstance(rate, WarmUp):
+        # AdaBound's bounds belong to the full rate, not to the first and smallest one.
+        taken["base_learning_rate"] = rate.reached
     inner = args.get("optimizer")
     if isinstance(inner, str):
         args = {**args, "optimizer": _wrapped(inner, optimizer, rate)}

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: Keras's, by name; by default as long as the run."""
+"""Learning-rate schedules: Keras's, by name; by default as long as the run after its warm-up."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ import tensorflow as tf
 from preprocess.shell.errors import ConfigError
 from trainer.config.keys import OptimizerConfig
 from trainer.optimizers.by_name import as_list, construct, near_names, parameters, pick, subclasses
+from trainer.optimizers.warm_up import WarmUp
 
 # Arguments that mean "when the schedule ends"; by default the length of the run.
 LENGTHS = ("decay_steps", "first_decay_steps")
-WARMUP = "warmup_steps"  # Keras counts decay_steps from the end of the warm-up
+WARMUP = "warmup_steps"  # of `optimizer` and of CosineDecay: lengths count from its end
 SAMPLES = 1000  # points at which the highest rate of a schedule is searched
 
 Rate: TypeAlias = "float | tf.keras.optimizers.schedules.LearningRateSchedule"
 
 
 def build_schedule(optimizer: OptimizerConfig, total_steps: int) -> Rate:
-    """The learning rate: a number, or one of Keras's schedules.
+    """The learning rate: a number, or a schedule, after a warm-up if there is one.
 
     Args:
       optimizer: the section of the configuration.
@@ -30,18 +31,34 @@ def build_schedule(optimizer: OptimizerConfig, total_steps: int) -> Rate:
     Raises:
       ConfigError: unknown schedule, rejected arguments, or a warm-up longer than the run.
     """
+    warmup = optimizer.warmup_steps
+    if not warmup:
+        return _rate(optimizer, total_steps)
+    _check_warm_up(f"optimizer.{WARMUP}", warmup, total_steps)
+    return WarmUp(_rate(optimizer, max(0, total_steps - warmup)), warmup)
+
+
+def _check_warm_up(key: str, warmup: int, total_steps: int) -> None:
+    """Raises ConfigError if a run ends in its warm-up."""
+    if 0 < total_steps <= warmup:
+        raise ConfigError(
+            f"{key}={warmup}: the run has only {total_steps} steps, so the warm-up would not end; "
+            "set a smaller number, or raise epochs"
+        )
+
+
+def _rate(optimizer: OptimizerConfig, steps: int) -> Rate:
+    """The learning rate of so many steps: a number, or one of Keras's schedules."""
     name = optimizer.schedule
     if not name:
         return optimizer.learning_rate
     cls = _class(name)
     given = {n: as_list(v) for n, v in optimizer.schedule_args.items()}
     warmup = given.get(WARMUP, 0)
-    if isinstance(warmup, int) and 0 < total_steps <= warmup:
-        raise ConfigError(
-            f"optimizer.schedule_args.{WARMUP}={warmup}: the run has only {total_steps} steps, so "
-            "the warm-up would not end; set a smaller number, or raise epochs"
-        )
-    decay = total_steps - warmup if isinstance(warmup, int) else total_steps
+    decay = steps
+    if isinstance(warmup, int):
+        _check_warm_up(f"optimizer.schedule_args.{WARMUP}", warmup, steps)
+        decay -= warmup
     defaults = {"initial_learning_rate": optimizer.learning_rate}
     defaults.update(dict.fromkeys(LENGTHS, max(1, decay)))
     taken = {n: v for n, v in defaults.items() if n in parameters(cls)}
@@ -68,17 +85,29 @@ def _class(name: str) -> type:
 
 def schedule_in_words(optimizer: OptimizerConfig, total_steps: int) -> str:
     """Where a schedule starts, how high it rises and where it ends in a run; "" without one."""
-    if not optimizer.schedule:
-        return ""
     schedule = build_schedule(optimizer, total_steps)
-    assert callable(schedule)
+    if not callable(schedule):
+        return ""
     last = max(0, total_steps - 1)
     steps = {round(last * sample / SAMPLES) for sample in range(SAMPLES + 1)}
+    steps.add(min(last, optimizer.warmup_steps))
     first, highest, end = schedule(0), max(float(schedule(step)) for step in steps), schedule(last)
     return (
-        f"learning rate by {optimizer.schedule}: starts at {float(first):.3g}, at most "
-        f"{highest:.3g}, ends at {float(end):.3g} after {total_steps} steps"
+        f"learning rate by {_name_in_words(optimizer, schedule)}: starts at {float(first):.3g}, at "
+        f"most {highest:.3g}, ends at {float(end):.3g} after {total_steps} steps"
     )
+
+
+def _name_in_words(optimizer: OptimizerConfig, schedule: Rate) -> str:
+    """A schedule's name; with a warm-up, also its length, which is counted from there."""
+    if not isinstance(schedule, WarmUp):
+        return optimizer.schedule
+    after = "a constant rate"
+    if callable(schedule.rate):
+        settings = schedule.rate.get_config()
+        lengths = [f"{name}={settings[name]:g}" for name in LENGTHS if name in settings]
+        after = " of ".join([optimizer.schedule, *lengths])
+    return f"a warm-up of {schedule.steps} steps, then {after}"
 
 
 def _rate_at(optimizer: OptimizerConfig, total_steps: int, step: int) -> float:

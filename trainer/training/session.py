@@ -23,6 +23,7 @@ from trainer.models.saved_graph import graphs_of
 from trainer.monitoring.stages import UPDATE_SCOPE
 from trainer.optimizers import build_optimizer
 from trainer.optimizers.averages import Averages
+from trainer.optimizers.clipping import apply_clipped, clip_function
 from trainer.tasks.task import Task, make_task
 
 # Sums over rows that a training step returns: loss, weight, right, counted.
@@ -151,6 +152,7 @@ def train_functions(session: Session) -> tuple[OneStep, ManySteps]:
     forward = tf.function(model, jit_compile=True) if config.jit_compile else model
     replicas = session.strategy.num_replicas_in_sync
     inside = generators(model, config.seed)
+    clip = clip_function(config.optimizer)
 
     def replica_step(batch: Tensors) -> tf.Tensor:
         key_by_step(inside, optimizer.iterations)
@@ -169,7 +171,10 @@ def train_functions(session: Session) -> tuple[OneStep, ManySteps]:
             if scaled:
                 gradients = optimizer.get_unscaled_gradients(gradients)
             with tf.name_scope(UPDATE_SCOPE):
-                optimizer.apply_gradients(zip(gradients, variables, strict=True))
+                if clip:
+                    apply_clipped(optimizer, gradients, variables, clip)
+                else:
+                    optimizer.apply_gradients(zip(gradients, variables, strict=True))
         right, counted = task.hits(outputs, batch)
         weight = batch["weight"]
         if right.dtype == tf.bool:

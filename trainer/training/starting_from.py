@@ -90,8 +90,8 @@ def find_origin(given: str) -> Origin:
 def take_optimizer(session: Session, origin: Origin) -> str:
     """Copies the moments of a state's optimizer to a session's, if it is the same optimizer.
 
-    The configuration's own numbers are kept, above all the learning rate. With a schedule, the
-    step count restarts from 0, as the schedule does.
+    The configuration's own numbers are kept, above all the learning rate. With a schedule or a
+    warm-up, the step count restarts from 0, as they do.
 
     Returns:
       What was copied, or why nothing was, as a message.
@@ -113,7 +113,8 @@ def take_optimizer(session: Session, origin: Origin) -> str:
     except DAMAGE:
         put(both, values)
         return "the optimizer starts from scratch (its saved state has another format)"
-    counts = not session.config.optimizer.schedule
+    section = session.config.optimizer
+    counts = not (section.schedule or section.warmup_steps)
     for variable, value in zip(variables, values, strict=False):
         is_count = variable is optimizer.iterations
         if variable.shape.rank == 0 and not (is_count and counts):

@@ -192,6 +192,14 @@ def test_a_free_argument_holds_what_json_can_and_nothing_infinite(text):
             {"optimizer.schedule": "CosineDecay", "reduce_on_plateau.patience": "2"},
             ["reduce_on_plateau.patience 2", "CosineDecay"],
         ),
+        (
+            {"optimizer.warmup_steps": "9", "reduce_on_plateau.patience": "2"},
+            ["reduce_on_plateau.patience 2", "optimizer.warmup_steps 9", "keep one"],
+        ),
+        (
+            {"optimizer.clip_norm": "1", "optimizer.clip_value": "2"},
+            ["optimizer.clip_norm 1", "optimizer.clip_value 2", "keep one"],
+        ),
         ({"augment.crop": "80"}, ["augment.crop 80", "augment.resize_to 72"]),
         ({"augment.cutout": "65"}, ["augment.cutout 65", "64"]),
         ({"loss.name": "triplett"}, ["triplett", "did you mean 'triplet'?", "cross_entropy"]),

@@ -36,6 +36,8 @@ SHARED = {
     "checkpoint.every_steps": 3,
     "checkpoint.keep": 2,
     "optimizer.schedule": "CosineDecay",
+    "optimizer.warmup_steps": 7,
+    "optimizer.clip_global_norm": 0.5,
     "early_stopping.patience": 5,
     "optimizer.name": "adabound",
     "steps_per_execution": 2,
@@ -173,6 +175,8 @@ def test_a_diverging_run_ends_with_70_and_says_what_to_do(triplet_data, tmp_path
         tmp_path / "run",
         optimizer__name="sgd",
         optimizer__schedule="",
+        optimizer__warmup_steps=0,
+        optimizer__clip_global_norm=0.0,
         optimizer__learning_rate=1e38,
     )
     done = datasets.command("trainer", *command)
