@@ -106,6 +106,12 @@ def _model(config: Config) -> Iterator[str]:
             f"model.channels is {model.channels}: take 0..1"
         )
 
+    if model.head_initializer_args and not model.head_initializer:
+        yield (
+            f"model.head_initializer_args {dict(model.head_initializer_args)} without "
+            "model.head_initializer: name the initializer, such as RandomNormal"
+        )
+
 
 def _loss(config: Config) -> Iterator[str]:
     weights = config.loss.class_weights
@@ -133,6 +139,11 @@ def _optimizer(config: Config) -> Iterator[str]:
             f"reduce_on_plateau.patience {config.reduce_on_plateau.patience} and "
             f"optimizer.schedule {optimizer.schedule} would both set the learning rate: keep one "
             "of them"
+        )
+    if optimizer.weight_decay and optimizer.args.get("weight_decay") is not None:
+        yield (
+            f"optimizer.weight_decay {optimizer.weight_decay:g} and optimizer.args.weight_decay: "
+            "the former leaves out biases and normalisation, keep one of them"
         )
     yield from _warm_up(config)
     yield from _clipping(optimizer)

@@ -21,6 +21,7 @@ OPTIMIZERS = Entries(
     "current_rate",
     "schedules",
     "warm_up",
+    "weight_decay",
 )
 DEVICE_LAYERS = Entries("on-device layer", "trainer.models.on_device")
 

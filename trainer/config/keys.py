@@ -72,6 +72,26 @@ class ModelConfig:
     dropout: float = key(
         default=0.4, at_least=0, below=1, meaning="share of features dropped before the head"
     )
+    head_initializer: str = key(
+        default="",
+        meaning="of the kernel of the head's dense layer, a Keras name such as he_normal; "
+        "'' = GlorotUniform",
+    )
+    head_initializer_args: Mapping[str, PlainValue] = key(
+        default={}, meaning="the initializer's own arguments"
+    )
+    head_l1: float = key(
+        default=0.0,
+        at_least=0,
+        at_most=1e6,
+        meaning="times the sum of the kernel's absolute values, added to the training loss",
+    )
+    head_l2: float = key(
+        default=0.0,
+        at_least=0,
+        at_most=1e6,
+        meaning="times the sum of the kernel's squares, likewise; neither is in the loss reported",
+    )
     trainable: str = key(
         default="all",
         meaning="all, head (the backbone is frozen), or the name of a layer of the backbone: "
@@ -162,6 +182,13 @@ class OptimizerConfig:
         at_least=0,
         at_most=1e38,
         meaning="each number of the gradient is kept between minus this and this; 0 = off",
+    )
+    weight_decay: float = key(
+        default=0.0,
+        at_least=0,
+        at_most=1e6,
+        meaning="of all weights but biases and what normalisation scales and shifts by; 0 = none, "
+        "or that of optimizer.args, which is of all",
     )
     args: Mapping[str, PlainValue] = key(default={}, meaning="the optimizer's further arguments")
 

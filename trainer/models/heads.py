@@ -4,54 +4,85 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from preprocess.shell.errors import ConfigError
+from preprocess.shell.tensorflow_text import error_reason
+from trainer.config.keys import ModelConfig
 from trainer.models.layers import KeyedDropout, L2Normalize, Scale
+from trainer.optimizers.by_name import as_list, construct, near_names, pick, subclasses
 
-LOGITS = "logits"
-NUMBERS = "numbers"  # the name of a classifier's last layer
+LOGITS = "logits"  # the name of a classifier's last layer
+NUMBERS = "numbers"
 
 
-def class_head(features: tf.Tensor, dropout: float, classes: int) -> tf.Tensor:
+def class_head(features: tf.Tensor, model: ModelConfig, classes: int) -> tf.Tensor:
     """Dropout and a dense layer.
 
     Args:
       features: float [N, F].
-      dropout: rate, 0 to 1.
+      model: the section of the configuration.
       classes: number of classes.
 
     Returns:
       float32 [N, classes] logits.
     """
-    features = KeyedDropout(dropout, name="head_dropout")(features)
-    return tf.keras.layers.Dense(classes, dtype="float32", name=LOGITS)(features)
+    return _dense(features, model, classes, LOGITS)
 
 
-def embedding_head(features: tf.Tensor, dropout: float, size: int, scale: float) -> tf.Tensor:
-    """Dropout, a dense layer, and onto the sphere of radius `scale`.
+def embedding_head(features: tf.Tensor, model: ModelConfig) -> tf.Tensor:
+    """Dropout, a dense layer, and onto the sphere of radius `model.scale`.
 
     Args:
       features: float [N, F].
-      dropout: rate, 0 to 1.
-      size: dimensions E of the embedding.
-      scale: length of every embedding.
+      model: the section of the configuration; its `embedding_size` is E.
 
     Returns:
       float32 [N, E].
     """
-    features = KeyedDropout(dropout, name="head_dropout")(features)
-    embeddings = tf.keras.layers.Dense(size, dtype="float32", name="embedding")(features)
-    return Scale(scale, name="scale")(L2Normalize(name="normalize")(embeddings))
+    embeddings = _dense(features, model, model.embedding_size, "embedding")
+    return Scale(model.scale, name="scale")(L2Normalize(name="normalize")(embeddings))
 
 
-def number_head(features: tf.Tensor, dropout: float, count: int) -> tf.Tensor:
+def number_head(features: tf.Tensor, model: ModelConfig, count: int) -> tf.Tensor:
     """Dropout and a dense layer.
 
     Args:
       features: float [N, F].
-      dropout: rate, 0 to 1.
+      model: the section of the configuration.
       count: how many numbers a picture has.
 
     Returns:
       float32 [N, count].
     """
-    features = KeyedDropout(dropout, name="head_dropout")(features)
-    return tf.keras.layers.Dense(count, dtype="float32", name=NUMBERS)(features)
+    return _dense(features, model, count, NUMBERS)
+
+
+def _dense(features: tf.Tensor, model: ModelConfig, units: int, name: str) -> tf.Tensor:
+    """Dropout and a dense layer with the initializer and the regularizer of the configuration."""
+    settings = {}
+    if model.head_initializer:
+        settings["kernel_initializer"] = _initializer(model)
+    if model.head_l1 or model.head_l2:
+        settings["kernel_regularizer"] = tf.keras.regularizers.L1L2(model.head_l1, model.head_l2)
+    features = KeyedDropout(model.dropout, name="head_dropout")(features)
+    layer = tf.keras.layers.Dense(units, dtype="float32", name=name, **settings)
+    if not model.head_initializer:
+        return layer(features)
+    try:
+        return layer(features)
+    except (TypeError, ValueError, tf.errors.OpError) as error:
+        raise ConfigError(
+            f"model.head_initializer={model.head_initializer}: no kernel of "
+            f"{features.shape[-1]} times {units} numbers ({error_reason(error)})"
+        ) from error
+
+
+def _initializer(model: ModelConfig) -> tf.keras.initializers.Initializer:
+    """Keras's initializer of a name, in any case and with or without underscores."""
+    known = subclasses(tf.keras.initializers, tf.keras.initializers.Initializer)
+    name = model.head_initializer
+    cls = pick(name.replace("_", ""), known)
+    if cls is None:
+        near = near_names(name.replace("_", ""), list(known))
+        raise ConfigError(f"model.head_initializer={name!r} is unknown; similar names: {near}")
+    arguments = {n: as_list(v) for n, v in model.head_initializer_args.items()}
+    return construct(cls, arguments, "model.head_initializer_args")

@@ -103,7 +103,7 @@ class AdaBound(tf.keras.optimizers.Optimizer):
         t = tf.cast(self.iterations + 1, dtype)
         lr = tf.cast(self.learning_rate, dtype)
         gradient = tf.convert_to_tensor(gradient)
-        if self.l2:
+        if self.l2 and self._use_weight_decay(variable):
             gradient += self.l2 * variable
 
         m.assign(self.beta_1 * m + (1 - self.beta_1) * gradient)

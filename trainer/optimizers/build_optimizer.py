@@ -14,10 +14,11 @@ from trainer.optimizers.by_name import as_list, construct, near_names, parameter
 from trainer.optimizers.current_rate import has_rate, innermost
 from trainer.optimizers.schedules import Rate, build_schedule
 from trainer.optimizers.warm_up import WarmUp
+from trainer.optimizers.weight_decay import decay_argument
 
 ADDONS_PREFIX = "tfa:"
 # Keys of `optimizer` that select the optimizer or make its schedule, not arguments.
-STRUCTURE = {"name", "schedule", "schedule_args", "warmup_steps", "args"}
+STRUCTURE = {"name", "schedule", "schedule_args", "warmup_steps", "weight_decay", "args"}
 
 
 def _ours() -> dict[str, type]:
@@ -86,6 +87,7 @@ def _build(
 ) -> tf.keras.optimizers.Optimizer:
     takes = parameters(cls)
     taken = {n: v for n, v in vars(optimizer).items() if n not in STRUCTURE and n in takes}
+    taken |= decay_argument(cls, optimizer)
     if "learning_rate" in takes:
         taken["learning_rate"] = rate
     if "base_learning_rate" in takes and isinstance(rate, WarmUp):

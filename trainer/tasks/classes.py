@@ -43,7 +43,7 @@ class Classes(Task):
 
     def head(self, features: tf.Tensor) -> tf.Tensor:
         """float32[N,classes] logits."""
-        return class_head(features, self._config.model.dropout, len(self.classes))
+        return class_head(features, self._config.model, len(self.classes))
 
     def factors(self, batch: Tensors) -> tf.Tensor | None:
         """The loss weight of a record's class times the record's own weight."""

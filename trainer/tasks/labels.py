@@ -49,7 +49,7 @@ class Labels(Task):
 
     def head(self, features: tf.Tensor) -> tf.Tensor:
         """float32[N,labels] logits."""
-        return class_head(features, self._config.model.dropout, len(self.classes))
+        return class_head(features, self._config.model, len(self.classes))
 
     def hits(self, outputs: tf.Tensor, batch: Tensors) -> tuple[tf.Tensor, tf.Tensor]:
         """Correct are records with exactly the right labels; every picture counts."""

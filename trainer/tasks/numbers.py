@@ -50,7 +50,7 @@ class Numbers(Task):
 
     def head(self, features: tf.Tensor) -> tf.Tensor:
         """float32[N,T] deviations."""
-        return number_head(features, self._config.model.dropout, len(self.targets))
+        return number_head(features, self._config.model, len(self.targets))
 
     def loss(self, outputs: tf.Tensor, batch: Tensors) -> tf.Tensor:
         """float32[b], of standardized deviations."""

@@ -41,8 +41,7 @@ class Triplets(Task):
 
     def head(self, features: tf.Tensor) -> tf.Tensor:
         """float32[N,E], scaled to length `model.scale`."""
-        model = self._config.model
-        return embedding_head(features, model.dropout, model.embedding_size, model.scale)
+        return embedding_head(features, self._config.model)
 
     def judged(self, outputs: tf.Tensor) -> tf.Tensor:
         """Squared distances."""

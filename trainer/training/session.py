@@ -24,6 +24,7 @@ from trainer.monitoring.stages import UPDATE_SCOPE
 from trainer.optimizers import build_optimizer
 from trainer.optimizers.averages import Averages
 from trainer.optimizers.clipping import apply_clipped, clip_function
+from trainer.optimizers.weight_decay import leave_out
 from trainer.tasks.task import Task, make_task
 
 # Sums over rows that a training step returns: loss, weight, right, counted.
@@ -112,6 +113,7 @@ def add_optimizer(session: Session, total_steps: int) -> tf.keras.optimizers.Opt
             optimizer=build_optimizer(session.config.optimizer, total_steps), jit_compile=False
         )
         optimizer = session.model.optimizer
+        leave_out(optimizer, session.config.optimizer, session.model.trainable_variables)
         if hasattr(optimizer, "build"):
             optimizer.build(session.model.trainable_variables)
         else:  # tensorflow-addons' optimizers are legacy ones

@@ -200,6 +200,14 @@ def test_a_free_argument_holds_what_json_can_and_nothing_infinite(text):
             {"optimizer.clip_norm": "1", "optimizer.clip_value": "2"},
             ["optimizer.clip_norm 1", "optimizer.clip_value 2", "keep one"],
         ),
+        (
+            {"optimizer.weight_decay": "0.1", "optimizer.args.weight_decay": "0.2"},
+            ["optimizer.weight_decay 0.1", "optimizer.args.weight_decay", "keep one"],
+        ),
+        (
+            {"model.head_initializer_args": "{'stddev': 0.1}"},
+            ["model.head_initializer_args", "stddev", "RandomNormal"],
+        ),
         ({"augment.crop": "80"}, ["augment.crop 80", "augment.resize_to 72"]),
         ({"augment.cutout": "65"}, ["augment.cutout 65", "64"]),
         ({"loss.name": "triplett"}, ["triplett", "did you mean 'triplet'?", "cross_entropy"]),
