@@ -145,6 +145,12 @@ def _optimizer(config: Config) -> Iterator[str]:
             f"optimizer.weight_decay {optimizer.weight_decay:g} and optimizer.args.weight_decay: "
             "the former leaves out biases and normalisation, keep one of them"
         )
+    theirs = [name for name in ("use_ema", "ema_momentum") if name in optimizer.args]
+    if optimizer.ema_momentum and theirs:
+        yield (
+            f"optimizer.ema_momentum {optimizer.ema_momentum:g} and optimizer.args.{theirs[0]} "
+            "both average the weights: keep one of them"
+        )
     yield from _warm_up(config)
     yield from _clipping(optimizer)
 

@@ -190,6 +190,13 @@ class OptimizerConfig:
         meaning="of all weights but biases and what normalisation scales and shifts by; 0 = none, "
         "or that of optimizer.args, which is of all",
     )
+    ema_momentum: float = key(
+        default=0.0,
+        at_least=0,
+        below=1,
+        meaning="what an exponential moving average of the weights keeps of itself in a step; the "
+        "averages are what is validated, saved and exported; 0 = off",
+    )
     args: Mapping[str, PlainValue] = key(default={}, meaning="the optimizer's further arguments")
 
 

@@ -1,4 +1,5 @@
-"""Averages of the weights that an optimizer keeps: Keras's `use_ema`, tensorflow-addons' wrappers.
+"""Averages of the weights that an optimizer keeps: by `optimizer.ema_momentum`, Keras's `use_ema`
+or one of tensorflow-addons' wrappers.
 
 Such an optimizer updates one set of weights and averages them into another, and the averages are
 what its user wants. Here they replace the weights while the model is validated or saved; training
@@ -8,15 +9,63 @@ continues with the updated weights. BatchNorm's statistics are those of the upda
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
 
 from preprocess.shell.errors import ConfigError
+from trainer.compat import addons
+from trainer.config.keys import OptimizerConfig
 from trainer.optimizers.current_rate import steps_of
 
 START = "start_averaging"  # of tensorflow-addons' SWA: its averages are 0 until this step
+MOST_OF_FIRST = 0.05  # share of the first weights in an average at a run's end, above which we warn
+
+
+def averaging_arguments(cls: type, optimizer: OptimizerConfig) -> dict[str, object]:
+    """The arguments with which an optimizer of Keras keeps an exponential moving average."""
+    if not optimizer.ema_momentum or not issubclass(cls, tf.keras.optimizers.Optimizer):
+        return {}
+    return {
+        "use_ema": True,
+        "ema_momentum": optimizer.ema_momentum,
+        # RMSprop would train on with the averages, every 100 steps.
+        "ema_overwrite_frequency": None,
+    }
+
+
+def with_averages(
+    built: tf.keras.optimizers.Optimizer, optimizer: OptimizerConfig
+) -> tf.keras.optimizers.Optimizer:
+    """An optimizer, in tensorflow-addons' wrapper that averages if it is one of theirs.
+
+    Raises:
+      ConfigError: it averages by itself.
+    """
+    if not optimizer.ema_momentum or getattr(built, "use_ema", False):
+        return built
+    if keeps_averages(built):
+        raise ConfigError(
+            f"optimizer.ema_momentum={optimizer.ema_momentum:g} and optimizer.name="
+            f"{optimizer.name} both average the weights: keep one of them"
+        )
+    wrapper = addons.optimizer_classes()["MovingAverage"]
+    return wrapper(built, average_decay=optimizer.ema_momentum)
+
+
+def averages_in_words(optimizer: OptimizerConfig, total_steps: int) -> str:
+    """A warning where a run is too short for its averages to forget the first weights; else ""."""
+    share = optimizer.ema_momentum**total_steps if optimizer.ema_momentum else 0.0
+    if share <= MOST_OF_FIRST:
+        return ""
+    most = math.floor(MOST_OF_FIRST ** (1 / total_steps) * 1e4) / 1e4
+    return (
+        f"warning: optimizer.ema_momentum={optimizer.ema_momentum:g}: after the run's "
+        f"{total_steps} steps {share:.0%} of an average is still what the weights were at the "
+        f"start; set it to {most:g} or less"
+    )
 
 
 class Averages:

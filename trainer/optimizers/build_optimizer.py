@@ -10,6 +10,7 @@ from preprocess.shell.errors import ConfigError
 from trainer.compat import addons
 from trainer.config.entries import OPTIMIZERS
 from trainer.config.keys import OptimizerConfig
+from trainer.optimizers.averages import averaging_arguments, with_averages
 from trainer.optimizers.by_name import as_list, construct, near_names, parameters, pick, subclasses
 from trainer.optimizers.current_rate import has_rate, innermost
 from trainer.optimizers.schedules import Rate, build_schedule
@@ -18,7 +19,10 @@ from trainer.optimizers.weight_decay import decay_argument
 
 ADDONS_PREFIX = "tfa:"
 # Keys of `optimizer` that select the optimizer or make its schedule, not arguments.
-STRUCTURE = {"name", "schedule", "schedule_args", "warmup_steps", "weight_decay", "args"}
+STRUCTURE = {
+    *("name", "schedule", "schedule_args", "warmup_steps"),
+    *("weight_decay", "ema_momentum", "args"),
+}
 
 
 def _ours() -> dict[str, type]:
@@ -79,7 +83,7 @@ def build_optimizer(optimizer: OptimizerConfig, total_steps: int) -> tf.keras.op
         if not optimizer.schedule:
             given = f"warmup_steps={optimizer.warmup_steps}"
         raise ConfigError(f"optimizer.{given}: {inner} supports no schedule; leave it out")
-    return built
+    return with_averages(built, optimizer)
 
 
 def _build(
@@ -87,7 +91,7 @@ def _build(
 ) -> tf.keras.optimizers.Optimizer:
     takes = parameters(cls)
     taken = {n: v for n, v in vars(optimizer).items() if n not in STRUCTURE and n in takes}
-    taken |= decay_argument(cls, optimizer)
+    taken |= decay_argument(cls, optimizer) | averaging_arguments(cls, optimizer)
     if "learning_rate" in takes:
         taken["learning_rate"] = rate
     if "base_learning_rate" in takes and isinstance(rate, WarmUp):

@@ -8,7 +8,7 @@ from preprocess.dataset_format import Manifest
 from trainer.config.keys import Config
 from trainer.data.learnable import census, census_in_words, warnings
 from trainer.data.reader import Reader
-from trainer.optimizers.averages import keeps_averages
+from trainer.optimizers.averages import averages_in_words, keeps_averages
 from trainer.optimizers.schedules import schedule_in_words, stretched
 from trainer.training.steps import Steps
 from trainer.training.training_run import StepRun
@@ -41,4 +41,5 @@ def rates_in_words(run: StepRun, steps: Steps, epochs_before: int) -> list[str]:
             "validation, saved states and the model use the optimizer's averages of the weights; "
             "BatchNorm statistics, if any, are not averaged"
         )
+        lines.append(averages_in_words(optimizer, steps.total))
     return [line for line in lines if line]

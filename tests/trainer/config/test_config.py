@@ -205,6 +205,10 @@ def test_a_free_argument_holds_what_json_can_and_nothing_infinite(text):
             ["optimizer.weight_decay 0.1", "optimizer.args.weight_decay", "keep one"],
         ),
         (
+            {"optimizer.ema_momentum": "0.9", "optimizer.args.use_ema": "True"},
+            ["optimizer.ema_momentum 0.9", "optimizer.args.use_ema", "keep one"],
+        ),
+        (
             {"model.head_initializer_args": "{'stddev': 0.1}"},
             ["model.head_initializer_args", "stddev", "RandomNormal"],
         ),

@@ -33,18 +33,33 @@ def configured(**changes: Any) -> Any:
     return datasets.configuration(datasets.CLASSIFICATION, **{**plain, **changes})
 
 
-def ours(config: Any, data: str, replicas: int, steps: int = STEPS) -> list[Any]:
-    """The weights after so many steps of a training, in float64."""
+def trained(config: Any, data: str, replicas: int, steps: int = STEPS) -> Any:
+    """The session after so many steps of a training, in float64."""
     session = session_in_float64(config, data, strategy(replicas))
     for _ in steps_in_float64(session, data, steps):
         pass
-    return [weight.numpy() for weight in session.model.trainable_variables]
+    return session
+
+
+def weights_of(model: Any) -> list[Any]:
+    """Those that train."""
+    return [weight.numpy() for weight in model.trainable_variables]
+
+
+def ours(config: Any, data: str, replicas: int, steps: int = STEPS) -> list[Any]:
+    """The weights after so many steps of a training, in float64."""
+    return weights_of(trained(config, data, replicas, steps).model)
 
 
 def batches(config: Any, data: str) -> Iterator[Any]:
     """Those of a training, whole."""
     reader = open_reader(data, load_manifest(data), "train", config, training=True)
     return iter(reader.dataset(0, ReplicaSlice(0, 1, 1)))
+
+
+def plain_model(config: Any, data: str) -> Any:
+    """The model that a training begins with, under no strategy."""
+    return in_float64(session_in_float64(config, data, strategy(1)).model)
 
 
 def plain(
@@ -54,7 +69,7 @@ def plain(
     steps: int = STEPS,
 ) -> list[Any]:
     """The same by `update(gradients, variables)` with the gradients of Keras's own loss."""
-    model = in_float64(session_in_float64(config, data, strategy(1)).model)  # under no strategy
+    model = plain_model(config, data)
     entropy = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     found = batches(config, data)
     for _ in range(steps):
@@ -65,7 +80,7 @@ def plain(
             # Of the records, without the padding of a pass's last batch.
             loss *= len(batch["weight"]) / np.sum(batch["weight"])
         update(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
-    return [weight.numpy() for weight in model.trainable_variables]
+    return weights_of(model)
 
 
 def check_equal(one: list[Any], other: list[Any], rtol: float = 1e-5) -> None:

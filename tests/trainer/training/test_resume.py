@@ -39,6 +39,7 @@ SHARED = {
     "optimizer.warmup_steps": 7,
     "optimizer.clip_global_norm": 0.5,
     "optimizer.weight_decay": 0.01,
+    "optimizer.ema_momentum": 0.9,
     "model.head_initializer": "he_normal",
     "model.head_l2": 0.01,
     "early_stopping.patience": 5,
