@@ -14,6 +14,7 @@ LOSSES = Entries("loss", "trainer.losses", "arithmetic", "build_loss")
 OPTIMIZERS = Entries(
     "optimizer",
     "trainer.optimizers",
+    "accumulation",
     "averages",
     "build_optimizer",
     "by_name",

@@ -33,6 +33,7 @@ Value: TypeAlias = "PlainValue | tuple[str, ...] | tuple[int, ...] | Mapping[str
 MOST_SEED = 2**32 - 1
 MOST_EPOCHS = 1_000_000
 MOST_STEPS = 1_000_000_000
+MOST_ACCUMULATED = 1024  # times the largest batch: rows are numbered by 32 bits
 MOST_SECONDS = 2_600_000  # a month
 # Fewer calls in a trace give no verdict.
 LEAST_TRACED_CALLS = 5
@@ -196,6 +197,13 @@ class OptimizerConfig:
         below=1,
         meaning="what an exponential moving average of the weights keeps of itself in a step; the "
         "averages are what is validated, saved and exported; 0 = off",
+    )
+    accumulate_steps: int = key(
+        default=1,
+        at_least=1,
+        at_most=MOST_ACCUMULATED,
+        meaning="steps whose gradients make one update of the weights, like one step of so many "
+        "times the batch; schedule and warm-up count updates; 1 = each step",
     )
     args: Mapping[str, PlainValue] = key(default={}, meaning="the optimizer's further arguments")
 

@@ -57,13 +57,14 @@ def with_averages(
 
 def averages_in_words(optimizer: OptimizerConfig, total_steps: int) -> str:
     """A warning where a run is too short for its averages to forget the first weights; else ""."""
-    share = optimizer.ema_momentum**total_steps if optimizer.ema_momentum else 0.0
+    updates = total_steps // optimizer.accumulate_steps
+    share = optimizer.ema_momentum**updates if optimizer.ema_momentum else 0.0
     if share <= MOST_OF_FIRST:
         return ""
-    most = math.floor(MOST_OF_FIRST ** (1 / total_steps) * 1e4) / 1e4
+    most = math.floor(MOST_OF_FIRST ** (1 / updates) * 1e4) / 1e4
     return (
         f"warning: optimizer.ema_momentum={optimizer.ema_momentum:g}: after the run's "
-        f"{total_steps} steps {share:.0%} of an average is still what the weights were at the "
+        f"{updates} updates {share:.0%} of an average is still what the weights were at the "
         f"start; set it to {most:g} or less"
     )
 

@@ -21,7 +21,7 @@ ADDONS_PREFIX = "tfa:"
 # Keys of `optimizer` that select the optimizer or make its schedule, not arguments.
 STRUCTURE = {
     *("name", "schedule", "schedule_args", "warmup_steps"),
-    *("weight_decay", "ema_momentum", "args"),
+    *("weight_decay", "ema_momentum", "accumulate_steps", "args"),
 }
 
 

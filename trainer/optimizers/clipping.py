@@ -54,6 +54,15 @@ def apply_clipped(
     dense = [tf.convert_to_tensor(gradient) for gradient, _ in pairs]
     context = tf.distribute.get_replica_context()
     summed = context.all_reduce(tf.distribute.ReduceOp.SUM, dense)
-    clipped = zip(clip(summed), (variable for _, variable in pairs), strict=True)
+    apply_summed(optimizer, clip(summed), [variable for _, variable in pairs])
+
+
+def apply_summed(
+    optimizer: tf.keras.optimizers.Optimizer,
+    gradients: Iterable[tf.Tensor],
+    variables: Iterable[tf.Variable],
+) -> None:
+    """One step of an optimizer with gradients that are summed over the replicas by now."""
+    pairs = zip(gradients, variables, strict=True)
     # The name that optimizers of both kinds know, and loss scaling too.
-    optimizer.apply_gradients(clipped, experimental_aggregate_gradients=False)
+    optimizer.apply_gradients(pairs, experimental_aggregate_gradients=False)

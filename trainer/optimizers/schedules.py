@@ -26,23 +26,29 @@ def build_schedule(optimizer: OptimizerConfig, total_steps: int) -> Rate:
     Args:
       optimizer: the section of the configuration.
       total_steps: length of the run, warm-up and decay together, for schedules without their own
-      decay_steps; 0 = not yet known.
+      decay_steps; 0 = not yet known. A schedule counts updates: with accumulation, one in so many
+      steps.
 
     Raises:
       ConfigError: unknown schedule, rejected arguments, or a warm-up longer than the run.
     """
-    warmup = optimizer.warmup_steps
+    warmup, updates = optimizer.warmup_steps, total_steps // optimizer.accumulate_steps
     if not warmup:
-        return _rate(optimizer, total_steps)
-    _check_warm_up(f"optimizer.{WARMUP}", warmup, total_steps)
-    return WarmUp(_rate(optimizer, max(0, total_steps - warmup)), warmup)
+        return _rate(optimizer, updates)
+    _check_warm_up(f"optimizer.{WARMUP}", warmup, updates, _unit(optimizer))
+    return WarmUp(_rate(optimizer, max(0, updates - warmup)), warmup)
 
 
-def _check_warm_up(key: str, warmup: int, total_steps: int) -> None:
+def _unit(optimizer: OptimizerConfig) -> str:
+    """What a schedule counts."""
+    return "steps" if optimizer.accumulate_steps == 1 else "updates"
+
+
+def _check_warm_up(key: str, warmup: int, length: int, unit: str) -> None:
     """Raises ConfigError if a run ends in its warm-up."""
-    if 0 < total_steps <= warmup:
+    if 0 < length <= warmup:
         raise ConfigError(
-            f"{key}={warmup}: the run has only {total_steps} steps, so the warm-up would not end; "
+            f"{key}={warmup}: the run has only {length} {unit}, so the warm-up would not end; "
             "set a smaller number, or raise epochs"
         )
 
@@ -57,7 +63,7 @@ def _rate(optimizer: OptimizerConfig, steps: int) -> Rate:
     warmup = given.get(WARMUP, 0)
     decay = steps
     if isinstance(warmup, int):
-        _check_warm_up(f"optimizer.schedule_args.{WARMUP}", warmup, steps)
+        _check_warm_up(f"optimizer.schedule_args.{WARMUP}", warmup, steps, _unit(optimizer))
         decay -= warmup
     defaults = {"initial_learning_rate": optimizer.learning_rate}
     defaults.update(dict.fromkeys(LENGTHS, max(1, decay)))
@@ -88,13 +94,14 @@ def schedule_in_words(optimizer: OptimizerConfig, total_steps: int) -> str:
     schedule = build_schedule(optimizer, total_steps)
     if not callable(schedule):
         return ""
-    last = max(0, total_steps - 1)
+    updates = total_steps // optimizer.accumulate_steps
+    last = max(0, updates - 1)
     steps = {round(last * sample / SAMPLES) for sample in range(SAMPLES + 1)}
     steps.add(min(last, optimizer.warmup_steps))
     first, highest, end = schedule(0), max(float(schedule(step)) for step in steps), schedule(last)
     return (
         f"learning rate by {_name_in_words(optimizer, schedule)}: starts at {float(first):.3g}, at "
-        f"most {highest:.3g}, ends at {float(end):.3g} after {total_steps} steps"
+        f"most {highest:.3g}, ends at {float(end):.3g} after {updates} {_unit(optimizer)}"
     )
 
 
@@ -114,7 +121,7 @@ def _rate_at(optimizer: OptimizerConfig, total_steps: int, step: int) -> float:
     """The schedule of a run with that many steps."""
     schedule = build_schedule(optimizer, total_steps)
     assert callable(schedule)
-    return float(schedule(step))
+    return float(schedule(step // optimizer.accumulate_steps))
 
 
 def stretched(optimizer: OptimizerConfig, before: int, now: int, step: int) -> str:

@@ -127,6 +127,8 @@ def _with_model(
         count = session.model.count_params()
         yield Check(name, OK, f"{config.model.backbone}, {count:,} weights")
         state = weights + _bytes_of(optimizer_variables(optimizer))
+        if session.accumulation:
+            state += _bytes_of(session.accumulation.variables)
         free = shutil.disk_usage(facts.existing_folder(workdir or ".")).free
         yield checks.disk(state, weights, config.checkpoint.keep, free)
         name, free = "memory", available_bytes()

@@ -51,6 +51,8 @@ def training_steps(session: Session, reader: Reader) -> tuple[Timing, Tensors]:
         first = next(batches)
         losses = [_loss(train(first))]
         first_done = time.time()
+        for _ in range(1, session.config.optimizer.accumulate_steps):  # which moves the weights
+            train(next(batches))
         moved = any(
             not np.array_equal(was, weight.numpy())
             for was, weight in zip(before, session.model.trainable_variables, strict=True)

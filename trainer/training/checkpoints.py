@@ -307,6 +307,8 @@ def _checkpoint(session: Session) -> tf.train.Checkpoint:
     parts = {"model": session.model}
     if optimizer is not None:
         parts["optimizer"] = optimizer
+        if session.accumulation:
+            parts["accumulation"] = session.accumulation
     return tf.train.Checkpoint(**parts)
 
 

@@ -8,6 +8,7 @@ from preprocess.dataset_format import Manifest
 from trainer.config.keys import Config
 from trainer.data.learnable import census, census_in_words, warnings
 from trainer.data.reader import Reader
+from trainer.optimizers.accumulation import accumulation_in_words
 from trainer.optimizers.averages import averages_in_words, keeps_averages
 from trainer.optimizers.schedules import schedule_in_words, stretched
 from trainer.training.steps import Steps
@@ -32,7 +33,10 @@ def rates_in_words(run: StepRun, steps: Steps, epochs_before: int) -> list[str]:
       epochs_before: `epochs` when the run was last started.
     """
     optimizer = run.config.optimizer
-    lines = [schedule_in_words(optimizer, steps.total)]
+    lines = [
+        accumulation_in_words(optimizer, steps.total, run.config.batch_size),
+        schedule_in_words(optimizer, steps.total),
+    ]
     if steps.done:
         before = epochs_before * steps.per_epoch
         lines.append(stretched(optimizer, before, steps.total, steps.done))

@@ -22,8 +22,9 @@ from trainer.models.randomness import keyed
 from trainer.models.saved_graph import graphs_of
 from trainer.monitoring.stages import UPDATE_SCOPE
 from trainer.optimizers import build_optimizer
+from trainer.optimizers.accumulation import Accumulation
 from trainer.optimizers.averages import Averages
-from trainer.optimizers.clipping import apply_clipped, clip_function
+from trainer.optimizers.clipping import apply_clipped, apply_summed, clip_function
 from trainer.optimizers.weight_decay import leave_out
 from trainer.tasks.task import Task, make_task
 
@@ -55,6 +56,15 @@ class Session:
     def averages(self) -> Averages:
         """The averages of the weights, if the optimizer keeps any."""
         return Averages(self.model)
+
+    @functools.cached_property
+    def accumulation(self) -> Accumulation | None:
+        """The gradients summed up for the next update, if several steps make one."""
+        steps = self.config.optimizer.accumulate_steps
+        if steps == 1:
+            return None
+        with self.strategy.scope():
+            return Accumulation(self.model.trainable_variables, steps)
 
     def weights_digest(self) -> str:
         """sha256 over all weights, moving statistics included, in layer order."""
@@ -146,7 +156,8 @@ def train_functions(session: Session) -> tuple[OneStep, ManySteps]:
     over a replica's rows of share * loss is its part of the mean over the global batch (a weighted
     mean if the task has factors); the optimizer sums gradients over replicas. Records are
     int64[steps, rows], for the rows that this process feeds, -1 for padding; [steps, 0] without
-    `data.log_records`.
+    `data.log_records`. With accumulation, a step adds to its sums, and only the last of an
+    update's steps moves the weights.
     """
     task, model, config = session.task, session.model, session.config
     optimizer = model.optimizer
@@ -154,26 +165,36 @@ def train_functions(session: Session) -> tuple[OneStep, ManySteps]:
     forward = tf.function(model, jit_compile=True) if config.jit_compile else model
     replicas = session.strategy.num_replicas_in_sync
     inside = generators(model, config.seed)
-    clip = clip_function(config.optimizer)
+    clip, accumulation = clip_function(config.optimizer), session.accumulation
 
     def replica_step(batch: Tensors) -> tf.Tensor:
-        key_by_step(inside, optimizer.iterations)
-        with keyed(config.seed, optimizer.iterations, batch["row"], config.batch_size):
+        step, rows, size = optimizer.iterations, batch["row"], config.batch_size
+        if accumulation:
+            rows, size = accumulation.rows(rows, size)
+        key_by_step(inside, accumulation.step(step) if accumulation else step)
+        with keyed(config.seed, step, rows, size):
             with tf.GradientTape() as tape:
                 outputs = task.outputs(
                     forward, session.augmentation, batch["image"], training=True, augment=True
                 )
                 losses = task.loss(outputs, batch)
-                loss = tf.reduce_sum(losses * _shares(task, batch))
+                if accumulation:  # divided by their sum at the update
+                    shares = _weights(task, batch) / config.batch_size
+                else:
+                    shares = _shares(task, batch)
+                loss = tf.reduce_sum(losses * shares)
                 if model.losses:  # weight decay of layers: equal on all replicas
-                    loss += tf.add_n(model.losses) / replicas
+                    penalty = tf.add_n(model.losses)
+                    loss += penalty * tf.reduce_sum(shares) if accumulation else penalty / replicas
                 objective = optimizer.get_scaled_loss(loss) if scaled else loss
             variables = model.trainable_variables
             gradients = tape.gradient(objective, variables)
             if scaled:
                 gradients = optimizer.get_unscaled_gradients(gradients)
             with tf.name_scope(UPDATE_SCOPE):
-                if clip:
+                if accumulation:
+                    accumulation.add(gradients, tf.reduce_sum(shares))
+                elif clip:
                     apply_clipped(optimizer, gradients, variables, clip)
                 else:
                     optimizer.apply_gradients(zip(gradients, variables, strict=True))
@@ -185,8 +206,18 @@ def train_functions(session: Session) -> tuple[OneStep, ManySteps]:
         sums = [losses * weight, weight, hit * weight, tf.cast(counted, weight.dtype) * weight]
         return tf.stack([tf.reduce_sum(column) for column in sums])
 
+    def replica_update() -> None:
+        assert accumulation
+        with tf.name_scope(UPDATE_SCOPE):
+            gradients = accumulation.means()
+            apply_summed(
+                optimizer, clip(gradients) if clip else gradients, model.trainable_variables
+            )
+
     def on_all_replicas(batch: Tensors) -> StepResult:
         results = session.strategy.run(replica_step, args=(batch,))
+        if accumulation:
+            accumulation.update_when_full(lambda: session.strategy.run(replica_update))
         sums = session.strategy.reduce(tf.distribute.ReduceOp.SUM, results, axis=None)
         return sums, _records(session, batch)
 
@@ -205,14 +236,21 @@ def train_functions(session: Session) -> tuple[OneStep, ManySteps]:
 
 def _shares(task: Task, batch: Tensors) -> tf.Tensor:
     """float32[b]: the weight of each of a replica's records in the mean over the global batch."""
-    factors = task.factors(batch)
-    if factors is None:
+    if task.factors(batch) is None:
         return batch["share"]
-    factors = tf.cast(factors, batch["weight"].dtype) * batch["weight"]
+    factors = _weights(task, batch)
     total = tf.distribute.get_replica_context().all_reduce(
         tf.distribute.ReduceOp.SUM, tf.reduce_sum(factors)
     )
     return tf.math.divide_no_nan(factors, total)  # if all weights are 0, so is the gradient
+
+
+def _weights(task: Task, batch: Tensors) -> tf.Tensor:
+    """float32[b]: how much each of a replica's records counts in the loss, 0 for padding."""
+    factors = task.factors(batch)
+    if factors is None:
+        return batch["weight"]
+    return tf.cast(factors, batch["weight"].dtype) * batch["weight"]
 
 
 def _records(session: Session, batch: Tensors) -> tf.Tensor:

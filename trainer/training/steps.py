@@ -18,6 +18,7 @@ from trainer.monitoring.memory_pressure import MemoryMonitor
 from trainer.monitoring.processor import ProcessorMonitor
 from trainer.monitoring.timeline import Activity
 from trainer.monitoring.timing import HOST, STEP, WAIT, StepClock
+from trainer.optimizers.accumulation import check_accumulation
 from trainer.optimizers.averages import check_averages
 from trainer.training.epoch_row import bar_in_words
 from trainer.training.progress import ProgressFile, epoch_bar
@@ -62,7 +63,9 @@ class Steps:
         self.per_epoch = config.steps_per_epoch or reader.steps_per_pass
         self.total = config.epochs * self.per_epoch
         self.progress = ProgressFile(run.monitors.progress_file, self.total)
-        check_averages(add_optimizer(session, self.total), self.total)
+        check_accumulation(config.optimizer, self.total)
+        updates = self.total // config.optimizer.accumulate_steps
+        check_averages(add_optimizer(session, self.total), updates)
         self.train_one, self._train_several = train_functions(session)
         self.done = 0
         self.seconds = 0.0

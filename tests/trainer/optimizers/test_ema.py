@@ -135,7 +135,7 @@ def test_a_run_too_short_for_its_momentum_is_warned_of():
     """0.999 ** 100 = 0.905, and 0.05 ** (1 / 100) = 0.9705; 0.97 ** 100 = 0.048."""
     section = dataclasses.replace(OptimizerConfig(), ema_momentum=0.999)
     said = averages_in_words(section, 100)
-    assert "after the run's 100 steps 90% of an average" in said
+    assert "after the run's 100 updates 90% of an average" in said
     assert said.endswith("set it to 0.9704 or less")
     assert averages_in_words(dataclasses.replace(section, ema_momentum=0.97), 100) == ""
     assert averages_in_words(OptimizerConfig(), 100) == ""

@@ -39,6 +39,7 @@ SHARED = {
     "optimizer.warmup_steps": 7,
     "optimizer.clip_global_norm": 0.5,
     "optimizer.weight_decay": 0.01,
+    "optimizer.accumulate_steps": 2,  # states are saved between and within updates
     "optimizer.ema_momentum": 0.9,
     "model.head_initializer": "he_normal",
     "model.head_l2": 0.01,
