@@ -58,7 +58,7 @@ demo: env
 
 test: env
 	$(PY) -m pytest tests $(PARALLEL) -m "not alone and not integration and not kubernetes"
-	$(PY) -m pytest tests/trainer -m "alone and not integration"
+	$(PY) -m pytest tests/trainer/bottleneck -m "alone and not integration"
 
 test-quick: env
 	$(PY) -m pytest tests $(PARALLEL) -m "not slow and not integration and not kubernetes"

@@ -4,7 +4,7 @@ The command runs in a process of its own, forked from a server (that of multipro
 imported tests/preloaded.py. It has the arguments, environment, folder, standard streams, signals
 and exit code of a process that was started, so a test sees no difference but in what happens at
 import and after the last line. What a test asserts of those, of start-up noise or of processes
-that a command starts in turn needs subprocess itself; the documents' commands are run so as well.
+that a command starts in turn needs subprocess itself; README.md's commands are run so as well.
 """
 
 from __future__ import annotations

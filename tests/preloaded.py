@@ -1,7 +1,9 @@
 """What the process that tests' commands are forked from has imported: the slow imports of all
-commands, quietly, and nothing that starts a thread of its own or looks at the devices.
+commands, quietly, and nothing that starts a thread of its own or looks at the devices. The modules
+of the commands themselves define flags, so each command imports its own.
 """
 
+import gc
 import os
 
 from preprocess.shell.quiet import hush
@@ -21,3 +23,9 @@ import matplotlib.pyplot  # noqa: E402, F401
 import tensorflow  # noqa: E402
 
 assert tensorflow.keras.layers  # Keras is imported at its first use
+
+import trainer.train  # noqa: E402, F401
+
+# The processes to be forked share what is there: their collector does not walk through it.
+gc.collect()
+gc.freeze()

@@ -48,7 +48,8 @@ def test_a_build_listens_where_the_table_says(tmp_path, workers, row):
 def training(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Flags of a training of a few steps."""
     folder = tmp_path_factory.mktemp("training")
-    config = datasets.write_config(folder / "c.py", datasets.CLASSIFICATION, epochs=1)
+    small = {"model__backbone": "mlp", "epochs": 1}
+    config = datasets.write_config(folder / "c.py", datasets.CLASSIFICATION, **small)
     data = datasets.class_folders(folder, "--variants=1", "--shards=2")
     return [f"--config={config}", f"--data={data}"]
 

@@ -1,5 +1,7 @@
 """The documents' own commands, run as they stand: README.md's quick start, docs/quickstart.md's
 steps, and what docs/after-training.md loads of their model.
+
+The quick start's commands start as a user's do; those of the steps are forked.
 """
 
 from __future__ import annotations
@@ -8,14 +10,16 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests import forked
 from tests.docs.blocks import ROOT, named_block
 from tests.trainer import datasets
 
-# A dozen commands, each with the start of TensorFlow: minutes where the machine is busy.
+# A dozen commands: minutes where the machine is busy.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
@@ -34,12 +38,20 @@ def run(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def run_block(folder: Path, name: str) -> None:
+def run_forked(folder: Path, *arguments: str) -> None:
+    """The same for `-m MODULE ...`, by a process that has imported TensorFlow already."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = forked.run([sys.executable, *arguments], cwd=folder, env=environment, timeout=1800)
+    assert done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+
+
+def run_block(folder: Path, name: str, start: Callable[..., object]) -> None:
     """Every line of a block."""
     for line in named_block(name).commands():
         python, *arguments = shlex.split(line)
         assert python == "python"
-        run(folder, *arguments)
+        start(folder, *arguments)
 
 
 def test_the_quick_start_on_ones_own_pictures_ends_with_something_to_look_at(tmp_path):
@@ -48,7 +60,7 @@ def test_the_quick_start_on_ones_own_pictures_ends_with_something_to_look_at(tmp
         path = tmp_path / "photos" / ("bright" if bright else "dark") / f"{number:02d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         datasets.picture(bright, number, (64, 48)).save(path)
-    run_block(tmp_path, "quick start")
+    run_block(tmp_path, "quick start", run)
     assert (tmp_path / "preview.png").stat().st_size > 10_000
     assert (tmp_path / "run" / "report.html").stat().st_size > 100_000
     predictions = (tmp_path / "predictions.csv").read_text(encoding="utf-8").splitlines()
@@ -59,7 +71,7 @@ def test_the_quick_start_on_ones_own_pictures_ends_with_something_to_look_at(tmp
 def after_all_steps(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("steps")
     (folder / "trainer").symlink_to(ROOT / "trainer")
-    run_block(folder, "step by step")
+    run_block(folder, "step by step", run_forked)
     return folder
 
 

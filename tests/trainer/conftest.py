@@ -3,11 +3,13 @@
 import functools
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.shared import shared_folder
 from tests.trainer import datasets
 
 DOT = np.zeros((1, 1, 3), np.uint8)  # in place of a picture that nobody looks at
@@ -57,19 +59,19 @@ def replicas() -> Any:
 @pytest.fixture(scope="session")
 def triplet_data(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A dataset directory of triplets."""
-    return datasets.triplets(tmp_path_factory.mktemp("triplets"))
+    return str(shared_folder(tmp_path_factory, "triplets", datasets.triplets) / "triplets")
 
 
 @pytest.fixture(scope="session")
 def class_data(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A dataset directory of two classes."""
-    return datasets.class_folders(tmp_path_factory.mktemp("classes"))
+    return str(shared_folder(tmp_path_factory, "classes", datasets.class_folders) / "classes")
 
 
 @pytest.fixture(scope="session")
 def digit_data(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A dataset directory of ten classes, grey."""
-    return datasets.digits(tmp_path_factory.mktemp("digits"))
+    return str(shared_folder(tmp_path_factory, "digits", datasets.digits) / "digits")
 
 
 def train_in_process(
@@ -112,21 +114,26 @@ def train_here(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
 @pytest.fixture(scope="session")
 def class_runs(class_data: str, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Two runs of two seeds on the classes."""
-    root = tmp_path_factory.mktemp("class-runs")
-    with pytest.MonkeyPatch.context() as patch:
-        for seed in (0, 1):
-            config = datasets.configuration(
-                datasets.CLASSIFICATION, seed=seed, augment__enabled=True, augment__flip=True
-            )
-            train_in_process(patch, config, class_data, root / f"run{seed}", pictures=True)
+
+    def make(root: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            for seed in (0, 1):
+                config = datasets.configuration(
+                    datasets.CLASSIFICATION, seed=seed, augment__enabled=True, augment__flip=True
+                )
+                train_in_process(patch, config, class_data, root / f"run{seed}", pictures=True)
+
+    root = shared_folder(tmp_path_factory, "class-runs", make)
     return [str(root / f"run{seed}") for seed in (0, 1)]
 
 
 @pytest.fixture(scope="session")
 def triplet_run(triplet_data: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A run on the triplets."""
-    path = tmp_path_factory.mktemp("triplet-run") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        config = datasets.configuration(datasets.TRIPLET)
-        train_in_process(patch, config, triplet_data, path, pictures=True)
-    return str(path)
+
+    def make(root: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            config = datasets.configuration(datasets.TRIPLET)
+            train_in_process(patch, config, triplet_data, root / "run", pictures=True)
+
+    return str(shared_folder(tmp_path_factory, "triplet-run", make) / "run")

@@ -128,7 +128,7 @@ def test_training_through_a_service_gives_the_weights_of_training_without(
     """
     digests = []
     for name, address in (("plain", ""), ("served", running[0].address)):
-        changes = {"data__service": address, "virtual_replicas": 2}
+        changes = {"data__service": address, "virtual_replicas": 2, "model__backbone": "mlp"}
         config = datasets.write_config(tmp_path / f"{name}.py", datasets.CLASSIFICATION, **changes)
         done = datasets.command(
             "trainer", "train", f"--config={config}", f"--data={class_data}",

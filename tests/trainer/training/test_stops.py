@@ -8,6 +8,7 @@ import dataclasses
 import errno
 import json
 import resource
+import shutil
 import signal
 
 import pytest
@@ -15,6 +16,7 @@ import tensorflow as tf
 
 from preprocess.shell.errors import ConfigError, OutputError, full_disk
 from tests.trainer import datasets
+from tests.trainer.conftest import train_in_process
 from tests.trainer.kills import check_records, rows_without_times
 from trainer.models import build_model
 from trainer.tasks.task import make_task
@@ -154,14 +156,30 @@ def small(**changes):
     )
 
 
+@pytest.fixture(scope="module")
+def small_run(triplet_data, tmp_path_factory):
+    """A finished run of small(epochs=1), which `trained` copies."""
+    run = tmp_path_factory.mktemp("small") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        train_in_process(patch, small(epochs=1), triplet_data, run)
+    return run
+
+
+@pytest.fixture
+def trained(small_run, tmp_path):
+    """A run directory as small(epochs=1) leaves it."""
+    return shutil.copytree(small_run, tmp_path / "run")
+
+
 def states(run):
     return [path.name for path in Checkpoints(run / "checkpoints").states(LAST)]
 
 
-def test_a_full_disk_ends_with_74_and_the_last_state_is_kept(triplet_data, tmp_path, train_here):
+def test_a_full_disk_ends_with_74_and_the_last_state_is_kept(
+    trained, triplet_data, tmp_path, train_here
+):
     """A limit on the size of files, below that of a state (4 MB), stands for the full disk."""
-    run = tmp_path / "run"
-    train_here(small(epochs=1), triplet_data, run)
+    run = trained
     kept = states(run)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
@@ -207,29 +225,26 @@ def test_another_number_of_replicas_goes_on_and_says_what_is_lost(
     assert last["loss"] == pytest.approx(other["loss"], rel=1e-5)
 
 
-def test_another_global_batch_is_refused(triplet_data, tmp_path, train_here):
-    train_here(small(epochs=1), triplet_data, tmp_path / "run")
+def test_another_global_batch_is_refused(trained, triplet_data, train_here):
     with pytest.raises(ConfigError, match=r"batch_size \(8 -> 16\)"):
-        train_here(small(epochs=2, batch_size=16), triplet_data, tmp_path / "run")
+        train_here(small(epochs=2, batch_size=16), triplet_data, trained)
 
 
-def test_another_way_to_sum_gradients_goes_on_with_a_warning(triplet_data, tmp_path, train_here):
-    train_here(small(epochs=1), triplet_data, tmp_path / "run")
+def test_another_way_to_sum_gradients_goes_on_with_a_warning(trained, triplet_data, train_here):
     changed = small(epochs=2, distribute__all_reduce="one_device")
-    said = train_here(changed, triplet_data, tmp_path / "run")["said"]
+    said = train_here(changed, triplet_data, trained)["said"]
     assert any("summed by auto, and now by one_device" in line for line in said)
 
 
-def test_another_tensorflow_goes_on_with_a_warning(triplet_data, tmp_path, train_here):
+def test_another_tensorflow_goes_on_with_a_warning(trained, triplet_data, train_here):
     """What the run directory says it was saved under is changed; the state itself is the same."""
-    train_here(small(epochs=1), triplet_data, tmp_path / "run")
-    file = tmp_path / "run" / "config.json"
+    file = trained / "config.json"
     record = json.loads(file.read_text())
     record["versions"]["tensorflow"] = "2.99.0"
     file.write_text(json.dumps(record))
-    said = train_here(small(epochs=2), triplet_data, tmp_path / "run")["said"]
+    said = train_here(small(epochs=2), triplet_data, trained)["said"]
     assert any(line.startswith("warning: saved under TensorFlow 2.99.0") for line in said)
-    said = train_here(small(epochs=3), triplet_data, tmp_path / "run")["said"]
+    said = train_here(small(epochs=3), triplet_data, trained)["said"]
     assert not any("saved under TensorFlow" in line for line in said)
 
 
@@ -251,15 +266,17 @@ def test_a_state_is_never_replaced_by_itself(triplet_data, tmp_path, train_here,
     assert saved == [(4, 0), (4, 1), (8, 1), (8, 2)]
 
 
-def test_first_weights_are_not_looked_for_when_a_run_goes_on(triplet_data, tmp_path, train_here):
+def test_first_weights_are_not_looked_for_when_a_run_goes_on(
+    trained, triplet_data, tmp_path, train_here
+):
     """They came from another run, which is gone by the second life."""
-    train_here(small(epochs=1), triplet_data, tmp_path / "source")
-    config = small(epochs=1, model__weights=str(tmp_path / "source"))
-    said = train_here(config, triplet_data, tmp_path / "run")["said"]
+    source = trained.rename(tmp_path / "source")
+    config = small(epochs=1, model__weights=str(source))
+    said = train_here(config, triplet_data, tmp_path / "next")["said"]
     assert any("backbone and head" in line for line in said)
-    (tmp_path / "source").rename(tmp_path / "gone")
+    source.rename(tmp_path / "gone")
     config = dataclasses.replace(config, epochs=2)
-    assert train_here(config, triplet_data, tmp_path / "run")["epochs"] == 2
+    assert train_here(config, triplet_data, tmp_path / "next")["epochs"] == 2
 
 
 @pytest.mark.parametrize(
