@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from preprocess.shell.errors import ConfigError
 from preprocess.shell.references import is_reference, load_function
+from trainer.compat.autograph import converted
 from trainer.config.entries import LOSSES, check_loss
 from trainer.config.keys import LossConfig
 from trainer.config.task_table import task_kind
@@ -56,7 +57,7 @@ def _own(reference: str, settings: Mapping[str, object]) -> Callable[..., tf.Ten
     """A user's function (values, targets, **loss.args) -> [b], which gets float32 at validation,
     too.
     """
-    function = load_function(reference, "loss.name", _TAKES, settings, "loss.args")
+    function = converted(load_function(reference, "loss.name", _TAKES, settings, "loss.args"))
 
     def loss(values: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         targets = tf.convert_to_tensor(targets)

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from preprocess.dataset_format import Manifest, Target
+from trainer.compat.autograph import call_own_as_written
 from trainer.config.keys import Config
 from trainer.config.task_table import check_same_task
 from trainer.data.rows import Tensors
@@ -27,6 +28,8 @@ from trainer.optimizers.averages import Averages
 from trainer.optimizers.clipping import apply_clipped, apply_summed, clip_function
 from trainer.optimizers.weight_decay import leave_out
 from trainer.tasks.task import Task, make_task
+
+call_own_as_written()
 
 # Sums over rows that a training step returns: loss, weight, right, counted.
 SUMS = 4
