@@ -66,6 +66,32 @@ def test_scalars_are_at_their_training_step(tmp_path):
     assert scalars(tmp_path / "validation", "loss") == [(10, 3.0), (20, 2.0)]
 
 
+def test_scalars_are_what_tf_summary_writes(tmp_path):
+    import tensorflow as tf
+
+    def written(folder):
+        return [
+            (
+                event.step,
+                value.tag,
+                value.metadata,
+                value.tensor.dtype,
+                tf.make_ndarray(value.tensor),
+            )
+            for event in events(folder)
+            for value in event.summary.value
+        ]
+
+    with TensorBoardLog(str(tmp_path)) as log:
+        log.epoch(row(10, 2.0))
+    writer = tf.summary.create_file_writer(str(tmp_path / "keras"))
+    with writer.as_default(step=10):
+        for name, value in split_scalars(row(10, 2.0))["train"].items():
+            tf.summary.scalar(name, value)
+    writer.close()
+    assert written(tmp_path / "train") == written(tmp_path / "keras") != []
+
+
 @pytest.mark.parametrize("damage", [b"", b"\x07half a record"])
 def test_a_restart_goes_on_without_repeating_a_step(tmp_path, damage):
     """Steps 10 to 30 were written, the state is of step 20: 30 is written anew, with 0.25."""
