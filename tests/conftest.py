@@ -22,9 +22,12 @@ settings.load_profile("suite")
 # Read when TensorFlow is first imported, so before any test module.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-# In the background of a script Ctrl-C is ignored, and by all processes that a test starts as well.
+# In the background of a script Ctrl-C is ignored, and below nohup a closed terminal, by all
+# processes that a test starts as well.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
