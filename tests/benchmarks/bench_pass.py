@@ -33,7 +33,8 @@ import numpy as np  # isort: skip
 import tensorflow as tf  # isort: skip
 
 from preprocess.dataset_format import TRIPLET, Manifest
-from trainer.config.keys import Config, ModelConfig
+from trainer.config.keys import Config
+from trainer.config.learning_sections import ModelConfig
 from trainer.data.order import ReplicaSlice
 from trainer.data.reader import TripletReader
 from trainer.training.session import add_optimizer, build_session, train_functions

@@ -19,7 +19,7 @@ from absl import flags
 
 from preprocess.shell.cli import print_json
 from preprocess.shell.errors import UsageError
-from trainer.config.keys import LEAST_TRACED_CALLS
+from trainer.config.bounds import LEAST_TRACED_CALLS
 from trainer.monitoring.capture_client import capture
 from trainer.monitoring.capture_requests import MOST_CALLS
 

@@ -27,16 +27,8 @@ from trainer.config.files import (
     run_config_file,
 )
 from trainer.config.flags import parse_config_flags
-from trainer.config.keys import (
-    FREE_KEYS,
-    IGNORED_KEYS,
-    KEYS,
-    Config,
-    Value,
-    defaults,
-    get,
-    with_values,
-)
+from trainer.config.key_field import Value
+from trainer.config.keys import FREE_KEYS, IGNORED_KEYS, KEYS, Config, defaults, get, with_values
 from trainer.config.own_code import check_files, key_of, with_absolute_files
 from trainer.config.trust import BACKBONE as _BACKBONE
 from trainer.config.trust import check_service, check_trusted, foreign_code

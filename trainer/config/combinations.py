@@ -6,15 +6,10 @@ import re
 from collections.abc import Iterator, Mapping
 
 from preprocess.shell.errors import ConfigError
+from trainer.config.bounds import LEAST_TRACED_CALLS
 from trainer.config.entries import BACKBONES, backbone_parts, check_loss, check_pretrained
-from trainer.config.keys import (
-    KEYS,
-    LEAST_TRACED_CALLS,
-    AugmentConfig,
-    Config,
-    OptimizerConfig,
-    get,
-)
+from trainer.config.keys import KEYS, Config, get
+from trainer.config.learning_sections import AugmentConfig, OptimizerConfig
 from trainer.config.measure_table import check_measure, column_of
 from trainer.config.task_table import task_kind
 from trainer.config.values import coerce

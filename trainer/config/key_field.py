@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+PlainValue: TypeAlias = "bool | int | float | str | list[PlainValue] | None"
+Value: TypeAlias = "PlainValue | tuple[str, ...] | tuple[int, ...] | Mapping[str, PlainValue]"
 
 _KINDS = {
     bool: "true or false",

@@ -21,7 +21,8 @@ from preprocess.shell.references import (
     split_reference,
 )
 from trainer.config.entries import BACKBONES
-from trainer.config.keys import KEYS, Config, Value, get, with_values
+from trainer.config.key_field import Value
+from trainer.config.keys import KEYS, Config, get, with_values
 
 # The keys that take a reference, and what may stand before a colon there without being one.
 _KEYS: dict[str, tuple[str, ...]] = {

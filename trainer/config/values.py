@@ -12,7 +12,8 @@ import ml_collections
 from preprocess.shell.errors import ConfigError
 from preprocess.shell.json_text import JsonObject
 from preprocess.shell.nearest import nearest
-from trainer.config.keys import KEYS, Value
+from trainer.config.key_field import Value
+from trainer.config.keys import KEYS
 
 _MOST_SHOWN = 200  # characters of a value in a message
 TRUE_WORDS, FALSE_WORDS = ("true", "yes", "1"), ("false", "no", "0")
@@ -51,7 +52,7 @@ def coerce(name: str, value: Any) -> Value:
     return value
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     try:
         text = repr(value)
     except ValueError:  # Python writes no integer of more than 4,300 digits
@@ -66,7 +67,7 @@ def _plain_mapping(value: Any, refusal: ConfigError) -> JsonObject:
     if not isinstance(value, Mapping) or not all(type(name) is str for name in value):
         raise refusal
 
-    def plain(each: Any) -> bool:
+    def plain(each: object) -> bool:
         if isinstance(each, (list, tuple)):
             return all(plain(item) for item in each)
         return (

@@ -9,7 +9,8 @@ import numpy as np
 from preprocess.dataset_format import Manifest
 from preprocess.shell.errors import ConfigError
 from preprocess.shell.nearest import did_you_mean
-from trainer.config.keys import BALANCED, Config, with_values
+from trainer.config.keys import Config, with_values
+from trainer.config.learning_sections import BALANCED
 from trainer.data.stored_labels import stored_labels
 
 KEY = "loss.class_weights"

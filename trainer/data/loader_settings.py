@@ -9,7 +9,8 @@ from preprocess.dataset_format import Manifest, Split
 from preprocess.shell.errors import ConfigError
 from preprocess.shell.json_text import JsonObject
 from preprocess.shell.nearest import did_you_mean
-from trainer.config.keys import MOST_SEED, DataConfig
+from trainer.config.bounds import MOST_SEED
+from trainer.config.running_sections import DataConfig
 
 _DATA = DataConfig()
 

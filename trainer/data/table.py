@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from preprocess.dataset_format import ImageKey, Shard, variant_of
 from preprocess.shell.errors import ConfigError
-from trainer.config.keys import DataConfig
+from trainer.config.running_sections import DataConfig
 from trainer.data import storage
 from trainer.data.decode_limits import within_limits
 from trainer.data.decoding import RECORDS_TO_PIXELS, Decoder, parse_one

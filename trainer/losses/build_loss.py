@@ -12,7 +12,7 @@ from preprocess.shell.errors import ConfigError
 from preprocess.shell.references import is_reference, load_function
 from trainer.compat.autograph import converted
 from trainer.config.entries import LOSSES, check_loss
-from trainer.config.keys import LossConfig
+from trainer.config.learning_sections import LossConfig
 from trainer.config.task_table import task_kind
 
 _TAKES = ("values", "targets")

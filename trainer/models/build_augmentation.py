@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from trainer.compat.saving import registered
 from trainer.config.entries import DEVICE_LAYERS, device_layers
-from trainer.config.keys import AugmentConfig
+from trainer.config.learning_sections import AugmentConfig
 from trainer.models.on_device.resize import Resize
 
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from preprocess.shell.errors import ConfigError
 from preprocess.shell.tensorflow_text import error_reason
-from trainer.config.keys import ModelConfig
+from trainer.config.learning_sections import ModelConfig
 from trainer.models.layers import KeyedDropout, L2Normalize, Scale
 from trainer.optimizers.by_name import as_list, construct, near_names, pick, subclasses
 

@@ -23,7 +23,7 @@ from preprocess.shell.atomic import write_text
 from preprocess.shell.errors import DataError
 from preprocess.shell.json_text import json_text
 from preprocess.shell.regular_files import read_json
-from trainer.config.keys import LEAST_TRACED_CALLS
+from trainer.config.bounds import LEAST_TRACED_CALLS
 
 FOLDER, REQUEST = "capture", "request.json"
 MOST_CALLS = 100  # more make traces that no page opens

@@ -20,7 +20,8 @@ import tensorflow as tf
 
 from preprocess.shell.json_text import json_text
 from preprocess.shell.regular_files import read_regular
-from trainer.config.keys import KEYS, LEAST_TRACED_CALLS, Config
+from trainer.config.bounds import LEAST_TRACED_CALLS
+from trainer.config.keys import KEYS, Config
 from trainer.monitoring.capture_requests import CaptureInbox, CaptureRequest
 from trainer.monitoring.cores import available_cores
 

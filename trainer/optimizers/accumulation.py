@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 from preprocess.shell.errors import ConfigError
-from trainer.config.keys import OptimizerConfig
+from trainer.config.learning_sections import OptimizerConfig
 
 
 class Accumulation(tf.Module):

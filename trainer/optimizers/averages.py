@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from preprocess.shell.errors import ConfigError
 from trainer.compat import addons
-from trainer.config.keys import OptimizerConfig
+from trainer.config.learning_sections import OptimizerConfig
 from trainer.optimizers.current_rate import steps_of
 
 START = "start_averaging"  # of tensorflow-addons' SWA: its averages are 0 until this step

@@ -9,7 +9,7 @@ import tensorflow as tf
 from preprocess.shell.errors import ConfigError
 from trainer.compat import addons
 from trainer.config.entries import OPTIMIZERS
-from trainer.config.keys import OptimizerConfig
+from trainer.config.learning_sections import OptimizerConfig
 from trainer.optimizers.averages import averaging_arguments, with_averages
 from trainer.optimizers.by_name import as_list, construct, near_names, parameters, pick, subclasses
 from trainer.optimizers.current_rate import has_rate, innermost

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import tensorflow as tf
 
-from trainer.config.keys import OptimizerConfig
+from trainer.config.learning_sections import OptimizerConfig
 
 Clip: TypeAlias = "Callable[[list[tf.Tensor]], list[tf.Tensor]]"
 

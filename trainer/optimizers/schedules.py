@@ -8,7 +8,7 @@ from typing import TypeAlias
 import tensorflow as tf
 
 from preprocess.shell.errors import ConfigError
-from trainer.config.keys import OptimizerConfig
+from trainer.config.learning_sections import OptimizerConfig
 from trainer.optimizers.by_name import as_list, construct, near_names, parameters, pick, subclasses
 from trainer.optimizers.warm_up import WarmUp
 

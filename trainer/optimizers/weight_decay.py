@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import tensorflow as tf
 
 from preprocess.shell.errors import ConfigError
-from trainer.config.keys import OptimizerConfig
+from trainer.config.learning_sections import OptimizerConfig
 from trainer.optimizers.current_rate import innermost
 
 # By the last part of a variable's name, where a bias or a scale has several dimensions.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from preprocess.shell.json_text import JsonObject
 from trainer.config.combinations import measured_metrics
-from trainer.config.keys import ValidationConfig
+from trainer.config.running_sections import ValidationConfig
 from trainer.data.reader import Reader
 from trainer.tasks.outputs import Outputs
 from trainer.training.evaluation import Evaluator, NotFiniteError, figures

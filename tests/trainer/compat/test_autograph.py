@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tests.trainer import own_code
 from trainer.compat.autograph import call_own_as_written, converted
-from trainer.config.keys import LossConfig
+from trainer.config.learning_sections import LossConfig
 from trainer.losses import triplet_loss
 from trainer.losses.build_loss import build_loss
 

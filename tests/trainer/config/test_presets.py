@@ -10,7 +10,8 @@ import pytest
 
 from trainer.config import load_config, preset_names, preset_summary
 from trainer.config.files import CONFIGS
-from trainer.config.keys import HUB_HANDLE, KEYS, get
+from trainer.config.keys import KEYS, get
+from trainer.config.learning_sections import HUB_HANDLE
 
 EXPECTED = {
     # 200 training and 200 validation batches of 64, embedding 128, scale 1, no augmentation.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from preprocess.shell.errors import ConfigError
-from trainer.config.keys import LossConfig
+from trainer.config.learning_sections import LossConfig
 from trainer.losses import class_loss, triplet_loss
 from trainer.losses.arithmetic import squared_distances
 from trainer.losses.build_loss import build_loss

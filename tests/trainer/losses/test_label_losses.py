@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from preprocess.shell.errors import ConfigError
 from trainer.config.entries import LOSSES
-from trainer.config.keys import LossConfig
+from trainer.config.learning_sections import LossConfig
 from trainer.losses.build_loss import build_loss
 
 RNG = np.random.default_rng(4)

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from preprocess.shell.errors import ConfigError
-from trainer.config.keys import ModelConfig
+from trainer.config.learning_sections import ModelConfig
 from trainer.models.heads import class_head, embedding_head, number_head
 
 

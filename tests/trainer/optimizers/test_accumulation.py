@@ -19,7 +19,7 @@ from tests.trainer.optimizers.plain_keras import (
     weights_of,
 )
 from tests.trainer.workers.double_precision import initial_session
-from trainer.config.keys import OptimizerConfig
+from trainer.config.learning_sections import OptimizerConfig
 from trainer.data.dataset import load_manifest
 from trainer.data.reader import open_reader
 from trainer.optimizers.accumulation import accumulation_in_words, check_accumulation

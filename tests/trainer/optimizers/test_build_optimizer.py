@@ -5,7 +5,7 @@ import tensorflow as tf
 from preprocess.shell.errors import ConfigError
 from tests.trainer.stacks import needs_addons
 from trainer.compat import addons
-from trainer.config.keys import OptimizerConfig
+from trainer.config.learning_sections import OptimizerConfig
 from trainer.optimizers import AdaBound, AMSBound, build_optimizer
 from trainer.optimizers.schedules import build_schedule, schedule_in_words, stretched
 

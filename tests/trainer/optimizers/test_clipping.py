@@ -10,7 +10,7 @@ from preprocess.shell.errors import ConfigError
 from tests.trainer.conftest import strategy
 from tests.trainer.optimizers.plain_keras import check_equal, configured, ours, plain
 from tests.trainer.stacks import needs_addons
-from trainer.config.keys import OptimizerConfig
+from trainer.config.learning_sections import OptimizerConfig
 from trainer.optimizers.clipping import apply_clipped, clip_function
 
 # Our key, Keras's argument, and a limit below what most gradients of the classes have.

@@ -17,7 +17,7 @@ from tests.trainer.optimizers.plain_keras import (
     weights_of,
 )
 from tests.trainer.stacks import needs_addons
-from trainer.config.keys import OptimizerConfig
+from trainer.config.learning_sections import OptimizerConfig
 from trainer.data.dataset import load_manifest
 from trainer.data.order import ReplicaSlice
 from trainer.data.reader import open_reader

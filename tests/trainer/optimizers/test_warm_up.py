@@ -7,7 +7,7 @@ import tensorflow as tf
 from preprocess.shell.errors import ConfigError
 from tests.trainer import datasets
 from tests.trainer.optimizers.plain_keras import check_equal, configured, ours, plain
-from trainer.config.keys import OptimizerConfig
+from trainer.config.learning_sections import OptimizerConfig
 from trainer.optimizers import build_optimizer
 from trainer.optimizers.schedules import build_schedule, schedule_in_words, stretched
 from trainer.optimizers.warm_up import WarmUp

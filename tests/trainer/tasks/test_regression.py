@@ -10,7 +10,7 @@ import tensorflow as tf
 from preprocess.dataset_format import Manifest, Target
 from preprocess.shards import reading
 from tests.trainer import datasets
-from trainer.config.keys import LossConfig
+from trainer.config.learning_sections import LossConfig
 from trainer.losses.build_loss import build_loss
 from trainer.measures.build_measures import build_measures
 from trainer.tasks.number_report import number_report, r_squared

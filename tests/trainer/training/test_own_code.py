@@ -6,7 +6,7 @@ import pytest
 
 from preprocess.shell.errors import ConfigError
 from tests.trainer import datasets, own_code
-from trainer.config.keys import LossConfig
+from trainer.config.learning_sections import LossConfig
 from trainer.inference.trained_run import open_run
 from trainer.losses.build_loss import build_loss
 from trainer.train import train

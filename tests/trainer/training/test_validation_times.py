@@ -10,7 +10,7 @@ from preprocess.shell.errors import ConfigError
 from tests.trainer.kills import rows_without_times
 from tests.trainer.training.test_callbacks import FixedValidation
 from tests.trainer.training.test_loop import rows, state, triplet
-from trainer.config.keys import ValidationConfig
+from trainer.config.running_sections import ValidationConfig
 from trainer.monitoring.time_account import account, read_attempts
 from trainer.monitoring.timeline import Activity
 from trainer.report.curves import curves

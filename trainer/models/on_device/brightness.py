@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from trainer.compat.saving import registered
-from trainer.config.keys import AugmentConfig
+from trainer.config.learning_sections import AugmentConfig
 from trainer.models.layers.base import Jitter
 
 # Before the cutout, as contrast is: the hole keeps its colour and does not count in the mean.

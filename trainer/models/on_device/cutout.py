@@ -9,7 +9,7 @@ import tensorflow as tf
 from preprocess.shell.errors import ConfigError
 from trainer.compat import addons
 from trainer.compat.saving import registered
-from trainer.config.keys import AugmentConfig
+from trainer.config.learning_sections import AugmentConfig
 from trainer.models.layers.base import KeyedLayer
 
 ORDER = 60

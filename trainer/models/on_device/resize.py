@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from trainer.compat.saving import registered
-from trainer.config.keys import AugmentConfig
+from trainer.config.learning_sections import AugmentConfig
 
 ORDER = 10
 SETTINGS = {
