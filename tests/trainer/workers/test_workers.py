@@ -123,9 +123,9 @@ def test_two_workers_train_cnn_as_one_process_does_and_only_the_first_one_writes
 @pytest.mark.timeout(1800)
 @pytest.mark.integration  # minutes; tests/launch kills a worker of a smaller network
 def test_a_killed_worker_restarts_all_to_the_same_weights(triplet_data, tmp_path):
-    """BatchNorm, whose statistics differ between the workers, dropout, crop and flip; worker 1 is
-    killed after the first state was saved, long before the last step. What it drew and measured
-    after it is lost.
+    """BatchNorm, whose statistics differ between the workers, dropout, crop and flip, updates of two
+    steps each, between which the first state is saved; worker 1 is killed after that, long before
+    the last step. What it drew and measured after it is lost.
     """
     words, run = arguments(
         tmp_path,
@@ -136,6 +136,9 @@ def test_a_killed_worker_restarts_all_to_the_same_weights(triplet_data, tmp_path
         deterministic=True,
         epochs=6,
         checkpoint__every_steps=3,
+        optimizer__accumulate_steps=2,
+        optimizer__clip_global_norm=1.0,
+        optimizer__ema_momentum=0.5,
     )
     command = [*words, "--local_workers=2"]
     code, out, said = end(start(command))
