@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -12,18 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from tests import own_examples
+from tests.own_examples import files
 from tests.trainer import datasets
 
 ROOT = Path(__file__).parents[1]
-DOCUMENT = ROOT / "docs" / "extending.md"
-FILE = re.compile(r"<!-- file: (\S+) -->\n```\w*\n(.*?)```\n", re.DOTALL)
-OWN = "mine/"  # files of a user's own, named by the configuration
+LONGEST = 25  # lines of an example of a user's own code
 COPIED = ("preprocess", "trainer", "launch", "k8s", "tests", "pyproject.toml")
-
-
-def examples() -> dict[str, str]:
-    """The content of each file of the document by its path."""
-    return dict(FILE.findall(DOCUMENT.read_text(encoding="utf-8")))
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +30,7 @@ def extended(tmp_path_factory) -> Path:
             shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, copy / name)
-    for path, content in examples().items():
+    for path, content in files().items():
         assert not (copy / path).exists(), f"{path} is there without the example"
         (copy / path).parent.mkdir(exist_ok=True)
         (copy / path).write_text(content, encoding="utf-8")
@@ -58,14 +52,20 @@ def run(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_every_example_comes_with_its_test():
-    paths = [path for path in examples() if not path.startswith(OWN)]
+    paths = [path for path in files() if not path.startswith(own_examples.OWN)]
     added = [path for path in paths if not path.startswith("tests/")]
     assert added
     assert len(paths) == 2 * len(added)
 
 
+def test_the_examples_of_own_code_are_short():
+    lengths = {path: len(text.splitlines()) for path, text in own_examples.own_files().items()}
+    assert lengths
+    assert {path: lines for path, lines in lengths.items() if lines > LONGEST} == {}
+
+
 def test_the_tests_of_the_examples_pass(extended):
-    tests = [path for path in examples() if path.startswith("tests/")]
+    tests = [path for path in files() if path.startswith("tests/")]
     done = run(extended, "pytest", "-p", "no:cacheprovider", *tests)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
@@ -128,15 +128,12 @@ def test_the_users_own_code_trains_as_its_examples_say(extended, tmp_path):
     """With the flags that follow the examples, all at once."""
     data = datasets.class_folders(tmp_path)
     config = datasets.write_config(tmp_path / "config.py", datasets.CLASSIFICATION, epochs=1)
-    section = DOCUMENT.read_text(encoding="utf-8").partition("## Your own code")[2]
-    section = section.partition("\n## ")[0]
-    flags = re.findall(r"--config\.[\w.]+=[^\s`]+", section)
-    own = [path for path in examples() if path.startswith(OWN)]
-    assert all(any(path in flag for flag in flags) for path in own)
+    flags = [f"--config.{key}={value}" for key, value in own_examples.own_flags()]
+    assert all(any(path in flag for flag in flags) for path in own_examples.own_files())
     place = [f"--config={config}", f"--data={data}", f"--workdir={tmp_path / 'run'}"]
     done = run(extended, "trainer", "train", *place, *flags, "--json")
     assert done.returncode == 0, done.stderr
     assert "own code tried on a batch" in done.stderr
     assert "val_worst_class_error" in json.loads(done.stdout)["metrics"]["last"]
     recorded = json.loads((tmp_path / "run" / "config.json").read_text())["references"]
-    assert len(recorded) == sum(len(re.findall(r"\.py:\w+", flag)) for flag in flags)
+    assert len(recorded) == sum(flag.count(".py:") for flag in flags)

@@ -7,7 +7,7 @@ from typing import Any
 
 from trainer.config import keys
 
-NETWORK = {"model": {"backbone": "cnn"}}
+CNN = {"model": {"backbone": "cnn"}}
 LOSS = """
 import tensorflow as tf
 
@@ -32,9 +32,42 @@ GREATER = False
 def error_rate(scores, truth):
     return (scores.argmax(-1) != truth).mean()
 """
+NETWORK = """
+import tensorflow as tf
+
+K = tf.keras.layers
+
+
+class Gain(K.Layer):
+    def build(self, shape):
+        self.gain = self.add_weight("gain", shape[-1:], initializer="ones")
+
+    def call(self, inputs):
+        return inputs * self.gain
+
+
+def body(images, width=8):
+    maps = K.Conv2D(width, 3, 4)(images / 255.0)
+    maps = K.BatchNormalization()(maps)
+    return Gain()(tf.nn.relu(maps))
+
+
+def head(features, outputs, rate=0.2):
+    return K.Dense(outputs)(K.Dropout(rate)(features))
+"""
+LAYER = """
+import tensorflow as tf
+
+from trainer.models.layers.base import KeyedLayer
+
+
+class Tint(KeyedLayer):
+    def transform(self, images):
+        return tf.clip_by_value(images + self.draw(images, (1, 1, 3), -10.0, 10.0), 0.0, 255.0)
+"""
 
 # The keys that take a reference, and of them those that only training makes use of.
-KEYS = ("loss.name", "metrics")
+KEYS = ("loss.name", "metrics", "model.backbone", "model.head", "augment.layers")
 OF_TRAINING: tuple[str, ...] = ()
 
 
@@ -42,7 +75,9 @@ def nested(key: str, reference: str) -> dict[str, Any]:
     """A configuration, as config.json has it, with a reference as a key's value or only item."""
     value = [reference] if isinstance(keys.KEYS[key].default, tuple) else reference
     section, _, leaf = key.rpartition(".")
-    return {**NETWORK, section: {leaf: value}} if section else {**NETWORK, leaf: value}
+    return (
+        {**CNN, section: {**CNN.get(section, {}), leaf: value}} if section else {**CNN, leaf: value}
+    )
 
 
 def write(folder: Path, **files: str) -> Path:

@@ -6,11 +6,19 @@ import re
 from collections.abc import Iterator, Mapping
 
 from preprocess.shell.errors import ConfigError
+from preprocess.shell.references import is_reference
 from trainer.config.bounds import LEAST_TRACED_CALLS
-from trainer.config.entries import BACKBONES, backbone_parts, check_loss, check_pretrained
+from trainer.config.entries import (
+    BACKBONES,
+    OWN_BACKBONE,
+    backbone_parts,
+    check_loss,
+    check_pretrained,
+)
 from trainer.config.keys import KEYS, Config, get
-from trainer.config.learning_sections import AugmentConfig, OptimizerConfig
+from trainer.config.learning_sections import OWN, AugmentConfig, OptimizerConfig
 from trainer.config.measure_table import check_measure, column_of
+from trainer.config.own_code import is_own, own_name
 from trainer.config.task_table import task_kind
 from trainer.config.values import coerce
 
@@ -60,6 +68,7 @@ def asked_measures(config: Config) -> tuple[str, ...]:
 def _conflicts(config: Config) -> Iterator[str]:
     yield from _execution(config)
     yield from _model(config)
+    yield from _own_parts(config)
     yield from _loss(config)
     yield from _optimizer(config)
     yield from _augmentation(config.augment)
@@ -94,7 +103,7 @@ def _model(config: Config) -> Iterator[str]:
     check_pretrained(name, model.weights)
     if model.channels == 2:
         yield "model.channels: received 2, takes 3 (RGB) or 1 (grey)"
-    repeats_grey = BACKBONES.constant(name, "REPEATS_GREY", False)
+    repeats_grey = name != OWN_BACKBONE and BACKBONES.constant(name, "REPEATS_GREY", False)
     if model.pixel_range in ("caffe", "torch") and model.channels != 3 and not repeats_grey:
         yield (
             f"model.pixel_range {model.pixel_range} has means of red, green and blue, "
@@ -106,6 +115,31 @@ def _model(config: Config) -> Iterator[str]:
             f"model.head_initializer_args {dict(model.head_initializer_args)} without "
             "model.head_initializer: name the initializer, such as RandomNormal"
         )
+
+
+def _own_parts(config: Config) -> Iterator[str]:
+    model, augment = config.model, config.augment
+    for key, value in (
+        ("model.head", model.head),
+        *(("augment.layers", n) for n in augment.layers),
+    ):
+        if value and not is_reference(value):
+            yield f"{key}: received {value!r}, takes {OWN}"
+    names = [own_name("augment.layers", each) for each in augment.layers]
+    if len(set(names)) < len(names):
+        yield f"augment.layers: {', '.join(names)}: their names key random numbers, and must differ"
+    for key, given, user in (
+        ("model.backbone_args", model.backbone_args, is_own("model.backbone", model.backbone)),
+        ("model.head_args", model.head_args, model.head),
+    ):
+        if given and not user:
+            yield f"{key} {dict(given)}: only a {key[6:-5]} of your own takes some"
+    for key in ("head_initializer", "head_l1", "head_l2"):
+        if model.head and getattr(model, key):
+            yield (
+                f"model.{key} {getattr(model, key)}: not applied to a head of your own; set it in "
+                f"{model.head}"
+            )
 
 
 def _loss(config: Config) -> Iterator[str]:

@@ -24,6 +24,7 @@ OPTIMIZERS = Entries(
     "warm_up",
     "weight_decay",
 )
+OWN_BACKBONE = ""  # the entry of a user's own
 DEVICE_LAYERS = Entries("on-device layer", "trainer.models.on_device")
 
 
@@ -59,7 +60,8 @@ def backbone_forms() -> str:
 
 
 def backbone_parts(backbone: str) -> tuple[str, str]:
-    """The entry of a `model.backbone`, and what follows its colon ('' if it has none).
+    """The entry of a `model.backbone`, and what follows its colon ('' where it has none);
+    OWN_BACKBONE and the whole of a reference.
 
     Raises:
       ConfigError: it is none of the forms there are.
@@ -69,7 +71,11 @@ def backbone_parts(backbone: str) -> tuple[str, str]:
         takes_more = ":" in BACKBONES.constant(name, "FORM")
         if takes_more == bool(which) == bool(colon):
             return name, which
-    raise ConfigError(f"model.backbone: received {backbone!r}, takes {backbone_forms()}")
+    elif is_reference(backbone):
+        return OWN_BACKBONE, backbone
+    raise ConfigError(
+        f"model.backbone: received {backbone!r}, takes {backbone_forms()}, or FILE.py:NAME"
+    )
 
 
 def is_pretrained(weights: str) -> bool:
@@ -80,9 +86,10 @@ def is_pretrained(weights: str) -> bool:
 def check_pretrained(name: str, weights: str) -> None:
     """Raises ConfigError if a backbone does not have the `weights` that are known by name."""
     having = {each: BACKBONES.constant(each, "WEIGHTS", ()) for each in BACKBONES.names()}
-    if weights not in having[name] and any(weights in known for known in having.values()):
+    if weights not in having.get(name, ()) and any(weights in known for known in having.values()):
         others = ", ".join(f"{each}:" for each, known in having.items() if weights in known)
+        kind = name or "your own"
         raise ConfigError(
-            f"model.weights {weights} exist for {others} backbones only, not for {name}: "
+            f"model.weights {weights} exist for {others} backbones only, not for {kind}: "
             "set model.weights=''"
         )

@@ -30,7 +30,14 @@ class ModelConfig:
 
     backbone: str = key(
         default=HUB_HANDLE,
-        meaning=backbone_forms(),
+        meaning=f"{backbone_forms()}, or {OWN}",
+    )
+    backbone_args: Mapping[str, PlainValue] = key(
+        default={}, meaning="further arguments of a backbone of your own"
+    )
+    head: str = key(default="", meaning=f"'' = the task's own, or {OWN}")
+    head_args: Mapping[str, PlainValue] = key(
+        default={}, meaning="further arguments of a head of your own"
     )
     weights: str = key(
         default="",
@@ -199,3 +206,6 @@ class AugmentConfig(_LayerSettings):
     """Light augmentation on the device, in training only; each layer declares its own keys."""
 
     enabled: bool = key(default=False, meaning="all of this section on or off")
+    layers: tuple[str, ...] = key(
+        default=(), meaning=f"further layers, after the others, in this order: {OWN}"
+    )

@@ -29,6 +29,8 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "loss.name": (),
     "metrics": (),
     "model.backbone": BACKBONES.names(),
+    "model.head": (),
+    "augment.layers": (),
 }
 # Of these only a training makes use.
 _OF_TRAINING: tuple[str, ...] = ()

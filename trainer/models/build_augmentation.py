@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -10,6 +11,7 @@ from trainer.compat.saving import registered
 from trainer.config.entries import DEVICE_LAYERS, device_layers
 from trainer.config.learning_sections import AugmentConfig
 from trainer.models.on_device.resize import Resize
+from trainer.models.own_parts import OwnLayer
 
 
 @registered
@@ -20,17 +22,23 @@ class Augmentation(tf.keras.layers.Layer):
 
     Attributes:
       layers: the layers in order; none is the identity.
+      own: those of the user's, after them.
     """
 
-    def __init__(self, layers: list[tf.keras.layers.Layer], **kwargs: Any) -> None:
+    def __init__(
+        self, layers: list[tf.keras.layers.Layer], own: Sequence[OwnLayer] = (), **kwargs: Any
+    ) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
         self.layers = layers
+        self.own = tuple(own)
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Returns float32 [N, H', W', C] of pictures [N, H, W, C], uint8 or float32, 0 to 255."""
         images = tf.cast(inputs, tf.float32)
         for layer in self.layers:
             images = layer(images) if isinstance(layer, Resize) else layer(images, training)
+        for layer in self.own:
+            images = layer(images, training)
         return images
 
     def get_config(self) -> dict[str, object]:
@@ -61,4 +69,7 @@ def build_augmentation(augment: AugmentConfig) -> Augmentation:
     """
     built = [DEVICE_LAYERS.module(name).build(augment) for name in device_layers()]
     layers = [layer for layer in built if layer is not None]
-    return Augmentation(layers if augment.enabled else [], name="augmentation")
+    own = [OwnLayer(reference) for reference in augment.layers]
+    if not augment.enabled:
+        layers, own = [], []
+    return Augmentation(layers, own, name="augmentation")

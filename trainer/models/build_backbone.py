@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import tensorflow as tf
 
 from preprocess.shell.errors import ConfigError
-from trainer.config.entries import BACKBONES, backbone_parts, check_pretrained
+from trainer.config.entries import BACKBONES, OWN_BACKBONE, backbone_parts, check_pretrained
+from trainer.models import own_parts
 from trainer.models.wanted import Wanted
 
 POOLINGS = ("avg", "max")
@@ -22,6 +23,7 @@ def backbone(
     weights: str = "",
     pooling: str = "avg",
     pixel_range: str = "",
+    own_settings: Mapping[str, object] | None = None,
 ) -> tf.keras.Model:
     """The network in front of the head, with the range of pixels it wants inside.
 
@@ -36,6 +38,7 @@ def backbone(
         its own.
       pooling: 'avg' or 'max' over places; hub modules and `mlp` have their own.
       pixel_range: a key of `pixels.RANGES`; '' = what the table says.
+      own_settings: further arguments of a user's own.
 
     Returns:
       A model from float32 [N, S, S, C], 0 to 255, to float [N, F] in the compute type of the
@@ -55,7 +58,10 @@ def backbone(
 
     with _channels_last():
         wanted = Wanted(which, inputs, weights, pooling, pixel_range)
-        features = BACKBONES.module(kind).build(wanted)
+        if kind == OWN_BACKBONE:
+            features = own_parts.build_backbone(wanted, own_settings or {})
+        else:
+            features = BACKBONES.module(kind).build(wanted)
     return tf.keras.Model(inputs, features, name=BACKBONE)
 
 

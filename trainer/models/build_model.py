@@ -30,7 +30,7 @@ def build_model(
 
     Args:
       config: the run's configuration; read are `image_size`, and of `model`: `backbone`,
-        `weights`, `pooling`, `pixel_range`, `channels`, `trainable`.
+        `backbone_args`, `weights`, `pooling`, `pixel_range`, `channels`, `trainable`.
       head: features float [N, F] -> outputs float32 [N, ...], of the task.
       say: is told which weights were taken from elsewhere.
       weights: whether to take any; not where a checkpoint follows.
@@ -49,6 +49,7 @@ def build_model(
         settings.weights if weights else "",
         settings.pooling,
         settings.pixel_range,
+        settings.backbone_args,
     )
     freeze(body, settings.trainable)
 

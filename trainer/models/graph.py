@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import re
 from collections.abc import Iterator, Mapping
 
 import tensorflow as tf
@@ -41,6 +42,7 @@ _NO_MATTER = {
     "ragged",
     "sparse",
 }
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _NO_MATTER_ENDS = ("_initializer", "_regularizer", "_constraint")
 
 
@@ -95,8 +97,8 @@ def _numbered(value: object, numbers: Mapping[str, int]) -> object:
 
 
 def _plain(value: object) -> object:
-    """Arrays and tensors as lists, anything else by its text."""
-    return value.tolist() if hasattr(value, "tolist") else str(value)
+    """Arrays and tensors as lists, anything else by its text, without where it is in memory."""
+    return value.tolist() if hasattr(value, "tolist") else _ADDRESS.sub("", str(value))
 
 
 def settle_constants(model: tf.keras.Model) -> None:

@@ -8,10 +8,18 @@ from preprocess.shell.errors import ConfigError
 from preprocess.shell.tensorflow_text import error_reason
 from trainer.config.learning_sections import ModelConfig
 from trainer.models.layers import KeyedDropout, L2Normalize, Scale
+from trainer.models.own_parts import FEATURES
 from trainer.optimizers.by_name import as_list, construct, near_names, pick, subclasses
 
 LOGITS = "logits"  # the name of a classifier's last layer
 NUMBERS = "numbers"
+
+
+def features_of(model: tf.keras.Model, last: str) -> tf.Tensor:
+    """What goes into the last layer of a model, or into the user's own head."""
+    if FEATURES in {layer.name for layer in model.layers}:
+        return model.get_layer(FEATURES).output
+    return model.get_layer(last).input
 
 
 def class_head(features: tf.Tensor, model: ModelConfig, classes: int) -> tf.Tensor:

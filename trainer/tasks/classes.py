@@ -16,7 +16,7 @@ from trainer.config.task_table import TaskKind
 from trainer.data.reader import Reader
 from trainer.data.rows import Tensors
 from trainer.metrics import classification_report, wilson_interval
-from trainer.models.heads import LOGITS, class_head
+from trainer.models.heads import LOGITS, class_head, features_of
 from trainer.report.confusion import confusion_figure
 from trainer.report.figures import percent
 from trainer.report.page import Section
@@ -40,6 +40,11 @@ class Classes(Task):
         super().__init__(kind, config, classes)
         if not self.classes:
             raise ConfigError(f"task={config.task} on a dataset with no classes")
+
+    @property
+    def outputs_a_picture(self) -> int:
+        """A logit a class."""
+        return len(self.classes)
 
     def head(self, features: tf.Tensor) -> tf.Tensor:
         """float32[N,classes] logits."""
@@ -159,8 +164,8 @@ class Classes(Task):
         )
 
     def embedding(self, model: tf.keras.Model) -> tf.Tensor:
-        """The features that enter the last layer."""
-        return model.get_layer(LOGITS).input
+        """The features in front of the last layer."""
+        return features_of(model, LOGITS)
 
     def served(self, embedding: tf.Tensor, output: tf.Tensor) -> Tensors:
         """The logits, and what is read from them."""

@@ -18,7 +18,7 @@ from trainer.data.reader import Reader
 from trainer.data.rows import Tensors
 from trainer.measures.class_counts import THRESHOLD
 from trainer.metrics import wilson_interval
-from trainer.models.heads import LOGITS, class_head
+from trainer.models.heads import LOGITS, class_head, features_of
 from trainer.report.figures import percent
 from trainer.report.page import Section
 from trainer.report.pictures import LabelsMistake
@@ -46,6 +46,11 @@ class Labels(Task):
         # Joins the labels of a prediction; label names rarely contain it.
         names = "".join(self.classes)
         self._separator = next((each for each in ";|" if each not in names), "\t")
+
+    @property
+    def outputs_a_picture(self) -> int:
+        """A logit a label."""
+        return len(self.classes)
 
     def head(self, features: tf.Tensor) -> tf.Tensor:
         """float32[N,labels] logits."""
@@ -167,8 +172,8 @@ class Labels(Task):
         )
 
     def embedding(self, model: tf.keras.Model) -> tf.Tensor:
-        """The features that enter the last layer."""
-        return model.get_layer(LOGITS).input
+        """The features in front of the last layer."""
+        return features_of(model, LOGITS)
 
     def served(self, embedding: tf.Tensor, output: tf.Tensor) -> Tensors:
         """The logits, and what follows from them: `labels` int64[N,labels] is 1 where predicted."""

@@ -16,7 +16,7 @@ from trainer.config.keys import Config
 from trainer.config.task_table import TaskKind
 from trainer.data.reader import Reader
 from trainer.data.rows import Tensors
-from trainer.models.heads import NUMBERS, number_head
+from trainer.models.heads import NUMBERS, features_of, number_head
 from trainer.report.figures import figure, percent
 from trainer.report.page import Section
 from trainer.report.pictures import LabelsMistake
@@ -47,6 +47,11 @@ class Numbers(Task):
             raise ConfigError(f"task={config.task} on a dataset without numbers")
         self._mean = np.array([target.mean for target in self.targets])
         self._std = np.array([target.std for target in self.targets])
+
+    @property
+    def outputs_a_picture(self) -> int:
+        """A deviation a number."""
+        return len(self.targets)
 
     def head(self, features: tf.Tensor) -> tf.Tensor:
         """float32[N,T] deviations."""
@@ -149,8 +154,8 @@ class Numbers(Task):
         )
 
     def embedding(self, model: tf.keras.Model) -> tf.Tensor:
-        """The features that enter the last layer."""
-        return model.get_layer(NUMBERS).input
+        """The features in front of the last layer."""
+        return features_of(model, NUMBERS)
 
     def served(self, embedding: tf.Tensor, output: tf.Tensor) -> Tensors:
         """The numbers in their own units, and as standardized deviations."""

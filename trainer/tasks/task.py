@@ -79,6 +79,11 @@ class Task(abc.ABC):
 
     # On the device, in a training step.
 
+    @property
+    @abc.abstractmethod
+    def outputs_a_picture(self) -> int:
+        """How many numbers a head gives a picture."""
+
     @abc.abstractmethod
     def head(self, features: tf.Tensor) -> tf.Tensor:
         """float32[N,...]: the model's outputs, from the backbone's features float[N,F]."""

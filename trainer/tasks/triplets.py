@@ -39,6 +39,11 @@ class Triplets(Task):
     detail = "report_card"
     evaluate_detail = "report_card"
 
+    @property
+    def outputs_a_picture(self) -> int:
+        """The numbers of an embedding."""
+        return self._config.model.embedding_size
+
     def head(self, features: tf.Tensor) -> tf.Tensor:
         """float32[N,E], scaled to length `model.scale`."""
         return embedding_head(features, self._config.model)

@@ -16,9 +16,12 @@ from trainer.data.reader import Reader
 from trainer.data.rows import Tensors
 from trainer.models.randomness import keyed
 from trainer.tasks.outputs import Outputs
+from trainer.training.own_network_trial import try_layers, try_network
 from trainer.training.session import Session
 
+_NETWORK = ("model.backbone", "model.head")
 _OF_TARGETS = ("mean", "std")
+_ALONE = 0.02  # difference from a batch of one, relative: rounding of bfloat16 and TF32
 
 
 def try_own_code(session: Session, reader: Reader) -> list[str]:
@@ -32,17 +35,22 @@ def try_own_code(session: Session, reader: Reader) -> list[str]:
       The keys that were tried; [] where there is nothing of the user's.
 
     Raises:
-      ConfigError: it fails, or gives what cannot be trained with; in one line.
+      ConfigError: it fails, or its result cannot be trained with; in one line.
     """
     tried = own_code(session.config)
     if not tried:
         return []
     batch = noise_batch(session, reader)
+    try_layers(session, batch)
     outputs = _outputs(session, batch)
     if "loss.name" in tried:
         _try_loss(session, batch, outputs)
     if any(key.startswith("metrics.") for key in tried):
         _try_measures(session, batch, outputs)
+    if network := {key: tried[key] for key in _NETWORK if key in tried}:
+        try_network(session, batch, network)
+        alone = _outputs(session, _first_record(batch))
+        _check_alone(" and ".join(network), ", ".join(network.values()), outputs, alone)
     return list(tried)
 
 
@@ -88,25 +96,27 @@ def _try_loss(session: Session, batch: Tensors, outputs: tf.Tensor) -> None:
     key, reference = "loss.name", session.config.loss.name
 
     @tf.function
-    def of_outputs(given: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def of_outputs(given: tf.Tensor, records: Tensors) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
             tape.watch(given)
-            losses = session.task.loss(given, batch)
+            losses = session.task.loss(given, records)
         gradient = tape.gradient(losses, given) if tf.is_tensor(losses) else None
         return losses, gradient
 
     with blamed(key, reference, "(values, targets)"):
-        losses, gradient = of_outputs(outputs)
-        again, _ = of_outputs(outputs)
+        losses, gradient = of_outputs(outputs, batch)
+        again, _ = of_outputs(outputs, batch)
+        alone, _ = of_outputs(outputs[:1], _first_record(batch))
     rows = int(batch["row"].shape[0])
     check_tensor(key, reference, losses, (rows,), "one value a record, not their mean")
     if gradient is None:
         raise ConfigError(
-            f"{key}={reference}: no gradient reaches what the model gives; compute it with "
+            f"{key}={reference}: no gradient reaches the model's outputs; compute it with "
             "TensorFlow, without rounding, comparing or .numpy()"
         )
     check_finite(key, reference, gradient, "its gradient")
     _check_same(key, reference, losses, again)
+    _check_alone(key, reference, losses, alone)
 
 
 def _try_measures(session: Session, batch: Tensors, outputs: tf.Tensor) -> None:
@@ -123,12 +133,12 @@ def check_tensor(
     wanted = f"float32{_sides(shape)}, {meaning}"
     if not isinstance(found, tf.Tensor):
         raise ConfigError(
-            f"{key}={reference} gives a {type(found).__name__}; it must give {wanted}"
+            f"{key}={reference} returns a {type(found).__name__}; it must return {wanted}"
         )
     if found.dtype != tf.float32 or not found.shape.is_compatible_with(shape):
         given = f"{found.dtype.name}{_sides(tuple(found.shape))}"
-        raise ConfigError(f"{key}={reference} gives {given}; it must give {wanted}")
-    check_finite(key, reference, found, "what it gives")
+        raise ConfigError(f"{key}={reference} returns {given}; it must return {wanted}")
+    check_finite(key, reference, found, "its result")
 
 
 def check_finite(key: str, reference: str, found: tf.Tensor, what: str) -> None:
@@ -144,8 +154,22 @@ def check_finite(key: str, reference: str, found: tf.Tensor, what: str) -> None:
 def _check_same(key: str, reference: str, first: tf.Tensor, second: tf.Tensor) -> None:
     if not np.array_equal(first.numpy(), second.numpy()):
         raise ConfigError(
-            f"{key}={reference} gives another result when called again: it draws random numbers "
+            f"{key}={reference} returns another result when called again: it draws random numbers "
             "that a restart could not repeat"
+        )
+
+
+def _first_record(batch: Tensors) -> Tensors:
+    return {name: values[:1] for name, values in batch.items()}
+
+
+def _check_alone(key: str, reference: str, together: tf.Tensor, alone: tf.Tensor) -> None:
+    """Raises ConfigError unless a record has the same result in a batch of its own."""
+    most = _ALONE * (1 + float(tf.reduce_max(tf.abs(together[:1]))))
+    if not np.allclose(together[:1].numpy(), alone.numpy(), rtol=0, atol=most):
+        raise ConfigError(
+            f"{key}={reference} depends on the other records of the batch: another batch size or "
+            "number of replicas would give other results; compute each record by itself"
         )
 
 

@@ -19,6 +19,7 @@ from trainer.data.rows import Tensors
 from trainer.models import build_model
 from trainer.models.build_augmentation import build_augmentation
 from trainer.models.generators import generators, key_by_step
+from trainer.models.own_parts import own_head
 from trainer.models.randomness import keyed
 from trainer.models.saved_graph import graphs_of
 from trainer.monitoring.stages import UPDATE_SCOPE
@@ -95,7 +96,11 @@ def build_session(
     task = make_task(config, classes, targets)
     with strategy.scope():
         augmentation = build_augmentation(config.augment)
-        model = build_model(config, task.head, say, weights=weights)
+        head: Callable[[tf.Tensor], tf.Tensor] = task.head
+        if config.model.head:
+            settings = config.model.head_args
+            head = own_head(config.model.head, task.outputs_a_picture, settings)
+        model = build_model(config, head, say, weights=weights)
     return Session(config, strategy, task, model, augmentation)
 
 

@@ -30,6 +30,7 @@ def everything(**changes):
         "cutout_implementation": "vectorised",
         "brightness": 0.2,
         "contrast": 0.2,
+        "layers": (),
     }
     return SimpleNamespace(**{**keys, **changes})
 

@@ -58,30 +58,38 @@ LOSSES = [
     ("def ff(values, targets): 0", "has no f .did you mean 'ff'"),
     ("f = 3", "is a int; it is called as f"),
     ("def f(values, targets):\n    return values.sum()", "part.py, line 2: AttributeError"),
-    ("def f(values, targets):\n    return 1.0", r"gives float32\[\]; it must give float32\[8\]"),
+    (
+        "def f(values, targets):\n    return 1.0",
+        r"returns float32\[\]; it must return float32\[8\]",
+    ),
     (
         "import tensorflow as tf\ndef f(values, targets):\n    return tf.reduce_mean(values)",
-        r"gives float32\[\]; it must give float32\[8\], one value a record",
+        r"returns float32\[\]; it must return float32\[8\], one value a record",
     ),
     (
         "import tensorflow as tf\ndef f(values, targets):\n"
         "    return tf.cast(tf.reduce_sum(values, -1), tf.float16)",
-        r"gives float16\[8\]",
+        r"returns float16\[8\]",
     ),
     (
         "import tensorflow as tf\ndef f(values, targets):\n"
         "    return tf.math.log(-tf.abs(values[:, 0]))",
-        "what it gives is NaN or infinite in 8 of 8 numbers",
+        "its result is NaN or infinite in 8 of 8 numbers",
     ),
     (
         "import tensorflow as tf\ndef f(values, targets):\n"
         "    return tf.cast(tf.argmax(values, -1) == targets, tf.float32)",
-        "no gradient reaches what the model gives",
+        "no gradient reaches the model's outputs",
     ),
     (
         "import tensorflow as tf\ndef f(values, targets):\n"
         "    return values[:, 0] * tf.random.uniform([])",
-        "gives another result when called again",
+        "returns another result when called again",
+    ),
+    (
+        "import tensorflow as tf\ndef f(values, targets):\n"
+        "    return tf.reduce_mean(values, -1) - tf.reduce_max(values)",
+        "depends on the other records of the batch",
     ),
 ]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from trainer.compat.autograph import converted
 from trainer.models import randomness
 
 
@@ -33,7 +34,8 @@ class KeyedLayer(tf.keras.layers.Layer):
           randomness.NotKeyedError: in training outside `randomness.keyed`.
         """
         inputs = tf.cast(inputs, tf.float32)
-        return self.transform(inputs) if training else self.at_inference(inputs)
+        act = self.transform if training else self.at_inference
+        return converted(act)(inputs)  # a subclass may be a user's
 
     def transform(self, inputs: tf.Tensor) -> tf.Tensor:
         """What the layer does in training, float32 to float32."""
