@@ -1,19 +1,23 @@
 """Whether a bottleneck that was put in on purpose is named, time after time: by `trainer diagnose`,
 and by the sentence that a training ends with.
 
-    python -m tests.benchmarks.bench_diagnose [NAME ...] [--way=diagnose] [--times=5] [--json]
+    python -m tests.benchmarks.bench_diagnose [NAME ...] [--way=diagnose] [--times=5] [--load=0]
 
 For each bottleneck of tests/trainer/bottlenecks.py, in processes of their own: how often it was
 named, and where there is a change for it (--apply=1), the speed before and after and how far that
 is from what was predicted. `worker` and `worker input`: one of two workers is slow, or reads
 slowly. Some forty minutes for all.
+
+--way=run: what holds up a whole run outside of its steps, of tests/trainer/run_causes.py: how often
+it was named first, with a remedy and its gain, and for saves, validation and a CPU quota what
+following the advice once brought. A CPU quota and a memory limit need root, and control groups of
+version 1; they are left out elsewhere. Some twelve minutes for each time.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import itertools
 import json
 import os
 import subprocess
@@ -24,14 +28,18 @@ from typing import Any
 
 import pytest
 
-from tests.trainer import bottlenecks, datasets
+from tests.benchmarks.foreign_load import foreign_load
+from tests.trainer import bottlenecks, caused_runs, datasets
 from tests.trainer.bottlenecks import BOTTLENECKS, TRAINING
+from tests.trainer.control_groups import can_limit
+from tests.trainer.run_causes import RUN_CAUSES
 from trainer.workers.supervisor.processes import free_ports
 
 WORKERS = {"worker": ("slow_step", "collective"), "worker input": ("slow_storage", "storage")}
-DIAGNOSE, TRAIN = "diagnose", "train"
+DIAGNOSE, TRAIN, RUN = "diagnose", "train", "run"
 ROUNDS, SECONDS = 2, 0.5  # of a phase: less than half of what `diagnose` takes by default
 WITHIN = 0.30  # of the prediction, where the cost is known
+RUN_WITHIN = 0.15  # of the prediction for a whole run
 
 
 def diagnosed(name: str, data: str) -> dict[str, Any]:
@@ -132,6 +140,37 @@ def by_two_workers(way: str, name: str, folder: Path, data: str) -> dict[str, An
     return {"stage": found["stage"], "said": found["verdict"], "right": right}
 
 
+def whole_run(name: str, data: str, folder: Path, follow: bool) -> dict[str, Any]:
+    """A run with a cause outside of its steps, and once another that follows its advice."""
+    with tempfile.TemporaryDirectory(dir=folder) as own:
+        run = caused_runs.train(name, data, Path(own) / "run")
+        row = caused_runs.judged(name, run)
+        return row | (caused_runs.followed(name, run, data, Path(own) / "then") if follow else {})
+
+
+def run_line(name: str, rows: list[dict[str, Any]]) -> str:
+    """A cause of a whole run in one line."""
+    right = sum(row["right"] for row in rows)
+    stated = sum(row["remedy"] for row in rows)
+    words = f"{RUN:8} {name:24} {rows[0]['kind']:14} first {right} of {len(rows)}"
+    if RUN_CAUSES[name].remedies:
+        words += f", its remedy {stated} of {len(rows)}"
+    gains = [row["gain"] for row in rows if row["gain"] is not None]
+    if gains:
+        words += f", gain {min(gains):.1f} to {max(gains):.1f} x"
+    words += "".join(f"\n  else: {row['said']}" for row in rows if not row["right"])
+    for row in (row for row in rows if "got" in row):
+        verdict = "ok" if abs(row["off"]) <= RUN_WITHIN else "MISSED"
+        words += f"; followed: {row['got']:.2f} x, {row['off']:+.0%} off (bar {RUN_WITHIN:.0%}: "
+        words += f"{verdict})"
+    return words
+
+
+def runs_here() -> list[str]:
+    """The causes that can be put in on this machine."""
+    return [name for name, cause in RUN_CAUSES.items() if all(map(can_limit, cause.groups))]
+
+
 def line(way: str, name: str, rows: list[dict[str, Any]]) -> str:
     """A bottleneck in one line."""
     right = sum(row["right"] for row in rows)
@@ -152,11 +191,21 @@ def line(way: str, name: str, rows: list[dict[str, Any]]) -> str:
     return words
 
 
+def once_more(way: str, name: str, folder: Path, data: str, first: bool) -> dict[str, Any]:
+    """One row of a bottleneck."""
+    if way == RUN:
+        return whole_run(name, data, folder, follow=first)
+    if name in WORKERS:
+        return by_two_workers(way, name, folder, data)
+    return in_a_process(way, name, data)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0] if __doc__ else "")
     parser.add_argument("names", nargs="*")
-    parser.add_argument("--way", choices=(DIAGNOSE, TRAIN))
+    parser.add_argument("--way", choices=(DIAGNOSE, TRAIN, RUN))
     parser.add_argument("--times", type=int, default=5)
+    parser.add_argument("--load", type=float, default=0.0, help="of the processor, by others")
     parser.add_argument("--folder", default="")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--data", default="", help=argparse.SUPPRESS)
@@ -166,24 +215,31 @@ def main() -> None:
         print(json.dumps(once(flags.names[0], flags.data)))
         return
     report: dict[str, dict[str, Any]] = {}
-    with tempfile.TemporaryDirectory(dir=flags.folder or None) as folder:
+    steps = [*BOTTLENECKS, *WORKERS]
+    names = {TRAIN: steps, DIAGNOSE: steps, RUN: runs_here()}
+    with (
+        tempfile.TemporaryDirectory(dir=flags.folder or None) as folder,
+        foreign_load(flags.load),
+    ):
         made: dict[str, str] = {}
-        ways = [flags.way] if flags.way else [TRAIN, DIAGNOSE]
-        for way, name in itertools.product(ways, flags.names or [*BOTTLENECKS, *WORKERS]):
-            data = BOTTLENECKS[name].data if name in BOTTLENECKS else "classes"
+        ways = [flags.way] if flags.way else list(names)
+        wanted = [(way, name) for way in ways for name in names[way]]
+        for way, name in wanted:
+            if flags.names and name not in flags.names:
+                continue
+            cause = {**BOTTLENECKS, **RUN_CAUSES}.get(name)
+            data = cause.data if cause else "classes"
             if data not in made:
                 own = Path(folder) / data
                 own.mkdir()
                 made[data] = bottlenecks.make_data(own, data)
             rows = [
-                by_two_workers(way, name, Path(folder), made[data])
-                if name in WORKERS
-                else in_a_process(way, name, made[data])
-                for _ in range(flags.times)
+                once_more(way, name, Path(folder), made[data], time == 0)
+                for time in range(flags.times)
             ]
             report.setdefault(way, {})[name] = rows
             if not flags.json:
-                print(line(way, name, rows), flush=True)
+                print(run_line(name, rows) if way == RUN else line(way, name, rows), flush=True)
     if flags.json:
         print(json.dumps(report))
 

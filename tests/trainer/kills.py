@@ -23,7 +23,7 @@ from preprocess.shell.exit_codes import ExitCode
 from tests import forked
 from tests.trainer import datasets
 from trainer.monitoring.memory_pressure import STALLED
-from trainer.monitoring.processor import OTHERS, OWN, THROTTLED
+from trainer.monitoring.processor import OTHERS, OWN, THROTTLED, WANTED
 from trainer.monitoring.timeline import GOODPUT
 from trainer.monitoring.timing import FIGURES
 from trainer.training.record_log import read_record_log
@@ -87,7 +87,17 @@ def live(flags: list[str], run: Path, kill: Kill | None, steps_per_epoch: int) -
 
 
 # What a row of metrics.jsonl has from the clock.
-CLOCK = ("seconds", "validation_seconds", *FIGURES, OWN, OTHERS, THROTTLED, STALLED, GOODPUT)
+CLOCK = (
+    "seconds",
+    "validation_seconds",
+    *FIGURES,
+    OWN,
+    OTHERS,
+    THROTTLED,
+    WANTED,
+    STALLED,
+    GOODPUT,
+)
 
 
 def rows_without_times(run: Path) -> list[dict[str, Any]]:

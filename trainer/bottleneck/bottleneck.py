@@ -56,6 +56,8 @@ class Advice:
       images_per_second: what training would reach; None = the measurements do not say.
       gain: how many times as fast training would be: predicted by measured phases, the upper limit
         by a trace; None = unknown.
+      of_run: whether it is the gain of the whole run, and not of its steps.
+      at_most: whether the gain of the run is an upper limit.
     """
 
     remedy: str
@@ -63,6 +65,8 @@ class Advice:
     cause: Evidence | None = None
     images_per_second: float | None = None
     gain: float | None = None
+    of_run: bool = False
+    at_most: bool = False
 
     @property
     def change(self) -> dict[str, str]:

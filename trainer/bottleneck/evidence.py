@@ -269,7 +269,7 @@ class BesideSteps:
     """Something that is not a step takes a share of the run's time.
 
     Attributes:
-      kind: the value of a Kind of the whole run.
+      kind: the value of a Kind of the whole run, or "callbacks".
       share: of the wall-clock time.
       seconds: of it.
       steps_seconds: what the steps took.
@@ -306,10 +306,19 @@ class StalledForMemory:
 
 @dataclasses.dataclass(frozen=True)
 class MoreReplicasThanCores:
-    """Replicas on the processor, and the cores that there are for them."""
+    """Replicas on the processor, of how many workers of the run, and the cores for them all."""
 
     replicas: int
     cores: float
+    workers: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class ColdFirstPass:
+    """What the first epochs waited for their input, a share of the run's time; the rest did not."""
+
+    share: float
+    seconds: float
 
 
 Evidence = (
@@ -345,6 +354,7 @@ Evidence = (
     | UnexplainedWait
     | SharedCores
     | BesideSteps
+    | ColdFirstPass
     | CpuQuota
     | MoreReplicasThanCores
     | KilledForMemory

@@ -17,9 +17,10 @@ from preprocess.shell.atomic import write_text
 from preprocess.shell.cli import say
 from preprocess.shell.entries import load
 from preprocess.shell.json_text import JsonObject, json_text
+from trainer.bottleneck.intervals import RunFacts
 from trainer.bottleneck.loop_verdict import loop_verdict
 from trainer.bottleneck.run_caveats import with_caveats
-from trainer.bottleneck.run_verdict import RunFacts, run_verdict
+from trainer.bottleneck.run_verdict import run_verdict
 from trainer.bottleneck.sentences import as_json
 from trainer.monitoring.cores import available_cores
 from trainer.monitoring.metric_rows import typical

@@ -137,6 +137,16 @@ REMEDIES: Mapping[str, Remedy] = {
         "save into faster storage, or less often (checkpoint.every_steps; steps_per_epoch where "
         "an epoch is short)"
     ),
+    "validate_less": Remedy(
+        "validate every {epochs} epochs instead of {now}",
+        {"validation.every_epochs": "{epochs}"},
+        same_training=False,  # early stopping and the best state see fewer validations
+    ),
+    "validate_less_steps": Remedy(
+        "validate every {steps} steps instead of {now}",
+        {"validation.every_steps": "{steps}"},
+        same_training=False,
+    ),
     "beside_validation": Remedy(
         "validate on less (validation_steps, fewer data.validation_splits), or less often "
         "(validation.every_epochs, validation.every_steps)"
@@ -155,9 +165,21 @@ REMEDIES: Mapping[str, Remedy] = {
         "raise the container's memory limit, or keep less in memory (data.image_table=encoded, a "
         "smaller --image_size, fewer workers on this machine)"
     ),
-    "cpu_limit": Remedy("raise the container's CPU limit"),
+    "cpu_limit": Remedy("raise the container's CPU limit to {cores} cores"),
+    "cpu_limit_unknown": Remedy("raise the container's CPU limit"),
     "fewer_replicas": Remedy(
         "train with {replicas} replica(s) on this machine", {"virtual_replicas": "{replicas}"}
+    ),
+    "fewer_workers": Remedy(
+        "train with {workers} worker(s) of this run on these cores, or give each its own"
+    ),
+    "cold_pass": Remedy(
+        "keep the dataset on a local disk (of one at gs://, --stage_to copies it), or train longer "
+        "in one place: what was read once stays in memory"
+    ),
+    "beside_callbacks": Remedy(
+        "write TensorBoard's files to faster storage, or fewer of them (tensorboard.histograms, "
+        "tensorboard.pictures), or report less often (steps_per_epoch)"
     ),
     # Of what is not known yet.
     "diagnose": Remedy(

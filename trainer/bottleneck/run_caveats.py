@@ -18,7 +18,7 @@ SPEED = "images_per_second"
 
 
 def with_caveats(bottleneck: Bottleneck, rows: Sequence[Row]) -> Bottleneck:
-    """The verdict with the caveats of its run, whose advice comes first."""
+    """The verdict with caveats of its run's epochs, whose advice goes before that of its steps."""
     caveats: list[Evidence] = []
     advice: list[Advice] = []
     timed = [row for row in rows if row.get(SPEED)]
@@ -33,8 +33,13 @@ def with_caveats(bottleneck: Bottleneck, rows: Sequence[Row]) -> Bottleneck:
         advice.append(Advice("what_changed", {"epoch": slowed.fast_epoch}))
     if timed and (steps := timed[-1]["step"] - 1) < TRACED_STEPS:
         caveats.append(FewSteps(steps))
+    # What holds up the whole run comes before what slows down its steps.
+    of_run = 0 if bottleneck.steps is None else 1
+    first, rest = bottleneck.advice[:of_run], bottleneck.advice[of_run:]
     return dataclasses.replace(
-        bottleneck, caveats=tuple(caveats), advice=(*advice, *bottleneck.advice)
+        bottleneck,
+        caveats=(*bottleneck.caveats, *caveats),
+        advice=(*first, *advice, *rest),
     )
 
 

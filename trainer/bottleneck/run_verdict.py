@@ -1,7 +1,8 @@
 """The verdict of a whole run: what is not in a step goes first where it takes more of the time.
 
 What could be gained is compared: of what lies besides the steps all its time, of the steps what
-they wait for their input. A run that is held up by its steps alone keeps their verdict.
+they wait for their input. What slows down everything, the start too, such as a CPU limit, goes
+before what is paid once. A run that is held up by its steps alone keeps their verdict.
 """
 
 from __future__ import annotations
@@ -13,145 +14,192 @@ from collections.abc import Mapping, Sequence
 from trainer.bottleneck.bottleneck import Advice, Bottleneck, Kind, upper_gain
 from trainer.bottleneck.evidence import (
     BesideSteps,
+    ColdFirstPass,
     CpuQuota,
     Evidence,
     KilledForMemory,
     MoreReplicasThanCores,
     StalledForMemory,
 )
+from trainer.bottleneck.intervals import RunFacts, save_advice, save_more, validation_advice
 from trainer.bottleneck.thresholds import (
     BESIDE_HIGH,
     BESIDE_SECONDS,
+    INPUT_MODERATE,
     ONCE_HIGH,
     ONCE_SECONDS,
-    SAVING_SHARE,
     STALLED_HIGH,
     THROTTLED_HIGH,
 )
 from trainer.monitoring.memory_pressure import STALLED
 from trainer.monitoring.metric_rows import Row, mean
-from trainer.monitoring.processor import THROTTLED
+from trainer.monitoring.processor import THROTTLED, WANTED
+from trainer.monitoring.stages import COLLECTIVE
 from trainer.monitoring.time_account import BETWEEN, HOST, INPUT_WAIT, REDONE, RunTime
 from trainer.monitoring.timeline import Activity
 
+CALLBACKS = "callbacks"
 # What is paid once, at a start, and what comes back again and again.
 _STARTING = (Activity.START, Activity.PEERS, Activity.BUILD, Activity.RESTORE, Activity.COMPILE)
 _IN_STEPS = (Activity.STEPS.value, HOST, INPUT_WAIT, REDONE)
+_ONCE = (Kind.START, Kind.TABLE)
 
 
 @dataclasses.dataclass(frozen=True)
-class RunFacts:
-    """What else a verdict of the run needs to know.
+class _Cause:
+    """A candidate, and the share of the run's time that it costs."""
 
-    Attributes:
-      step_seconds: of a step; NaN = not measured.
-      save_every: steps between two saves; 0 = one an epoch.
-      cpu_replicas: replicas of this process on the processor; 0 = they are on other devices.
-      cores: that this process may keep busy.
-    """
-
-    step_seconds: float
-    save_every: int
-    cpu_replicas: int
-    cores: float
+    kind: Kind
+    fact: Evidence
+    advice: Advice
+    share: float
 
 
 def run_verdict(
     steps: Bottleneck, spent: RunTime, facts: RunFacts, rows: Sequence[Row]
 ) -> Bottleneck:
     """The verdict of the run, with that of its steps within it where something else is first."""
-    beside = _largest_beside(spent)
-    if beside is not None and beside.seconds > spent.seconds.get(INPUT_WAIT, 0.0):
-        if beside.kind == Kind.RESTARTS and spent.memory_kills:
-            killed = KilledForMemory(spent.memory_kills, beside.share)
-            gain = upper_gain(beside.share)
-            return _before(steps, Kind.MEMORY, killed, Advice("more_memory", gain=gain))
-        advice = _advice(beside, spent, facts)
-        return _before(steps, Kind(beside.kind), beside, advice)
-    throttled = mean(rows, THROTTLED)
-    if throttled is not None and throttled >= THROTTLED_HIGH:
-        quota = CpuQuota(facts.cores, throttled)
-        return _before(steps, Kind.THROTTLED, quota, Advice("cpu_limit"))
-    stalled = mean(rows, STALLED)
-    if stalled is not None and stalled >= STALLED_HIGH:
-        advice = Advice("more_memory", gain=upper_gain(stalled))
-        return _before(steps, Kind.MEMORY, StalledForMemory(stalled), advice)
-    if facts.cpu_replicas > max(1.0, facts.cores):
-        many = MoreReplicasThanCores(facts.cpu_replicas, facts.cores)
-        fewer = Advice("fewer_replicas", {"replicas": max(1, math.floor(facts.cores))})
-        return _before(steps, Kind.OVERSUBSCRIBED, many, fewer)
-    return steps
-
-
-def _before(steps: Bottleneck, kind: Kind, fact: Evidence, first: Advice) -> Bottleneck:
+    everywhere = (
+        _throttled(facts, rows) or _stalled(rows) or _oversubscribed(facts, steps.shares or {})
+    )
+    beside = _beside(spent, facts, rows)
+    if beside and everywhere and (beside.kind in _ONCE or beside.share < everywhere.share):
+        beside = None
+    cause = beside or everywhere
+    if spent.memory_kills and (cause is None or cause.kind is not Kind.MEMORY):
+        steps = _with_memory_kills(steps, spent)
+    if cause is None:
+        return steps
+    advice = (cause.advice, *steps.advice)
     return dataclasses.replace(
-        steps, kind=kind, evidence=(fact,), steps=steps, advice=(first, *steps.advice)
+        steps, kind=cause.kind, evidence=(cause.fact,), steps=steps, advice=advice
     )
 
 
-def _largest_beside(spent: RunTime) -> BesideSteps | None:
-    """What takes most of the run besides its steps, where that is much."""
+def _with_memory_kills(steps: Bottleneck, spent: RunTime) -> Bottleneck:
+    """What the memory limit killed is told in any case: it will do so again."""
+    share = _costs(spent)[Kind.RESTARTS] / spent.wall_seconds if spent.wall_seconds else 0.0
+    return dataclasses.replace(
+        steps,
+        caveats=(*steps.caveats, KilledForMemory(spent.memory_kills, share)),
+        advice=(*steps.advice, Advice("more_memory")),
+    )
+
+
+def _throttled(facts: RunFacts, rows: Sequence[Row]) -> _Cause | None:
+    """Of the periods p that were held back, the quota q of the wanted k cores was enough for a
+    share of q / k: the rest of them is what the limit costs.
+    """
+    held_back, wanted = mean(rows, THROTTLED), mean(rows, WANTED)
+    if held_back is None or held_back < THROTTLED_HIGH:
+        return None
+    fact = CpuQuota(facts.cores, held_back)
+    if wanted is None or wanted <= facts.cores:
+        return _Cause(Kind.THROTTLED, fact, Advice("cpu_limit_unknown"), held_back)
+    share = held_back * (1 - facts.cores / wanted)
+    gain, enough = upper_gain(share), math.ceil(10 * wanted) / 10
+    speed = facts.images_per_second * gain
+    advice = Advice(
+        "cpu_limit",
+        {"cores": enough},
+        images_per_second=speed if math.isfinite(speed) else None,
+        gain=gain,
+    )
+    return _Cause(Kind.THROTTLED, fact, advice, share)
+
+
+def _stalled(rows: Sequence[Row]) -> _Cause | None:
+    stalled = mean(rows, STALLED)
+    if stalled is None or stalled < STALLED_HIGH:
+        return None
+    advice = _of_run("more_memory", stalled)
+    return _Cause(Kind.MEMORY, StalledForMemory(stalled), advice, stalled)
+
+
+def _oversubscribed(facts: RunFacts, shares: Mapping[str, float]) -> _Cause | None:
+    """What is known of the gain is that replicas no longer wait for each other."""
+    workers = max(1, facts.workers)
+    replicas = facts.cpu_replicas * workers
+    if replicas <= max(1.0, facts.cores):
+        return None
+    waits = shares.get(COLLECTIVE, 0.0)
+    enough = max(1, math.floor(facts.cores))
+    if workers > 1:
+        advice = Advice("fewer_workers", {"workers": max(1, enough // facts.cpu_replicas)})
+    else:
+        advice = Advice("fewer_replicas", {"replicas": enough})
+    advice = dataclasses.replace(
+        advice, gain=upper_gain(waits) if waits else None, of_run=True, at_most=True
+    )
+    fact = MoreReplicasThanCores(replicas, facts.cores, workers)
+    return _Cause(Kind.OVERSUBSCRIBED, fact, advice, waits)
+
+
+def _beside(spent: RunTime, facts: RunFacts, rows: Sequence[Row]) -> _Cause | None:
+    """What takes most of the run besides its steps, where that is much, and more than they wait."""
+    seconds, wall = spent.seconds, spent.wall_seconds
+    waited, cold = seconds.get(INPUT_WAIT, 0.0), _cold_seconds(spent, rows)
+    in_steps = sum(seconds.get(name, 0.0) for name in _IN_STEPS)
+    costs = _costs(spent)
+    kind = max(costs, key=lambda each: costs[each])
+    share = costs[kind] / wall if wall else 0.0
+    least = (ONCE_HIGH, ONCE_SECONDS) if kind in _ONCE else (BESIDE_HIGH, BESIDE_SECONDS)
+    if cold > costs[kind] and cold >= BESIDE_SECONDS and cold >= BESIDE_HIGH * wall:
+        advice = _of_run("cold_pass", cold / wall)
+        return _Cause(Kind.INPUT, ColdFirstPass(cold / wall, cold), advice, cold / wall)
+    if share < least[0] or costs[kind] < least[1] or costs[kind] <= waited:
+        return None
+    if kind is Kind.RESTARTS and spent.memory_kills:
+        killed = KilledForMemory(spent.memory_kills, share)
+        return _Cause(Kind.MEMORY, killed, _of_run("more_memory", share), share)
+    name = CALLBACKS if kind is Kind.OVERHEAD else str(kind)
+    fact = BesideSteps(name, share, costs[kind], in_steps)
+    return _Cause(kind, fact, _advice(kind, name, share, spent, facts), share)
+
+
+def _costs(spent: RunTime) -> dict[Kind, float]:
+    """Seconds of what is not a step."""
     seconds = spent.seconds
     later_starts = _sum(seconds, _STARTING) - _sum(spent.first_attempt, _STARTING)
-    costs = {
+    return {
         Kind.SAVING: seconds.get(Activity.SAVING, 0.0),
         Kind.VALIDATION: seconds.get(Activity.VALIDATION, 0.0),
         Kind.RESTARTS: seconds.get(BETWEEN, 0.0) + seconds.get(REDONE, 0.0) + later_starts,
+        Kind.OVERHEAD: seconds.get(Activity.CALLBACKS, 0.0),
         Kind.START: _sum(spent.first_attempt, _STARTING),
         Kind.TABLE: seconds.get(Activity.TABLE, 0.0),
     }
-    kind = max(costs, key=lambda each: costs[each])
-    once = kind in (Kind.START, Kind.TABLE)
-    share = costs[kind] / spent.wall_seconds if spent.wall_seconds else 0.0
-    least = (ONCE_HIGH, ONCE_SECONDS) if once else (BESIDE_HIGH, BESIDE_SECONDS)
-    if share < least[0] or costs[kind] < least[1]:
-        return None
-    in_steps = sum(seconds.get(name, 0.0) for name in _IN_STEPS)
-    return BesideSteps(str(kind), share, costs[kind], in_steps)
 
 
-def _advice(beside: BesideSteps, spent: RunTime, facts: RunFacts) -> Advice:
-    kind = Kind(beside.kind)
-    gain = upper_gain(beside.share)
+def _advice(kind: Kind, name: str, share: float, spent: RunTime, facts: RunFacts) -> Advice:
+    found = None
     if kind is Kind.SAVING:
-        return _save_less(beside, spent, facts)
-    if kind is Kind.RESTARTS and spent.seconds.get(REDONE, 0.0) > spent.seconds.get(BETWEEN, 0.0):
-        every = _save_interval(spent, facts)
-        if every is not None and (not facts.save_every or every < facts.save_every):
-            return Advice("save_more", {"steps": every}, gain=gain)
-    return Advice(f"beside_{kind}", gain=gain)
+        found = save_advice(spent, facts)
+    elif kind is Kind.VALIDATION:
+        found = validation_advice(spent, facts)
+    elif kind is Kind.RESTARTS:
+        found = save_more(spent, facts)
+    return found or _of_run(f"beside_{name}", share)
 
 
-def _save_less(beside: BesideSteps, spent: RunTime, facts: RunFacts) -> Advice:
-    """Saves as far apart as their cost asks for; the gain is what the saves left out took."""
-    every = _save_interval(spent, facts)
-    if every is None or not facts.save_every or every <= facts.save_every:
-        return Advice("beside_saving", gain=upper_gain(beside.share))
-    left = beside.share * facts.save_every / every
-    return Advice("save_less", {"steps": every}, gain=1 / (1 - beside.share + left))
-
-
-def _save_interval(spent: RunTime, facts: RunFacts) -> int | None:
-    """Steps between two saves, of the cost C of a save and the mean time M between faults.
-
-    Young, "A first order approximation to the optimum checkpoint interval", CACM 17 (1974); Daly,
-    FGCS 22 (2006): sqrt(2 C M) seconds of work. Where no fault was seen, saves may take
-    SAVING_SHARE of the time.
+def _cold_seconds(spent: RunTime, rows: Sequence[Row]) -> float:
+    """What the first batch and the first epochs waited for their input beyond what later ones do;
+    0 where the last epochs still wait, or there are too few to tell.
     """
-    if not spent.saves or not math.isfinite(facts.step_seconds) or facts.step_seconds <= 0:
-        return None
-    cost = spent.seconds.get(Activity.SAVING, 0.0) / spent.saves
-    if spent.attempts > 1:
-        seconds = math.sqrt(2 * cost * spent.wall_seconds / (spent.attempts - 1))
-    else:
-        seconds = cost / SAVING_SHARE
-    return max(1, _rounded(seconds / facts.step_seconds))
+    waits = [
+        row["input_wait_fraction"] for row in rows if row.get("input_wait_fraction") is not None
+    ]
+    late = waits[len(waits) // 2 :]
+    if len(waits) < 2 or not late or max(late) >= INPUT_MODERATE:
+        return 0.0
+    in_steps = sum(spent.seconds.get(name, 0.0) for name in _IN_STEPS)
+    usual = in_steps * sum(late) / len(late)
+    return max(0.0, spent.seconds.get(INPUT_WAIT, 0.0) - usual)
 
 
-def _rounded(value: float) -> int:
-    """Two digits are enough for a number that is only about right."""
-    digits = max(0, math.floor(math.log10(value)) - 1) if value >= 1 else 0
-    return round(value / 10**digits) * 10**digits
+def _of_run(remedy: str, share: float) -> Advice:
+    """A remedy that at most takes all of that away."""
+    return Advice(remedy, gain=upper_gain(share), of_run=True, at_most=True)
 
 
 def _sum(seconds: Mapping[str, float], activities: Sequence[Activity]) -> float:

@@ -37,6 +37,7 @@ BESIDE: dict[str, str] = {
     Kind.VALIDATION: "validation",
     Kind.SAVING: "saving",
     Kind.RESTARTS: "restarts: waiting for them, starting again, steps done twice",
+    "callbacks": "TensorBoard, metrics.jsonl and the other work at the end of an epoch",
 }
 # What a stage takes of a measured step.
 STAGES = {
@@ -100,7 +101,12 @@ def advice_line(advice: Advice) -> str:
     line = advice_text(advice)
     if advice.change:
         line += f" ({flags(advice)})"
-    if advice.images_per_second is not None and advice.gain is not None:
+    if advice.gain is None:
+        return line
+    if advice.of_run:
+        limit = "at most " if advice.at_most else ""
+        return f"{line}: the whole run {limit}{advice.gain:.1f} x as fast"
+    if advice.images_per_second is not None:
         line += f": {advice.images_per_second:,.0f} images/s, {advice.gain:.1f} x"
     return line
 
@@ -205,8 +211,14 @@ def clause(fact: Evidence) -> str:
                 f"the container may use {cores:g} cores, and was held back in {share:.0%} of the "
                 "periods in which that is counted"
             )
-        case facts.MoreReplicasThanCores(replicas, cores):
-            return f"{replicas} replicas share {cores:g} cores"
+        case facts.MoreReplicasThanCores(replicas, cores, workers):
+            of = f" of {workers} workers of this run" if workers > 1 else ""
+            return f"{replicas} replicas{of} share {cores:g} {'core' if cores == 1 else 'cores'}"
+        case facts.ColdFirstPass(share, seconds):
+            return (
+                f"{share:.0%} of the run's time, {seconds:,.0f} s, its first epochs waited for "
+                "their input; the later ones did not"
+            )
         case facts.KilledForMemory(kills, share):
             times = "once" if kills == 1 else f"{kills} times"
             return (

@@ -61,6 +61,8 @@ BESIDE_HIGH, BESIDE_SECONDS = 0.25, 30.0
 ONCE_HIGH, ONCE_SECONDS = 0.50, 60.0
 # Share of a run's time that saves may take if no fault has shown how often they are needed: ours.
 SAVING_SHARE = 0.02
+# Share of a run's time that validations may take after an advised interval: ours.
+VALIDATION_SHARE = 0.10
 # Share of the periods of a CPU limit in which the container was throttled: ours; a sufficient limit
 # is hit now and then.
 THROTTLED_HIGH = 0.25

@@ -13,9 +13,10 @@ import tensorflow as tf
 from preprocess.shell.atomic import write_text
 from preprocess.shell.cli import say
 from preprocess.shell.json_text import JsonObject, json_text
+from trainer.bottleneck.intervals import RunFacts
 from trainer.bottleneck.loop_verdict import loop_verdict
 from trainer.bottleneck.run_caveats import with_caveats
-from trainer.bottleneck.run_verdict import RunFacts, run_verdict
+from trainer.bottleneck.run_verdict import run_verdict
 from trainer.bottleneck.sentences import as_json
 from trainer.bottleneck.trace import Explanation, explain_run, refined
 from trainer.config.combinations import measured_metrics
@@ -60,7 +61,7 @@ def write_report(run: Run, loop: Loop, log: TensorBoardLog) -> JsonObject:
     spent = account(workers[0]) if workers.get(0) else None
     bottleneck = refined(loop_verdict(loop.history), _trace(run.directory), step_ms * a_call)
     if spent is not None:
-        bottleneck = run_verdict(bottleneck, spent, _facts(run, step_ms), loop.history)
+        bottleneck = run_verdict(bottleneck, spent, _facts(run, loop, speed, step_ms), loop.history)
     report: JsonObject = {
         "steps": loop.steps.done,
         "epochs": loop.epochs,
@@ -133,14 +134,21 @@ def _trace(directory: RunDirectory) -> Explanation | None:
         return None
 
 
-def _facts(run: Run, step_ms: float) -> RunFacts:
+def _facts(run: Run, loop: Loop, speed: float, step_ms: float) -> RunFacts:
     on_cpu = not devices.gpus_of(run.session.strategy)
+    validation = run.config.validation
     replicas = run.session.strategy.num_replicas_in_sync // run.workers.size
     return RunFacts(
         step_seconds=step_ms / 1000,
         save_every=run.config.checkpoint.every_steps,
         cpu_replicas=replicas if on_cpu else 0,
         cores=available_cores(),
+        workers=run.workers.on_these_cores,
+        images_per_second=speed,
+        steps=loop.steps.done,
+        epochs=loop.epochs,
+        validate_epochs=0 if validation.every_steps else validation.every_epochs,
+        validate_steps=validation.every_steps,
     )
 
 

@@ -6,11 +6,13 @@ import os
 import time
 from pathlib import Path
 
-from trainer.monitoring.cores import throttled_periods
+from trainer.monitoring.cores import throttling, wanted_cores
 
 OWN, OTHERS = "processor_fraction", "processor_others_fraction"
 # Of the periods in which a container's CPU limit is counted, those in which it was held back.
 THROTTLED = "processor_throttled_fraction"
+# The cores that it wanted in them.
+WANTED = "processor_wanted_cores"
 _STAT = Path("/proc/stat")
 _TICKS = os.sysconf("SC_CLK_TCK")  # a second, of each core
 _LEAST_TICKS = 50  # below, counting in ticks is too coarse
@@ -32,19 +34,20 @@ class ProcessorMonitor:
     def restart(self) -> None:
         """Forgets what was before."""
         self._own, self._machine = time.process_time(), _ticks()
-        self._periods = throttled_periods()
+        self._limit = throttling()
 
     def figures(self) -> dict[str, float | None]:
-        """OWN and OTHERS, shares of all cores of the machine, and THROTTLED; None if they are
-        not known.
+        """OWN and OTHERS, shares of all cores of the machine, THROTTLED and WANTED; None if they
+        are not known.
         """
-        return self._shares() | {THROTTLED: self._throttled()}
+        return self._shares() | self._limited()
 
-    def _throttled(self) -> float | None:
-        before, now = self._periods, throttled_periods()
-        if before is None or now is None or now[1] <= before[1]:
-            return None
-        return (now[0] - before[0]) / (now[1] - before[1])
+    def _limited(self) -> dict[str, float | None]:
+        before, now = self._limit, throttling()
+        if before is None or now is None or now.periods <= before.periods:
+            return dict.fromkeys((THROTTLED, WANTED))
+        held_back = (now.held_back - before.held_back) / (now.periods - before.periods)
+        return {THROTTLED: held_back, WANTED: wanted_cores(before, now)}
 
     def _shares(self) -> dict[str, float | None]:
         before, now = self._machine, _ticks()

@@ -87,6 +87,8 @@ class RunTime:
       redone_steps: steps done twice, or more often.
       first_attempt: seconds by kind of the first attempt alone: what every start costs.
       saves: how many states were written.
+      step_saves, step_save_seconds: of these, those between two steps, whose interval is set.
+      validations: how many there were.
       memory_kills: processes that were killed for memory before an attempt was followed by another.
     """
 
@@ -97,6 +99,9 @@ class RunTime:
     first_attempt: Mapping[str, float] = dataclasses.field(default_factory=dict)
     saves: int = 0
     memory_kills: int = 0
+    step_saves: int = 0
+    step_save_seconds: float = 0.0
+    validations: int = 0
 
     @property
     def goodput(self) -> float | None:
@@ -131,7 +136,8 @@ def account(attempts: Sequence[Attempt]) -> RunTime:
             first = dict(seconds)
         if later and not attempt.finished:
             seconds[BETWEEN] += max(0.0, later[0].start - attempt.end)
-    saves = sum(m.activity is Activity.SAVING for a in attempts for m in a.moments)
+    moments = [moment for attempt in attempts for moment in attempt.moments]
+    step_saves = [seconds for attempt in attempts for seconds in _step_saves(attempt)]
     present = {kind: value for kind, value in seconds.items() if value > 0}
     return RunTime(
         math.fsum(present.values()),
@@ -139,9 +145,21 @@ def account(attempts: Sequence[Attempt]) -> RunTime:
         len(attempts),
         redone,
         first,
-        saves,
+        sum(m.activity is Activity.SAVING for m in moments),
         sum(itertools.starmap(_killed_between, itertools.pairwise(attempts))),
+        len(step_saves),
+        math.fsum(step_saves),
+        sum(m.activity is Activity.VALIDATION for m in moments),
     )
+
+
+def _step_saves(attempt: Attempt) -> Iterator[float]:
+    """Seconds of each save that came between steps, and not at the end of an epoch."""
+    before = Activity.START
+    for moment, following in attempt.intervals():
+        if moment.activity is Activity.SAVING and before is Activity.STEPS:
+            yield max(0.0, following.at - moment.at)
+        before = moment.activity
 
 
 def _killed_between(attempt: Attempt, following: Attempt) -> int:

@@ -15,7 +15,7 @@ from preprocess.shell.process import process_started
 from trainer.config.keys import Config
 from trainer.config.own_code import own_code
 from trainer.data.dataset import check_fits, load_manifest
-from trainer.monitoring.cores import available_cores, throttled_periods
+from trainer.monitoring.cores import available_cores, throttling
 from trainer.preflight import checks, facts, machine_checks
 from trainer.preflight.checks import FAIL, OK, WARNING, Check
 
@@ -217,8 +217,8 @@ def _saving(workdir: str, state_bytes: int, step_seconds: float, every: int) -> 
 
 
 def _throttled() -> float | None:
-    periods = throttled_periods()
-    return periods[0] / periods[1] if periods and periods[1] else None
+    limit = throttling()
+    return limit.held_back / limit.periods if limit else None
 
 
 def _hub(backbone: str) -> Check:

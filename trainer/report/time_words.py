@@ -20,9 +20,9 @@ KIND_TEXTS = {
     Activity.COMPILE.value: "tracing and compiling the first step",
     Activity.VALIDATION.value: "validation",
     Activity.SAVING.value: "saving",
-    Activity.CALLBACKS.value: "TensorBoard, metrics, closing the input",
+    Activity.CALLBACKS.value: "TensorBoard, metrics, figures of an epoch",
     Activity.PROFILER.value: "writing traces",
-    Activity.REPORT.value: "the report",
+    Activity.REPORT.value: "closing the input, and the report",
     BETWEEN: "between two attempts",
 }
 

@@ -15,6 +15,7 @@ import tensorflow as tf
 from preprocess.shell.errors import LostPeerError
 from preprocess.shell.process import boot_number
 from trainer.compat.grpc_proxy import proxy_note
+from trainer.monitoring.cores import shared_cores_number
 from trainer.workers.barrier import is_listening
 from trainer.workers.cluster import Cluster
 
@@ -38,6 +39,9 @@ class WorkerGroup:
     Args:
       cluster: the workers, or None.
       strategy: the MultiWorkerMirroredStrategy that joins them.
+
+    Attributes:
+      on_these_cores: workers of the run, this one among them, that compete for its cores.
     """
 
     def __init__(
@@ -48,8 +52,10 @@ class WorkerGroup:
         self._asked: Any = None
         self._sum = _sum_function(strategy) if cluster and strategy else None
         # Host names are no proof: a machine may have several, and a container its own.
-        own = boot_number()
-        self._shares_machine = sum(boot == own for (boot,) in self.gather([own])) > 1
+        machine, cores = boot_number(), shared_cores_number()
+        workers = [tuple(map(round, row)) for row in self.gather([machine, cores])]
+        self._shares_machine = sum(boot == machine for boot, _ in workers) > 1
+        self.on_these_cores = workers.count((machine, cores))
 
     @property
     def rank(self) -> int:

@@ -1,5 +1,7 @@
 """Caveats of a verdict by the epochs of its run."""
 
+import dataclasses
+
 import pytest
 
 from trainer.bottleneck import sentences
@@ -85,3 +87,14 @@ def test_a_few_steps_tell_little(step, told):
 def test_a_run_that_came_back_with_fewer_replicas_did_not_slow_down():
     assert not caveats([*epochs(800.0, replicas=2), *epochs(400.0, replicas=1)])
     assert caveats([*epochs(800.0, replicas=2), *epochs(400.0, replicas=2)])
+
+
+def test_what_holds_up_the_whole_run_comes_before_what_slows_down_its_steps():
+    rows = epochs(100.0, 100.0, **{OWN: 0.4, OTHERS: 0.52})
+    of_run = dataclasses.replace(
+        VERDICT, steps=VERDICT, advice=(Advice("beside_saving"), *VERDICT.advice)
+    )
+    found = [advice.remedy for advice in with_caveats(of_run, rows).advice]
+    assert found == ["beside_saving", "other_processes", "faster_model"]
+    found = [advice.remedy for advice in with_caveats(VERDICT, rows).advice]
+    assert found == ["other_processes", "faster_model"]

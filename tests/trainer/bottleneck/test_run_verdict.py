@@ -7,10 +7,12 @@ import pytest
 
 from trainer.bottleneck.bottleneck import Advice, Bottleneck, Kind, Source
 from trainer.bottleneck.evidence import InputWait, StepIsTheLimit
-from trainer.bottleneck.run_verdict import RunFacts, run_verdict
-from trainer.bottleneck.sentences import as_json, verdict
+from trainer.bottleneck.intervals import RunFacts
+from trainer.bottleneck.run_caveats import with_caveats
+from trainer.bottleneck.run_verdict import run_verdict
+from trainer.bottleneck.sentences import advice_line, as_json, caveats, verdict
 from trainer.monitoring.memory_pressure import STALLED
-from trainer.monitoring.processor import THROTTLED
+from trainer.monitoring.processor import THROTTLED, WANTED
 from trainer.monitoring.time_account import BETWEEN, INPUT_WAIT, REDONE, RunTime
 
 STEPS = Bottleneck(
@@ -23,8 +25,18 @@ STEPS = Bottleneck(
 FACTS = RunFacts(step_seconds=0.1, save_every=20, cpu_replicas=0, cores=4)
 
 
-def run(first=None, attempts=1, saves=0, redone=0, **seconds):
-    return RunTime(sum(seconds.values()), seconds, attempts, redone, first or seconds, saves)
+def run(first=None, attempts=1, saves=0, redone=0, at_epochs=0.0, validations=0, **seconds):
+    """`at_epochs` = seconds of the saves that were not between steps."""
+    return RunTime(
+        sum(seconds.values()),
+        seconds,
+        attempts,
+        redone,
+        first or seconds,
+        saves,
+        step_save_seconds=seconds.get("saving", 0.0) - at_epochs,
+        validations=validations,
+    )
 
 
 def test_saves_that_take_three_quarters_of_a_run_go_before_its_steps():
@@ -43,6 +55,37 @@ def test_saves_that_take_three_quarters_of_a_run_go_before_its_steps():
         "is the limit."
     )
     assert as_json(found)["kind"] == "saving"
+
+
+def test_saves_at_the_end_of_an_epoch_stay():
+    """Of 160 s those between steps take 96, of which 780 / 800 go, of 214 s of the run."""
+    spent = run(start=10.0, steps=44.0, saving=160.0, saves=100, at_epochs=64.0)
+    found = run_verdict(STEPS, spent, FACTS, [])
+    assert found.advice[0].gain == pytest.approx(1 / (1 - 96 / 214 * 780 / 800))
+    assert advice_line(found.advice[0]).endswith(": the whole run 1.8 x as fast")
+    spent = run(start=10.0, steps=44.0, saving=160.0, saves=100, at_epochs=96.0)
+    found = run_verdict(STEPS, spent, FACTS, [])
+    assert found.advice[0].remedy == "beside_saving"
+    assert advice_line(found.advice[0]).endswith(": the whole run at most 4.0 x as fast")
+
+
+def test_validations_are_put_as_far_apart_as_a_tenth_of_the_rest_allows():
+    """20 of 5 s beside 100 s: the rest pays 2, every 10 of 20 epochs: 200 s without 90 s. By steps
+    likewise: every 200 of 400.
+    """
+    spent = run(steps=100.0, validation=100.0, validations=20)
+    facts = dataclasses.replace(FACTS, steps=400, epochs=20, validate_epochs=1)
+    found = run_verdict(STEPS, spent, facts, [])
+    assert found.kind is Kind.VALIDATION
+    assert found.advice[0].change == {"validation.every_epochs": "10"}
+    assert found.advice[0].gain == pytest.approx(200 / 110)
+    facts = dataclasses.replace(facts, validate_epochs=0, validate_steps=20)
+    found = run_verdict(STEPS, spent, facts, [])
+    assert found.advice[0].change == {"validation.every_steps": "200"}
+    assert found.advice[0].gain == pytest.approx(200 / 110)
+    one = run(steps=100.0, validation=100.0, validations=1)
+    facts = dataclasses.replace(FACTS, steps=400, epochs=1, validate_epochs=1)
+    assert run_verdict(STEPS, one, facts, []).advice[0].remedy == "beside_validation"
 
 
 def test_saves_between_faults_are_as_far_apart_as_young_says():
@@ -90,13 +133,80 @@ def test_redone_steps_ask_for_more_saves_where_these_are_cheap():
     assert found.advice[0].change == {"checkpoint.every_steps": "130"}
 
 
+HALF_A_CORE = RunFacts(
+    step_seconds=0.1, save_every=0, cpu_replicas=2, cores=0.5, images_per_second=100.0
+)
+HELD_BACK = [{THROTTLED: 0.99, WANTED: 3.0}, {THROTTLED: 0.98, WANTED: 1.53}]
+
+
 def test_a_container_that_is_held_back_is_throttled_whatever_its_steps_look_like():
-    rows = [{THROTTLED: 0.99}, {THROTTLED: 0.98}]
-    facts = RunFacts(step_seconds=0.1, save_every=0, cpu_replicas=2, cores=0.5)
-    found = run_verdict(STEPS, run(steps=100.0), facts, rows)
+    """It stands still for 1 - 0.5 / 1.53 of 98 % of the time: 1 / (1 - 0.660) = 2.94."""
+    found = run_verdict(STEPS, run(steps=100.0), HALF_A_CORE, HELD_BACK)
     assert found.kind is Kind.THROTTLED
     assert "may use 0.5 cores" in verdict(found)
-    assert found.advice[0].remedy == "cpu_limit"
+    assert advice_line(found.advice[0]) == (
+        "raise the container's CPU limit to 1.6 cores: 294 images/s, 2.9 x"
+    )
+    found = run_verdict(STEPS, run(steps=100.0), HALF_A_CORE, [{THROTTLED: 0.99, WANTED: None}])
+    assert advice_line(found.advice[0]) == "raise the container's CPU limit"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "kind"),
+    [
+        ({"steps": 30.0, "start": 90.0}, Kind.THROTTLED),  # whose start is slow for it
+        ({"steps": 60.0, "validation": 60.0}, Kind.THROTTLED),
+        ({"steps": 20.0, "validation": 60.0}, Kind.VALIDATION),
+    ],
+)
+def test_what_slows_down_everything_is_weighed_against_what_is_beside_the_steps(seconds, kind):
+    """It costs 66 % of the time."""
+    assert run_verdict(STEPS, run(**seconds), HALF_A_CORE, HELD_BACK).kind is kind
+
+
+def waits(*fractions):
+    return [{"input_wait_fraction": fraction} for fraction in fractions]
+
+
+@pytest.mark.parametrize(
+    ("rows", "kind"),
+    [
+        (waits(0.8, 0.4, 0.01, 0.02), Kind.INPUT),
+        (waits(0.8, 0.4, 0.01, 0.1), Kind.COMPUTE),  # it still waits
+        (waits(0.8), Kind.COMPUTE),
+        ([], Kind.COMPUTE),
+    ],
+)
+def test_a_first_pass_that_waited_is_told_from_a_slow_input(rows, kind):
+    """50 of 100 s, less 1.5 % of the 90 s in steps that the later epochs wait, too."""
+    spent = run(start=10.0, steps=40.0, **{INPUT_WAIT: 50.0})
+    found = run_verdict(STEPS, spent, FACTS, rows)
+    assert found.kind is kind
+    if kind is Kind.INPUT:
+        assert found.evidence[0].seconds == pytest.approx(50 - 0.015 * 90)
+        assert "its first epochs waited for their input; the later ones did not" in verdict(found)
+        assert found.advice[0].remedy == "cold_pass"
+
+
+def test_slow_work_at_the_end_of_epochs_is_overhead():
+    found = run_verdict(STEPS, run(steps=40.0, callbacks=60.0), FACTS, [])
+    assert found.kind is Kind.OVERHEAD
+    assert verdict(found).startswith("Overhead-bound: 60% of the run's time, 60 s, went to Tensor")
+    assert found.advice[0].remedy == "beside_callbacks"
+
+
+def test_workers_that_share_cores_are_counted_together():
+    facts = RunFacts(step_seconds=0.1, save_every=0, cpu_replicas=1, cores=1, workers=2)
+    steps = dataclasses.replace(STEPS, shares={"model": 0.6, "collective": 0.4})
+    found = run_verdict(steps, run(steps=100.0), facts, [])
+    assert found.kind is Kind.OVERSUBSCRIBED
+    assert verdict(found).startswith("Oversubscribed: 2 replicas of 2 workers of this run share 1")
+    assert advice_line(found.advice[0]) == (
+        "train with 1 worker(s) of this run on these cores, or give each its own: the whole run at "
+        "most 1.7 x as fast"
+    )
+    facts = dataclasses.replace(facts, cores=2)
+    assert run_verdict(steps, run(steps=100.0), facts, []) is steps
 
 
 @pytest.mark.parametrize("rows", [[], [{THROTTLED: None}], [{THROTTLED: 0.1}]])
@@ -121,6 +231,18 @@ def test_restarts_after_kills_for_memory_are_a_want_of_memory():
         "went to starting again"
     )
     assert found.advice[0].remedy == "more_memory"
+
+
+def test_a_kill_for_memory_is_told_where_something_else_is_first():
+    """The restart took 5 of 105 s."""
+    spent = dataclasses.replace(run(steps=100.0, **{BETWEEN: 5.0}), memory_kills=1)
+    found = run_verdict(STEPS, spent, FACTS, [])
+    assert found.kind is Kind.COMPUTE
+    assert caveats(with_caveats(found, [])) == [
+        "The memory limit killed a process once, and 5% of the run's time went to starting again "
+        "and to steps done twice."
+    ]
+    assert found.advice[-1].remedy == "more_memory"
 
 
 @pytest.mark.parametrize(("stalled", "kind"), [(0.3, Kind.MEMORY), (0.05, Kind.COMPUTE)])

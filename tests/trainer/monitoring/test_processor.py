@@ -7,14 +7,15 @@ import time
 import pytest
 
 from trainer.monitoring import processor
-from trainer.monitoring.processor import OTHERS, OWN, THROTTLED, ProcessorMonitor
+from trainer.monitoring.cores import Throttling
+from trainer.monitoring.processor import OTHERS, OWN, THROTTLED, WANTED, ProcessorMonitor
 
-UNKNOWN = {OWN: None, OTHERS: None, THROTTLED: None}
+UNKNOWN = dict.fromkeys((OWN, OTHERS, THROTTLED, WANTED))
 
 
 @pytest.fixture(autouse=True)
 def no_limit(monkeypatch):
-    monkeypatch.setattr(processor, "throttled_periods", lambda: None)
+    monkeypatch.setattr(processor, "throttling", lambda: None)
 
 
 @pytest.fixture
@@ -38,13 +39,13 @@ def test_shares_are_of_all_cores_since_the_restart(counts, monkeypatch):
     monitor = ProcessorMonitor()
     monitor.restart()
     counts(301, 52, 53, 404, 105, 26, 27, 68)
-    assert monitor.figures() == pytest.approx({OWN: 0.3, OTHERS: 0.2, THROTTLED: None})
+    assert monitor.figures() == pytest.approx({**UNKNOWN, OWN: 0.3, OTHERS: 0.2})
 
 
 def test_a_container_that_was_held_back_is_told_by_periods_since_the_restart(monkeypatch):
     """30 of the 40 periods since then."""
-    counted = iter([(5, 10), (7, 60), (37, 100)])
-    monkeypatch.setattr(processor, "throttled_periods", lambda: next(counted))
+    counted = iter([Throttling(5, 10), Throttling(7, 60), Throttling(37, 100)])
+    monkeypatch.setattr(processor, "throttling", lambda: next(counted))
     monitor = ProcessorMonitor()
     monitor.restart()
     assert monitor.figures()[THROTTLED] == 0.75

@@ -1,0 +1,117 @@
+"""How often to save and to validate, by what each time costs, and what that would gain."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from trainer.bottleneck.bottleneck import Advice, upper_gain
+from trainer.bottleneck.thresholds import SAVING_SHARE, VALIDATION_SHARE
+from trainer.monitoring.time_account import BETWEEN, REDONE, RunTime
+from trainer.monitoring.timeline import Activity
+
+
+@dataclasses.dataclass(frozen=True)
+class RunFacts:
+    """What else a verdict of the run needs to know.
+
+    Attributes:
+      step_seconds: of a step; NaN = not measured.
+      save_every: steps between two saves; 0 = one an epoch.
+      cpu_replicas: replicas of this process on the processor; 0 = they are on other devices.
+      cores: that this process may keep busy.
+      workers: of the run, on these cores.
+      images_per_second: of the run; NaN = not measured.
+      steps, epochs: of the run.
+      validate_epochs: epochs between two validations; 0 = not by epochs.
+      validate_steps: steps between two validations; 0 = not by steps.
+    """
+
+    step_seconds: float
+    save_every: int
+    cpu_replicas: int
+    cores: float
+    workers: int = 1
+    images_per_second: float = math.nan
+    steps: int = 0
+    epochs: int = 0
+    validate_epochs: int = 0
+    validate_steps: int = 0
+
+
+def save_advice(spent: RunTime, facts: RunFacts) -> Advice | None:
+    """Saves as far apart as their cost asks for; None where the interval is not what costs.
+
+    The gain is what the saves left out took. Those at the end of an epoch stay.
+    """
+    every = _save_interval(spent, facts)
+    if every is None or not facts.save_every or every <= facts.save_every:
+        return None
+    saved = spent.step_save_seconds * (1 - facts.save_every / every)
+    if saved < spent.seconds.get(Activity.SAVING, 0.0) / 2:
+        return None  # most are made at the end of an epoch
+    return _predicted("save_less", {"steps": every}, saved / spent.wall_seconds)
+
+
+def save_more(spent: RunTime, facts: RunFacts) -> Advice | None:
+    """Saves closer together, where steps done again cost more than the time between attempts.
+
+    A fault then costs half an interval of steps, on average.
+    """
+    redone = spent.seconds.get(REDONE, 0.0)
+    every = _save_interval(spent, facts)
+    if every is None or redone <= spent.seconds.get(BETWEEN, 0.0):
+        return None
+    if facts.save_every and every >= facts.save_every:
+        return None
+    left = (spent.attempts - 1) * facts.step_seconds * every / 2
+    share = max(0.0, redone - left) / spent.wall_seconds
+    return _predicted("save_more", {"steps": every}, share)
+
+
+def validation_advice(spent: RunTime, facts: RunFacts) -> Advice | None:
+    """Validations so far apart that they take VALIDATION_SHARE of the time; the last one stays."""
+    seconds, made = spent.seconds.get(Activity.VALIDATION, 0.0), spent.validations
+    if not made or not facts.steps or not facts.epochs:
+        return None
+    cost, others = seconds / made, spent.wall_seconds - seconds
+    most = max(1.0, others * VALIDATION_SHARE / cost)  # validations that the rest of the run pays
+    if facts.validate_steps:
+        every = min(facts.steps, _rounded(math.ceil(facts.steps / most)))
+        remedy, unit, now, total = "validate_less_steps", "steps", facts.validate_steps, facts.steps
+    else:
+        every = min(facts.epochs, math.ceil(facts.epochs / most))
+        remedy, unit, now = "validate_less", "epochs", facts.validate_epochs
+        total = facts.epochs
+    if not now or every <= now:
+        return None
+    left = -(-total // every)
+    share = (seconds - cost * min(made, left)) / spent.wall_seconds
+    return _predicted(remedy, {unit: every, "now": now}, share)
+
+
+def _predicted(remedy: str, values: dict[str, str | float], share: float) -> Advice:
+    return Advice(remedy, values, gain=upper_gain(share), of_run=True)
+
+
+def _save_interval(spent: RunTime, facts: RunFacts) -> int | None:
+    """Steps between two saves, of the cost C of a save and the mean time M between faults.
+
+    Young, "A first order approximation to the optimum checkpoint interval", CACM 17 (1974); Daly,
+    FGCS 22 (2006): sqrt(2 C M) seconds of work. Where no fault was seen, saves may take
+    SAVING_SHARE of the time.
+    """
+    if not spent.saves or not math.isfinite(facts.step_seconds) or facts.step_seconds <= 0:
+        return None
+    cost = spent.seconds.get(Activity.SAVING, 0.0) / spent.saves
+    if spent.attempts > 1:
+        seconds = math.sqrt(2 * cost * spent.wall_seconds / (spent.attempts - 1))
+    else:
+        seconds = cost / SAVING_SHARE
+    return max(1, _rounded(seconds / facts.step_seconds))
+
+
+def _rounded(value: float) -> int:
+    """Two digits are enough for a number that is only about right."""
+    digits = max(0, math.floor(math.log10(value)) - 1) if value >= 1 else 0
+    return round(value / 10**digits) * 10**digits
