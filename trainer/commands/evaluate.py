@@ -1,10 +1,14 @@
 r"""Measures one run, or the average of several, on a split of a dataset.
 
     python -m trainer evaluate --workdir=RUN[,RUN2,...] --data=DATASET [--split=test] \
-        [--checkpoint=last|best] [--average=logits|probabilities] [--tta=N]
+        [--checkpoint=last|best] [--average=logits|probabilities] [--tta=N] [--batch_size=N] \
+        [--output=FILE.csv]
 
 Several runs are averaged by their logits or probabilities; for triplets by their distances,
 never by their embeddings. --tta=N averages over N draws of the run's on-device layers.
+
+--output writes a row for each record: its id, truth, prediction, probabilities and loss. Text that
+a spreadsheet would run as a formula (`=...`) gets a leading apostrophe.
 
 A dataset with fewer, more or reordered classes is matched with the run's by name.
 Triplets get a report card: accuracy by triplet type and by how many annotators agree, each with
@@ -13,17 +17,22 @@ its count and 95 % interval, next to chance and the known figures of the whole F
 
 from __future__ import annotations
 
+import contextlib
+
 from absl import flags
 
 from preprocess.shell.cli import no_arguments, print_json, say
-from preprocess.shell.errors import DataError, UsageError
+from preprocess.shell.errors import DataError
 from preprocess.shell.json_text import JsonObject
 from preprocess.shell.path_flags import define_path, define_paths
 from preprocess.shell.progress import terminal_bar
-from trainer.commands import trust_flag
+from trainer.commands import measuring_flags, trust_flag
+from trainer.commands.measuring_flags import BATCH_SIZE, TTA, run_directories
 from trainer.commands.trust_flag import TRUST
+from trainer.inference.table_file import WriteRow, writing_table
 
 flags.adopt_module_key_flags(trust_flag)
+flags.adopt_module_key_flags(measuring_flags)
 
 _WORKDIR = define_paths("workdir", None, "Run directories.", required=True)
 _DATA = define_path("data", None, "Dataset directory, or gs://...", required=True)
@@ -35,21 +44,21 @@ _CHECKPOINT = flags.DEFINE_enum("checkpoint", "last", ["last", "best"], "Which s
 _AVERAGE = flags.DEFINE_enum(
     "average", "logits", ["logits", "probabilities"], "What is averaged over several runs."
 )
-_TTA = flags.DEFINE_integer(
-    "tta",
-    0,
-    "Test-time augmentation: draws to average over; 0 = off.",
-    lower_bound=0,
-    upper_bound=1000,
-)
+_OUTPUT = define_path("output", "", "CSV file to write, a row for each record.")
 _JSON = flags.DEFINE_bool("json", False, "Print one JSON object.")
 
 
 def main(arguments: list[str]) -> None:
     """Evaluates and prints the figures."""
     no_arguments(arguments)
-    if len(set(_WORKDIR.value)) != len(_WORKDIR.value):
-        raise UsageError(f"--workdir names a run twice: {','.join(_WORKDIR.value)}")
+    run_directories(_WORKDIR.value)
+    with contextlib.ExitStack() as stack:
+        # Opened first: a path that cannot be written costs no evaluation.
+        write = stack.enter_context(writing_table(_OUTPUT.value)) if _OUTPUT.value else None
+        _evaluate(write)
+
+
+def _evaluate(write: WriteRow | None) -> None:
     from trainer.compat import quiet
 
     quiet.silence()
@@ -60,6 +69,8 @@ def main(arguments: list[str]) -> None:
     from trainer.data.recorded import check_same_targets, record_of_targets
     from trainer.data.staging import staged
     from trainer.inference.class_names import matched, unknown_class
+    from trainer.inference.ensemble import check_drawn
+    from trainer.inference.measured_table import measured_rows
     from trainer.inference.trained_run import open_runs
     from trainer.training.evaluation import Evaluator, figures
 
@@ -69,20 +80,22 @@ def main(arguments: list[str]) -> None:
         raise DataError(
             f"no split '{_SPLIT.value}' in '{data}'; it has {', '.join(manifest.splits)}"
         )
-    runs = open_runs(_WORKDIR.value, _CHECKPOINT.value, say, TRUST.value)
+    runs = open_runs(
+        _WORKDIR.value, _CHECKPOINT.value, say, TRUST.value, batch_size=BATCH_SIZE.value
+    )
     if runs[0].dataset["task"] != manifest.task:
         raise DataError(f"the run is for task={runs[0].dataset['task']}, not {manifest.task}")
     check_same_targets(runs[0].dataset, record_of_targets(manifest.targets), "the run", f"'{data}'")
     known = runs[0].dataset["classes"]
     relabel = matched(known, manifest.classes, say)
+    if TTA.value:
+        check_drawn(runs)
     task, found = runs[0].session.task, []
     for run in terminal_bar(runs, shown=len(runs) > 1, unit="run"):
         config = run.session.config
-        if _TTA.value and not config.augment.enabled:
-            raise UsageError(f"--tta: '{run.path}' has augment.enabled=False; omit --tta")
         reader = open_reader(data, manifest, _SPLIT.value, config, training=False)
-        evaluator = Evaluator(run.session, reader, change=relabel)
-        draws: list[int | None] = list(range(_TTA.value)) if _TTA.value else [None]
+        evaluator = Evaluator(run.session, reader, change=relabel, draw_rows=run.trained_batch)
+        draws: list[int | None] = list(range(TTA.value)) if TTA.value else [None]
         try:
             drawn = [evaluator.outputs(draw) for draw in draws]
         except tf.errors.InvalidArgumentError as error:
@@ -90,14 +103,20 @@ def main(arguments: list[str]) -> None:
         found.append(task.average(drawn, _AVERAGE.value))
     outputs = task.average(found, _AVERAGE.value)
     measured = task.measured(outputs)
+    figures_of_split = figures(task, outputs)
+    if write:
+        for cells in measured_rows(task, outputs, reader):
+            write(cells)
     result: JsonObject = {
         "split": _SPLIT.value,
         "runs": [str(run.path) for run in runs],
         "checkpoint": _CHECKPOINT.value,
-        **figures(task, outputs),
+        **figures_of_split,
         "baseline": task.baseline(outputs),
         task.evaluate_detail: task.details(outputs, reader),
     }
+    if _OUTPUT.value:
+        result["output"] = _OUTPUT.value
     if _JSON.value:
         print_json(result)
         return
@@ -120,3 +139,5 @@ def main(arguments: list[str]) -> None:
         print("  " + ", ".join(f"{name} {value:.4f}" for name, value in further.items()))
     for line in task.detail_lines(result[task.evaluate_detail]):
         print(line)
+    if _OUTPUT.value:
+        print(f"{len(outputs.records)} rows: {_OUTPUT.value}")

@@ -49,6 +49,12 @@ def parse_picture(payload: bytes) -> PictureRecord:
     )
 
 
+def parse_id(payload: bytes) -> str:
+    """The id of an image record; raises BadRecordError as parse_picture does."""
+    name: bytes = _one(_features(payload), ImageKey.ID, "bytes_list")
+    return name.decode("utf-8", errors="replace")
+
+
 def parse_triplet(payload: bytes) -> TripletRecord:
     """Parses a triplet record; raises BadRecordError as parse_picture does."""
     features = _features(payload)

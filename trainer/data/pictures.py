@@ -22,6 +22,7 @@ from trainer.data.cuts import Cut, batch_cut, gather_cuts, stream_cuts, table_cu
 from trainer.data.decoding import RECORDS_TO_PIXELS, Decoder, parse
 from trainer.data.order import PictureOrder, ReplicaSlice, steps_per_pass
 from trainer.data.payloads import Payloads
+from trainer.data.record_ids import picture_ids
 from trainer.data.records import StoredPictures, check_shards
 from trainer.data.rows import Tensors, from_python, row_specs
 from trainer.data.service import ServiceBatches
@@ -37,6 +38,7 @@ class PictureReader:
     Attributes:
       records: number of pictures in the split and in a pass.
       pictures_a_record: 1.
+      id_columns: what ids() has of a record.
       steps_per_pass: steps that see every picture once.
       batch_size: of the global batch.
       table: "decoded" or "encoded", what is kept in memory; "" = pictures are streamed.
@@ -47,6 +49,7 @@ class PictureReader:
     """
 
     pictures_a_record = 1
+    id_columns = ("id",)
 
     def __init__(
         self,
@@ -68,6 +71,7 @@ class PictureReader:
         if not split.images:
             raise DataError(f"split '{name}' of '{dataset}' has no pictures")
         check_shards(dataset, itertools.chain(*shards))
+        self._as_they_came = shards[0]
         self._stored = StoredPictures(
             dataset, shards, self._parallel_reads, encoded=manifest.image.has_files
         )
@@ -262,6 +266,10 @@ class PictureReader:
     def damage(self) -> DataError | None:
         """Describes the first damaged picture record; None if all are intact."""
         return self._stored.damage()
+
+    def ids(self) -> list[tuple[str, ...]]:
+        """The id of every picture, in stored order; reads the split."""
+        return [(name,) for name in picture_ids(self.directory, self._as_they_came)]
 
     def pictures(self, records: list[int]) -> list[NDArray[np.uint8]]:
         """uint8[H,W,C] of records in stored order, variant 0."""

@@ -23,6 +23,7 @@ from trainer.data import storage
 from trainer.data.cuts import Cut, gather_cuts, table_cuts
 from trainer.data.decoding import Decoder
 from trainer.data.order import ReplicaSlice, element_rows, steps_per_pass, triplet_order
+from trainer.data.record_ids import picture_ids
 from trainer.data.records import StoredPictures, check_shards, read_index
 from trainer.data.rows import Tensors, from_python, row_specs
 from trainer.data.table import MemoryLimit, PictureTable, Table
@@ -43,6 +44,7 @@ class TripletReader:
     Attributes:
       records: number of triplets in the split and in a pass.
       pictures_a_record: 3.
+      id_columns: what ids() has of a record.
       steps_per_pass: steps that see every triplet once.
       batch_size: triplets of the global batch.
       table: "decoded" or "encoded", what is kept in memory.
@@ -54,6 +56,7 @@ class TripletReader:
     """
 
     pictures_a_record = 3
+    id_columns = ("line", "face1", "face2", "face3")
     error: Exception | None = None
 
     def __init__(
@@ -80,6 +83,7 @@ class TripletReader:
         self._variants = min(variants, split.variants) if training else 1
         pictures = [split.image_shards(variant) for variant in range(self._variants)]
         check_shards(dataset, [*itertools.chain(*pictures), *split.triplet_shards()])
+        self._as_they_came = pictures[0]
         self._stored = StoredPictures(dataset, pictures, encoded=manifest.image.has_files)
         # Keys ascend over the shards in order, so a key's index in the table is its rank.
         indexes = storage.for_each(lambda s: read_index(dataset, s), pictures[0], dataset)
@@ -166,6 +170,16 @@ class TripletReader:
     def damage(self) -> DataError | None:
         """Describes the first damaged picture record; None if all are intact."""
         return self._stored.damage()
+
+    def ids(self) -> list[tuple[str, ...]]:
+        """The line of the CSV and the ids of the pictures of every triplet, in stored order; reads
+        the pictures of the split.
+        """
+        names = picture_ids(self.directory, self._as_they_came)
+        return [
+            (str(line), *(names[rank] for rank in ranks))
+            for line, ranks in zip(self.rows.tolist(), self._triplets.tolist(), strict=True)
+        ]
 
     def pictures(self, records: list[int]) -> list[NDArray[np.uint8]]:
         """uint8[3,H,W,C] of triplets in stored order, variant 0."""

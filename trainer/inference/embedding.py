@@ -7,9 +7,9 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,28 @@ from preprocess.shell.errors import DataError, UsageError
 from preprocess.shell.json_text import JsonObject
 from trainer.inference import projector
 from trainer.inference.gallery import Gallery, describe
-from trainer.inference.serving import EMBEDDING, Item, Serving
+from trainer.inference.serving import Item
 from trainer.models.foreign_arrays import load_npz
 
 SHOWN_PROBLEMS = 20
+
+
+class Embedder(Protocol):
+    """What makes embeddings: a run (Serving), or several (Ensemble).
+
+    Attributes:
+      dimensions, metric, classes: see Serving.
+    """
+
+    dimensions: int
+    metric: str
+    classes: tuple[str, ...]
+
+    def embeddings(self, items: Sequence[Item], numbers: Sequence[int]) -> NDArray[np.float32]:
+        """float32 [n, E] of pictures, which all could be read, and their numbers among all."""
+
+    def weights_digest(self) -> str:
+        """Of which weights they are."""
 
 
 class Embedded(NamedTuple):
@@ -34,32 +52,32 @@ class Embedded(NamedTuple):
 
 
 def embed(
-    serving: Serving,
+    embedder: Embedder,
     gallery: Gallery,
     file: EmbeddingFile,
-    logs: Path,
+    logs: Path | None,
     progress: Callable[[int], object] = lambda count: None,
 ) -> Embedded:
     """Embeds a gallery into a file, and into the projector below a run's TensorBoard logs.
 
     Args:
-      serving: the run.
+      embedder: the run or runs.
       gallery: the pictures.
       file: opened before the work, so that a path that cannot be written costs nothing.
-      logs: the run's `tensorboard` folder.
+      logs: the run's `tensorboard` folder; None = no projector.
       progress: called with the pictures done since it was called last.
 
     Raises:
       DataError: none of the pictures can be read.
       UsageError: the file or the logs cannot be written.
     """
-    shown = set(projector.chosen_points(len(gallery), serving.dimensions).tolist())
+    shown = set(projector.chosen_points(len(gallery), embedder.dimensions).tolist())
     sprites: dict[int, NDArray[np.uint8]] = {}
     unreadable: list[Item] = []
-    for batch in embedded(serving, gallery):
+    for batch in embedded(embedder, gallery):
         numbered = zip(batch.numbers, batch.items, strict=True)
         for row, (number, item) in enumerate(numbered, len(file.items)):
-            if number in shown and item.pixels is not None:
+            if logs and number in shown and item.pixels is not None:
                 sprites[row] = projector.sprite(item.pixels)
         file.add(batch)
         unreadable += batch.unreadable
@@ -70,25 +88,25 @@ def embed(
             f"none of {len(unreadable)} pictures of '{gallery.path}' can be read; the first: "
             f"{first.id}: {first.problem}"
         )
-    file.write(serving, gallery)
-    folder = _project(serving, file, sprites, logs) if sprites else None
+    file.write(embedder, gallery)
+    folder = _project(embedder, file, sprites, logs) if logs and sprites else None
     return Embedded(len(file.items), unreadable, folder)
 
 
 def _project(
-    serving: Serving, file: EmbeddingFile, sprites: dict[int, NDArray[np.uint8]], logs: Path
+    embedder: Embedder, file: EmbeddingFile, sprites: dict[int, NDArray[np.uint8]], logs: Path
 ) -> Path:
     items = [file.items[row] for row in sprites]
     columns = {"id": [item.id for item in items]}
     if any(item.label >= 0 for item in items):
-        names = {-1: "not known", **dict(enumerate(serving.classes))}
+        names = {-1: "not known", **dict(enumerate(embedder.classes))}
         columns["label"] = [names[item.label] for item in items]
     if any(item.split for item in items):
         columns["split"] = [item.split for item in items]
     rows = file.rows(np.array(list(sprites), np.int64))
     try:
         return projector.write_projector(
-            logs, serving.metric, rows, columns, list(sprites.values())
+            logs, embedder.metric, rows, columns, list(sprites.values())
         )
     except OSError as error:
         raise UsageError(f"'{logs}' cannot be written: {error.strerror}") from None
@@ -103,13 +121,13 @@ class Batch(NamedTuple):
     unreadable: list[Item]
 
 
-def embedded(serving: Serving, gallery: Gallery) -> Iterator[Batch]:
-    """The pictures of a gallery, in batches of the run's size."""
+def embedded(embedder: Embedder, gallery: Gallery) -> Iterator[Batch]:
+    """The pictures of a gallery, in its batches."""
     start = 0
     for items in gallery.batches():
         numbers = [start + at for at, item in enumerate(items) if item.pixels is not None]
         good = [item for item in items if item.pixels is not None]
-        rows = serving.said_of(good)[EMBEDDING]
+        rows = embedder.embeddings(good, numbers)
         yield Batch(good, rows, numbers, [item for item in items if item.pixels is None])
         start += len(items)
 
@@ -158,18 +176,18 @@ class EmbeddingFile:
         mapped = np.memmap(self._rows, "<f4", "r", shape=shape)
         return np.array(mapped[chosen], np.float32)
 
-    def write(self, serving: Serving, gallery: Gallery) -> None:
+    def write(self, embedder: Embedder, gallery: Gallery) -> None:
         """Makes the .npz; raises UsageError if it cannot be written."""
         values: JsonObject = {
             "ids": [item.id for item in self.items],
             "numbers": np.array(self._numbers, np.int64),
-            "metric": serving.metric,
-            "weights_digest": serving.run.session.weights_digest(),
+            "metric": embedder.metric,
+            "weights_digest": embedder.weights_digest(),
             **describe(gallery),
         }
         if any(item.label >= 0 for item in self.items):
             values["labels"] = np.array([item.label for item in self.items], np.int64)
-            values["classes"] = list(serving.classes)
+            values["classes"] = list(embedder.classes)
         if gallery.splits:
             values["splits"] = [item.split for item in self.items]
         try:

@@ -6,39 +6,43 @@ import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from preprocess.shell.errors import DataError
-from trainer.inference.serving import Serving, batches
+from trainer.inference.ensemble import Ensemble
+from trainer.inference.serving import batches
+from trainer.tasks.outputs import Floats
+from trainer.tasks.task import Task
 
 
 def model_outputs(
-    serving: Serving, paths: Sequence[str]
-) -> Iterator[tuple[str, NDArray[np.float64] | None, str]]:
-    """(path, output float64[F], '') of each file, or (path, None, what is wrong)."""
-    name = serving.task.output
-    for batch in batches(paths, serving.batch_size):
-        items = serving.file_pictures(batch)
-        rows = iter(serving.said_of(items)[name].astype(np.float64))
+    ensemble: Ensemble, paths: Sequence[str]
+) -> Iterator[tuple[str, list[Floats] | None, str]]:
+    """(path, output float64[F] of each member, '') of each file, or (path, None, what is wrong)."""
+    start = 0
+    for batch in batches(paths, ensemble.first.batch_size):
+        items = ensemble.first.file_pictures(batch)
+        good = [start + at for at, item in enumerate(items) if item.pixels is not None]
+        rows = iter(zip(*ensemble.outputs(items, good), strict=True))
         for item in items:
-            yield item.id, None if item.pixels is None else next(rows), item.problem
+            yield item.id, None if item.pixels is None else list(next(rows)), item.problem
+        start += len(items)
 
 
-def header(serving: Serving) -> list[str]:
+def header(ensemble: Ensemble) -> list[str]:
     """Columns of rows_of_files() and rows_of_table()."""
-    task = serving.task
+    task = ensemble.task
     return [*task.picture_columns, *task.prediction_columns(), "error"]
 
 
-def rows_of_files(serving: Serving, paths: Sequence[str]) -> Iterator[list[str]]:
+def rows_of_files(ensemble: Ensemble, paths: Sequence[str]) -> Iterator[list[str]]:
     """A row a picture; an unreadable file has its error only."""
-    for path, output, error in model_outputs(serving, paths):
-        yield _row(serving, [path], None if output is None else output[np.newaxis], error)
+    for path, outputs, error in model_outputs(ensemble, paths):
+        yield _row(ensemble, [path], outputs, error)
 
 
-def read_records(serving: Serving, table: str) -> list[tuple[str, ...]]:
+def read_records(task: Task, table: str) -> list[tuple[str, ...]]:
     """The ids of the pictures of each record of a table; raises DataError."""
-    columns = serving.task.picture_columns
+    columns = task.picture_columns
     try:
         with open(table, encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
@@ -54,7 +58,7 @@ def read_records(serving: Serving, table: str) -> list[tuple[str, ...]]:
 
 
 def rows_of_table(
-    serving: Serving, records: Iterable[tuple[str, ...]], known: Mapping[str, str]
+    ensemble: Ensemble, records: Iterable[tuple[str, ...]], known: Mapping[str, str]
 ) -> Iterator[list[str]]:
     """A row a record of several pictures, which are named by their ids; `known` has their files.
 
@@ -66,22 +70,23 @@ def rows_of_table(
     found = {
         name: (output, error)
         for name, (_, output, error) in zip(
-            paths, model_outputs(serving, list(paths.values())), strict=True
+            paths, model_outputs(ensemble, list(paths.values())), strict=True
         )
     }
     for record in records:
         pictures = [found.get(name, (None, f"no picture {name}")) for name in record]
         outputs = [output for output, _ in pictures if output is not None]
         errors = "; ".join(error for output, error in pictures if output is None)
-        whole = np.stack(outputs)[np.newaxis] if len(outputs) == len(record) else None
-        yield _row(serving, record, whole, errors)
+        # Of each member the outputs of all the record's pictures.
+        members = [np.stack(each) for each in zip(*outputs, strict=True)]
+        yield _row(ensemble, record, members if len(outputs) == len(record) else None, errors)
 
 
 def _row(
-    serving: Serving, names: Sequence[str], outputs: NDArray[np.float64] | None, error: str
+    ensemble: Ensemble, names: Sequence[str], outputs: Sequence[Floats] | None, error: str
 ) -> list[str]:
-    """Of a record's outputs [1,F] or [1,P,F], None if one cannot be read."""
-    task = serving.task
+    """Of a record's outputs [F] or [P,F] of each member, None if one cannot be read."""
+    task = ensemble.task
     if outputs is None:
         return [*names, *[""] * len(task.prediction_columns()), error]
-    return [*names, *task.prediction_cells(task.values(outputs)[0]), ""]
+    return [*names, *task.prediction_cells(ensemble.values(outputs)), ""]

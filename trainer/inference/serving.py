@@ -6,7 +6,7 @@ from each of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any, NamedTuple
@@ -22,6 +22,7 @@ from trainer.data.decoding import FEATURES, decode, decode_file
 from trainer.data.picture_files import UnreadablePicture, file_pixels
 from trainer.data.shaping import picture_shape, shaped
 from trainer.inference.trained_run import Run
+from trainer.models.randomness import keyed
 
 EMBEDDING = "embedding"
 PARALLEL = 8  # pictures decoded at a time; one may have 64 million pixels
@@ -75,6 +76,14 @@ class Serving:
             ),
             input_signature=[_IMAGES],
         )
+        self._drawn = tf.function(
+            self._augmented,
+            input_signature=[
+                pixels,
+                tf.TensorSpec([None], tf.int32),
+                tf.TensorSpec([], tf.int64),
+            ],
+        )
         self._pixels = pixels
         of_any_size = tf.TensorSpec([None, None, channels], tf.uint8)
         self._shaped = tf.function(
@@ -86,7 +95,7 @@ class Serving:
         [N, H, W, C], ids, labels).
         """
 
-        def decoded(payloads: Any) -> Any:
+        def decoded(payloads: tf.Tensor) -> tuple[tf.Tensor, ...]:
             features = tf.io.parse_example(payloads, _RECORD)
             pixels = _each(
                 lambda one: shaped(decode(one, image, self.shape.channels, True), self.shape),
@@ -97,9 +106,26 @@ class Serving:
 
         return tf.function(decoded, input_signature=[_IMAGES])
 
-    def _outputs(self, images: Any) -> JsonObject:
+    def embeddings(self, items: Sequence[Item], numbers: Sequence[int]) -> NDArray[np.float32]:
+        """float32 [n, E] of the pictures that could be read."""
+        rows: NDArray[np.float32] = self.said_of(items)[EMBEDDING]
+        return rows
+
+    def weights_digest(self) -> str:
+        """That of the run."""
+        return self.run.session.weights_digest()
+
+    def _outputs(self, images: tf.Tensor) -> JsonObject:
         session = self.run.session
-        pixels = session.task.pixels(session.augmentation, images, augment=False)
+        return self._of(session.task.pixels(session.augmentation, images, augment=False))
+
+    def _augmented(self, images: tf.Tensor, rows: tf.Tensor, draw: tf.Tensor) -> JsonObject:
+        session = self.run.session
+        with keyed(session.config.seed, draw, rows, self.run.trained_batch):
+            pixels = session.task.pixels(session.augmentation, images, augment=True)
+        return self._of(pixels)
+
+    def _of(self, pixels: tf.Tensor) -> JsonObject:
         embedding, output = (
             tf.cast(output, tf.float32) for output in self._model(pixels, training=False)
         )
@@ -117,14 +143,29 @@ class Serving:
             return Item(path, None, str(error))
         return Item(path, self._shaped(pixels).numpy())
 
-    def said_of(self, items: Sequence[Item]) -> dict[str, NDArray[Any]]:
-        """The outputs for the pictures that could be read, rows in their order; raises DataError
-        where they are not finite.
+    def said_of(
+        self, items: Sequence[Item], draw: int | None = None, numbers: Sequence[int] = ()
+    ) -> dict[str, NDArray[Any]]:
+        """The outputs for the pictures that could be read, rows in their order.
+
+        Args:
+          items: the pictures.
+          draw: number of a test-time augmentation; None = the pictures as they are.
+          numbers: of the pictures that could be read, among all there are: what the on-device
+            layers draw for a picture follows from its number and `draw`.
+
+        Raises:
+          DataError: the outputs are not finite.
         """
         good = [item.pixels for item in items if item.pixels is not None]
         # Group normalisation refuses a batch of none: where all were unreadable a blank goes in.
         pixels = np.stack(good or [np.zeros(self.shape[:3], np.uint8)])
-        found = {name: value.numpy()[: len(good)] for name, value in self.outputs(pixels).items()}
+        if draw is None:
+            outputs = self.outputs(pixels)
+        else:
+            rows = np.array(numbers or [0], np.int64) % self.run.trained_batch
+            outputs = self._drawn(pixels, rows.astype(np.int32), np.int64(draw))
+        found = {name: value.numpy()[: len(good)] for name, value in outputs.items()}
         if not np.isfinite(found[EMBEDDING]).all():
             raise DataError(
                 f"the outputs of '{self.run.path}' are not finite: its training diverged"
@@ -139,7 +180,9 @@ def batches(values: Iterable[Any], size: int) -> Iterator[list[Any]]:
         yield batch
 
 
-def _each(function: Any, elements: Any, spec: Any) -> Any:
+def _each(
+    function: Callable[[tf.Tensor], tf.Tensor], elements: object, spec: tf.TensorSpec
+) -> tf.Tensor:
     return tf.map_fn(
         function,
         elements,

@@ -12,6 +12,7 @@ from preprocess.shell.errors import DataError
 from preprocess.shell.json_text import JsonObject
 from trainer.config import from_dict, with_values
 from trainer.config.trust import check_trusted, foreign_code
+from trainer.config.values import coerce
 from trainer.data.recorded import check_same_targets, recorded_targets
 from trainer.training.checkpoints import Checkpoints
 from trainer.training.run_directory import RunDirectory
@@ -26,23 +27,40 @@ class Run(NamedTuple):
     session: Session
     dataset: JsonObject  # what config.json says of the dataset it was trained on
     step: int
+    trained_batch: int  # rows of a batch in training
 
 
 def open_run(
     workdir: str, checkpoint: str, say: Callable[[str], None], trusted: Collection[str] = ()
 ) -> Run:
-    """Opens one run on one device, whatever it was trained on; arguments and errors of
-    open_runs().
-    """
+    """Opens one run on one device; arguments and errors of open_runs()."""
+    (run,) = open_runs_here([workdir], checkpoint, say, trusted)
+    return run
+
+
+def open_runs_here(
+    workdirs: list[str],
+    checkpoint: str,
+    say: Callable[[str], None],
+    trusted: Collection[str] = (),
+    batch_size: int = 0,
+) -> list[Run]:
+    """open_runs() on one device, whatever the runs were trained on."""
     devices.warn_of_unseen_gpus(say)
     tf.keras.backend.set_image_data_format("channels_last")
-    record = RunDirectory(workdir).read_config()
-    _check_trusted(record, workdir, trusted)
-    return _open(workdir, record, checkpoint, tf.distribute.get_strategy())
+    strategy = tf.distribute.get_strategy()
+    return [
+        _open(path, record, checkpoint, strategy, batch_size)
+        for path, record in _records(workdirs, trusted).items()
+    ]
 
 
 def open_runs(
-    workdirs: list[str], checkpoint: str, say: Callable[[str], None], trusted: Collection[str] = ()
+    workdirs: list[str],
+    checkpoint: str,
+    say: Callable[[str], None],
+    trusted: Collection[str] = (),
+    batch_size: int = 0,
 ) -> list[Run]:
     """Opens run directories, all for the same task and classes, on this machine's devices.
 
@@ -52,29 +70,34 @@ def open_runs(
       say: takes warnings.
       trusted: hub modules and references that may be loaded, besides those that this user has
         trained with.
+      batch_size: records at a time; 0 = each run's own. It is rounded up to a multiple of the
+        replicas: measuring does not depend on it.
 
     Raises:
       UsageError: a run names a hub module or own code that nobody has vouched for.
       DataError: no run directory, no such checkpoint, or runs that do not belong together.
-
-    The batch is that of the run, rounded up to a multiple of the replicas: measuring does not
-    depend on it.
+      ConfigError: a batch size out of range.
     """
-    records = [RunDirectory(path).read_config() for path in workdirs]
-    first = records[0]["dataset"]
-    for path, record in zip(workdirs, records, strict=True):
+    strategy: Any = None
+    runs = []
+    for path, record in _records(workdirs, trusted).items():
+        if strategy is None:
+            strategy = devices.prepare(from_dict(record["config"]), say)
+        runs.append(_open(path, record, checkpoint, strategy, batch_size))
+    return runs
+
+
+def _records(workdirs: list[str], trusted: Collection[str]) -> dict[str, JsonObject]:
+    """What is recorded of each run; raises where they do not belong together."""
+    records = {path: RunDirectory(path).read_config() for path in workdirs}
+    first = records[workdirs[0]]["dataset"]
+    for path, record in records.items():
         _check_trusted(record, path, trusted)
         for key in ("task", "classes"):
             if record["dataset"][key] != first[key]:
                 raise DataError(f"'{path}' and '{workdirs[0]}' differ in their {key}")
         check_same_targets(first, record["dataset"], f"'{workdirs[0]}'", f"'{path}'")
-    strategy: Any = None
-    runs = []
-    for path, record in zip(workdirs, records, strict=True):
-        if strategy is None:
-            strategy = devices.prepare(from_dict(record["config"]), say)
-        runs.append(_open(path, record, checkpoint, strategy))
-    return runs
+    return records
 
 
 def _check_trusted(record: JsonObject, workdir: str, trusted: Collection[str]) -> None:
@@ -82,15 +105,17 @@ def _check_trusted(record: JsonObject, workdir: str, trusted: Collection[str]) -
         check_trusted(code, workdir, trusted)
 
 
-def _open(path: str, record: JsonObject, checkpoint: str, strategy: Any) -> Run:
+def _open(path: str, record: JsonObject, checkpoint: str, strategy: Any, batch_size: int) -> Run:
     config, dataset = from_dict(record["config"]), record["dataset"]
     tf.keras.mixed_precision.set_global_policy(config.precision)
-    replicas = strategy.num_replicas_in_sync
+    replicas, trained_batch = strategy.num_replicas_in_sync, config.batch_size
+    batch_size = batch_size or trained_batch
+    coerce("batch_size", batch_size)
     config = with_values(
         config,
         {
             "jit_compile": False,
-            "batch_size": -(-config.batch_size // replicas) * replicas,
+            "batch_size": -(-batch_size // replicas) * replicas,
             "model.trainable": "all",  # nothing trains here, and names of layers may differ
         },
     )
@@ -105,4 +130,4 @@ def _open(path: str, record: JsonObject, checkpoint: str, strategy: Any) -> Run:
     )
     directory = RunDirectory(path)
     state = Checkpoints(directory.checkpoints).load_weights(checkpoint, session)
-    return Run(directory.path, session, dataset, state["step"])
+    return Run(directory.path, session, dataset, state["step"], trained_batch)

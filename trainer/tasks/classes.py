@@ -176,6 +176,14 @@ class Classes(Task):
             "class": tf.gather(tf.constant(self.classes), tf.argmax(output, -1)),
         }
 
+    def truth_columns(self) -> list[str]:
+        """The true class."""
+        return ["true_class"]
+
+    def truth_cells(self, target: np.ndarray) -> list[str]:
+        """Its name."""
+        return [self.classes[int(target)]]
+
     def prediction_columns(self) -> list[str]:
         """The most probable class, and the probability of each class."""
         return ["class", *(f"p_{name}" for name in self.classes)]

@@ -29,6 +29,7 @@ from trainer.tasks.task import Task
 
 SHOWN_LABELS = 1_000  # in report.html
 NO_LABEL = "no label"
+_WIDTH = len("exact_match")  # of a column of the table of thresholds
 
 
 class Labels(Task):
@@ -98,13 +99,18 @@ class Labels(Task):
         return label_report(outputs.targets, self.scores(outputs), self.classes)
 
     def detail_lines(self, details: JsonObject) -> list[str]:
-        """One line for each label, then the best threshold."""
+        """One line for each label, the table of thresholds, then the best of them."""
         lines = [
             f"  {row['label']:<24} precision {_share(row['precision'])}  "
             f"recall {_share(row['recall'])}  AUC {_share(row['auc'])}  of {row['support']}"
             for row in details["per_label"]
         ]
         best = details["best_threshold"]
+        columns = ("precision", "recall", "f1", "f1_macro", "exact_match")
+        lines.append("  threshold  " + "  ".join(name.ljust(_WIDTH) for name in columns).rstrip())
+        for row in details["thresholds"]:
+            figures = "  ".join(_share(row[name]).ljust(_WIDTH) for name in columns)
+            lines.append(f"  {row['threshold']:<9.2f}  {figures}".rstrip())
         for row in details["thresholds"] if best is not None else ():
             if row["threshold"] == best:
                 lines.append(
@@ -184,6 +190,14 @@ class Labels(Task):
             "probabilities": probabilities,
             "labels": tf.cast(probabilities >= THRESHOLD, tf.int64),
         }
+
+    def truth_columns(self) -> list[str]:
+        """The true labels."""
+        return ["true_labels"]
+
+    def truth_cells(self, target: np.ndarray) -> list[str]:
+        """Their names, separated as those of a prediction."""
+        return [self._separator.join(self._names(target > 0))]
 
     def prediction_columns(self) -> list[str]:
         """The predicted labels, and the probability of each label."""

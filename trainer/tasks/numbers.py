@@ -162,6 +162,14 @@ class Numbers(Task):
         mean, std = (tf.constant(each, tf.float32) for each in (self._mean, self._std))
         return {"embedding": embedding, STANDARDIZED: output, "numbers": mean + std * output}
 
+    def truth_columns(self) -> list[str]:
+        """The true numbers."""
+        return [f"true_{target.name}" for target in self.targets]
+
+    def truth_cells(self, target: np.ndarray) -> list[str]:
+        """Their texts, in the targets' own units."""
+        return self.prediction_cells(target)
+
     def prediction_columns(self) -> list[str]:
         """The names of the numbers."""
         return [target.name for target in self.targets]

@@ -225,9 +225,22 @@ class Task(abc.ABC):
         """The tensor of a model that is used as a picture's embedding, [N,E]."""
         return model.output
 
+    def mean_embedding(self, draws: Sequence[Floats]) -> Floats:
+        """float64[N,E]: one embedding for each picture, of those of several augmentations."""
+        mean: Floats = np.mean(draws, axis=0)
+        return mean
+
     @abc.abstractmethod
     def served(self, embedding: tf.Tensor, output: tf.Tensor) -> Tensors:
         """The tensors of an export by name; always contains `embedding`."""
+
+    @abc.abstractmethod
+    def truth_columns(self) -> list[str]:
+        """The columns of the truth in the table that `evaluate` writes."""
+
+    @abc.abstractmethod
+    def truth_cells(self, target: np.ndarray) -> list[str]:
+        """The texts of these columns, for the target of one record."""
 
     @abc.abstractmethod
     def prediction_columns(self) -> list[str]:

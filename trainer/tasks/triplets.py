@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -112,9 +112,24 @@ class Triplets(Task):
             distances=outputs.values[row].tolist(),
         )
 
+    def mean_embedding(self, draws: Sequence[Floats]) -> Floats:
+        """The direction of the mean, with the length that all embeddings have."""
+        mean = super().mean_embedding(draws)
+        lengths = np.linalg.norm(mean, axis=-1, keepdims=True)
+        scaled: Floats = self._config.model.scale * mean / np.where(lengths > 0, lengths, 1.0)
+        return scaled
+
     def served(self, embedding: tf.Tensor, output: tf.Tensor) -> Tensors:
         """Only the embedding."""
         return {"embedding": embedding}
+
+    def truth_columns(self) -> list[str]:
+        """The share of annotators who called each picture the odd one."""
+        return ["votes1", "votes2", "votes3"]
+
+    def truth_cells(self, target: np.ndarray) -> list[str]:
+        """The shares' texts."""
+        return [f"{share:.6f}" for share in target]
 
     def prediction_columns(self) -> list[str]:
         """The odd picture and the squared distances."""

@@ -38,11 +38,15 @@ class Evaluator:
         reader: Reader,
         steps: int = 0,
         change: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+        draw_rows: int = 0,
     ) -> None:
-        """`steps`: number of batches; 0 = the whole split. `change` is applied to each batch."""
+        """`steps`: number of batches; 0 = the whole split. `change` is applied to each batch. For
+        `draw_rows` see predict_function().
+        """
         self._session = session
         self._reader = reader
         self._change = change
+        self._draw_rows = draw_rows
         self.steps = min(steps or reader.steps_per_pass, reader.steps_per_pass)
         self._predict = predict_function(session)
         self._augmented: Callable[..., Any] | None = None
@@ -63,7 +67,9 @@ class Evaluator:
         predict = self._predict
         if draw is not None:
             if self._augmented is None:
-                self._augmented = predict_function(self._session, augment=True)
+                self._augmented = predict_function(
+                    self._session, augment=True, draw_rows=self._draw_rows
+                )
             predict = self._augmented
         strategy = self._session.strategy
         task = self._session.task

@@ -271,16 +271,20 @@ def _records(session: Session, batch: Tensors) -> tf.Tensor:
 
 
 def predict_function(
-    session: Session, augment: bool = False
+    session: Session, augment: bool = False, draw_rows: int = 0
 ) -> Callable[[Tensors, tf.Tensor], Outputs]:
     """A tf.function (batch, draw int64) -> (outputs, losses), per replica, without training.
 
-    With `augment`, the on-device layers draw random numbers: test-time augmentation `draw`.
+    With `augment`, the on-device layers draw random numbers: test-time augmentation `draw`. With
+    `draw_rows`, they follow from the number of a record modulo it, not from the size of a batch.
     """
     config, task = session.config, session.task
 
     def replica_step(batch: Tensors, draw: tf.Tensor) -> Outputs:
-        with keyed(config.seed, draw, batch["row"], config.batch_size):
+        rows, size = batch["row"], config.batch_size
+        if draw_rows:
+            rows, size = tf.cast(batch["record"] % draw_rows, tf.int32), draw_rows
+        with keyed(config.seed, draw, rows, size):
             outputs = task.outputs(
                 session.model,
                 session.augmentation,

@@ -60,6 +60,28 @@ def test_evaluate_averages_runs_and_augmentations(class_runs, class_data):
     assert 0 <= both["interval"][0] <= both["accuracy"] <= both["interval"][1] <= 1
 
 
+def test_evaluate_writes_a_row_for_each_record(class_runs, class_data, tmp_path):
+    """Whatever the size of a batch: 10 records in batches of 8, and of 3."""
+    output = tmp_path / "rows.csv"
+    flags = (f"--workdir={class_runs[0]}", f"--data={class_data}", f"--output={output}")
+    found = evaluated(*flags, "--batch_size=3")
+    assert found["output"] == str(output)
+    assert found["loss"] == pytest.approx(last_row(class_runs[0])["val_loss"], rel=1e-5)
+    with open(output, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len({row["id"] for row in rows}) == 10
+    for row in rows:
+        assert row["true_class"] == Path(row["id"]).parent.name
+        shares = {name: float(row[f"p_{name}"]) for name in datasets.CLASSES}
+        assert row["class"] == max(shares, key=lambda name: shares[name])
+        # Cross-entropy, of probabilities with six digits.
+        assert float(row["loss"]) == pytest.approx(-np.log(shares[row["true_class"]]), abs=1e-3)
+    right = sum(row["class"] == row["true_class"] for row in rows)
+    assert right == found["accuracy"] * 10
+    line = refused(os.EX_USAGE, "evaluate", *flags[:2], f"--output={tmp_path}/no/rows.csv")
+    assert f"--output='{tmp_path}/no/rows.csv'" in line
+
+
 def test_evaluate_prints_a_line_with_the_interval_and_one_a_class(class_runs, class_data):
     done = datasets.command(
         "trainer", "evaluate", f"--workdir={class_runs[0]}", f"--data={class_data}"

@@ -116,7 +116,7 @@ def test_prediction_evaluation_and_export_agree(run, data, tmp_path):
     images = f"{data}/../pictures/test"
     table, model = tmp_path / "labels.csv", tmp_path / "model"
     for command in (
-        ["evaluate", f"--data={data}", "--json"],
+        ["evaluate", f"--data={data}", "--json", f"--output={tmp_path / 'measured.csv'}"],
         ["predict", f"--images={images}", f"--output={table}"],
         ["export", f"--output={model}"],
     ):
@@ -138,6 +138,14 @@ def test_prediction_evaluation_and_export_agree(run, data, tmp_path):
         given = {label for label, share in zip(LABELS, shares, strict=True) if share >= 0.5}
         assert {*row["labels"].split(";")} - {""} == given
         assert {LABELS[n] for n in np.flatnonzero(served["labels"][at])} == given
+    with open(tmp_path / "measured.csv", encoding="utf-8") as file:
+        stored = {row["id"]: row for row in csv.DictReader(file)}
+    for row in rows:
+        other = stored["/".join(row["path"].split("/")[-3:])]
+        shared = ("labels", *(f"p_{label}" for label in LABELS))
+        assert [other[name] for name in shared] == [row[name] for name in shared]
+    exact = np.mean([row["labels"] == row["true_labels"] for row in stored.values()])
+    assert exact == pytest.approx(measured["exact_match"])
     signature = json.loads((model / "assets" / "signature.json").read_text())
     assert (signature["task"], signature["classes"]) == ("multilabel", list(LABELS))
 

@@ -108,7 +108,7 @@ def test_prediction_evaluation_and_export_agree(run, data, truth, tmp_path):
     workdir, report = run
     table, model = tmp_path / "numbers.csv", tmp_path / "model"
     for command in (
-        ["evaluate", f"--data={data}", "--json"],
+        ["evaluate", f"--data={data}", "--json", f"--output={tmp_path / 'measured.csv'}"],
         ["predict", f"--images={data}/../pictures/test", f"--output={table}"],
         ["export", f"--output={model}"],
     ):
@@ -125,6 +125,13 @@ def test_prediction_evaluation_and_export_agree(run, data, truth, tmp_path):
     true = np.array([truth["/".join(row["path"].split("/")[-3:])] for row in rows])
     error = np.abs(predicted - true).mean()
     assert error == pytest.approx(measured["mean_absolute_error"], rel=1e-4)
+    with open(tmp_path / "measured.csv", encoding="utf-8") as file:
+        stored = {row["id"]: row for row in csv.DictReader(file)}
+    for row, numbers in zip(rows, true, strict=True):
+        other = stored["/".join(row["path"].split("/")[-3:])]
+        assert float(other["age"]) == pytest.approx(float(row["age"]), rel=1e-5)
+        found = [float(other["true_age"]), float(other["true_price"])]
+        assert found == pytest.approx(numbers, rel=1e-6)
     served = tf.saved_model.load(str(model)).signatures["serving_default"](
         images=tf.stack([tf.io.read_file(row["path"]) for row in rows])
     )

@@ -1,5 +1,6 @@
 """Measuring a split: outputs of every record, and errors of reading."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -11,6 +12,7 @@ from preprocess.shards import reading
 from preprocess.shell.errors import ConfigError
 from tests.trainer import datasets
 from tests.trainer.conftest import strategy
+from trainer.config import with_values
 from trainer.data.reader import open_reader
 from trainer.tasks.outputs import Outputs
 from trainer.tasks.task import make_task
@@ -68,6 +70,17 @@ def test_test_time_augmentation_is_drawn_by_number(classifier):
     np.testing.assert_array_equal(first, again)
     assert not np.allclose(first, second)
     assert not np.allclose(first, plain)
+
+
+def test_draws_follow_from_the_record_and_not_from_the_size_of_a_batch(classifier, class_data):
+    session, reader = classifier
+    config = with_values(session.config, {"batch_size": 4})
+    smaller = open_reader(class_data, Manifest.load(class_data), "test", config, training=False)
+    expected = Evaluator(session, reader, draw_rows=8).outputs(1).values
+    here = Evaluator(dataclasses.replace(session, config=config), smaller, draw_rows=8)
+    np.testing.assert_allclose(here.outputs(1).values, expected, rtol=1e-4, atol=1e-5)
+    # As it was when the size was that of training, whose rows these are.
+    np.testing.assert_array_equal(Evaluator(session, reader).outputs(1).values, expected)
 
 
 def test_between_is_called_after_each_batch(classifier):
