@@ -110,7 +110,7 @@ def test_the_examples_train_together_and_are_listed(extended, tmp_path):
     changes = {
         "loss.name": "smoothed",
         "loss.args.smoothing": "0.2",
-        "augment.grey": "0.25",
+        "augment.invert": "0.25",
         "model.backbone": "patches:8",
         "optimizer.name": "signdescent",
     }
@@ -120,7 +120,7 @@ def test_the_examples_train_together_and_are_listed(extended, tmp_path):
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["steps"] == 3
     keys = run(extended, "trainer", "presets", "--keys").stdout
-    for words in ("smoothed (classification)", "augment.grey", "patches:SIDE", "signdescent"):
+    for words in ("smoothed (classification)", "augment.invert", "patches:SIDE", "signdescent"):
         assert words in keys
 
 

@@ -22,7 +22,7 @@ FOREIGN = {
     "absl": "help noNAME NAME",
 }
 # Where they stand for something else: a key that an example adds, a name to be filled in.
-ADDED_KEYS = {"extending.md": ("augment.grey", "loss.args")}
+ADDED_KEYS = {"extending.md": ("augment.invert", "loss.args")}
 PLACEHOLDER = re.compile(r"[A-Z]")
 FOLDERS = ("preprocess", "trainer", "launch", "k8s", "tests", "docs")
 

@@ -16,7 +16,8 @@ from trainer.config.entries import (
     check_pretrained,
 )
 from trainer.config.keys import KEYS, Config, get
-from trainer.config.learning_sections import OWN, AugmentConfig, OptimizerConfig
+from trainer.config.layer_order import augmentation_conflicts
+from trainer.config.learning_sections import OWN, OptimizerConfig
 from trainer.config.measure_table import check_measure, column_of
 from trainer.config.own_code import is_own, own_name
 from trainer.config.task_table import task_kind
@@ -71,7 +72,7 @@ def _conflicts(config: Config) -> Iterator[str]:
     yield from _own_parts(config)
     yield from _loss(config)
     yield from _optimizer(config)
-    yield from _augmentation(config.augment)
+    yield from augmentation_conflicts(config)
     yield from _splits(config)
     yield from _service(config)
     yield from _profile(config)
@@ -206,17 +207,6 @@ def _clipping(optimizer: OptimizerConfig) -> Iterator[str]:
     theirs = [f"optimizer.args.{name}" for name in keras if optimizer.args.get(name) is not None]
     if given and len(given) + len(theirs) > 1:
         yield f"{' and '.join([*given, *theirs])} each clip the gradient: keep one of them"
-
-
-def _augmentation(augment: AugmentConfig) -> Iterator[str]:
-    if augment.resize_to and augment.crop > augment.resize_to:
-        yield (
-            f"augment.crop {augment.crop} is larger than augment.resize_to {augment.resize_to}: "
-            "a crop comes out of the resized picture"
-        )
-    side = augment.crop or augment.resize_to
-    if side and augment.cutout > side:
-        yield f"augment.cutout {augment.cutout} is larger than the picture at that point, {side}"
 
 
 def _splits(config: Config) -> Iterator[str]:

@@ -26,6 +26,7 @@ OPTIMIZERS = Entries(
 )
 OWN_BACKBONE = ""  # the entry of a user's own
 DEVICE_LAYERS = Entries("on-device layer", "trainer.models.on_device")
+MIXERS = Entries("way of mixing", "trainer.models.mixing")
 
 
 def device_layers() -> list[str]:

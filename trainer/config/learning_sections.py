@@ -9,6 +9,7 @@ from typing import Any
 from trainer.config.bounds import MOST_ACCUMULATED, MOST_STEPS
 from trainer.config.entries import (
     DEVICE_LAYERS,
+    MIXERS,
     OPTIMIZERS,
     backbone_forms,
     device_layers,
@@ -189,11 +190,15 @@ class OptimizerConfig:
 
 
 def _layer_settings() -> Any:
-    """A dataclass of the settings of every on-device layer, in the order in which they act."""
+    """A dataclass of the settings of every on-device layer, in the order in which they act, and of
+    what mixes their pictures.
+    """
+    tables = [DEVICE_LAYERS.constant(layer, "SETTINGS") for layer in device_layers()]
+    tables += [MIXERS.constant(mixer, "SETTINGS") for mixer in MIXERS.names()]
     fields = [
         (name, type(facts["default"]), key(**facts))
-        for layer in device_layers()
-        for name, facts in DEVICE_LAYERS.constant(layer, "SETTINGS").items()
+        for settings in tables
+        for name, facts in settings.items()
     ]
     return dataclasses.make_dataclass("LayerSettings", fields, frozen=True, kw_only=True)
 
@@ -208,4 +213,10 @@ class AugmentConfig(_LayerSettings):
     enabled: bool = key(default=False, meaning="all of this section on or off")
     layers: tuple[str, ...] = key(
         default=(), meaning=f"further layers, after the others, in this order: {OWN}"
+    )
+    order: tuple[str, ...] = key(
+        default=(),
+        meaning="the layers that are on, in the order in which they act; empty = "
+        f"{', '.join(device_layers())}; neighbours among shift, zoom, shear and rotation share an "
+        "interpolation",
     )

@@ -28,6 +28,7 @@ class TaskKind:
       least_classes: of the dataset, below which there is nothing to distinguish.
       metrics: further figures, by name, that each epoch has.
       class_weights: whether `loss.class_weights` mean something.
+      mixes: whether pictures and their targets can be mixed (augment.mixup, augment.cutmix).
       no_service: why a tf.data service cannot make its batches; '' if it can.
     """
 
@@ -42,6 +43,7 @@ class TaskKind:
     least_classes: int = 0
     metrics: tuple[str, ...] = ()
     class_weights: bool = False
+    mixes: bool = False
     no_service: str = ""
 
 
@@ -65,6 +67,7 @@ TASKS = {
         loss="cross_entropy",
         least_classes=2,
         class_weights=True,
+        mixes=True,
     ),
     MULTILABEL: TaskKind(
         meaning="the labels of a picture, any number of several",
@@ -75,6 +78,7 @@ TASKS = {
         loss="binary_cross_entropy",
         metrics=("f1_micro", "f1", "auc"),
         least_classes=1,
+        mixes=True,
     ),
     REGRESSION: TaskKind(
         meaning="one or several numbers of a picture",

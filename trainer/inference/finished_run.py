@@ -174,7 +174,11 @@ def _augmented(run: Run) -> Any:
     rows = len(stored)
     pictures = stored.reshape(-1, *stored.shape[-3:])
     with keyed(run.config.seed, 0, tf.range(rows), reader.batch_size):
-        seen = session.task.pixels(session.augmentation, tf.constant(pictures), augment=True)
+        mixture = session.mixture(tf.ones([rows]))
+        mix = mixture.pictures if mixture else None
+        seen = session.task.pixels(
+            session.augmentation, tf.constant(pictures), augment=True, mix=mix
+        )
     return augmented_batch(pictures, seen.numpy())
 
 

@@ -8,8 +8,10 @@ from typing import Any
 import tensorflow as tf
 
 from trainer.compat.saving import registered
-from trainer.config.entries import DEVICE_LAYERS, device_layers
+from trainer.config.entries import DEVICE_LAYERS
+from trainer.config.layer_order import layers_in_order
 from trainer.config.learning_sections import AugmentConfig
+from trainer.models.layers.warp import merged
 from trainer.models.on_device.resize import Resize
 from trainer.models.own_parts import OwnLayer
 
@@ -54,7 +56,8 @@ class Augmentation(tf.keras.layers.Layer):
 
 
 def build_augmentation(augment: AugmentConfig) -> Augmentation:
-    """The layers that `augment` asks for, in the order they state, each with its own name.
+    """The layers that `augment` asks for, each with its own name, in `augment.order` or else in the
+    order they state. Neighbours that warp are one layer.
 
     Only resize and the crop (its centre) act at inference.
 
@@ -67,8 +70,8 @@ def build_augmentation(augment: AugmentConfig) -> Augmentation:
     Raises:
       ConfigError: a layer that does not take its settings.
     """
-    built = [DEVICE_LAYERS.module(name).build(augment) for name in device_layers()]
-    layers = [layer for layer in built if layer is not None]
+    built = [DEVICE_LAYERS.module(name).build(augment) for name in layers_in_order(augment)]
+    layers = merged([layer for layer in built if layer is not None])
     own = [OwnLayer(reference) for reference in augment.layers]
     if not augment.enabled:
         layers, own = [], []

@@ -7,7 +7,7 @@ methods for what differs.
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -113,6 +113,7 @@ class Task(abc.ABC):
         images: tf.Tensor,
         training: bool,
         augment: bool,
+        mix: Callable[[tf.Tensor], tf.Tensor] | None = None,
     ) -> tf.Tensor:
         """Outputs [b,F], or [b,P,F] for P pictures a record, of stored pictures.
 
@@ -123,17 +124,22 @@ class Task(abc.ABC):
           training: whether dropout and batch statistics work as in training.
           augment: whether the on-device layers draw random numbers (training, test-time
             augmentation).
+          mix: what mixes the pictures of different rows, last of all.
         """
         pictures = len(self.picture_columns)
         if pictures > 1:
             images = tf.reshape(images, tf.concat([[-1], tf.shape(images)[2:]], 0))
-        outputs = model(self.pixels(augmentation, images, augment), training=training)
+        outputs = model(self.pixels(augmentation, images, augment, mix), training=training)
         if pictures > 1:
             outputs = tf.reshape(outputs, [-1, pictures, outputs.shape[-1]])
         return outputs
 
     def pixels(
-        self, augmentation: tf.keras.layers.Layer, images: tf.Tensor, augment: bool
+        self,
+        augmentation: tf.keras.layers.Layer,
+        images: tf.Tensor,
+        augment: bool,
+        mix: Callable[[tf.Tensor], tf.Tensor] | None = None,
     ) -> tf.Tensor:
         """float32[N,S,S,C] in 0-255, the input of the backbone.
 
@@ -144,7 +150,7 @@ class Task(abc.ABC):
             pixels = augmentation(images, training=True) if augment else tf.cast(images, tf.float32)
             if pixels.shape[1:3] != (side, side):
                 pixels = tf.image.resize(pixels, [side, side])
-            return pixels
+            return mix(pixels) if mix else pixels
 
     # On the host, of a whole split.
 

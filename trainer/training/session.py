@@ -18,6 +18,7 @@ from trainer.config.task_table import check_same_task
 from trainer.data.rows import Tensors
 from trainer.models import build_model
 from trainer.models.build_augmentation import build_augmentation
+from trainer.models.build_mixing import Judge, Mixer, Mixture, build_mixers, check_pairs
 from trainer.models.generators import generators, key_by_step
 from trainer.models.own_parts import own_head
 from trainer.models.randomness import keyed
@@ -50,6 +51,11 @@ class Session:
     task: Task
     model: tf.keras.Model
     augmentation: tf.keras.layers.Layer
+    mixers: Sequence[Mixer] = ()
+
+    def mixture(self, weight: tf.Tensor) -> Mixture | None:
+        """What mixes a replica's rows of a step, of `weight` float32[b], if anything does."""
+        return Mixture(self.mixers, self.task, weight) if self.mixers else None
 
     @functools.cached_property
     def graphs(self) -> dict[str, str]:
@@ -95,13 +101,13 @@ def build_session(
     check_same_task(config.task, dataset_task)
     task = make_task(config, classes, targets)
     with strategy.scope():
-        augmentation = build_augmentation(config.augment)
+        augmentation, mixers = build_augmentation(config.augment), build_mixers(config.augment)
         head: Callable[[tf.Tensor], tf.Tensor] = task.head
         if config.model.head:
             settings = config.model.head_args
             head = own_head(config.model.head, task.outputs_a_picture, settings)
         model = build_model(config, head, say, weights=weights)
-    return Session(config, strategy, task, model, augmentation)
+    return Session(config, strategy, task, model, augmentation, mixers)
 
 
 def session_for(
@@ -172,6 +178,8 @@ def train_functions(session: Session) -> tuple[OneStep, ManySteps]:
     scaled = isinstance(optimizer, tf.keras.mixed_precision.LossScaleOptimizer)
     forward = tf.function(model, jit_compile=True) if config.jit_compile else model
     replicas = session.strategy.num_replicas_in_sync
+    if session.mixers:
+        check_pairs(config.batch_size, replicas)
     inside = generators(model, config.seed)
     clip, accumulation = clip_function(config.optimizer), session.accumulation
 
@@ -179,17 +187,24 @@ def train_functions(session: Session) -> tuple[OneStep, ManySteps]:
         step, rows, size = optimizer.iterations, batch["row"], config.batch_size
         if accumulation:
             rows, size = accumulation.rows(rows, size)
+        mixture = session.mixture(batch["weight"])
+        judge, mix = (mixture, mixture.pictures) if mixture else (task, None)
         key_by_step(inside, accumulation.step(step) if accumulation else step)
         with keyed(config.seed, step, rows, size):
             with tf.GradientTape() as tape:
                 outputs = task.outputs(
-                    forward, session.augmentation, batch["image"], training=True, augment=True
+                    forward,
+                    session.augmentation,
+                    batch["image"],
+                    training=True,
+                    augment=True,
+                    mix=mix,
                 )
-                losses = task.loss(outputs, batch)
+                losses = judge.loss(outputs, batch)
                 if accumulation:  # divided by their sum at the update
-                    shares = _weights(task, batch) / config.batch_size
+                    shares = _weights(judge, batch) / config.batch_size
                 else:
-                    shares = _shares(task, batch)
+                    shares = _shares(judge, batch)
                 loss = tf.reduce_sum(losses * shares)
                 if model.losses:  # weight decay of layers: equal on all replicas
                     penalty = tf.add_n(model.losses)
@@ -206,7 +221,7 @@ def train_functions(session: Session) -> tuple[OneStep, ManySteps]:
                     apply_clipped(optimizer, gradients, variables, clip)
                 else:
                     optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        right, counted = task.hits(outputs, batch)
+        right, counted = judge.hits(outputs, batch)
         weight = batch["weight"]
         if right.dtype == tf.bool:
             right = tf.logical_and(right, counted)
@@ -242,20 +257,20 @@ def train_functions(session: Session) -> tuple[OneStep, ManySteps]:
     return tf.function(on_all_replicas), several
 
 
-def _shares(task: Task, batch: Tensors) -> tf.Tensor:
+def _shares(judge: Judge, batch: Tensors) -> tf.Tensor:
     """float32[b]: the weight of each of a replica's records in the mean over the global batch."""
-    if task.factors(batch) is None:
+    if judge.factors(batch) is None:
         return batch["share"]
-    factors = _weights(task, batch)
+    factors = _weights(judge, batch)
     total = tf.distribute.get_replica_context().all_reduce(
         tf.distribute.ReduceOp.SUM, tf.reduce_sum(factors)
     )
     return tf.math.divide_no_nan(factors, total)  # if all weights are 0, so is the gradient
 
 
-def _weights(task: Task, batch: Tensors) -> tf.Tensor:
+def _weights(judge: Judge, batch: Tensors) -> tf.Tensor:
     """float32[b]: how much each of a replica's records counts in the loss, 0 for padding."""
-    factors = task.factors(batch)
+    factors = judge.factors(batch)
     if factors is None:
         return batch["weight"]
     return tf.cast(factors, batch["weight"].dtype) * batch["weight"]

@@ -16,6 +16,7 @@ KINDS = {
     "loss": entries.LOSSES,
     "optimizer": entries.OPTIMIZERS,
     "on-device layer": entries.DEVICE_LAYERS,
+    "way of mixing": entries.MIXERS,
 }
 EACH = [(kind, name) for kind, table in KINDS.items() for name in table.names()]
 
@@ -39,8 +40,11 @@ def test_the_tables_hold_what_the_trainer_ships():
         "triplet",
     )
     assert entries.OPTIMIZERS.names() == ("adabound", "amsbound")
-    layers = ["resize", "crop", "flip", "brightness", "contrast", "cutout", "rotation"]
-    assert entries.device_layers() == layers
+    assert entries.device_layers() == [
+        *("resize", "crop", "flip", "brightness", "hue", "saturation", "grey", "contrast"),
+        *("cutout", "erasing", "shift", "zoom", "shear", "rotation"),
+    ]
+    assert entries.MIXERS.names() == ("cutmix", "mixup")
 
 
 @pytest.mark.parametrize(("kind", "name"), EACH)

@@ -1,3 +1,4 @@
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,10 +10,26 @@ from hypothesis import strategies as st
 from preprocess.shell.errors import ConfigError
 from tests.trainer.stacks import needs_addons
 from trainer.compat import addons
+from trainer.config.learning_sections import AugmentConfig
 from trainer.models import randomness
 from trainer.models.build_augmentation import build_augmentation
 from trainer.models.layers import KeyedDropout, L2Normalize, Scale
-from trainer.models.on_device import brightness, contrast, crop, cutout, flip, rotation
+from trainer.models.layers.warp import Warps
+from trainer.models.on_device import (
+    brightness,
+    contrast,
+    crop,
+    cutout,
+    erasing,
+    flip,
+    grey,
+    hue,
+    rotation,
+    saturation,
+    shear,
+    shift,
+    zoom,
+)
 
 RNG = np.random.default_rng(0)
 PICTURES = RNG.integers(0, 256, (6, 12, 10, 3)).astype("float32")
@@ -21,6 +38,7 @@ PICTURES = RNG.integers(0, 256, (6, 12, 10, 3)).astype("float32")
 def everything(**changes):
     """An `augment` section that asks for all layers."""
     keys = {
+        **dataclasses.asdict(AugmentConfig()),
         "enabled": True,
         "resize_to": 16,
         "crop": 12,
@@ -43,6 +61,14 @@ RANDOM_LAYERS = {
     "addons": lambda: cutout.TfaCutout((4, 6), 9.0, name="a"),
     "brightness": lambda: brightness.RandomBrightness(0.3, name="a"),
     "contrast": lambda: contrast.RandomContrast(0.3, name="a"),
+    "hue": lambda: hue.RandomHue(0.3, name="a"),
+    "saturation": lambda: saturation.RandomSaturation(0.3, name="a"),
+    "grey": lambda: grey.RandomGrey(0.4, name="a"),
+    "erasing": lambda: erasing.RandomErasing(0.7, (0.1, 0.4), 0.3, name="a"),
+    "shift": lambda: shift.RandomShift(0.3, name="a"),
+    "zoom": lambda: zoom.RandomZoom(0.3, name="a"),
+    "shear": lambda: shear.RandomShear(20.0, name="a"),
+    "warps": lambda: Warps([zoom.RandomZoom(0.3, name="a"), shear.RandomShear(20.0, name="b")]),
     "dropout": lambda: KeyedDropout(0.4, name="a"),
     "all": lambda: build_augmentation(everything()),
 }

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TypedDict, Unpack
 
 import tensorflow as tf
 
 from trainer.compat.autograph import converted
 from trainer.models import randomness
+
+
+class LayerArguments(TypedDict, total=False):
+    """What the constructor of each layer takes besides its own settings."""
+
+    name: str
+    label: str
+    dtype: str
+    trainable: bool
 
 
 class KeyedLayer(tf.keras.layers.Layer):
@@ -23,7 +32,7 @@ class KeyedLayer(tf.keras.layers.Layer):
         names Keras makes up count the layers built before, so a restart could draw other numbers.
     """
 
-    def __init__(self, label: str = "", **kwargs: Any) -> None:
+    def __init__(self, label: str = "", **kwargs: object) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
         self.label = label or self.name
 
@@ -67,7 +76,7 @@ class Jitter(KeyedLayer):
       factor: largest relative change, in [0, 1].
     """
 
-    def __init__(self, factor: float, **kwargs: Any) -> None:
+    def __init__(self, factor: float, **kwargs: Unpack[LayerArguments]) -> None:
         super().__init__(**kwargs)
         self.factor = factor
 

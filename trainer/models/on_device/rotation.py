@@ -10,7 +10,7 @@ import tensorflow as tf
 from preprocess.shell.errors import ConfigError
 from trainer.compat.saving import registered
 from trainer.config.learning_sections import AugmentConfig
-from trainer.models.layers.base import KeyedLayer
+from trainer.models.layers.warp import Affine, Sides, Warp, sides_of, warp
 
 ORDER = 70  # after the cutout, whose hole it turns too
 SETTINGS = {
@@ -40,7 +40,13 @@ def rotate(images: tf.Tensor, angles: tf.Tensor, fill_mode: str = "reflect") -> 
     Returns:
       float32 [N, H, W, C].
     """
-    height, width = tf.shape(images)[1], tf.shape(images)[2]
+    sides = sides_of(images)
+    return warp(images, turn(angles, sides), sides, fill_mode)
+
+
+def turn(angles: tf.Tensor, sides: Sides) -> Affine:
+    """Where the pixels of pictures come from that are turned as rotate() does it."""
+    height, width = sides
     bottom, right = tf.cast(height - 1, tf.float32), tf.cast(width - 1, tf.float32)
     cos, sin = tf.cos(angles), tf.sin(angles)
     # The op asks, for each output pixel (x, y), where it comes from:
@@ -48,22 +54,11 @@ def rotate(images: tf.Tensor, angles: tf.Tensor, fill_mode: str = "reflect") -> 
     # downwards, so this is the turn by -angle in (x, y), which is the inverse of +angle seen.
     shift_x = (right - (cos * right - sin * bottom)) / 2
     shift_y = (bottom - (sin * right + cos * bottom)) / 2
-    nothing = tf.zeros_like(angles)
-    transforms = [cos, -sin, shift_x, sin, cos, shift_y, nothing, nothing]
-    turned = tf.raw_ops.ImageProjectiveTransformV3(
-        images=images,
-        transforms=tf.stack(transforms, axis=1),
-        output_shape=tf.stack([height, width]),
-        interpolation="BILINEAR",
-        fill_mode=fill_mode.upper(),
-        fill_value=0.0,
-    )
-    turned.set_shape(images.shape)
-    return turned
+    return cos, -sin, shift_x, sin, cos, shift_y
 
 
 @registered
-class RandomRotation(KeyedLayer):
+class RandomRotation(Warp):
     """Turn pictures about their centre.
 
     Attributes:
@@ -78,10 +73,10 @@ class RandomRotation(KeyedLayer):
         self.factor = factor
         self.fill_mode = fill_mode
 
-    def transform(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Returns float32 [N, H, W, C], each picture by its own angle."""
+    def affine(self, images: tf.Tensor, sides: Sides) -> Affine:
+        """Each picture by its own angle."""
         most = self.factor * 2 * math.pi
-        return rotate(inputs, self.draw(inputs, (), -most, most), self.fill_mode)
+        return turn(self.draw(images, (), -most, most), sides)
 
     def get_config(self) -> dict[str, object]:
         """Arguments to build this layer again."""

@@ -1,0 +1,78 @@
+"""Training on mixed pictures: the same on one and two replicas, and after a resume."""
+
+import numpy as np
+import pytest
+
+from tests.trainer import datasets
+from tests.trainer.conftest import strategy
+from tests.trainer.workers.double_precision import (
+    initial_session,
+    session_in_float64,
+    steps_in_float64,
+)
+from trainer.data.dataset import load_manifest
+from trainer.data.order import ReplicaSlice
+from trainer.data.reader import open_reader
+from trainer.training.session import add_optimizer, train_functions
+
+STEPS = 6  # two passes of 21 records, each with padding
+
+
+def configured(**changes):
+    return datasets.configuration(
+        datasets.CLASSIFICATION,
+        model__backbone="mlp",
+        model__dropout=0.0,
+        optimizer__name="sgd",
+        optimizer__learning_rate=0.01,
+        augment__enabled=True,
+        augment__mixup=0.4,
+        augment__cutmix=1.0,
+        augment__order=("zoom", "rotation", "hue", "flip"),
+        augment__zoom=0.2,
+        augment__rotation=0.1,
+        augment__hue=0.1,
+        augment__flip=True,
+        **changes,
+    )
+
+
+def trained(config, data, replicas):
+    """The sums of each step, and the weights."""
+    session = session_in_float64(config, data, strategy(replicas))
+    sums = [each for each, _ in steps_in_float64(session, data, STEPS)]
+    return np.array(sums), session.model.get_weights()
+
+
+@pytest.mark.parametrize("changes", [{}, {"loss__class_weights": {"dark": 3.0, "bright": 1.0}}])
+def test_two_replicas_train_as_one(class_data, changes):
+    config = configured(**changes)
+    (one, weights), (two, others) = (trained(config, class_data, n) for n in (1, 2))
+    np.testing.assert_allclose(one, two, rtol=1e-5)
+    for weight, other in zip(weights, others, strict=True):
+        np.testing.assert_allclose(weight, other, rtol=1e-5, atol=1e-7)
+
+
+def test_a_resumed_run_mixes_on(class_data):
+    """Weights and step are all that it needs: without slots, those are the whole state."""
+    config = configured(loss__name="focal", epochs=2)
+    reader = open_reader(class_data, load_manifest(class_data), "train", config, training=True)
+
+    def steps(session, first, count):
+        train, _ = train_functions(session)
+        for batch in reader.dataset(first, ReplicaSlice(), count):
+            train(batch)
+        return session.model.get_weights()
+
+    def begun():
+        session = initial_session(config, class_data, strategy(1))
+        add_optimizer(session, STEPS)
+        return session
+
+    expected = steps(begun(), 0, STEPS)
+    state = steps(begun(), 0, 2)
+    resumed = begun()
+    resumed.model.set_weights(state)
+    resumed.model.optimizer.iterations.assign(2)
+    for weight, other in zip(expected, steps(resumed, 2, STEPS - 2), strict=True):
+        np.testing.assert_array_equal(weight, other)
