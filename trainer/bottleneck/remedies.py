@@ -100,6 +100,10 @@ REMEDIES: Mapping[str, Remedy] = {
         {"augment.enabled": "false", "data.variants": "0"},
         same_training=False,
     ),
+    "costly_layer": Remedy(
+        "do without the on-device layer {layer}, which takes {share:.0f} % of the time of all of "
+        "them, or have it in the dataset (a recipe of `preprocess build`)"
+    ),
     "augment_ahead": Remedy(
         "do so ahead of time (preprocess build --variants, augment.enabled=false)"
     ),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TypeAlias
 
 import tensorflow as tf
 
 from trainer.data.rows import Tensors
+from trainer.models.build_augmentation import Augmentation
 from trainer.models.randomness import keyed
 from trainer.training.session import Session
 
@@ -25,6 +27,18 @@ class DeviceParts:
         self.nothing = self._everywhere(lambda batch: tf.reduce_sum(batch["weight"]))
         self.preprocess = self._everywhere(self._preprocess)
         self._one = tf.function(self._one_replica)
+
+    def layers(self) -> dict[str, Part]:
+        """The on-device layers up to and including each, by its name; first none of them, as ''."""
+        layers = list(self._session.augmentation.layers)
+        own = list(getattr(self._session.augmentation, "own", ()))
+        first = {"": Augmentation([])}
+        first |= {layer.name: Augmentation(layers[: n + 1]) for n, layer in enumerate(layers)}
+        first |= {each.layer.name: Augmentation(layers, own[: n + 1]) for n, each in enumerate(own)}
+        return {
+            name: self._everywhere(functools.partial(self._layers_only, augmentation))
+            for name, augmentation in first.items()
+        }
 
     def all_reduce(self) -> Part:
         """Sums what the gradients would be over the replicas."""
@@ -58,11 +72,19 @@ class DeviceParts:
     def _preprocess(self, batch: Tensors) -> tf.Tensor:
         return tf.reduce_sum(self._pixels(batch))
 
+    def _layers_only(self, augmentation: Augmentation, batch: Tensors) -> tf.Tensor:
+        session = self._session
+        images = tf.reshape(batch["image"], tf.concat([[-1], tf.shape(batch["image"])[-3:]], 0))
+        with keyed(session.config.seed, 0, batch["row"], session.config.batch_size):
+            return tf.reduce_sum(augmentation(images, training=True))
+
     def _pixels(self, batch: Tensors) -> tf.Tensor:
         session = self._session
         images = tf.reshape(batch["image"], tf.concat([[-1], tf.shape(batch["image"])[-3:]], 0))
         with keyed(session.config.seed, 0, batch["row"], session.config.batch_size):
-            return session.task.pixels(session.augmentation, images, augment=True)
+            mixture = session.mixture(batch["weight"])
+            mix = mixture.pictures if mixture else None
+            return session.task.pixels(session.augmentation, images, augment=True, mix=mix)
 
     def _one_replica(self, batch: Tensors, number: tf.Tensor) -> tf.Tensor:
         def on_replica(batch: Tensors) -> tf.Tensor:

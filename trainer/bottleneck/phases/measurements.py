@@ -86,6 +86,7 @@ class Measurements:
       worker_inputs: seconds of a step's input, by worker; () = not known.
       processor, processor_of_others: shares of this machine's processor that this process and all
         others took meanwhile; None = not known.
+      layers: (name, seconds of a step) of each on-device layer; () = not measured.
     """
 
     pictures_a_step: int
@@ -106,6 +107,7 @@ class Measurements:
     worker_inputs: tuple[float, ...] = ()
     processor: float | None = None
     processor_of_others: float | None = None
+    layers: tuple[tuple[str, float], ...] = ()
 
     def replica_name(self, worker: int, replica: int) -> str:
         """Of one of each_replica."""

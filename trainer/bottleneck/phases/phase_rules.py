@@ -110,6 +110,17 @@ def variants_offline(facts: Facts, model: StepModel, measured: Measurements) -> 
     return _advice("variants_offline", model, model.speed({"device_preprocess": Cost()}))
 
 
+def costly_layer(facts: Facts, model: StepModel, measured: Measurements) -> Advice | None:
+    """One of several on-device layers may take most of their time."""
+    if len(measured.layers) < 2:
+        return None
+    name, seconds = max(measured.layers, key=lambda layer: layer[1])
+    share = seconds / sum(each for _, each in measured.layers)
+    left = model.costs["device_preprocess"] * (1 - share)
+    speed = model.speed({"device_preprocess": left})
+    return _advice("costly_layer", model, speed, layer=name, share=100 * share)
+
+
 def steps_per_execution(facts: Facts, model: StepModel, measured: Measurements) -> Advice | None:
     """Python has its turn once in several steps."""
     steps = min(STEPS_A_CALL, facts.steps_per_epoch)
@@ -191,6 +202,7 @@ RULES: tuple[Rule, ...] = (
     store_raw,
     data_service,
     variants_offline,
+    costly_layer,
     steps_per_execution,
     larger_batch,
     mixed_precision,

@@ -4,6 +4,7 @@ not meet one phase alone.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from trainer.bottleneck.phases.phase_timing import (
     time_elements,
     time_in_turn,
 )
+from trainer.bottleneck.thresholds import SECOND_PART
 from trainer.data.cuts import Cut
 from trainer.data.order import ReplicaSlice
 from trainer.data.reader import Reader
@@ -37,9 +39,10 @@ from trainer.workers.signals import StopSignals
 from trainer.workers.worker_group import WorkerGroup, lost_peer
 
 ROUNDS, SECONDS = 3, 1.2  # of a phase in a round
+LAYER_ROUNDS = 2
 ENDLESS = 1 << 30
 
-_INPUT, _REPLICA = "input ", "replica "  # of which phases' names begin with
+_INPUT, _REPLICA, _LAYER = "input ", "replica ", "layer "  # of which phases' names begin with
 
 
 def measure(
@@ -116,7 +119,31 @@ class _Measuring:
             "full": lambda: self._looped(batches, ELEMENTS),
         }
         time_in_turn(timings, phases, rounds)
-        return self._measurements(timings, cuts, small / rows, processor.figures())
+        figures = processor.figures()
+        layers = self._layers(batch, timings)
+        found = self._measurements(timings, cuts, small / rows, figures)
+        return dataclasses.replace(found, layers=layers)
+
+    def _layers(self, batch: Tensors, timings: PhaseTimings) -> tuple[tuple[str, float], ...]:
+        """Seconds of each on-device layer, where all of them take enough of a step to matter."""
+        share = timings.timing("preprocess").best / timings.timing("step").best
+        # The workers measure together or not at all.
+        if max(row[0] for row in self._workers.gather([share])) < SECOND_PART:
+            return ()
+        calls = DeviceParts(self._session).layers()
+        if len(calls) < 3:  # none, or one
+            return ()
+        self._say("timing each on-device layer")
+        phases: dict[str, Phase] = {
+            f"{_LAYER}{name}": functools.partial(self._calls, functools.partial(call, batch))
+            for name, call in calls.items()
+        }
+        time_in_turn(timings, phases, LAYER_ROUNDS)
+        ends = [timings.timing(name).best for name in phases]
+        return tuple(
+            (name.removeprefix(_LAYER).replace("random_", ""), max(0.0, end - begin))
+            for name, (begin, end) in zip(list(phases)[1:], itertools.pairwise(ends), strict=True)
+        )
 
     def _on_device(self, batch: Tensors, other: Tensors) -> dict[str, Callable[[], object]]:
         """The parts of a step, on a resident batch and on one of another size."""
