@@ -107,6 +107,10 @@ REMEDIES: Mapping[str, Remedy] = {
     "augment_ahead": Remedy(
         "do so ahead of time (preprocess build --variants, augment.enabled=false)"
     ),
+    "augment_costliest_ahead": Remedy(
+        "do so ahead of time (preprocess build --variants, augment.enabled=false), {layer} first, "
+        "which takes {share:.0f} % of their time"
+    ),
     "resize_ahead": Remedy("build the dataset with a smaller --image_size"),
     "mixed_precision": Remedy(
         "compute in bfloat16", {"precision": "mixed_bfloat16"}, same_training=False

@@ -21,6 +21,7 @@ from trainer.bottleneck.trace import refined
 from trainer.bottleneck.trace.explanation import Split
 from trainer.bottleneck.trace.marks import marked_steps, marks
 from trainer.bottleneck.trace.read_trace import trace_files
+from trainer.bottleneck.trace.trace_stages import costliest_layer
 from trainer.inference import finished_run as reporting
 from trainer.monitoring.cores import available_cores
 from trainer.monitoring.profiling import StepProfiler, Window
@@ -338,6 +339,8 @@ def test_a_run_ends_with_what_its_trace_adds(train_here, class_data, tmp_path):
         profile__steps=(3, 9),
         augment__enabled=True,
         augment__flip=True,
+        augment__zoom=0.1,
+        augment__rotation=0.1,
     )
     report = train_here(config, class_data, tmp_path)
     explained = trace.explain_run(tmp_path)
@@ -352,6 +355,8 @@ def test_a_run_ends_with_what_its_trace_adds(train_here, class_data, tmp_path):
     stages = {op.stage for op in explained.operations}
     assert {"storage", "parse", "decode", "host_map"} <= stages
     assert {"device_preprocess", "model", "host_overhead"} <= stages
+    layer, share = costliest_layer(explained)
+    assert layer in ("flip", "zoom_rotation") and 0.5 <= share < 1
     assert explained.cores == math.ceil(available_cores())
 
 

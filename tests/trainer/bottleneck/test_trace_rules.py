@@ -301,6 +301,21 @@ def test_a_large_second_part_of_a_step_is_named_and_the_layers_have_a_remedy(lay
     assert any("a smaller --image_size" in each for each in none["advice"][:1]) == named
 
 
+def test_the_layer_that_takes_most_of_their_time_is_named():
+    """30 of 40 ms that layers take; what is cast and resized outside of them does not count."""
+    scope = "while/body/_1/replica_1/device_preprocess"
+    operations = (
+        operation("model/Conv2D", "Conv2D", 50.0),
+        operation(f"{scope}/Cast", "Cast", 90.0),
+        operation("device_preprocess/augmentation/Cast", "Cast", 90.0),
+        operation("device_preprocess/augmentation/random_flip/ReverseV2", "ReverseV2", 10.0),
+        operation(f"{scope}/augmentation_1/random_hue/mul", "Mul", 10.0),
+        operation("device_preprocess/augmentation/random_hue/HSVToRGB", "HSVToRGB", 20.0),
+    )
+    found = dataclasses.replace(explanation(), operations=operations)
+    assert any("hue first, which takes 75 % of" in each for each in by_trace(found)["advice"])
+
+
 def test_a_small_batch_is_named_by_what_it_costs_whatever_its_size():
     """Of 70 % computing five sevenths update the weights, 20 % lie between operations."""
     operations = (

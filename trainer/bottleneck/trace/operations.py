@@ -10,6 +10,7 @@ from trainer.monitoring.stages import (
     INPUT_STAGES,
     MODEL,
     PARSE,
+    PREPROCESS,
     SCOPES,
     STEP_STAGES,
     UPDATE_SCOPE,
@@ -31,6 +32,15 @@ _SUMMING = re.compile(r"AddN|Concat|Split")
 # Of traces of others, whose input has no scopes: by type, or in the function of a map.
 _BY_TYPE = ((DECODE, re.compile(r"Decode")), (PARSE, re.compile(r"Parse")))
 _INPUT_SCOPE = "map"
+_LAYERS = "augmentation"  # the scope of all on-device layers, in that of their stage
+
+
+def layer_of_operation(name: str) -> str | None:
+    """The on-device layer that an operation of PREPROCESS belongs to; None where it is of none."""
+    *scopes, _ = [_AGAIN.sub("", part) for part in _WHERE.sub("", name).split("/")]
+    if scopes[:2] != [PREPROCESS, _LAYERS] or len(scopes) < 3:
+        return None
+    return scopes[2].replace("random_", "")
 
 
 def stage_of_operation(name: str, kind: str, on_device: bool = False) -> str | None:

@@ -10,6 +10,7 @@ from trainer.bottleneck.bottleneck import Advice, ranked, upper_gain
 from trainer.bottleneck.evidence import PartOfStep, SharedCores, SlowInputStage, UnexplainedWait
 from trainer.bottleneck.trace.explanation import Explanation, Split
 from trainer.bottleneck.trace.trace_stages import (
+    costliest_layer,
     crowding_stage,
     culprit,
     input_stage,
@@ -180,11 +181,15 @@ class OnDeviceLayers(_Part):
     def advice(self, explanation: Explanation) -> Advice:
         """What they do decides what helps."""
         share = self.share(explanation)
+        values: dict[str, str | float] = {}
         if explanation.augments is False:
             part, remedy = "resizing_layers", "resize_ahead"
+        elif costliest := costliest_layer(explanation):
+            part, remedy = "augmenting_layers", "augment_costliest_ahead"
+            values = {"layer": costliest[0], "share": 100 * costliest[1]}
         else:
             part, remedy = "augmenting_layers", "augment_ahead"
-        return Advice(remedy, cause=PartOfStep(part, share), gain=upper_gain(share))
+        return Advice(remedy, values, cause=PartOfStep(part, share), gain=upper_gain(share))
 
 
 class CrowdedCores(_Part):

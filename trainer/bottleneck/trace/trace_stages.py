@@ -13,6 +13,7 @@ from trainer.bottleneck.trace.explanation import (
     OperationTime,
     Split,
 )
+from trainer.bottleneck.trace.operations import layer_of_operation
 from trainer.monitoring.stages import (
     COLLECTIVE,
     DECODE,
@@ -20,6 +21,7 @@ from trainer.monitoring.stages import (
     MODEL,
     OVERHEAD,
     PARSE,
+    PREPROCESS,
     STAGES,
     STEP_STAGES,
     STORAGE,
@@ -122,6 +124,22 @@ def work_of(explanation: Explanation) -> dict[str, float]:
         if op.stage in spent and (op.stage in STEP_STAGES or not op.may_wait):
             spent[op.stage] += op.self_ms
     return spent
+
+
+def costliest_layer(explanation: Explanation) -> tuple[str, float] | None:
+    """(the on-device layer with the most operations' time, its share of all layers' time); None
+    if not several are known.
+    """
+    operations = [op for op in explanation.operations if op.on_device] or explanation.operations
+    spent: dict[str, float] = {}
+    for op in operations:
+        layer = layer_of_operation(op.name) if op.stage == PREPROCESS else None
+        if layer:
+            spent[layer] = spent.get(layer, 0.0) + op.self_ms
+    if len(spent) < 2:
+        return None
+    most = max(spent, key=lambda layer: spent[layer])
+    return most, spent[most] / sum(spent.values())
 
 
 def input_stage(explanation: Explanation) -> str | None:
