@@ -90,7 +90,7 @@ def train(name: str, data: str, folder: Path, changes: Mapping[str, Any] | None 
 def judged(name: str, run: CausedRun) -> dict[str, Any]:
     """Whether a run's verdict is that of its cause, and gives a remedy of it and the gain."""
     cause, bottleneck = RUN_CAUSES[name], run.report["bottleneck"]
-    right = bottleneck["kind"] == cause.kind and not (
+    right = bottleneck["kind"] == (cause.kind or bottleneck["kind"]) and not (
         cause.unsaid and cause.unsaid in bottleneck["verdict"]
     )
     return {

@@ -21,6 +21,7 @@ class RunFacts:
       cpu_replicas: replicas of this process on the processor; 0 = they are on other devices.
       cores: that this process may keep busy.
       workers: of the run, on these cores.
+      table: whether there is an image table; without one, what the first batch took is a wait.
       images_per_second: of the run; NaN = not measured.
       steps, epochs: of the run.
       validate_epochs: epochs between two validations; 0 = not by epochs.
@@ -32,6 +33,7 @@ class RunFacts:
     cpu_replicas: int
     cores: float
     workers: int = 1
+    table: bool = True
     images_per_second: float = math.nan
     steps: int = 0
     epochs: int = 0

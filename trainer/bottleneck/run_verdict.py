@@ -25,7 +25,7 @@ from trainer.bottleneck.intervals import RunFacts, save_advice, save_more, valid
 from trainer.bottleneck.thresholds import (
     BESIDE_HIGH,
     BESIDE_SECONDS,
-    INPUT_MODERATE,
+    INPUT_HIGH,
     ONCE_HIGH,
     ONCE_SECONDS,
     STALLED_HIGH,
@@ -67,7 +67,7 @@ def run_verdict(
         beside = None
     cause = beside or everywhere
     if spent.memory_kills and (cause is None or cause.kind is not Kind.MEMORY):
-        steps = _with_memory_kills(steps, spent)
+        steps = _with_memory_kills(steps, spent, facts)
     if cause is None:
         return steps
     advice = (cause.advice, *steps.advice)
@@ -76,9 +76,9 @@ def run_verdict(
     )
 
 
-def _with_memory_kills(steps: Bottleneck, spent: RunTime) -> Bottleneck:
+def _with_memory_kills(steps: Bottleneck, spent: RunTime, facts: RunFacts) -> Bottleneck:
     """What the memory limit killed is told in any case: it will do so again."""
-    share = _costs(spent)[Kind.RESTARTS] / spent.wall_seconds if spent.wall_seconds else 0.0
+    share = _costs(spent, facts)[Kind.RESTARTS] / spent.wall_seconds if spent.wall_seconds else 0.0
     return dataclasses.replace(
         steps,
         caveats=(*steps.caveats, KilledForMemory(spent.memory_kills, share)),
@@ -138,9 +138,9 @@ def _oversubscribed(facts: RunFacts, shares: Mapping[str, float]) -> _Cause | No
 def _beside(spent: RunTime, facts: RunFacts, rows: Sequence[Row]) -> _Cause | None:
     """What takes most of the run besides its steps, where that is much, and more than they wait."""
     seconds, wall = spent.seconds, spent.wall_seconds
-    waited, cold = seconds.get(INPUT_WAIT, 0.0), _cold_seconds(spent, rows)
+    waited, cold = seconds.get(INPUT_WAIT, 0.0), _cold_seconds(spent, facts, rows)
     in_steps = sum(seconds.get(name, 0.0) for name in _IN_STEPS)
-    costs = _costs(spent)
+    costs = _costs(spent, facts)
     kind = max(costs, key=lambda each: costs[each])
     share = costs[kind] / wall if wall else 0.0
     least = (ONCE_HIGH, ONCE_SECONDS) if kind in _ONCE else (BESIDE_HIGH, BESIDE_SECONDS)
@@ -157,7 +157,7 @@ def _beside(spent: RunTime, facts: RunFacts, rows: Sequence[Row]) -> _Cause | No
     return _Cause(kind, fact, _advice(kind, name, share, spent, facts), share)
 
 
-def _costs(spent: RunTime) -> dict[Kind, float]:
+def _costs(spent: RunTime, facts: RunFacts) -> dict[Kind, float]:
     """Seconds of what is not a step."""
     seconds = spent.seconds
     later_starts = _sum(seconds, _STARTING) - _sum(spent.first_attempt, _STARTING)
@@ -167,7 +167,7 @@ def _costs(spent: RunTime) -> dict[Kind, float]:
         Kind.RESTARTS: seconds.get(BETWEEN, 0.0) + seconds.get(REDONE, 0.0) + later_starts,
         Kind.OVERHEAD: seconds.get(Activity.CALLBACKS, 0.0),
         Kind.START: _sum(spent.first_attempt, _STARTING),
-        Kind.TABLE: seconds.get(Activity.TABLE, 0.0),
+        Kind.TABLE: seconds.get(Activity.TABLE, 0.0) if facts.table else 0.0,
     }
 
 
@@ -182,19 +182,22 @@ def _advice(kind: Kind, name: str, share: float, spent: RunTime, facts: RunFacts
     return found or _of_run(f"beside_{name}", share)
 
 
-def _cold_seconds(spent: RunTime, rows: Sequence[Row]) -> float:
+def _cold_seconds(spent: RunTime, facts: RunFacts, rows: Sequence[Row]) -> float:
     """What the first batch and the first epochs waited for their input beyond what later ones do;
     0 where the last epochs still wait, or there are too few to tell.
+
+    A first batch out of an image table waits for the table, not for itself.
     """
     waits = [
         row["input_wait_fraction"] for row in rows if row.get("input_wait_fraction") is not None
     ]
     late = waits[len(waits) // 2 :]
-    if len(waits) < 2 or not late or max(late) >= INPUT_MODERATE:
+    if len(waits) < 2 or not late or max(late) >= INPUT_HIGH:
         return 0.0
     in_steps = sum(spent.seconds.get(name, 0.0) for name in _IN_STEPS)
     usual = in_steps * sum(late) / len(late)
-    return max(0.0, spent.seconds.get(INPUT_WAIT, 0.0) - usual)
+    first = 0.0 if facts.table else spent.seconds.get(Activity.TABLE, 0.0)
+    return first + max(0.0, spent.seconds.get(INPUT_WAIT, 0.0) - usual)
 
 
 def _of_run(remedy: str, share: float) -> Advice:

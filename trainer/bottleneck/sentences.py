@@ -217,7 +217,7 @@ def clause(fact: Evidence) -> str:
         case facts.ColdFirstPass(share, seconds):
             return (
                 f"{share:.0%} of the run's time, {seconds:,.0f} s, its first epochs waited for "
-                "their input; the later ones did not"
+                "their input; the later ones hardly do"
             )
         case facts.KilledForMemory(kills, share):
             times = "once" if kills == 1 else f"{kills} times"

@@ -144,6 +144,7 @@ def _facts(run: Run, loop: Loop, speed: float, step_ms: float) -> RunFacts:
         cpu_replicas=replicas if on_cpu else 0,
         cores=available_cores(),
         workers=run.workers.on_these_cores,
+        table=bool(run.reader.table),
         images_per_second=speed,
         steps=loop.steps.done,
         epochs=loop.epochs,

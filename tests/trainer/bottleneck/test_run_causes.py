@@ -21,6 +21,7 @@ QUICK = {
     ),
     "slow validation": ({"VALIDATION_SECONDS": 1.5}, {"epochs": 5, "steps_per_epoch": 6}),
     "slow callback": ({"CALLBACK_SECONDS": 1.5}, {"epochs": 5, "steps_per_epoch": 6}),
+    "cold first pass": ({"COLD_SECONDS": 0.6}, {"epochs": 4, "steps_per_epoch": 12}),
     "slow table": ({"TABLE_SECONDS": 0.6}, {"steps_per_epoch": 6}),
     "two replicas on one core": ({}, {"steps_per_epoch": 4, "image_size": 24}),
 }

@@ -172,7 +172,7 @@ def waits(*fractions):
     ("rows", "kind"),
     [
         (waits(0.8, 0.4, 0.01, 0.02), Kind.INPUT),
-        (waits(0.8, 0.4, 0.01, 0.1), Kind.COMPUTE),  # it still waits
+        (waits(0.8, 0.4, 0.01, 0.3), Kind.COMPUTE),  # it still waits
         (waits(0.8), Kind.COMPUTE),
         ([], Kind.COMPUTE),
     ],
@@ -184,8 +184,15 @@ def test_a_first_pass_that_waited_is_told_from_a_slow_input(rows, kind):
     assert found.kind is kind
     if kind is Kind.INPUT:
         assert found.evidence[0].seconds == pytest.approx(50 - 0.015 * 90)
-        assert "its first epochs waited for their input; the later ones did not" in verdict(found)
+        assert "its first epochs waited for their input; the later ones hardly do" in verdict(found)
         assert found.advice[0].remedy == "cold_pass"
+
+
+@pytest.mark.parametrize(("table", "kind"), [(True, Kind.TABLE), (False, Kind.INPUT)])
+def test_a_first_batch_waits_for_the_image_table_only_where_there_is_one(table, kind):
+    spent = run(steps=40.0, table=70.0, **{INPUT_WAIT: 10.0})
+    facts = dataclasses.replace(FACTS, table=table)
+    assert run_verdict(STEPS, spent, facts, waits(0.3, 0.0)).kind is kind
 
 
 def test_slow_work_at_the_end_of_epochs_is_overhead():
