@@ -88,7 +88,8 @@ def validation_advice(spent: RunTime, facts: RunFacts) -> Advice | None:
     if not now or every <= now:
         return None
     left = -(-total // every)
-    share = (seconds - cost * min(made, left)) / spent.wall_seconds
+    with_report = spent.wall_seconds + cost  # which measures once more
+    share = (seconds - cost * min(made, left)) / with_report
     return _predicted(remedy, {unit: every, "now": now}, share)
 
 

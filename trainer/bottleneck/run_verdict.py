@@ -62,7 +62,9 @@ def run_verdict(
     everywhere = (
         _throttled(facts, rows) or _stalled(rows) or _oversubscribed(facts, steps.shares or {})
     )
-    beside = _beside(spent, facts, rows)
+    beside, killed = _beside(spent, facts, rows), _killed(spent, facts)
+    if killed and (beside is None or beside.kind in _ONCE or beside.share <= killed.share):
+        beside = killed
     if beside and everywhere and (beside.kind in _ONCE or beside.share < everywhere.share):
         beside = None
     cause = beside or everywhere
@@ -135,6 +137,16 @@ def _oversubscribed(facts: RunFacts, shares: Mapping[str, float]) -> _Cause | No
     return _Cause(Kind.OVERSUBSCRIBED, fact, advice, waits)
 
 
+def _killed(spent: RunTime, facts: RunFacts) -> _Cause | None:
+    """Restarts after kills for memory, however short the run: it is certain what they came from."""
+    restarts, wall = _costs(spent, facts)[Kind.RESTARTS], spent.wall_seconds
+    if not spent.memory_kills or restarts < BESIDE_HIGH * wall:
+        return None
+    share = restarts / wall
+    fact = KilledForMemory(spent.memory_kills, share)
+    return _Cause(Kind.MEMORY, fact, _of_run("more_memory", share), share)
+
+
 def _beside(spent: RunTime, facts: RunFacts, rows: Sequence[Row]) -> _Cause | None:
     """What takes most of the run besides its steps, where that is much, and more than they wait."""
     seconds, wall = spent.seconds, spent.wall_seconds
@@ -149,9 +161,6 @@ def _beside(spent: RunTime, facts: RunFacts, rows: Sequence[Row]) -> _Cause | No
         return _Cause(Kind.INPUT, ColdFirstPass(cold / wall, cold), advice, cold / wall)
     if share < least[0] or costs[kind] < least[1] or costs[kind] <= waited:
         return None
-    if kind is Kind.RESTARTS and spent.memory_kills:
-        killed = KilledForMemory(spent.memory_kills, share)
-        return _Cause(Kind.MEMORY, killed, _of_run("more_memory", share), share)
     name = CALLBACKS if kind is Kind.OVERHEAD else str(kind)
     fact = BesideSteps(name, share, costs[kind], in_steps)
     return _Cause(kind, fact, _advice(kind, name, share, spent, facts), share)

@@ -70,19 +70,19 @@ def test_saves_at_the_end_of_an_epoch_stay():
 
 
 def test_validations_are_put_as_far_apart_as_a_tenth_of_the_rest_allows():
-    """20 of 5 s beside 100 s: the rest pays 2, every 10 of 20 epochs: 200 s without 90 s. By steps
-    likewise: every 200 of 400.
+    """20 of 5 s beside 100 s: the rest pays 2, every 10 of 20 epochs, which saves 90 s of 200, and
+    of 5 in the report. By steps likewise: every 200 of 400.
     """
     spent = run(steps=100.0, validation=100.0, validations=20)
     facts = dataclasses.replace(FACTS, steps=400, epochs=20, validate_epochs=1)
     found = run_verdict(STEPS, spent, facts, [])
     assert found.kind is Kind.VALIDATION
     assert found.advice[0].change == {"validation.every_epochs": "10"}
-    assert found.advice[0].gain == pytest.approx(200 / 110)
+    assert found.advice[0].gain == pytest.approx(205 / 115)
     facts = dataclasses.replace(facts, validate_epochs=0, validate_steps=20)
     found = run_verdict(STEPS, spent, facts, [])
     assert found.advice[0].change == {"validation.every_steps": "200"}
-    assert found.advice[0].gain == pytest.approx(200 / 110)
+    assert found.advice[0].gain == pytest.approx(205 / 115)
     one = run(steps=100.0, validation=100.0, validations=1)
     facts = dataclasses.replace(FACTS, steps=400, epochs=1, validate_epochs=1)
     assert run_verdict(STEPS, one, facts, []).advice[0].remedy == "beside_validation"
@@ -250,6 +250,21 @@ def test_a_kill_for_memory_is_told_where_something_else_is_first():
         "and to steps done twice."
     ]
     assert found.advice[-1].remedy == "more_memory"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "kind"),
+    [
+        ({"start": 4.0, "steps": 8.0, BETWEEN: 6.0}, Kind.MEMORY),
+        ({"start": 90.0, "steps": 10.0, BETWEEN: 50.0}, Kind.MEMORY),
+        ({"start": 1.0, "steps": 10.0, "validation": 90.0, BETWEEN: 50.0}, Kind.VALIDATION),
+    ],
+)
+def test_kills_for_memory_are_named_in_a_short_run_too(seconds, kind):
+    """A third of the time each."""
+    first = {"start": seconds["start"]}
+    spent = dataclasses.replace(run(first=first, attempts=2, **seconds), memory_kills=1)
+    assert run_verdict(STEPS, spent, FACTS, []).kind is kind
 
 
 @pytest.mark.parametrize(("stalled", "kind"), [(0.3, Kind.MEMORY), (0.05, Kind.COMPUTE)])
