@@ -12,6 +12,7 @@ from trainer.losses import class_loss
 from trainer.models import randomness
 from trainer.models.build_mixing import Mixture, build_mixers, check_pairs, partners
 from trainer.models.layers.beta import Beta, beta_quantiles
+from trainer.tasks.task import make_task
 
 RNG = np.random.default_rng(0)
 COUNT, HEIGHT, WIDTH = 16, 10, 7
@@ -143,6 +144,25 @@ def test_the_loss_is_that_of_the_mixed_label(judge):
         right, logits.argmax(-1) == np.where(shares >= 0.5, LABELS, LABELS[OTHERS])
     )
     assert counted.numpy().all()
+
+
+def test_several_labels_are_mixed_too():
+    """The binary cross-entropy of the mean label; correct is the row with the larger share."""
+    task = make_task(with_values(Config(), {"task": "multilabel"}), ("a", "b", "c"))
+    mixture, _ = mixed(task, cutmix=1.0)
+    shares = mixture._shares.numpy()[:, None]
+    labels = RNG.integers(0, 2, (COUNT, 3)).astype("float32")
+    logits = RNG.normal(size=(COUNT, 3)).astype("float32")
+    batch = {"labels": tf.constant(labels), "image": tf.zeros([COUNT, 1])}
+    truth = shares * labels + (1 - shares) * labels[OTHERS]
+    np.testing.assert_allclose(
+        mixture.loss(tf.constant(logits), batch),
+        task.loss(tf.constant(logits), {"labels": tf.constant(truth)}),
+        rtol=1e-4,
+    )
+    right, _ = mixture.hits(tf.constant(logits), batch)
+    larger = np.where(shares >= 0.5, labels, labels[OTHERS])
+    np.testing.assert_array_equal(right, ((logits >= 0) == (larger > 0)).all(1))
 
 
 def test_replicas_mix_as_one_does():
