@@ -125,7 +125,13 @@ def followed(name: str, run: CausedRun, data: str, folder: Path) -> dict[str, An
             return {}
         after = train(name, data, folder, {key: int(value) for key, value in changes.items()})
         got = run.seconds / after.seconds
-    return {"got": got, "off": got / run.gain - 1, "then": after.report["bottleneck"]["kind"]}
+    return {
+        "got": got,
+        "off": got / run.gain - 1,
+        "then": after.report["bottleneck"]["kind"],
+        "then_seconds": after.seconds,
+        "then_time": after.report["time"],
+    }
 
 
 def is_remedy(name: str, advice: str) -> bool:

@@ -263,9 +263,9 @@ def main() -> None:
     name, *arguments = sys.argv[1:]
     sys.argv[1:] = arguments
     RUN_CAUSES[name].inject(pytest.MonkeyPatch())
-    from trainer.__main__ import COMMANDS
+    from trainer.__main__ import COMMANDS, config_as_flags
 
-    cli.run("trainer", "", COMMANDS)
+    cli.run("trainer", "", COMMANDS, config_as_flags)
 
 
 if __name__ == "__main__":
