@@ -51,6 +51,11 @@ class CausedRun:
         return self.lives[-1].ended - self.lives[0].started
 
     @property
+    def closing(self) -> float:
+        """Seconds between the last epoch and the report, in which the input is closed."""
+        return float(self.report["time"]["seconds"].get("report", 0.0))
+
+    @property
     def advice(self) -> str:
         """The first one, or ""."""
         return next(iter(self.report["bottleneck"]["advice"]), "")
@@ -124,11 +129,13 @@ def followed(name: str, run: CausedRun, data: str, folder: Path) -> dict[str, An
         if not changes:
             return {}
         after = train(name, data, folder, {key: int(value) for key, value in changes.items()})
-        got = run.seconds / after.seconds
+        # TensorFlow takes some seconds to close its input, or tens of them, by chance.
+        got = run.seconds / (after.seconds - after.closing + run.closing)
     return {
         "got": got,
         "off": got / run.gain - 1,
         "then": after.report["bottleneck"]["kind"],
+        "closing": run.closing,
         "then_seconds": after.seconds,
         "then_time": after.report["time"],
     }
