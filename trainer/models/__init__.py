@@ -1,9 +1,9 @@
 """Models: backbones, the range of pixels they want (`pixels`), heads, layers, first weights.
 
-A backbone is a file of `backbones`, an on-device layer one of `on_device`. Everything takes pixels
-0 to 255 and is built from the configuration alone; nothing here reads data. Networks may be
-fetched by `keras:` with ImageNet weights and by `hub:`, nowhere else. Importing this package makes
-the layers of a saved model known to Keras.
+A backbone is a file of `backbones`, an on-device layer one of `on_device`, a way of mixing two
+pictures one of `mixing`. Everything takes pixels 0 to 255 and is built from the configuration
+alone; nothing here reads data. Networks may be fetched by `keras:` with ImageNet weights and by
+`hub:`, nowhere else. Importing this package makes the layers of a saved model known to Keras.
 """
 
 from trainer.models import heads, hub
