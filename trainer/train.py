@@ -268,7 +268,7 @@ def _train(run: Run, origin: Origin | None) -> JsonObject:
         loop.restore()
         timeline.stepped(loop.steps.done)
         epochs = before.get("config", {}).get("epochs", run.config.epochs)
-        for line in rates_in_words(run, loop.steps, epochs):
+        for line in rates_in_words(loop.run, loop.steps, epochs):
             run.say(line)
         with TensorBoardLog(
             str(run.directory.tensorboard),
@@ -276,15 +276,15 @@ def _train(run: Run, origin: Origin | None) -> JsonObject:
             histograms=run.config.tensorboard.histograms,
         ) as log:
             timeline.enter(Activity.CALLBACKS)
-            start_log(log, run, loop.steps.done)
+            start_log(log, loop.run, loop.steps.done)
             try:
                 loop.train(log)
             except RunRefusesState as refused:
-                raise kept_elsewhere(run, record, refused) from refused
+                raise kept_elsewhere(loop.run, record, refused) from refused
             timeline.enter(Activity.REPORT)
             run.monitors.watchdog.alive("writing the report", long=True)
-            with run.session.averages.in_place():
-                report = write_report(run, loop, log)
+            with loop.run.session.averages.in_place():
+                report = write_report(loop.run, loop, log)
     except SystemExit:  # saved after a signal
         run.workers.leave()
         raise

@@ -157,7 +157,7 @@ class Ours:
         """Seconds of an epoch's steps by wall and processor time, and of the whole epoch."""
         with self._run.signals:
             begun, begun_cpu = time.perf_counter(), time.process_time()
-            self._loop._run_epoch()
+            self._loop._run_steps()
             steps, steps_cpu = time.perf_counter() - begun, time.process_time() - begun_cpu
             self._loop._finish_epoch(self._log)
             return steps, steps_cpu, time.perf_counter() - begun

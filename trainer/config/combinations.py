@@ -20,6 +20,7 @@ from trainer.config.layer_order import augmentation_conflicts
 from trainer.config.learning_sections import OWN, OptimizerConfig
 from trainer.config.measure_table import check_measure, column_of
 from trainer.config.own_code import is_own, own_name
+from trainer.config.stages import stage_problems
 from trainer.config.task_table import task_kind
 from trainer.config.values import coerce
 
@@ -72,6 +73,7 @@ def _conflicts(config: Config) -> Iterator[str]:
     yield from _own_parts(config)
     yield from _loss(config)
     yield from _optimizer(config)
+    yield from stage_problems(config)
     yield from augmentation_conflicts(config)
     yield from _splits(config)
     yield from _service(config)

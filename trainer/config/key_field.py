@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 PlainValue: TypeAlias = "bool | int | float | str | list[PlainValue] | None"
-Value: TypeAlias = "PlainValue | tuple[str, ...] | tuple[int, ...] | Mapping[str, PlainValue]"
+PlainMapping: TypeAlias = "Mapping[str, PlainValue]"
+Value: TypeAlias = (
+    "PlainValue | tuple[str, ...] | tuple[int, ...] | tuple[PlainMapping, ...] | PlainMapping"
+)
 
 _KINDS = {
     bool: "true or false",
@@ -43,6 +46,8 @@ class Key:
         if self.choices:
             return "one of " + ", ".join(repr(choice) for choice in self.choices)
         if isinstance(self.default, tuple):
+            if self.item is dict:
+                return "a list of mappings, such as [{'NAME': VALUE, ...}, ...]"
             words = {int: "integers", str: "names"}[self.item]
             return f"a list of {words}, comma-separated on the command line"
         bounds = [

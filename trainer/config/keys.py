@@ -16,7 +16,7 @@ from typing import Any
 import ml_collections
 
 from trainer.config.bounds import MOST_EPOCHS, MOST_SEED, MOST_STEPS
-from trainer.config.key_field import Key, Value, key
+from trainer.config.key_field import Key, PlainMapping, Value, key
 from trainer.config.learning_sections import (
     OWN,
     AugmentConfig,
@@ -90,6 +90,13 @@ class Config:
     )
     image_size: int = key(
         default=160, at_least=8, at_most=8192, meaning="side in front of the backbone, pixels"
+    )
+    stages: tuple[PlainMapping, ...] = key(
+        default=(),
+        item=dict,
+        meaning="what trains, one stage after the other: mappings of epochs (the last one's may be "
+        "left out), trainable and learning_rate, by default those of model and optimizer; each "
+        "begins with a new optimizer, schedule and warm-up; empty = a single one",
     )
     metrics: tuple[str, ...] = key(
         default=(),

@@ -35,6 +35,10 @@ def coerce(name: str, value: Any) -> Value:
     refusal = ConfigError(f"{name}: received {_shown(value)}, takes {key.allowed}")
     if kind is dict:
         return value if value in key.words else _plain_mapping(value, refusal)
+    if kind is tuple and key.item is dict:
+        if not isinstance(value, (list, tuple)):
+            raise refusal
+        return tuple(_plain_mapping(each, refusal) for each in value)
     if kind is tuple:
         if not isinstance(value, (list, tuple)) or any(
             type(each) is not key.item for each in value
@@ -115,6 +119,8 @@ def parse(name: str, text: str) -> Any:
     if kind is bool:
         lowered = text.lower()
         return True if lowered in TRUE_WORDS else False if lowered in FALSE_WORDS else text
+    if kind is tuple and key.item is dict:
+        return literal(text) if text.strip() else []
     if kind is tuple:
         parts = [part.strip(" '\"") for part in text.strip(" ()[]").split(",")]
         parts = [part for part in parts if part]

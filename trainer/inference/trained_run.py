@@ -116,7 +116,9 @@ def _open(path: str, record: JsonObject, checkpoint: str, strategy: Any, batch_s
         {
             "jit_compile": False,
             "batch_size": -(-batch_size // replicas) * replicas,
-            "model.trainable": "all",  # nothing trains here, and names of layers may differ
+            # Nothing trains here, and names of layers may differ.
+            "model.trainable": "all",
+            "stages": (),
         },
     )
     # The checkpoint brings the weights: none are fetched for the sake of being replaced.

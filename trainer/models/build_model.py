@@ -7,8 +7,9 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from trainer.config.keys import Config
+from trainer.config.stages import stages_of
 from trainer.models.build_backbone import backbone
-from trainer.models.freezing import HEAD, freeze
+from trainer.models.freezing import HEAD, check_trainable, freeze
 from trainer.models.weights import load_weights
 
 
@@ -30,7 +31,8 @@ def build_model(
 
     Args:
       config: the run's configuration; read are `image_size`, and of `model`: `backbone`,
-        `backbone_args`, `weights`, `pooling`, `pixel_range`, `channels`, `trainable`.
+        `backbone_args`, `weights`, `pooling`, `pixel_range`, `channels`, `trainable`. The layers
+        that `stages` name must be there.
       head: features float [N, F] -> outputs float32 [N, ...], of the task.
       say: is told which weights were taken from elsewhere.
       weights: whether to take any; not where a checkpoint follows.
@@ -51,6 +53,8 @@ def build_model(
         settings.pixel_range,
         settings.backbone_args,
     )
+    for stage in stages_of(config) if config.stages else ():  # before the first one is trained
+        check_trainable(body, stage.trainable, f"stages[{stage.number}].trainable")
     freeze(body, settings.trainable)
 
     images = tf.keras.Input(body.input_shape[1:], name="images")

@@ -29,7 +29,18 @@ def freeze(body: tf.keras.Model, trainable: str) -> None:
     Raises:
       ConfigError: no such layer.
     """
+    check_trainable(body, trainable)
     body.trainable = trainable != HEAD
+    if trainable in (ALL, HEAD):
+        return
+    layers = network_of(body).layers
+    names = [layer.name for layer in layers]
+    for layer in layers[: names.index(trainable)]:
+        layer.trainable = False
+
+
+def check_trainable(body: tf.keras.Model, trainable: str, key: str = "model.trainable") -> None:
+    """Raises ConfigError if `key` names no layer of a backbone, nor all or head."""
     if trainable in (ALL, HEAD):
         return
     layers = network_of(body).layers
@@ -39,8 +50,5 @@ def freeze(body: tf.keras.Model, trainable: str) -> None:
         named = [layer.name for layer in layers if layer.weights][-NAMED:]
         which = f"similar names: {', '.join(near)}" if near else f"its last are {', '.join(named)}"
         raise ConfigError(
-            f"model.trainable={trainable!r} is neither all, head nor a layer of the backbone; "
-            + which
+            f"{key}={trainable!r} is neither all, head nor a layer of the backbone; {which}"
         )
-    for layer in layers[: names.index(trainable)]:
-        layer.trainable = False

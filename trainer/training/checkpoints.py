@@ -49,6 +49,7 @@ from trainer.training.session import Session
 from trainer.workers.worker_group import ALONE, WorkerGroup
 
 LAST, BEST = "last", "best"
+STAGE = "stage"  # of state.json: the number of the run's stage
 STEPPED = "stepped.npz"
 MOVING_SECONDS = 300.0  # how long a reader retries while a training removes what it reads
 SEEN_SECONDS = 60.0  # until a file written by another machine is visible on shared storage
@@ -176,6 +177,8 @@ class Checkpoints:
             raise DataError(f"'{path}' is damaged: {error}") from None
         if not all(isinstance(state.get(name), int) for name in ("step", "epochs")):
             raise DataError(f"'{path}' is damaged: state.json is not a state")
+        if not isinstance(state.get(STAGE, 0), int):
+            raise DataError(f"'{path}' is damaged: state.json names no stage")
         return state
 
     def restore(self, path: Path, session: Session) -> JsonObject:
@@ -310,6 +313,20 @@ def _checkpoint(session: Session) -> tf.train.Checkpoint:
         if session.accumulation:
             parts["accumulation"] = session.accumulation
     return tf.train.Checkpoint(**parts)
+
+
+def copy_weights(before: Session, session: Session) -> None:
+    """Gives a session the weights of another stage's, each replica's own: what restore() of a state
+    of that stage would; where its optimizer keeps averages, these.
+    """
+    model = before.model
+    with before.averages.in_place():
+        values = [weight.numpy() for weight in model.weights]
+        each = _replica_values(model)
+    for weight, value in zip(session.model.weights, values, strict=True):
+        weight.assign(value)
+    _set_replica_values(session.model, each)
+    settle_constants(session.model)
 
 
 def differs_by_replica(model: tf.keras.Model) -> bool:

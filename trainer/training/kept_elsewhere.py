@@ -25,6 +25,7 @@ from preprocess.shell.errors import OutputError, UserError, full_disk
 from preprocess.shell.json_text import JsonObject
 from preprocess.shell.tensorflow_text import error_reason
 from preprocess.shell.user_state import state_folder
+from trainer.config.stages import stages_left
 from trainer.training.checkpoints import LAST, Checkpoints, differs_by_replica
 from trainer.training.run_directory import RunDirectory
 from trainer.training.training_run import Run
@@ -147,10 +148,12 @@ def _command(run: Run, kept: RunDirectory, state: JsonObject) -> str:
         return shlex.join(["python", "-m", "trainer", "evaluate", f"--workdir={kept.path}", data])
     target = str(run.directory.path)
     number = next(n for n in itertools.count(2) if not os.path.lexists(f"{target}-{n}"))
+    stages = stages_left(run.config, state["epochs"])
     return shlex.join(
         [
             *("python", "-m", "trainer", "train", f"--config={kept.path}", data),
             *(f"--workdir={target}-{number}", f"--from={kept.path}"),
             f"--config.epochs={left}",
+            *([f"--config.stages={stages}"] if stages else ()),
         ]
     )

@@ -8,6 +8,7 @@ last step and its validation.
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -15,7 +16,9 @@ from contextlib import AbstractContextManager
 import numpy as np
 import tensorflow as tf
 
+from preprocess.shell.errors import DataError
 from preprocess.shell.json_text import JsonObject
+from trainer.config.stages import stages_of
 from trainer.data.order import ReplicaSlice
 from trainer.data.rows import Tensors
 from trainer.monitoring.profiling import planned, was_asked_for
@@ -23,13 +26,14 @@ from trainer.monitoring.tensorboard_log import TensorBoardLog
 from trainer.monitoring.timeline import GOODPUT, Activity
 from trainer.optimizers.current_rate import current_rate
 from trainer.training.callbacks import Callbacks
-from trainer.training.checkpoints import BEST, LAST
+from trainer.training.checkpoints import BEST, LAST, STAGE, copy_weights
 from trainer.training.epoch_row import row_in_words, training_row, worker_waits
 from trainer.training.evaluation import NotFiniteError, read_error
 from trainer.training.kept_elsewhere import writing
+from trainer.training.opening import rates_in_words
 from trainer.training.record_log import RecordLog
 from trainer.training.resuming import other_replicas, restore_newest
-from trainer.training.session import finite_function
+from trainer.training.session import Session, finite_function, in_stage
 from trainer.training.steps import Diverged, Steps
 from trainer.training.training_run import Run
 from trainer.training.validation import Validation, next_validation, validates_after
@@ -44,6 +48,7 @@ class Loop:
     """Trains a run. `train()` returns when the run is done, or exits after a signal.
 
     Attributes:
+      run: in its current stage.
       steps: runs and counts the steps.
       epochs: number of finished epochs.
       validation: of the splits; the first one decides about best and early stopping.
@@ -53,11 +58,7 @@ class Loop:
     """
 
     def __init__(self, run: Run) -> None:
-        self._run = run
-        self.steps = Steps(run)
-        self.validation = Validation(run.session, run.validation)
-        self._callbacks = Callbacks(run.config, run.session.model)
-        self._all_finite = finite_function(run.session)
+        self._enter(run)
         self._batches: Iterator[Tensors] | None = None
         self.epochs = 0
         self.best: float | None = None
@@ -70,6 +71,14 @@ class Loop:
         )  # step, epochs and this of the last state, so that none is saved twice
         self.history: list[JsonObject] = []
 
+    def _enter(self, run: Run) -> None:
+        """Begins with a run, or with a stage of it: all that belongs to its model and optimizer."""
+        self.run = run
+        self.steps = Steps(run)
+        self.validation = Validation(run.session, run.validation)
+        self._callbacks = Callbacks(run.config, run.session.model)
+        self._all_finite = finite_function(run.session)
+
     @property
     def metric(self) -> str:
         """The metric that best, early stopping and plateau watch."""
@@ -78,7 +87,7 @@ class Loop:
     @property
     def finished(self) -> bool:
         """Whether nothing is left to train."""
-        return bool(self.stopped) or self.epochs >= self._run.config.epochs
+        return bool(self.stopped) or self.epochs >= self.run.config.epochs
 
     def train(self, log: TensorBoardLog) -> None:
         """Trains until all epochs are done; call restore() first.
@@ -89,18 +98,19 @@ class Loop:
           RunRefusesState: a state or a row could not be written; the previous state is kept.
           SystemExit: saved after a signal; 75 after SIGTERM, 130 after Ctrl-C.
         """
-        config = self._run.config
-        if not self.finished and (self._run.workers.chief or config.profile.workers == "all"):
+        config = self.run.config
+        if not self.finished and (self.run.workers.chief or config.profile.workers == "all"):
             windows = planned(config, self.steps.done, self.steps.total)
-            self._run.monitors.profiler.plan(
+            self.run.monitors.profiler.plan(
                 windows, config.steps_per_execution, was_asked_for(config)
             )
         if config.data.log_records:
-            self.steps.record_log = RecordLog(self._run.directory.records_file, self.steps.done)
+            self.steps.record_log = RecordLog(self.run.directory.records_file, self.steps.done)
         try:
-            with self._run.signals:
-                self._run.signals.idle = True  # until the first call has been traced
+            with self.run.signals:
+                self.run.signals.idle = True  # until the first call has been traced
                 while not self.finished:
+                    self._next_stage()
                     self._run_steps()
                     if self.steps.done < self._epoch_end:
                         self._validate_within_epoch(log)
@@ -112,8 +122,8 @@ class Loop:
             # tf.data of TensorFlow 2.15 took 11 to 38 s for this in 4 of 10 runs, else 1 s at most.
             self._run.monitors.timeline.enter(Activity.REPORT)
             self._batches = None
-        if self._run.monitors.profiler.waits and was_asked_for(config):
-            self._run.say("no trace taken: the run ended before the requested step")
+        if self.run.monitors.profiler.waits and was_asked_for(config):
+            self.run.say("no trace taken: the run ended before the requested step")
 
     @property
     def _epoch_end(self) -> int:
@@ -123,7 +133,7 @@ class Loop:
     def _run_steps(self) -> None:
         """Trains up to the next validation or the end of the epoch."""
         last = max(self._validated, self.epochs * self.steps.per_epoch)
-        wanted = self._run.config.validation
+        wanted = self.run.config.validation
         end = min(self._epoch_end, next_validation(wanted, self.steps.done, last))
         if self.steps.done == end:
             return  # only the last validation was missing
@@ -135,17 +145,17 @@ class Loop:
 
     def _iterator(self) -> Iterator[Tensors]:
         def dataset(part: ReplicaSlice) -> tf.data.Dataset:
-            return self._run.reader.dataset(self.steps.done, part)
+            return self.run.reader.dataset(self.steps.done, part)
 
-        return iter(devices.distribute(self._run.session.strategy, dataset, endless=True))
+        return iter(devices.distribute(self.run.session.strategy, dataset, endless=True))
 
     def _finish_epoch(self, log: TensorBoardLog) -> None:
         # Check before reporting or saving: a NaN state is neither validated nor best.
         self._check_finite()
-        self._run.monitors.timeline.enter(Activity.CALLBACKS)
+        self.run.monitors.timeline.enter(Activity.CALLBACKS)
         row = self._training_row()
         self.steps.clock.restart()
-        config, epoch = self._run.config, self.epochs + 1
+        config, epoch = self.run.config, self.epochs + 1
         if (
             epoch == config.epochs
             or validates_after(config.validation, epoch, self.steps.done)
@@ -159,14 +169,33 @@ class Loop:
         self._save()
         if self.finished:
             self.steps.progress.update(self.steps.done, self.epochs, self.steps.seconds, last=True)
-        log.weights(self._run.session.model, self.steps.done)
+        log.weights(self.run.session.model, self.steps.done)
         self._tell(row, log)
+
+    def _next_stage(self) -> None:
+        """Enters the next stage where one has ended, whose last state is saved by now."""
+        before = self.run.session
+        if self.epochs < before.stage.end:
+            return
+        self.run.monitors.timeline.enter(Activity.BUILD)
+        self.run.monitors.watchdog.alive("building the model of the next stage", long=True)
+        self._enter_stage(before.number + 1)
+        copy_weights(before, self.run.session)
+        self.run.signals.idle = True  # until its first call has been traced
+        for line in rates_in_words(self.run, self.steps, self.run.config.epochs):
+            self.run.say(line)
+
+    def _enter_stage(self, number: int) -> None:
+        earlier = self.steps
+        session = in_stage(self.run.session, number)
+        self._enter(dataclasses.replace(self.run, session=session))
+        self.steps.follow(earlier)
 
     def _validate_within_epoch(self, log: TensorBoardLog) -> None:
         self._check_finite()
-        self._run.monitors.timeline.enter(Activity.CALLBACKS)
+        self.run.monitors.timeline.enter(Activity.CALLBACKS)
         epochs = round(self.steps.done / self.steps.per_epoch, 4)
-        rate = current_rate(self._run.session.model.optimizer)
+        rate = current_rate(self.run.session.model.optimizer)
         row = {"epoch": epochs, "step": self.steps.done, "learning_rate": rate}
         row |= self._validation_row()
         self._count(epochs, row)
@@ -182,24 +211,24 @@ class Loop:
         if not self.validation.traced:
             # Tracing may outlast a grace period, so there must be nothing to save meanwhile.
             self._save()
-            self._run.signals.idle = True
-        self._run.monitors.watchdog.alive("validation", long=True)
+            self.run.signals.idle = True
+        self.run.monitors.watchdog.alive("validation", long=True)
         try:
             with (
-                self._run.monitors.timeline.during(Activity.VALIDATION),
-                self._run.session.averages.in_place(),
+                self.run.monitors.timeline.during(Activity.VALIDATION),
+                self.run.session.averages.in_place(),
             ):
                 row = self.validation.row(self._save_if_stopped)
         except NotFiniteError as error:
             raise Diverged(f"{error} at step {self.steps.done}") from None
-        self._run.signals.idle = False
+        self.run.signals.idle = False
         return row
 
     def _count(self, epochs: float, row: JsonObject) -> None:
         """Updates early stopping and the plateau schedule with the figures after these epochs."""
         if self._callbacks.measured(epochs, row):
             self.stopped = (
-                f"early: after epoch {epochs:.6g} of {self._run.config.epochs}, as "
+                f"early: after epoch {epochs:.6g} of {self.run.config.epochs}, as "
                 f"{self._callbacks.early_stop()}"
             )
 
@@ -210,14 +239,14 @@ class Loop:
         """
         self._keep_best(row)
         with self._writing():
-            self._run.directory.append(row)
+            self.run.directory.append(row)
         self.history.append(row)
 
     def _tell(self, row: JsonObject, log: TensorBoardLog) -> None:
         log.epoch(row)
-        self._run.say(row_in_words(row, self._run.session))
+        self.run.say(row_in_words(row, self.run.session))
         if self.stopped:
-            self._run.say(f"stopped {self.stopped}; {_AFTER_EARLY_STOP}")
+            self.run.say(f"stopped {self.stopped}; {_AFTER_EARLY_STOP}")
 
     def _training_row(self) -> JsonObject:
         steps = self.steps
@@ -225,50 +254,48 @@ class Loop:
         return {
             "epoch": self.epochs + 1,
             "step": steps.done,
-            **training_row(steps.sums, self._run.session),
+            **training_row(steps.sums, self.run.session),
             "seconds": steps.seconds,
             **speed,
-            **self._run.monitors.gpus.figures(),
+            **self.run.monitors.gpus.figures(),
             **steps.processor.figures(),
             **steps.memory.figures(),
-            GOODPUT: self._run.monitors.timeline.goodput(),
-            **worker_waits(speed["input_wait_fraction"], self._run.workers),
+            GOODPUT: self.run.monitors.timeline.goodput(),
+            **worker_waits(speed["input_wait_fraction"], self.run.workers),
         }
 
     def _keep_best(self, row: JsonObject) -> None:
         value = row.get(self.metric)
         if value is not None and self._callbacks.better(value, self.best):
             self.best = value
-            with self._writing(), self._run.monitors.timeline.during(Activity.SAVING):
-                self._run.checkpoints.save(
-                    BEST, self._run.session, {**self._state(), "metric": self.metric}
+            with self._writing(), self.run.monitors.timeline.during(Activity.SAVING):
+                self.run.checkpoints.save(
+                    BEST, self.run.session, {**self._state(), "metric": self.metric}
                 )
 
     def _save(self) -> None:
         """Saves the last state; exits if any worker has received a signal."""
-        self._run.monitors.watchdog.alive("saving", long=True)
+        self.run.monitors.watchdog.alive("saving", long=True)
         self._check_finite()
         if self._saved != (self.steps.done, self.epochs, self._validated):
-            with self._writing(), self._run.monitors.timeline.during(Activity.SAVING):
-                self._run.checkpoints.save(LAST, self._run.session, self._state())
+            with self._writing(), self.run.monitors.timeline.during(Activity.SAVING):
+                self.run.checkpoints.save(LAST, self.run.session, self._state())
             self._saved = (self.steps.done, self.epochs, self._validated)
-        number = self._run.signals.received
-        if self._run.workers.any_worker(number is not None):
+        number = self.run.signals.received
+        if self.run.workers.any_worker(number is not None):
             name = number.name if number else "a signal to another worker"
-            self._run.say(
-                f"{name}: saved at step {self.steps.done}; the same command resumes there"
-            )
-            sys.exit(self._run.signals.exit_code)
+            self.run.say(f"{name}: saved at step {self.steps.done}; the same command resumes there")
+            sys.exit(self.run.signals.exit_code)
 
     def _save_if_stopped(self) -> None:
         """Between two batches of a validation."""
-        self._run.monitors.watchdog.alive("validation", long=not self.validation.traced)
-        if self._run.workers.any_worker(self._run.signals.received is not None):
+        self.run.monitors.watchdog.alive("validation", long=not self.validation.traced)
+        if self.run.workers.any_worker(self.run.signals.received is not None):
             self._save()
 
     def _writing(self) -> AbstractContextManager[None]:
         """Around what writes to the run directory."""
-        return writing(self._run, self._state)
+        return writing(self.run, self._state)
 
     def _check_finite(self) -> None:
         self.steps.catch_up()
@@ -287,8 +314,9 @@ class Loop:
             "stopped": self.stopped,
             "seconds": self.steps.seconds,
             "replicas": self.steps.replicas,
-            "workers": self._run.workers.size,
+            "workers": self.run.workers.size,
             "callbacks": self._callbacks.state(),
+            STAGE: self.run.session.number,
         }
 
     def restore(self) -> None:
@@ -298,11 +326,17 @@ class Loop:
           DataError: there are states, but none can be restored.
           ConfigError: the workers do not see the same states.
         """
-        state = restore_newest(
-            self._run.checkpoints, self._run.session, self._run.workers, self._run.say
-        )
+
+        def session_of(stage: int) -> Session:
+            if not 0 <= stage < len(stages_of(self.run.config)):
+                raise DataError(f"a saved state is of stage {stage + 1}, which the run has not")
+            if stage != self.run.session.number:
+                self._enter_stage(stage)
+            return self.run.session
+
+        state = restore_newest(self.run.checkpoints, session_of, self.run.workers, self.run.say)
         if state is None:
-            self.history = self._run.directory.history(0)
+            self.history = self.run.directory.history(0)
             return
         self.steps.done, self.epochs = state["step"], state["epochs"]
         self._validated = state.get("validated", 0)
@@ -311,24 +345,24 @@ class Loop:
         self.steps.seconds = state["seconds"]
         self.steps.sums = np.asarray(state["sums"])
         self._callbacks.set_state(state["callbacks"])
-        self.history = self._run.directory.history(self.epochs, self._validated)
+        self.history = self.run.directory.history(self.epochs, self._validated)
         if self.stopped:
             self._after_early_stop()
         if not self.finished:
-            self._run.say(f"resuming at step {self.steps.done} of {self.steps.total}")
+            self.run.say(f"resuming at step {self.steps.done} of {self.steps.total}")
         if state["replicas"] != self.steps.replicas:
-            self._run.say(other_replicas(state["replicas"], self._run.session))
+            self.run.say(other_replicas(state["replicas"], self.run.session))
 
     def _after_early_stop(self) -> None:
         """Continues if the patience now set allows it; otherwise reports that the run is over."""
         if self._callbacks.early_stop():
-            self._run.say(f"this run stopped {self.stopped}: {_AFTER_EARLY_STOP}")
+            self.run.say(f"this run stopped {self.stopped}: {_AFTER_EARLY_STOP}")
         else:
-            self._run.say(f"this run had stopped {self.stopped}; it continues, as patience changed")
+            self.run.say(f"this run had stopped {self.stopped}; it continues, as patience changed")
             self.stopped = ""
 
     def _read_error(self, error: tf.errors.OpError) -> BaseException:
-        for reader in (self._run.reader, *self.validation.readers.values()):
+        for reader in (self.run.reader, *self.validation.readers.values()):
             found = read_error(reader, error)
             if found is not error:
                 return found

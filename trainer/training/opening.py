@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
 from preprocess.dataset_format import Manifest
 from trainer.config.keys import Config
+from trainer.config.stages import stages_of
 from trainer.data.learnable import census, census_in_words, warnings
 from trainer.data.reader import Reader
 from trainer.optimizers.accumulation import accumulation_in_words
@@ -25,25 +27,28 @@ def splits_in_words(
 
 
 def rates_in_words(run: StepRun, steps: Steps, epochs_before: int) -> list[str]:
-    """What is not obvious about a schedule and averaged weights.
+    """What is not obvious about a stage, a schedule and averaged weights.
 
     Args:
       run: with its optimizer.
-      steps: total steps, including those already done.
+      steps: of the run, including those already done.
       epochs_before: `epochs` when the run was last started.
     """
-    optimizer = run.config.optimizer
+    optimizer, stage = run.session.optimizer_config, run.session.stage
+    total, done = stage.epochs * steps.per_epoch, steps.done - stage.first * steps.per_epoch
     lines = [
-        accumulation_in_words(optimizer, steps.total, run.config.batch_size),
-        schedule_in_words(optimizer, steps.total),
+        stage.in_words(run.config),
+        accumulation_in_words(optimizer, total, run.config.batch_size),
+        schedule_in_words(optimizer, total),
     ]
-    if steps.done:
-        before = epochs_before * steps.per_epoch
-        lines.append(stretched(optimizer, before, steps.total, steps.done))
+    if done:
+        earlier = dataclasses.replace(run.config, epochs=epochs_before)
+        before = stages_of(earlier)[stage.number].epochs * steps.per_epoch
+        lines.append(stretched(optimizer, before, total, done))
     if keeps_averages(run.session.model.optimizer):
         lines.append(
             "validation, saved states and the model use the optimizer's averages of the weights; "
             "BatchNorm statistics, if any, are not averaged"
         )
-        lines.append(averages_in_words(optimizer, steps.total))
+        lines.append(averages_in_words(optimizer, total))
     return [line for line in lines if line]

@@ -13,7 +13,7 @@ from preprocess.shell.errors import ConfigError, DataError
 from preprocess.shell.json_text import JsonObject, json_text
 from preprocess.shell.reference_source import source_changes
 from trainer.models.generators import generators
-from trainer.training.checkpoints import BEST, LAST, Checkpoints
+from trainer.training.checkpoints import BEST, LAST, STAGE, Checkpoints
 from trainer.training.session import Session
 from trainer.workers.worker_group import WorkerGroup
 
@@ -21,9 +21,18 @@ _HASH_BYTES = 4  # of a hash: the sum over all workers stays exact
 
 
 def restore_newest(
-    checkpoints: Checkpoints, session: Session, workers: WorkerGroup, say: Callable[[str], None]
+    checkpoints: Checkpoints,
+    session_of: Callable[[int], Session],
+    workers: WorkerGroup,
+    say: Callable[[str], None],
 ) -> JsonObject | None:
-    """Restores the newest state that every worker can, into the session.
+    """Restores the newest state that every worker can, into the session of its stage.
+
+    Args:
+      checkpoints: of the run.
+      session_of: gives the session, with its optimizer, of a stage.
+      workers: this one and the others.
+      say: takes a message.
 
     Returns:
       The rest of the state; None if nothing is saved.
@@ -38,7 +47,8 @@ def restore_newest(
     for path in states:
         problem: DataError | None = None
         try:
-            state = checkpoints.restore(path, session)
+            stage = checkpoints.read_state(path).get(STAGE, 0)
+            state = checkpoints.restore(path, session_of(stage))
         except DataError as error:
             problem = error
         if not workers.any_worker(problem is not None):
@@ -47,17 +57,18 @@ def restore_newest(
     if states:
         raise DataError(
             f"none of the {len(states)} saved states below '{states[0].parent}' can be "
-            f"restored; {_best_instead(checkpoints, session, states[0].parents[2])}remove them "
+            f"restored; {_best_instead(checkpoints, session_of, states[0].parents[2])}remove them "
             "to start from the beginning, or give another --workdir"
         )
     return None
 
 
-def _best_instead(checkpoints: Checkpoints, session: Session, run: Path) -> str:
+def _best_instead(checkpoints: Checkpoints, session_of: Callable[[int], Session], run: Path) -> str:
     """How to start from the best state of a run, if that one is intact; else ""."""
     for path in checkpoints.states(BEST)[:1]:
         with contextlib.suppress(DataError):
-            step = checkpoints.restore(path, session)["step"]
+            stage = checkpoints.read_state(path).get(STAGE, 0)
+            step = checkpoints.restore(path, session_of(stage))["step"]
             return (
                 f"the best one, of step {step}, is intact: start a new run from it with "
                 f"--from={run}@{BEST} --workdir=NEW, or "

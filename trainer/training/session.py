@@ -14,6 +14,8 @@ import tensorflow as tf
 from preprocess.dataset_format import Manifest, Target
 from trainer.compat.autograph import call_own_as_written
 from trainer.config.keys import Config
+from trainer.config.learning_sections import OptimizerConfig
+from trainer.config.stages import Stage, stages_of
 from trainer.config.task_table import check_same_task
 from trainer.data.rows import Tensors
 from trainer.models import build_model
@@ -52,10 +54,21 @@ class Session:
     model: tf.keras.Model
     augmentation: tf.keras.layers.Layer
     mixers: Sequence[Mixer] = ()
+    number: int = 0  # of the stage
 
     def mixture(self, weight: tf.Tensor) -> Mixture | None:
         """What mixes a replica's rows of a step, of `weight` float32[b], if anything does."""
         return Mixture(self.mixers, self.task, weight) if self.mixers else None
+
+    @property
+    def stage(self) -> Stage:
+        """What of the run the model trains in; all of it, unless the configuration has stages."""
+        return stages_of(self.config)[self.number]
+
+    @property
+    def optimizer_config(self) -> OptimizerConfig:
+        """The section `optimizer` of the stage."""
+        return self.stage.applied(self.config).optimizer
 
     @functools.cached_property
     def graphs(self) -> dict[str, str]:
@@ -102,12 +115,19 @@ def build_session(
     task = make_task(config, classes, targets)
     with strategy.scope():
         augmentation, mixers = build_augmentation(config.augment), build_mixers(config.augment)
-        head: Callable[[tf.Tensor], tf.Tensor] = task.head
-        if config.model.head:
-            settings = config.model.head_args
-            head = own_head(config.model.head, task.outputs_a_picture, settings)
-        model = build_model(config, head, say, weights=weights)
+        model = _model(stages_of(config)[0].applied(config), task, say, weights=weights)
     return Session(config, strategy, task, model, augmentation, mixers)
+
+
+def _model(
+    config: Config, task: Task, say: Callable[[str], None] = lambda _: None, *, weights: bool
+) -> tf.keras.Model:
+    """With the task's head or the user's own."""
+    head: Callable[[tf.Tensor], tf.Tensor] = task.head
+    if config.model.head:
+        settings = config.model.head_args
+        head = own_head(config.model.head, task.outputs_a_picture, settings)
+    return build_model(config, head, say, weights=weights)
 
 
 def session_for(
@@ -130,14 +150,23 @@ def session_for(
     )
 
 
+def in_stage(session: Session, number: int) -> Session:
+    """The same in another stage: with a model of its own, without weights and optimizer."""
+    # Names that Keras numbers count from the beginning, as in a process that resumes there.
+    tf.keras.backend.reset_uids()
+    config = stages_of(session.config)[number].applied(session.config)
+    with session.strategy.scope():
+        model = _model(config, session.task, weights=False)
+    return dataclasses.replace(session, model=model, number=number)
+
+
 def add_optimizer(session: Session, total_steps: int) -> tf.keras.optimizers.Optimizer:
     """The optimizer, with its slots created, so that a checkpoint includes them."""
+    section = session.optimizer_config
     with session.strategy.scope():
-        session.model.compile(
-            optimizer=build_optimizer(session.config.optimizer, total_steps), jit_compile=False
-        )
+        session.model.compile(optimizer=build_optimizer(section, total_steps), jit_compile=False)
         optimizer = session.model.optimizer
-        leave_out(optimizer, session.config.optimizer, session.model.trainable_variables)
+        leave_out(optimizer, section, session.model.trainable_variables)
         if hasattr(optimizer, "build"):
             optimizer.build(session.model.trainable_variables)
         else:  # tensorflow-addons' optimizers are legacy ones
@@ -163,7 +192,7 @@ def finite_function(session: Session) -> Callable[[], tf.Tensor]:
     return all_finite
 
 
-def train_functions(session: Session) -> tuple[OneStep, ManySteps]:
+def train_functions(session: Session, before: int = 0) -> tuple[OneStep, ManySteps]:
     """Two tf.functions: (batch) and (iterator, steps int32) -> (sums, records).
 
     Sums are float32[SUMS] over the rows of the global batch, each with the same weight. The sum
@@ -172,6 +201,10 @@ def train_functions(session: Session) -> tuple[OneStep, ManySteps]:
     int64[steps, rows], for the rows that this process feeds, -1 for padding; [steps, 0] without
     `data.log_records`. With accumulation, a step adds to its sums, and only the last of an
     update's steps moves the weights.
+
+    Args:
+      session: with its optimizer.
+      before: steps of the run before the optimizer's first, those of earlier stages.
     """
     task, model, config = session.task, session.model, session.config
     optimizer = model.optimizer
@@ -185,11 +218,16 @@ def train_functions(session: Session) -> tuple[OneStep, ManySteps]:
 
     def replica_step(batch: Tensors) -> tf.Tensor:
         step, rows, size = optimizer.iterations, batch["row"], config.batch_size
+        draws = step
         if accumulation:
+            draws = accumulation.step(step)
             rows, size = accumulation.rows(rows, size)
         mixture = session.mixture(batch["weight"])
         judge, mix = (mixture, mixture.pictures) if mixture else (task, None)
-        key_by_step(inside, accumulation.step(step) if accumulation else step)
+        if before:  # no stage repeats the random numbers of another
+            draws += before
+            step += -(-before // config.optimizer.accumulate_steps)
+        key_by_step(inside, draws)
         with keyed(config.seed, step, rows, size):
             with tf.GradientTape() as tape:
                 outputs = task.outputs(

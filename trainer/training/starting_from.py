@@ -24,6 +24,7 @@ from trainer.training.checkpoints import BEST, DAMAGE, LAST, Checkpoints
 from trainer.training.run_directory import RunDirectory
 from trainer.training.session import Session, optimizer_variables
 
+RATE = "learning_rate"  # of a stage
 LOWER = 10.0  # divisor of the learning rate in the command suggested after a divergence
 
 
@@ -136,6 +137,12 @@ def after_divergence(workdir: str, dataset: str, config: Config) -> str:
         words.append(f"--workdir={target}")
         kept = "Nothing was saved before it"
     words.append(f"--config.optimizer.learning_rate={rate / LOWER:g}")
+    if any(RATE in stage for stage in config.stages):
+        slower = [
+            {**stage, **({RATE: float(str(stage[RATE])) / LOWER} if RATE in stage else {})}
+            for stage in config.stages
+        ]
+        words.append(f"--config.stages={slower}")
     return f"{kept}; lower optimizer.learning_rate={rate:g}, as in\n  {shlex.join(words)}"
 
 

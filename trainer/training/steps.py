@@ -13,11 +13,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from preprocess.shell.errors import ConfigError
+from trainer.config.keys import Config
+from trainer.config.stages import Stage, stages_of
 from trainer.data.rows import Tensors
 from trainer.monitoring.memory_pressure import MemoryMonitor
 from trainer.monitoring.processor import ProcessorMonitor
 from trainer.monitoring.timeline import Activity
 from trainer.monitoring.timing import HOST, STEP, WAIT, StepClock
+from trainer.optimizers import build_optimizer
 from trainer.optimizers.accumulation import check_accumulation
 from trainer.optimizers.averages import check_averages
 from trainer.training.epoch_row import bar_in_words
@@ -63,10 +67,13 @@ class Steps:
         self.per_epoch = config.steps_per_epoch or reader.steps_per_pass
         self.total = config.epochs * self.per_epoch
         self.progress = ProgressFile(run.monitors.progress_file, self.total)
-        check_accumulation(config.optimizer, self.total)
-        updates = self.total // config.optimizer.accumulate_steps
-        check_averages(add_optimizer(session, self.total), updates)
-        self.train_one, self._train_several = train_functions(session)
+        stage = session.stage
+        for each in stages_of(config)[stage.number + 1 :]:  # not only when it begins
+            _check_length(config, each, self.per_epoch, None)
+        steps = stage.epochs * self.per_epoch
+        _check_length(config, stage, self.per_epoch, add_optimizer(session, steps))
+        before = stage.first * self.per_epoch
+        self.train_one, self._train_several = train_functions(session, before)
         self.done = 0
         self.seconds = 0.0
         self.sums = np.zeros(SUMS)
@@ -77,6 +84,11 @@ class Steps:
         self.processor = ProcessorMonitor(alone=run.workers.alone)
         self.memory = MemoryMonitor()
         self.record_log: RecordLog | None = None
+
+    def follow(self, earlier: Steps) -> None:
+        """Counts on from the steps of an earlier stage, at the end of an epoch."""
+        self.done, self.seconds = earlier.done, earlier.seconds
+        self.progress, self.record_log = earlier.progress, earlier.record_log
 
     def run(
         self,
@@ -190,3 +202,24 @@ class Steps:
     def _until_save(self) -> int:
         every = self._run.config.checkpoint.every_steps
         return every - self.done % every if every else sys.maxsize
+
+
+def _check_length(
+    config: Config,
+    stage: Stage,
+    steps_an_epoch: int,
+    optimizer: tf.keras.optimizers.Optimizer | None,
+) -> None:
+    """Raises ConfigError if a stage is too short for its optimizer; None = to be built for this."""
+    steps = stage.epochs * steps_an_epoch
+    if stage.first >= config.epochs:
+        return
+    section = stage.applied(config).optimizer
+    updates = steps // section.accumulate_steps
+    try:
+        check_accumulation(section, steps)
+        check_averages(optimizer or build_optimizer(section, steps), updates)
+    except ConfigError as error:
+        if not stage.number:
+            raise
+        raise ConfigError(f"stages[{stage.number}]: {error}") from None

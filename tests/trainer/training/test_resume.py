@@ -36,7 +36,8 @@ SHARED = {
     "checkpoint.every_steps": 3,
     "checkpoint.keep": 2,
     "optimizer.schedule": "CosineDecay",
-    "optimizer.warmup_steps": 7,
+    "optimizer.warmup_steps": 3,
+    "stages": ({"epochs": 2, "trainable": "head", "learning_rate": 0.01}, {}),
     "optimizer.clip_global_norm": 0.5,
     "optimizer.weight_decay": 0.01,
     "optimizer.accumulate_steps": 2,  # states are saved between and within updates

@@ -107,7 +107,7 @@ def kill(loop):
 
 
 def terminate(loop):
-    loop._run.signals.received = signal.SIGTERM
+    loop.run.signals.received = signal.SIGTERM
 
 
 STOPS = [
