@@ -155,6 +155,9 @@ def _run_of(start: _Start, stack: contextlib.ExitStack) -> tuple[Run, Origin | N
     stack.callback(profiler.end)
     start.watchdog.alive("joining the other workers", within=config.watchdog.start_seconds)
     strategy = devices.prepare(config, log.say, cluster)
+    if config.debug.eager:
+        tf.config.run_functions_eagerly(True)
+        stack.callback(tf.config.run_functions_eagerly, False)
     start.watchdog.alive("building the model", long=True)
     if cluster:  # TensorFlow has just put a handler of its own there, which does nothing
         signals.leave_on_sigterm(log.announce)

@@ -71,6 +71,10 @@ _STRICT = flags.DEFINE_bool(
     "changed, or differs between workers, in place of a warning.",
 )
 _JSON = flags.DEFINE_bool("json", False, "Print report.json's content as one JSON object.")
+_LOOK_INSIDE = (
+    "To see which layer and which records were first not finite, run the same command again with "
+    "--config.debug.check_numerics=true"
+)
 
 
 def main(arguments: list[str]) -> None:
@@ -131,6 +135,8 @@ def _train(config: Config, chief: bool) -> None:
 
         way_on = after_divergence(_WORKDIR.value, _DATA.value, config)
         say(f"trainer train: diverged: {error}. {way_on}")
+        if not config.debug.check_numerics:
+            say(_LOOK_INSIDE)
         sys.exit(ExitCode.DIVERGED)
     if not chief:
         return

@@ -65,6 +65,7 @@ RESTART_MAY_CHANGE = (
     "data.image_table",  # and these otherwise
     "data.parallel_reads",
     "data.log_records",
+    "debug.",
     "distribute.",
     "metrics",
     "virtual_replicas",

@@ -28,6 +28,7 @@ from trainer.config.measure_table import described_measures
 from trainer.config.running_sections import (
     CheckpointConfig,
     DataConfig,
+    DebugConfig,
     DistributeConfig,
     EarlyStoppingConfig,
     PlateauConfig,
@@ -134,6 +135,7 @@ class Config:
     profile: ProfileConfig = dataclasses.field(default_factory=ProfileConfig)
     tensorboard: TensorboardConfig = dataclasses.field(default_factory=TensorboardConfig)
     distribute: DistributeConfig = dataclasses.field(default_factory=DistributeConfig)
+    debug: DebugConfig = dataclasses.field(default_factory=DebugConfig)
 
 
 SECTIONS: dict[str, type] = {

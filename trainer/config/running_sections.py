@@ -181,3 +181,19 @@ class DistributeConfig:
         "machine), one_device, ring (CPUs, or workers where NCCL hangs); auto = nccl on GPUs, "
         "ring on CPUs",
     )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DebugConfig:
+    """To see inside a run that goes wrong; both are slow."""
+
+    check_numerics: bool = key(
+        default=False,
+        meaning="after each step, whether all is finite; at a divergence, the first layer, records "
+        "and gradients that were not; changes no weight",
+    )
+    eager: bool = key(
+        default=False,
+        meaning="steps in Python, operation by operation, so that a debugger or print() sees every "
+        "value",
+    )

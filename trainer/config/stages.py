@@ -22,7 +22,7 @@ class Stage:
 
     Attributes:
       number: from 0.
-      first: epochs of the run before it.
+      first: epochs that the run has finished when it begins.
       epochs: its length, which the run's own `epochs` may cut short.
       trainable: as `model.trainable`.
       learning_rate: as `optimizer.learning_rate`.
@@ -105,7 +105,7 @@ def stage_problems(config: Config) -> Iterator[str]:
     if "epochs" in config.stages[-1] and sum(lengths) < config.epochs:
         yield (
             f"stages: their epochs sum to {sum(lengths)}, epochs is {config.epochs}: set epochs to "
-            f"{sum(lengths)}, or leave out the last stage's, which then goes on to the end"
+            f"{sum(lengths)}, or leave out the last stage's, which then lasts to the end"
         )
 
 

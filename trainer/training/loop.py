@@ -120,7 +120,7 @@ class Loop:
             raise self._read_error(error) from error
         finally:
             # tf.data of TensorFlow 2.15 took 11 to 38 s for this in 4 of 10 runs, else 1 s at most.
-            self._run.monitors.timeline.enter(Activity.REPORT)
+            self.run.monitors.timeline.enter(Activity.REPORT)
             self._batches = None
         if self.run.monitors.profiler.waits and was_asked_for(config):
             self.run.say("no trace taken: the run ended before the requested step")

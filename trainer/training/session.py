@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -204,7 +205,7 @@ def train_functions(session: Session, before: int = 0) -> tuple[OneStep, ManySte
 
     Args:
       session: with its optimizer.
-      before: steps of the run before the optimizer's first, those of earlier stages.
+      before: steps of earlier stages, which the optimizer does not count.
     """
     task, model, config = session.task, session.model, session.config
     optimizer = model.optimizer
@@ -217,18 +218,9 @@ def train_functions(session: Session, before: int = 0) -> tuple[OneStep, ManySte
     clip, accumulation = clip_function(config.optimizer), session.accumulation
 
     def replica_step(batch: Tensors) -> tf.Tensor:
-        step, rows, size = optimizer.iterations, batch["row"], config.batch_size
-        draws = step
-        if accumulation:
-            draws = accumulation.step(step)
-            rows, size = accumulation.rows(rows, size)
         mixture = session.mixture(batch["weight"])
         judge, mix = (mixture, mixture.pictures) if mixture else (task, None)
-        if before:  # no stage repeats the random numbers of another
-            draws += before
-            step += -(-before // config.optimizer.accumulate_steps)
-        key_by_step(inside, draws)
-        with keyed(config.seed, step, rows, size):
+        with keyed_by_step(session, inside, batch["row"], before):
             with tf.GradientTape() as tape:
                 outputs = task.outputs(
                     forward,
@@ -293,6 +285,35 @@ def train_functions(session: Session, before: int = 0) -> tuple[OneStep, ManySte
         return total, seen.stack()
 
     return tf.function(on_all_replicas), several
+
+
+@contextlib.contextmanager
+def keyed_by_step(
+    session: Session,
+    inside: list[tuple[tf.random.Generator, int]],
+    rows: tf.Tensor,
+    before: int = 0,
+) -> Iterator[None]:
+    """Every random number drawn inside belongs to the optimizer's next step.
+
+    Args:
+      session: with its optimizer.
+      inside: generators() of its model.
+      rows: int32[b], those of the batch that this replica has.
+      before: steps of earlier stages, which the optimizer does not count.
+    """
+    config, accumulation = session.config, session.accumulation
+    step, size = session.model.optimizer.iterations, config.batch_size
+    draws = step
+    if accumulation:
+        draws = accumulation.step(step)
+        rows, size = accumulation.rows(rows, size)
+    if before:  # no stage repeats the random numbers of another
+        draws += before
+        step += -(-before // config.optimizer.accumulate_steps)
+    key_by_step(inside, draws)
+    with keyed(config.seed, step, rows, size):
+        yield
 
 
 def _shares(judge: Judge, batch: Tensors) -> tf.Tensor:

@@ -25,6 +25,7 @@ from trainer.optimizers import build_optimizer
 from trainer.optimizers.accumulation import check_accumulation
 from trainer.optimizers.averages import check_averages
 from trainer.training.epoch_row import bar_in_words
+from trainer.training.numerics import NumericsCheck
 from trainer.training.progress import ProgressFile, epoch_bar
 from trainer.training.record_log import RecordLog
 from trainer.training.session import SUMS, add_optimizer, train_functions
@@ -74,13 +75,16 @@ class Steps:
         _check_length(config, stage, self.per_epoch, add_optimizer(session, steps))
         before = stage.first * self.per_epoch
         self.train_one, self._train_several = train_functions(session, before)
+        self._numerics = NumericsCheck(session, before) if config.debug.check_numerics else None
+        # Steps are looked at one by one where something is wrong.
+        self._at_once = 1 if self._numerics or config.debug.eager else config.steps_per_execution
         self.done = 0
         self.seconds = 0.0
         self.sums = np.zeros(SUMS)
         self._pending: list[Any] = []
         self.replicas = session.strategy.num_replicas_in_sync
         self.pictures_a_step = config.batch_size * reader.pictures_a_record
-        self.clock = StepClock(measures_waiting=config.steps_per_execution == 1)
+        self.clock = StepClock(measures_waiting=self._at_once == 1)
         self.processor = ProcessorMonitor(alone=run.workers.alone)
         self.memory = MemoryMonitor()
         self.record_log: RecordLog | None = None
@@ -124,8 +128,8 @@ class Steps:
             timeline.enter(Activity.STEPS if clock.warm else Activity.TABLE)
             clock.start()
             while self.done < end:
-                steps = min(config.steps_per_execution, end - self.done, self._until_save())
-                left = -(-(end - self.done) // config.steps_per_execution)
+                steps = min(self._at_once, end - self.done, self._until_save())
+                left = -(-(end - self.done) // self._at_once)
                 if profiler.before(self.done, left, self.done == begun, end == self.total):
                     clock.start()
                 self._call(batches, steps)
@@ -173,12 +177,16 @@ class Steps:
         self._run.monitors.watchdog.alive(f"step {self.done + 1}", long=self._run.signals.idle)
         self.clock.lap(HOST)
         first, timeline = not self.clock.warm, self._run.monitors.timeline
-        if self._run.config.steps_per_execution == 1:
+        if self._at_once == 1:
             batch = next(batches)
             self.clock.lap(WAIT)
             if first:
                 timeline.enter(Activity.COMPILE)
+            if self._numerics:
+                self._numerics.keep()
             sums, records = self.train_one(batch)
+            if self._numerics and (problem := self._numerics.problem(batch, sums, self.done + 1)):
+                raise Diverged(problem)
         else:
             self.clock.lap(WAIT)  # any waiting happens inside the call
             if first:

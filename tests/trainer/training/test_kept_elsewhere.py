@@ -77,7 +77,7 @@ def before_epoch(monkeypatch, epoch, spoil):
 
     def spoiling(self):
         if self.epochs == epoch - 1 and pending:
-            pending.pop()(self._run.directory.path)
+            pending.pop()(self.run.directory.path)
         run_steps(self)
 
     monkeypatch.setattr(Loop, "_run_steps", spoiling)

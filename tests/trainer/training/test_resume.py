@@ -184,6 +184,7 @@ def test_a_diverging_run_ends_with_70_and_says_what_to_do(triplet_data, tmp_path
         optimizer__warmup_steps=0,
         optimizer__clip_global_norm=0.0,
         optimizer__learning_rate=1e38,
+        stages=(),
     )
     done = datasets.command("trainer", *command)
     assert done.returncode == ExitCode.DIVERGED, done.stderr
