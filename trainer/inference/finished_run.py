@@ -21,6 +21,7 @@ from trainer.bottleneck.sentences import as_json
 from trainer.bottleneck.trace import Explanation, explain_run, refined
 from trainer.config.combinations import measured_metrics
 from trainer.data.reader import Reader
+from trainer.models.layer_rows import layer_rows
 from trainer.models.randomness import keyed
 from trainer.monitoring.cores import available_cores
 from trainer.monitoring.metric_rows import typical
@@ -29,6 +30,7 @@ from trainer.monitoring.time_account import Attempt, account, read_attempts
 from trainer.report.curves import VALIDATION
 from trainer.report.further import further_section
 from trainer.report.history import history_figure
+from trainer.report.layer_table import layers_section
 from trainer.report.page import Section, render_page
 from trainer.report.pictures import augmented_batch, mistakes_sheet
 from trainer.report.sheet import png
@@ -100,6 +102,7 @@ def write_report(run: Run, loop: Loop, log: TensorBoardLog) -> JsonObject:
             sections = [further_section(further, last, best, name), *sections]
         report["mistakes_split"] = name
         report["baseline"] = task.baseline(outputs)
+    sections.append(layers_section(layer_rows(run.session.model)))
     run.directory.plots.mkdir(exist_ok=True)
     for name, data in {**images, **drawn}.items():
         (run.directory.plots / f"{name}.png").write_bytes(data)

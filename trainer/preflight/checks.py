@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from trainer.bottleneck.thresholds import INPUT_HIGH
 from trainer.report.figures import duration
+from trainer.report.layer_table import LayerRow
 
 OK, WARNING, FAIL = "ok", "warning", "FAIL"
 
@@ -33,6 +34,7 @@ class Check:
       value: what was found.
       advice: the remedy; '' if none is needed.
       data: whether a FAIL is the dataset's (65), not the configuration's (78).
+      layers: of the model, where that was looked at.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Check:
     value: str
     advice: str = ""
     data: bool = False
+    layers: tuple[LayerRow, ...] = ()
 
 
 def shards(files: int, stored_bytes: int, workers: int) -> Check:

@@ -107,8 +107,10 @@ def _with_model(
     """What needs the readers and the model."""
     from trainer.data.class_weights import with_class_weights
     from trainer.data.order import steps_per_pass
+    from trainer.models.layer_rows import layer_rows
     from trainer.monitoring.memory import available_bytes
     from trainer.preflight import trial_step
+    from trainer.report.layer_table import total_in_words
     from trainer.train import open_readers
     from trainer.training.own_code_trial import try_own_code
     from trainer.training.session import add_optimizer, optimizer_variables, session_for
@@ -124,8 +126,9 @@ def _with_model(
         session = session_for(built, strategy, manifest, lambda _: None, weights=True)
         optimizer = add_optimizer(session, total_steps=0)
         weights = _bytes_of(session.model.weights)
-        count = session.model.count_params()
-        yield Check(name, OK, f"{config.model.backbone}, {count:,} weights")
+        layers = tuple(layer_rows(session.model))
+        value = f"{config.model.backbone}, {total_in_words(layers)}"
+        yield Check(name, OK, value, layers=layers)
         state = weights + _bytes_of(optimizer_variables(optimizer))
         if session.accumulation:
             state += _bytes_of(session.accumulation.variables)

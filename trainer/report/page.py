@@ -58,7 +58,7 @@ class Section:
       hint: a remark above them.
       picture: PNG bytes.
       header: of the table, whose rows are texts; the first column names the row.
-      rows: of the table, which is folded away below a picture.
+      rows: of the table, which is folded away below a picture, and where `folded`.
     """
 
     title: str
@@ -67,6 +67,7 @@ class Section:
     picture: bytes | None = None
     header: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = ()
+    folded: bool = False
 
 
 def render_page(
@@ -191,7 +192,7 @@ def _content(section: Section) -> str:
         for first, *cells in section.rows
     )
     table = f"<table><thead><tr>{top}</tr></thead><tbody>{rows}</tbody></table>"
-    if not picture:
+    if not (picture or section.folded):
         return f'{hint}{lines}<div class="wide">{table}</div>'
     return f"{hint}{lines}{picture}<details><summary>as a table</summary>{table}</details>"
 
