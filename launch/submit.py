@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from launch.backends.base import NotSent, backend_of
+from launch.own_files import check_own_files
 from launch.runs.records import DIFF, Record, forget, read_record
 from launch.runs.status import FINISHED
 from launch.spec import Spec
@@ -24,7 +25,11 @@ SOURCE = Path(__file__).resolve().parents[1]
 
 
 def new_record(spec: Spec) -> tuple[Record, str]:
-    """The record of a run that is about to start, and the changes relative to its commit."""
+    """The record of a run that is about to start, and the changes relative to its commit.
+
+    Raises UsageError if it names a file that its workers cannot have.
+    """
+    check_own_files(spec)
     commit, diff = _source()
     record = Record(
         spec=spec,

@@ -83,7 +83,7 @@ FLOORS = {
         backends
         supervisor
         render runs
-        flags
+        flags own_files
         defaults
         spec
         backends.kinds
