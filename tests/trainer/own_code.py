@@ -65,10 +65,59 @@ class Tint(KeyedLayer):
     def transform(self, images):
         return tf.clip_by_value(images + self.draw(images, (1, 1, 3), -10.0, 10.0), 0.0, 255.0)
 """
+OPTIMIZER = """
+import tensorflow as tf
+
+
+class Heavy(tf.keras.optimizers.Optimizer):
+    def __init__(self, learning_rate=1e-3, mass=0.9, name="Heavy", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self._learning_rate = self._build_learning_rate(learning_rate)
+        self.mass = mass
+
+    def build(self, variables):
+        super().build(variables)
+        if not getattr(self, "_built", False):
+            self._built = True
+            self.speeds = [self.add_variable_from_reference(v, "speed") for v in variables]
+
+    def update_step(self, gradient, variable):
+        speed = self.speeds[self._index_dict[self._var_key(variable)]]
+        speed.assign(self.mass * speed - self.learning_rate * gradient)
+        variable.assign_add(speed)
+
+    def get_config(self):
+        rate = self._serialize_hyperparameter(self._learning_rate)
+        return {**super().get_config(), "learning_rate": rate, "mass": self.mass}
+
+
+def triangle(step, total_steps, top=0.01):
+    if step < total_steps / 2:
+        return top * (step + 1) / total_steps
+    return top * (total_steps - step) / total_steps
+"""
+CALLBACK = """
+class Patience:
+    def __init__(self):
+        self.seen = []
+
+    def set_model(self, model):
+        self.model = model
+
+    def on_epoch_end(self, epoch, logs):
+        self.seen.append(logs["val_loss"])
+        self.model.stop_training = len(self.seen) == 2
+
+    def state_dict(self):
+        return {"seen": self.seen}
+
+    def load_state_dict(self, state):
+        self.seen = state["seen"]
+"""
 
 # The keys that take a reference, and of them those that only training makes use of.
-KEYS = ("loss.name", "metrics", "model.backbone", "model.head", "augment.layers")
-OF_TRAINING: tuple[str, ...] = ()
+OF_TRAINING = ("optimizer.name", "optimizer.schedule", "callbacks")
+KEYS = ("loss.name", "metrics", "model.backbone", "model.head", "augment.layers", *OF_TRAINING)
 
 
 def nested(key: str, reference: str) -> dict[str, Any]:

@@ -67,6 +67,7 @@ RESTART_MAY_CHANGE = (
     "data.log_records",
     "debug.",
     "distribute.",
+    "callbacks",
     "metrics",
     "virtual_replicas",
     "profile.",

@@ -125,12 +125,15 @@ def _own_parts(config: Config) -> Iterator[str]:
     for key, value in (
         ("model.head", model.head),
         *(("augment.layers", n) for n in augment.layers),
+        *(("callbacks", n) for n in config.callbacks),
     ):
         if value and not is_reference(value):
             yield f"{key}: received {value!r}, takes {OWN}"
-    names = [own_name("augment.layers", each) for each in augment.layers]
-    if len(set(names)) < len(names):
-        yield f"augment.layers: {', '.join(names)}: their names key random numbers, and must differ"
+    for key, named in (("augment.layers", augment.layers), ("callbacks", config.callbacks)):
+        names = [own_name(key, each) for each in named]
+        if len(set(names)) < len(names):
+            words = ", ".join(names)
+            yield f"{key}: {words}: names must differ, as random numbers and states belong to them"
     for key, given, user in (
         ("model.backbone_args", model.backbone_args, is_own("model.backbone", model.backbone)),
         ("model.head_args", model.head_args, model.head),

@@ -104,6 +104,10 @@ class Config:
         meaning="further figures of each validation split, in each validation and for "
         f"checkpoint.best_metric: {OWN}, or by name; {described_measures()}",
     )
+    callbacks: tuple[str, ...] = key(
+        default=(),
+        meaning=f"called by the hooks of Keras's callbacks, on every worker: {OWN}",
+    )
     virtual_replicas: int = key(
         default=0,
         at_least=0,

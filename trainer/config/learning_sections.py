@@ -120,7 +120,7 @@ class OptimizerConfig:
 
     name: str = key(
         default="adabound",
-        meaning=f"{', '.join(OPTIMIZERS.names())}, or a Keras or tensorflow-addons name",
+        meaning=f"{', '.join(OPTIMIZERS.names())}, a Keras or tensorflow-addons name, or {OWN}",
     )
     learning_rate: float = key(
         default=1e-3, above=0, at_most=1e38, meaning="per step; start of a schedule"
@@ -132,7 +132,8 @@ class OptimizerConfig:
         meaning="of AdaBound and AMSBound, towards the end (that of SGD)",
     )
     schedule: str = key(
-        default="", meaning="'' = constant, or the name of a Keras schedule, such as CosineDecay"
+        default="",
+        meaning=f"'' = constant, the name of a Keras schedule, such as CosineDecay, or {OWN}",
     )
     schedule_args: Mapping[str, PlainValue] = key(
         default={},

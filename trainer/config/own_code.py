@@ -31,9 +31,12 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "model.backbone": BACKBONES.names(),
     "model.head": (),
     "augment.layers": (),
+    "optimizer.name": ("tfa",),
+    "optimizer.schedule": (),
+    "callbacks": (),
 }
 # Of these only a training makes use.
-_OF_TRAINING: tuple[str, ...] = ()
+_OF_TRAINING = ("optimizer.name", "optimizer.schedule", "callbacks")
 
 
 def own_name(key: str, value: str) -> str:

@@ -7,9 +7,11 @@ from typing import Any
 import tensorflow as tf
 
 from preprocess.shell.errors import ConfigError
+from preprocess.shell.references import load_class
 from trainer.compat import addons
 from trainer.config.entries import OPTIMIZERS
 from trainer.config.learning_sections import OptimizerConfig
+from trainer.config.own_code import blamed, is_own
 from trainer.optimizers.averages import averaging_arguments, with_averages
 from trainer.optimizers.by_name import as_list, construct, near_names, parameters, pick, subclasses
 from trainer.optimizers.current_rate import has_rate, innermost
@@ -17,6 +19,7 @@ from trainer.optimizers.schedules import Rate, build_schedule
 from trainer.optimizers.warm_up import WarmUp
 from trainer.optimizers.weight_decay import decay_argument
 
+KEY = "optimizer.name"
 ADDONS_PREFIX = "tfa:"
 # Keys of `optimizer` that select the optimizer or make its schedule, not arguments.
 STRUCTURE = {
@@ -35,7 +38,8 @@ def _ours() -> dict[str, type]:
 
 
 def optimizer_class(name: str) -> type:
-    """The optimizer class of a name, ignoring case: ours, then Keras's, then tensorflow-addons'.
+    """The optimizer of a name, in any case: ours, then Keras's, then tensorflow-addons'; or a
+    user's own.
 
     Args:
       name: "adabound", "Adam", "LAMB"; "tfa:AdamW" where both have one.
@@ -43,6 +47,8 @@ def optimizer_class(name: str) -> type:
     Raises:
       ConfigError: unknown name; the message lists similar ones.
     """
+    if is_own(KEY, name):
+        return load_class(name, KEY, tf.keras.optimizers.Optimizer)
     wanted = name.lower().removeprefix(ADDONS_PREFIX)
     keras = subclasses(tf.keras.optimizers, tf.keras.optimizers.Optimizer)
     own = {} if name.lower().startswith(ADDONS_PREFIX) else {**keras, **_ours()}
@@ -76,7 +82,13 @@ def build_optimizer(optimizer: OptimizerConfig, total_steps: int) -> tf.keras.op
     """
     cls = optimizer_class(optimizer.name)
     rate = build_schedule(optimizer, total_steps)
-    built = _build(cls, optimizer, rate, {n: as_list(v) for n, v in optimizer.args.items()})
+    args = {n: as_list(v) for n, v in optimizer.args.items()}
+    if is_own(KEY, optimizer.name):
+        with blamed(KEY, optimizer.name):
+            built = _build(cls, optimizer, rate, args)
+        _check_passed_on(built, optimizer)
+    else:
+        built = _build(cls, optimizer, rate, args)
     inner = type(innermost(built)).__name__
     if callable(rate) and (not has_rate(built) or inner in addons.WITHOUT_SCHEDULE):
         given = f"schedule={optimizer.schedule!r}"
@@ -101,6 +113,17 @@ def _build(
     if isinstance(inner, str):
         args = {**args, "optimizer": _wrapped(inner, optimizer, rate)}
     return construct(cls, {**taken, **args}, "optimizer.args")
+
+
+def _check_passed_on(built: tf.keras.optimizers.Optimizer, optimizer: OptimizerConfig) -> None:
+    """Raises ConfigError if a user's class does not pass its arguments on to Keras's."""
+    for key in ("weight_decay", "ema_momentum"):
+        wanted = getattr(optimizer, key)
+        if wanted and getattr(built, key, None) != wanted:
+            raise ConfigError(
+                f"{KEY}={optimizer.name} ignores optimizer.{key}={wanted:g}: take **kwargs and "
+                "pass them on, super().__init__(name=name, **kwargs)"
+            )
 
 
 def _wrapped(

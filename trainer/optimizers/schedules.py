@@ -1,17 +1,25 @@
-"""Learning-rate schedules: Keras's, by name; by default as long as the run after its warm-up."""
+"""Learning-rate schedules: Keras's, by name, or a user's own; by default as long as the run after
+its warm-up.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Mapping
 from typing import TypeAlias
 
 import tensorflow as tf
 
 from preprocess.shell.errors import ConfigError
+from preprocess.shell.references import load_class, load_function, load_reference
+from trainer.compat.autograph import converted
 from trainer.config.learning_sections import OptimizerConfig
+from trainer.config.own_code import blamed, is_own
 from trainer.optimizers.by_name import as_list, construct, near_names, parameters, pick, subclasses
 from trainer.optimizers.warm_up import WarmUp
 
+KEY = "optimizer.schedule"
 # Arguments that mean "when the schedule ends"; by default the length of the run.
 LENGTHS = ("decay_steps", "first_decay_steps")
 WARMUP = "warmup_steps"  # of `optimizer` and of CosineDecay: lengths count from its end
@@ -54,10 +62,14 @@ def _check_warm_up(key: str, warmup: int, length: int, unit: str) -> None:
 
 
 def _rate(optimizer: OptimizerConfig, steps: int) -> Rate:
-    """The learning rate of so many steps: a number, or one of Keras's schedules."""
+    """The learning rate of so many steps: a number, one of Keras's schedules, or a user's own class
+    or function.
+    """
     name = optimizer.schedule
     if not name:
         return optimizer.learning_rate
+    if is_own(KEY, name) and not isinstance(load_reference(name, KEY), type):
+        return _own_function(name, steps, optimizer.schedule_args)
     cls = _class(name)
     given = {n: as_list(v) for n, v in optimizer.schedule_args.items()}
     warmup = given.get(WARMUP, 0)
@@ -70,8 +82,12 @@ def _rate(optimizer: OptimizerConfig, steps: int) -> Rate:
     taken = {n: v for n, v in defaults.items() if n in parameters(cls)}
     schedule = construct(cls, {**taken, **given}, "optimizer.schedule_args")
     # Some mistakes, such as boundaries and values of unequal length, only show at the first call.
+    own = is_own(KEY, name)
     try:
-        first = float(schedule(0))
+        with blamed(KEY, name, "(step)") if own else contextlib.nullcontext():
+            first = float(schedule(0))
+    except ConfigError:
+        raise
     except Exception as error:
         raise ConfigError(f"optimizer.schedule_args: {name} with {given} fails: {error}") from error
     if not 0 <= first < float("inf"):
@@ -79,8 +95,49 @@ def _rate(optimizer: OptimizerConfig, steps: int) -> Rate:
     return schedule
 
 
+def _own_function(name: str, steps: int, settings: Mapping[str, object]) -> OwnSchedule:
+    schedule = OwnSchedule(name, max(1, steps), settings)
+    with blamed(KEY, name, "(step, total_steps)"):
+        schedule(tf.constant(0))
+    return schedule
+
+
+class OwnSchedule(tf.keras.optimizers.schedules.LearningRateSchedule):
+    """A user's function (step, total_steps, **optimizer.schedule_args) -> the learning rate.
+
+    `step` is a scalar tensor, float32, and counts updates from the end of the warm-up;
+    `total_steps` is how many there are.
+    """
+
+    def __init__(self, reference: str, total_steps: int, settings: Mapping[str, object]) -> None:
+        super().__init__()
+        function = load_function(
+            reference, KEY, ("step", "total_steps"), settings, "optimizer.schedule_args"
+        )
+        self._function = converted(function)
+        self.reference, self.total_steps, self.settings = reference, total_steps, dict(settings)
+
+    def __call__(self, step: tf.Tensor) -> tf.Tensor:
+        """float32, the rate of a step."""
+        step = tf.cast(step, tf.float32)
+        found = self._function(step, self.total_steps, **self.settings)
+        rate = tf.cast(found, tf.float32)
+        if rate.shape != ():
+            raise ConfigError(
+                f"{KEY}={self.reference} returns float32{list(rate.shape)}; it must return one "
+                "number, the learning rate"
+            )
+        return rate
+
+    def get_config(self) -> dict[str, object]:
+        """What it is; it is not built again from this, which would run the user's file."""
+        return {"reference": self.reference, "total_steps": self.total_steps, **self.settings}
+
+
 def _class(name: str) -> type:
     base = tf.keras.optimizers.schedules.LearningRateSchedule
+    if is_own(KEY, name):
+        return load_class(name, KEY, base)
     known = subclasses(tf.keras.optimizers.schedules, base)
     cls = pick(name, known)
     if cls is None:

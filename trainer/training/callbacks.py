@@ -1,8 +1,11 @@
-"""Early stopping and lowering the learning rate: Keras's callbacks, with a saved state."""
+"""Early stopping and lowering the learning rate: Keras's callbacks, with a saved state; and the
+user's own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -12,8 +15,9 @@ from preprocess.shell.json_text import JsonObject
 from trainer.config.keys import Config
 from trainer.config.measure_table import greater_is_better
 from trainer.optimizers.current_rate import has_rate
+from trainer.training.own_callbacks import OwnCallbacks
 
-STOPPING = "early_stopping"
+STOPPING, OWN = "early_stopping", "own"
 # The attributes that they carry from epoch to epoch.
 _STATE = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter")
 
@@ -24,10 +28,15 @@ class Callbacks:
     Attributes:
       metric: what best, early stopping and plateau watch.
       greater: whether higher is better.
+      own: the user's.
     """
 
-    def __init__(self, config: Config, model: tf.keras.Model) -> None:
-        """Takes the run's configuration and a compiled model."""
+    def __init__(
+        self, config: Config, model: tf.keras.Model, own: OwnCallbacks | None = None
+    ) -> None:
+        """Takes the run's configuration, a compiled model, and the user's callbacks if an earlier
+        stage has made them.
+        """
         default = "val_loss" if config.data.validation_splits else "loss"
         self.metric: str = config.checkpoint.best_metric or default
         self.greater = greater_is_better(self.metric, config.metrics)
@@ -55,6 +64,11 @@ class Callbacks:
         for callback in self._callbacks.values():
             callback.set_model(model)
             callback.on_train_begin()
+        if own is None:
+            own = OwnCallbacks(config, model)
+        else:
+            own.set_model(model)
+        self.own = own
 
     def measured(self, epochs: float, row: JsonObject) -> bool:
         """Takes the figures after so many epochs; returns whether to stop.
@@ -65,8 +79,9 @@ class Callbacks:
         figures = _numbers(row)
         if self.metric not in figures:
             return False
-        for callback in self._callbacks.values():
-            callback.on_epoch_end(max(0, epochs - 1), dict(figures))
+        with self._stop_kept():
+            for callback in self._callbacks.values():
+                callback.on_epoch_end(max(0, epochs - 1), dict(figures))
         stopping = self._callbacks.get(STOPPING)
         if stopping and not stopping.wait:
             stopping.best_epoch = epochs - 1  # below 0 within the first, which Keras does not know
@@ -77,14 +92,33 @@ class Callbacks:
         stopping, figures = self._callbacks.get(STOPPING), _numbers(row)
         if stopping is None or self.metric not in figures:
             return False
-        before = self.state()
-        stopping.on_epoch_end(0, figures)
+        before = _state_of(stopping)
+        with self._stop_kept():
+            stopping.on_epoch_end(0, figures)
         would = bool(self.early_stop())
-        self.set_state({STOPPING: before[STOPPING]})
+        _set_state(stopping, before)
         return would
 
+    @contextlib.contextmanager
+    def _stop_kept(self) -> Iterator[None]:
+        """Leaves `stop_training` to the user's callbacks: early_stop() says whether ours stop."""
+        before = self._model.stop_training
+        yield
+        self._model.stop_training = before
+
+    def epoch_ended(self, epoch: int, row: JsonObject) -> bool:
+        """Tells the user's callbacks of an epoch, from 0, and its figures; returns whether one of
+        this worker stops the run.
+        """
+        self.own.epoch_ended(epoch, _numbers(row))
+        return bool(self.own.stopped_by)
+
     def early_stop(self) -> str:
-        """How long the metric has not improved, if long enough to stop; else ""."""
+        """How long the metric has not improved, if long enough to stop, or which of the user's
+        callbacks stopped the run; else "".
+        """
+        if self.own.stopped_by:
+            return f"{self.own.stopped_by} of callbacks set model.stop_training"
         stopping = self._callbacks.get(STOPPING)
         if stopping is None or stopping.wait < stopping.patience:
             return ""
@@ -97,18 +131,29 @@ class Callbacks:
         """Whether a value of the watched metric beats the best one so far."""
         return best is None or (value > best if self.greater else value < best)
 
-    def state(self) -> dict[str, dict[str, float]]:
-        """Plain numbers for set_state()."""
-        return {
-            name: {key: _plain(getattr(each, key)) for key in _STATE if hasattr(each, key)}
-            for name, each in self._callbacks.items()
-        }
+    def state(self) -> JsonObject:
+        """Plain data for set_state()."""
+        ours: JsonObject = {name: _state_of(each) for name, each in self._callbacks.items()}
+        return {**ours, **({OWN: self.own.state()} if self.own else {})}
 
-    def set_state(self, state: Mapping[str, Mapping[str, float]]) -> None:
-        """Restores a saved state; ignores callbacks that are no longer configured."""
-        for name, values in state.items():
-            for key, value in values.items() if name in self._callbacks else ():
-                setattr(self._callbacks[name], key, value)
+    def set_state(self, state: Mapping[str, Mapping[str, object]]) -> list[str]:
+        """Restores a saved state; ignores callbacks that are no longer configured.
+
+        Returns:
+          What is lost, a line each.
+        """
+        for name, callback in self._callbacks.items():
+            _set_state(callback, state.get(name, {}))
+        return self.own.set_state(state.get(OWN, {}))
+
+
+def _state_of(callback: tf.keras.callbacks.Callback) -> JsonObject:
+    return {key: _plain(getattr(callback, key)) for key in _STATE if hasattr(callback, key)}
+
+
+def _set_state(callback: tf.keras.callbacks.Callback, state: Mapping[str, object]) -> None:
+    for key, value in state.items():
+        setattr(callback, key, value)
 
 
 def _numbers(row: JsonObject) -> dict[str, float]:

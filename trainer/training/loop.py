@@ -31,6 +31,7 @@ from trainer.training.epoch_row import row_in_words, training_row, worker_waits
 from trainer.training.evaluation import NotFiniteError, read_error
 from trainer.training.kept_elsewhere import writing
 from trainer.training.opening import rates_in_words
+from trainer.training.own_callbacks import ANOTHER, OwnCallbacks
 from trainer.training.record_log import RecordLog
 from trainer.training.resuming import other_replicas, restore_newest
 from trainer.training.session import Session, finite_function, in_stage
@@ -42,6 +43,7 @@ from trainer.workers import devices
 _AFTER_EARLY_STOP = (
     "to continue, run the same command with a higher --config.early_stopping.patience (0 = off)"
 )
+_AFTER_OWN_STOP = "to continue, run the same command without it in --config.callbacks"
 
 
 class Loop:
@@ -63,6 +65,7 @@ class Loop:
         self.epochs = 0
         self.best: float | None = None
         self.stopped = ""
+        self._begun = -1  # the last epoch of which the user's callbacks know that it began
         self._validated = 0  # step of the last validation within an epoch
         self._saved = (
             0,
@@ -71,12 +74,13 @@ class Loop:
         )  # step, epochs and this of the last state, so that none is saved twice
         self.history: list[JsonObject] = []
 
-    def _enter(self, run: Run) -> None:
+    def _enter(self, run: Run, own: OwnCallbacks | None = None) -> None:
         """Begins with a run, or with a stage of it: all that belongs to its model and optimizer."""
         self.run = run
         self.steps = Steps(run)
         self.validation = Validation(run.session, run.validation)
-        self._callbacks = Callbacks(run.config, run.session.model)
+        self._callbacks = Callbacks(run.config, run.session.model, own)
+        self.steps.hooks = self._callbacks.own.batch_hooks()
         self._all_finite = finite_function(run.session)
 
     @property
@@ -104,6 +108,9 @@ class Loop:
             self.run.monitors.profiler.plan(
                 windows, config.steps_per_execution, was_asked_for(config)
             )
+        if not self.finished:
+            for line in self._callbacks.own.notes():
+                self.run.say(line)
         if config.data.log_records:
             self.steps.record_log = RecordLog(self.run.directory.records_file, self.steps.done)
         try:
@@ -122,6 +129,7 @@ class Loop:
             # tf.data of TensorFlow 2.15 took 11 to 38 s for this in 4 of 10 runs, else 1 s at most.
             self.run.monitors.timeline.enter(Activity.REPORT)
             self._batches = None
+        self._callbacks.own.train_ended()
         if self.run.monitors.profiler.waits and was_asked_for(config):
             self.run.say("no trace taken: the run ended before the requested step")
 
@@ -140,6 +148,9 @@ class Loop:
         # One iterator for all epochs: a new one would read the picture table again.
         if self._batches is None:
             self._batches = self._iterator()
+        if self._begun != self.epochs:
+            self._callbacks.own.epoch_begins(self.epochs)
+            self._begun = self.epochs
         self.steps.run(self._batches, end, self.epochs, self._save)
         self.steps.catch_up()
 
@@ -163,6 +174,7 @@ class Loop:
         ):
             row |= self._validation_row()
         self._count(epoch, row)
+        self._tell_own(row)
         self.epochs = epoch
         self.steps.sums[:] = 0
         self._keep(row)
@@ -188,7 +200,7 @@ class Loop:
     def _enter_stage(self, number: int) -> None:
         earlier = self.steps
         session = in_stage(self.run.session, number)
-        self._enter(dataclasses.replace(self.run, session=session))
+        self._enter(dataclasses.replace(self.run, session=session), self._callbacks.own)
         self.steps.follow(earlier)
 
     def _validate_within_epoch(self, log: TensorBoardLog) -> None:
@@ -213,6 +225,7 @@ class Loop:
             self._save()
             self.run.signals.idle = True
         self.run.monitors.watchdog.alive("validation", long=True)
+        self._callbacks.own.test_begins()
         try:
             with (
                 self.run.monitors.timeline.during(Activity.VALIDATION),
@@ -222,15 +235,27 @@ class Loop:
         except NotFiniteError as error:
             raise Diverged(f"{error} at step {self.steps.done}") from None
         self.run.signals.idle = False
+        self._callbacks.own.test_ended(row)
         return row
 
     def _count(self, epochs: float, row: JsonObject) -> None:
         """Updates early stopping and the plateau schedule with the figures after these epochs."""
         if self._callbacks.measured(epochs, row):
-            self.stopped = (
-                f"early: after epoch {epochs:.6g} of {self.run.config.epochs}, as "
-                f"{self._callbacks.early_stop()}"
-            )
+            self._stop(epochs)
+
+    def _tell_own(self, row: JsonObject) -> None:
+        """Tells the user's callbacks, of which each worker has its own, that an epoch is over."""
+        if self._callbacks.own:
+            stops = self._callbacks.epoch_ended(self.epochs, row)
+            if self.run.workers.any_worker(stops) and not self.stopped:
+                self._callbacks.own.stopped_by = self._callbacks.own.stopped_by or ANOTHER
+                self._stop(self.epochs + 1)
+
+    def _stop(self, epochs: float) -> None:
+        self.stopped = (
+            f"early: after epoch {epochs:.6g} of {self.run.config.epochs}, as "
+            f"{self._callbacks.early_stop()}"
+        )
 
     def _keep(self, row: JsonObject) -> None:
         """Saves the state if it is the best one, and the row. The row is written before the last
@@ -246,7 +271,7 @@ class Loop:
         log.epoch(row)
         self.run.say(row_in_words(row, self.run.session))
         if self.stopped:
-            self.run.say(f"stopped {self.stopped}; {_AFTER_EARLY_STOP}")
+            self.run.say(f"stopped {self.stopped}; {self._way_on()}")
 
     def _training_row(self) -> JsonObject:
         steps = self.steps
@@ -344,7 +369,8 @@ class Loop:
         self.best, self.stopped = state["best"], state["stopped"]
         self.steps.seconds = state["seconds"]
         self.steps.sums = np.asarray(state["sums"])
-        self._callbacks.set_state(state["callbacks"])
+        for line in self._callbacks.set_state(state["callbacks"]):
+            self.run.say(line)
         self.history = self.run.directory.history(self.epochs, self._validated)
         if self.stopped:
             self._after_early_stop()
@@ -353,12 +379,18 @@ class Loop:
         if state["replicas"] != self.steps.replicas:
             self.run.say(other_replicas(state["replicas"], self.run.session))
 
+    def _way_on(self) -> str:
+        return _AFTER_OWN_STOP if self._callbacks.own.stopped_by else _AFTER_EARLY_STOP
+
     def _after_early_stop(self) -> None:
         """Continues if the patience now set allows it; otherwise reports that the run is over."""
         if self._callbacks.early_stop():
-            self.run.say(f"this run stopped {self.stopped}: {_AFTER_EARLY_STOP}")
+            self.run.say(f"this run stopped {self.stopped}: {self._way_on()}")
         else:
-            self.run.say(f"this run had stopped {self.stopped}; it continues, as patience changed")
+            self.run.say(
+                f"this run had stopped {self.stopped}; it continues, as patience or callbacks "
+                "changed"
+            )
             self.stopped = ""
 
     def _read_error(self, error: tf.errors.OpError) -> BaseException:

@@ -16,10 +16,13 @@ from trainer.data.reader import Reader
 from trainer.data.rows import Tensors
 from trainer.models.randomness import keyed
 from trainer.tasks.outputs import Outputs
+from trainer.training.own_callbacks import try_callbacks
 from trainer.training.own_network_trial import try_layers, try_network
+from trainer.training.own_optimizer_trial import try_optimizer
 from trainer.training.session import Session
 
 _NETWORK = ("model.backbone", "model.head")
+_OPTIMIZER = ("optimizer.name", "optimizer.schedule")
 _OF_TARGETS = ("mean", "std")
 _ALONE = 0.02  # difference from a batch of one, relative: rounding of bfloat16 and TF32
 
@@ -51,6 +54,11 @@ def try_own_code(session: Session, reader: Reader) -> list[str]:
         try_network(session, batch, network)
         alone = _outputs(session, _first_record(batch))
         _check_alone(" and ".join(network), ", ".join(network.values()), outputs, alone)
+    if optimizer := {key: tried[key] for key in _OPTIMIZER if key in tried}:
+        per_epoch = session.config.steps_per_epoch or reader.steps_per_pass
+        try_optimizer(session, session.stage.epochs * per_epoch, optimizer)
+    if any(key.startswith("callbacks.") for key in tried):
+        try_callbacks(session.config)
     return list(tried)
 
 

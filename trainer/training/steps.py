@@ -26,6 +26,7 @@ from trainer.optimizers.accumulation import check_accumulation
 from trainer.optimizers.averages import check_averages
 from trainer.training.epoch_row import bar_in_words
 from trainer.training.numerics import NumericsCheck
+from trainer.training.own_callbacks import BatchHooks
 from trainer.training.progress import ProgressFile, epoch_bar
 from trainer.training.record_log import RecordLog
 from trainer.training.session import SUMS, add_optimizer, train_functions
@@ -54,6 +55,7 @@ class Steps:
       processor: CPU use since run() was last called.
       memory: time waited for memory, likewise.
       record_log: which records each step took, if enabled.
+      hooks: what the user's callbacks want to be called around each call.
     """
 
     def __init__(self, run: StepRun) -> None:
@@ -88,6 +90,7 @@ class Steps:
         self.processor = ProcessorMonitor(alone=run.workers.alone)
         self.memory = MemoryMonitor()
         self.record_log: RecordLog | None = None
+        self.hooks: BatchHooks | None = None
 
     def follow(self, earlier: Steps) -> None:
         """Counts on from the steps of an earlier stage, at the end of an epoch."""
@@ -132,7 +135,13 @@ class Steps:
                 left = -(-(end - self.done) // self._at_once)
                 if profiler.before(self.done, left, self.done == begun, end == self.total):
                     clock.start()
+                batch = self.done - epoch * self.per_epoch
+                if self.hooks:
+                    self.hooks.begins(batch)
                 self._call(batches, steps)
+                if self.hooks:
+                    self.catch_up()
+                    self.hooks.ended(batch + steps - 1, {"loss": self._mean_loss()})
                 profiler.after(self.done)
                 calls += 1
                 bar.update(steps)
@@ -202,10 +211,17 @@ class Steps:
         self.done += steps
 
     def _postfix(self) -> str:
-        loss = float(self.sums[0] / self.sums[1]) if self.sums[1] else math.nan
         return bar_in_words(
-            loss, self.clock, self.pictures_a_step, self.replicas, self._run.monitors.gpus
+            self._mean_loss(),
+            self.clock,
+            self.pictures_a_step,
+            self.replicas,
+            self._run.monitors.gpus,
         )
+
+    def _mean_loss(self) -> float:
+        """Of the epoch so far."""
+        return float(self.sums[0] / self.sums[1]) if self.sums[1] else math.nan
 
     def _until_save(self) -> int:
         every = self._run.config.checkpoint.every_steps

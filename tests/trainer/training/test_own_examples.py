@@ -15,6 +15,7 @@ from tests import own_examples
 from tests.trainer import datasets
 from tests.trainer.conftest import train_in_process
 from tests.trainer.kills import Kill, check_killed, live
+from tests.trainer.training.test_own_stepping import back_to_epoch
 from trainer.config import with_changes
 from trainer.config.own_code import own_code
 from trainer.inference.export import export
@@ -56,21 +57,21 @@ def mine(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def runs(mine, class_data):
-    """Of two epochs: not stopped, stopped after the first one, and on two replicas."""
-    reports = {}
+    """Of two epochs: on one replica and on two; and the first of these again from the state after
+    its first epoch.
+    """
+    config = configuration(mine, checkpoint__keep=5)
     with pytest.MonkeyPatch.context() as patch:
-        for name, epochs, replicas in (("whole", 2, 1), ("two", 2, 2), ("halves", 1, 1)):
-            config = configuration(mine, epochs=epochs)
-            reports[name] = train_in_process(patch, config, class_data, mine / name, replicas)
-        reports["halves"] = train_in_process(
-            patch, configuration(mine), class_data, mine / "halves"
-        )
-    return reports
+        whole = train_in_process(patch, config, class_data, mine / "whole")
+        two = train_in_process(patch, config, class_data, mine / "two", 2)
+        back_to_epoch(mine / "whole", 1)
+        again = train_in_process(patch, config, class_data, mine / "whole")
+    return {"whole": whole, "two": two, "again": again}
 
 
 def test_they_resume_with_the_same_weights(runs):
-    assert any(f"step 3 of {STEPS}" in line for line in runs["halves"]["said"])
-    assert runs["halves"]["weights_digest"] == runs["whole"]["weights_digest"]
+    assert any(f"step 3 of {STEPS}" in line for line in runs["again"]["said"])
+    assert runs["again"]["weights_digest"] == runs["whole"]["weights_digest"]
 
 
 def test_two_replicas_have_the_curves_of_one(runs, mine):

@@ -192,7 +192,7 @@ def test_a_layer_that_cannot_be_repeated_is_one_line(class_data, tmp_path, text,
     [
         ({"model__head": "two"}, "model.head: received 'two', takes FILE.py:NAME"),
         ({"augment__layers": ("flip",)}, "augment.layers: received 'flip', takes FILE.py:NAME"),
-        ({"augment__layers": ("a.py:F", "b.py:F")}, "F, F: their names key random numbers"),
+        ({"augment__layers": ("a.py:F", "b.py:F")}, "F, F: names must differ"),
         ({"model__backbone_args": {"a": 1}}, "only a backbone of your own takes some"),
         ({"model__backbone": "a.py:f", "model__weights": "imagenet"}, "not for your own"),
     ],
