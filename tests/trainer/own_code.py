@@ -114,10 +114,35 @@ class Patience:
     def load_state_dict(self, state):
         self.seen = state["seen"]
 """
+TASK = """
+import numpy as np
+import tensorflow as tf
+
+from trainer.tasks.classes import Classes
+
+RECORDS = "classification"
+
+
+class Near(Classes):
+    def hits(self, outputs, batch):
+        off = tf.abs(tf.argmax(outputs, -1) - tf.cast(batch["label"], tf.int64))
+        return off <= 1, tf.ones_like(off, tf.bool)
+
+    def wrong(self, outputs):
+        return np.abs(outputs.values.argmax(-1) - outputs.targets.astype(np.int64)) > 1
+"""
 
 # The keys that take a reference, and of them those that only training makes use of.
 OF_TRAINING = ("optimizer.name", "optimizer.schedule", "callbacks")
-KEYS = ("loss.name", "metrics", "model.backbone", "model.head", "augment.layers", *OF_TRAINING)
+KEYS = (
+    "loss.name",
+    "metrics",
+    "model.backbone",
+    "model.head",
+    "augment.layers",
+    "task",
+    *OF_TRAINING,
+)
 
 
 def nested(key: str, reference: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from preprocess.shell.entries import Entries
 from preprocess.shell.errors import ConfigError
 from preprocess.shell.references import is_reference
+from trainer.config.task_table import records_of
 
 BACKBONES = Entries("backbone", "trainer.models.backbones")
 LOSSES = Entries("loss", "trainer.losses", "arithmetic", "build_loss")
@@ -47,7 +48,7 @@ def check_loss(name: str, task: str) -> None:
         return
     LOSSES.check(name, "loss.name")
     its_task = LOSSES.constant(name, "TASK")
-    if its_task != task:
+    if its_task != records_of(task):
         raise ConfigError(
             f"loss.name={name} is for task={its_task}, not for {task}; there are "
             + losses_by_task()

@@ -27,7 +27,7 @@ class Key:
     """One key. The type of `default` is the type of the key; bounds are inclusive but `above`.
 
     `item` is the type of a tuple's items, `below` an exclusive upper bound, `words` are texts that
-    a mapping may be instead.
+    a mapping may be instead. With `own`, FILE.py:NAME or MODULE:NAME is taken beside `choices`.
     """
 
     default: Any
@@ -39,12 +39,14 @@ class Key:
     below: float | None = None
     item: type = str
     words: tuple[str, ...] = ()
+    own: bool = False
 
     @property
     def allowed(self) -> str:
         """What the key takes, for an error message."""
         if self.choices:
-            return "one of " + ", ".join(repr(choice) for choice in self.choices)
+            own = ", or FILE.py:NAME" if self.own else ""
+            return "one of " + ", ".join(repr(choice) for choice in self.choices) + own
         if isinstance(self.default, tuple):
             if self.item is dict:
                 return "a list of mappings, such as [{'NAME': VALUE, ...}, ...]"

@@ -53,7 +53,8 @@ class Config:
     task: str = key(
         default="triplet",
         choices=tuple(TASKS),
-        meaning=f"{meanings_of_tasks()}; must match the dataset",
+        own=True,
+        meaning=f"{meanings_of_tasks()}, or {OWN}; must match the dataset",
     )
     seed: int = key(
         default=0,

@@ -13,7 +13,7 @@ from preprocess.shell.errors import ConfigError
 from preprocess.shell.nearest import did_you_mean
 from preprocess.shell.reference_source import source_file
 from preprocess.shell.references import is_reference, split_reference
-from trainer.config.task_table import TASKS
+from trainer.config.task_table import TASKS, records_of
 
 MEASURES = Entries("metric", "trainer.measures", defining="GREATER")
 TOP = "top_k"
@@ -47,6 +47,7 @@ def check_measure(name: str, task: str) -> None:
     """Raises ConfigError if there is no such metric, or not for this task, or where a user's
     own is called like another figure.
     """
+    task = records_of(task)
     if is_reference(name):
         column = column_of(name)
         if column == "loss" or column in MEASURES.names() or column == TASKS[task].metric:

@@ -26,6 +26,7 @@ from trainer.config.keys import KEYS, Config, get, with_values
 
 # The keys that take a reference, and what may stand before a colon there without being one.
 _KEYS: dict[str, tuple[str, ...]] = {
+    "task": (),
     "loss.name": (),
     "metrics": (),
     "model.backbone": BACKBONES.names(),

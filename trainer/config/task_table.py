@@ -8,7 +8,10 @@ from __future__ import annotations
 import dataclasses
 
 from preprocess.dataset_format import CLASSIFICATION, MULTILABEL, REGRESSION, TRIPLET
+from preprocess.shell.entries import constant_in
 from preprocess.shell.errors import ConfigError
+from preprocess.shell.reference_source import source_file
+from preprocess.shell.references import is_reference
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -92,11 +95,35 @@ TASKS = {
 }
 
 
+def records_of(name: str) -> str:
+    """The task whose records a task learns from: itself, or RECORDS in the file of a user's own.
+
+    Raises:
+      ConfigError: there is no such task or file; lists the names.
+    """
+    if name in TASKS:
+        return name
+    if not is_reference(name):
+        raise ConfigError(
+            f"task={name!r} is unknown, tasks are {', '.join(TASKS)}, or FILE.py:NAME"
+        )
+    file = source_file(name)
+    if file is None:
+        raise ConfigError(f"task={name}: no such file")
+    records = constant_in(file, "RECORDS")
+    if not isinstance(records, str) or records not in TASKS:
+        raise ConfigError(
+            f"task={name}: its file must name the task whose records it learns from, in a line "
+            f"such as RECORDS = {CLASSIFICATION!r}: one of {', '.join(TASKS)}"
+        )
+    return records
+
+
 def task_kind(name: str) -> TaskKind:
-    """The row of a task; raises ConfigError, which lists the names, if there is none."""
-    if name not in TASKS:
-        raise ConfigError(f"task={name!r} is unknown, tasks are {', '.join(TASKS)}")
-    return TASKS[name]
+    """The row of a task, for a user's own that of its records; raises ConfigError as
+    records_of().
+    """
+    return TASKS[records_of(name)]
 
 
 def meanings_of_tasks() -> str:
@@ -106,5 +133,5 @@ def meanings_of_tasks() -> str:
 
 def check_same_task(configured: str, stored: str, dataset: str = "the dataset") -> None:
     """Raises ConfigError if the configuration's task is not that of the dataset."""
-    if configured != stored:
+    if records_of(configured) != stored:
         raise ConfigError(f"task={configured}, but {dataset} is for task={stored}")

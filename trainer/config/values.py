@@ -12,6 +12,7 @@ import ml_collections
 from preprocess.shell.errors import ConfigError
 from preprocess.shell.json_text import JsonObject
 from preprocess.shell.nearest import nearest
+from preprocess.shell.references import is_reference
 from trainer.config.key_field import Value
 from trainer.config.keys import KEYS
 
@@ -49,7 +50,7 @@ def coerce(name: str, value: Any) -> Value:
         value = float(value)
     if type(value) is not kind:
         raise refusal
-    if key.choices and value not in key.choices:
+    if key.choices and value not in key.choices and not (key.own and is_reference(str(value))):
         raise refusal
     if kind in (int, float) and not key.within_bounds(value):
         raise refusal

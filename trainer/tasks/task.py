@@ -18,8 +18,11 @@ from numpy.typing import NDArray
 from preprocess.dataset_format import Target
 from preprocess.shell.entries import load
 from preprocess.shell.json_text import JsonObject
+from preprocess.shell.references import load_class
+from trainer.compat.autograph import PACKAGE, converted
 from trainer.config.combinations import asked_measures
 from trainer.config.keys import Config
+from trainer.config.own_code import blamed, is_own
 from trainer.config.task_table import TaskKind, task_kind
 from trainer.data.reader import Reader
 from trainer.data.rows import Tensors
@@ -31,6 +34,8 @@ from trainer.report.page import Section
 from trainer.report.pictures import Mistake
 from trainer.tasks.outputs import Floats, Outputs, mean_of
 
+KEY = "task"
+_TRACED = ("judged", "loss", "factors", "hits", "outputs", "pixels")  # called in a training step
 SQUARED, COSINE = "squared distance", "cosine distance"
 
 
@@ -264,5 +269,14 @@ def make_task(config: Config, classes: Sequence[str] = (), targets: Sequence[Tar
       ConfigError: unknown task, or the dataset has no classes and the task needs them.
     """
     kind = task_kind(config.task)
-    task: Task = load(kind.task)(kind, config, classes, *([targets] if targets else []))
-    return task
+    given = (kind, config, classes, *([targets] if targets else []))
+    if not is_own(KEY, config.task):
+        task: Task = load(kind.task)(*given)
+        return task
+    cls = load_class(config.task, KEY, Task)
+    with blamed(KEY, config.task, f"{cls.__name__}(kind, config, classes)"):
+        own: Task = cls(*given)
+    for name in _TRACED:
+        if getattr(cls, name).__module__.partition(".")[0] != PACKAGE:
+            setattr(own, name, converted(getattr(own, name)))
+    return own

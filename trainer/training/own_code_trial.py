@@ -21,7 +21,7 @@ from trainer.training.own_network_trial import try_layers, try_network
 from trainer.training.own_optimizer_trial import try_optimizer
 from trainer.training.session import Session
 
-_NETWORK = ("model.backbone", "model.head")
+_NETWORK = ("task", "model.backbone", "model.head")
 _OPTIMIZER = ("optimizer.name", "optimizer.schedule")
 _OF_TARGETS = ("mean", "std")
 _ALONE = 0.02  # difference from a batch of one, relative: rounding of bfloat16 and TF32
@@ -45,6 +45,10 @@ def try_own_code(session: Session, reader: Reader) -> list[str]:
         return []
     batch = noise_batch(session, reader)
     try_layers(session, batch)
+    if "task" in tried:
+        with blamed("task", tried["task"]):
+            outputs = _outputs(session, batch)
+            _try_task(session, reader, batch, outputs)
     outputs = _outputs(session, batch)
     if "loss.name" in tried:
         _try_loss(session, batch, outputs)
@@ -125,6 +129,52 @@ def _try_loss(session: Session, batch: Tensors, outputs: tf.Tensor) -> None:
     check_finite(key, reference, gradient, "its gradient")
     _check_same(key, reference, losses, again)
     _check_alone(key, reference, losses, alone)
+
+
+def _try_task(session: Session, reader: Reader, batch: Tensors, outputs: tf.Tensor) -> None:
+    task, key, reference = session.task, "task", session.config.task
+    rows = int(batch["row"].shape[0])
+    for name, found in zip(("right", "counted"), task.hits(outputs, batch), strict=True):
+        if not isinstance(found, tf.Tensor) or found.shape != (rows,):
+            raise ConfigError(
+                f"{key}={reference}: hits() returns {_described(found)} for {name}; it must "
+                f"return two tensors of [{rows}]: one value a record"
+            )
+    values = task.values(outputs.numpy().astype(np.float64))
+    measured = Outputs(values, batch[task.target].numpy(), np.arange(rows))
+    _check_rows(reference, "wrong", task.wrong(measured), rows)
+    _check_rows(reference, "losses", task.losses(measured), rows)
+    figures = task.figures(measured)
+    if missing := {"loss", "counted", task.metric, "interval"} - set(figures):
+        raise ConfigError(
+            f"{key}={reference}: figures() lacks {', '.join(sorted(missing))}; it must return "
+            f"loss, counted, {task.metric} and interval"
+        )
+    task.baseline(measured)
+    task.detail_lines(task.details(measured, reader))
+    written = {
+        "prediction": (task.prediction_columns(), task.prediction_cells(values[0])),
+        "truth": (task.truth_columns(), task.truth_cells(measured.targets[0])),
+    }
+    for name, (columns, cells) in written.items():
+        if len(columns) != len(cells):
+            raise ConfigError(
+                f"{key}={reference}: {name}_columns() names {len(columns)} columns, "
+                f"{name}_cells() returns {len(cells)}"
+            )
+
+
+def _check_rows(reference: str, name: str, found: object, rows: int) -> None:
+    if getattr(found, "shape", None) != (rows,):
+        raise ConfigError(
+            f"task={reference}: {name}() returns {_described(found)}; it must return [{rows}]: "
+            "one value a record"
+        )
+
+
+def _described(found: object) -> str:
+    shape = getattr(found, "shape", None)
+    return type(found).__name__ if shape is None else f"{list(shape)}"
 
 
 def _try_measures(session: Session, batch: Tensors, outputs: tf.Tensor) -> None:

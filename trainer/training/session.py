@@ -16,6 +16,7 @@ from preprocess.dataset_format import Manifest, Target
 from trainer.compat.autograph import call_own_as_written
 from trainer.config.keys import Config
 from trainer.config.learning_sections import OptimizerConfig
+from trainer.config.own_code import blamed, is_own
 from trainer.config.stages import Stage, stages_of
 from trainer.config.task_table import check_same_task
 from trainer.data.rows import Tensors
@@ -128,7 +129,9 @@ def _model(
     if config.model.head:
         settings = config.model.head_args
         head = own_head(config.model.head, task.outputs_a_picture, settings)
-    return build_model(config, head, say, weights=weights)
+    own = is_own("task", config.task) and not config.model.head
+    with blamed("task", config.task) if own else contextlib.nullcontext():
+        return build_model(config, head, say, weights=weights)
 
 
 def session_for(

@@ -11,6 +11,7 @@ from trainer.config.combinations import metric_names
 from trainer.config.measure_table import greater_is_better
 from trainer.config.own_code import check_files, is_own, sources
 from trainer.config.own_code import own_code as code_of
+from trainer.search.space import base_config, parse_space
 
 LOUD = "raise SystemExit('this file was run')\nGREATER = False\n"
 
@@ -75,3 +76,16 @@ def test_a_metric_is_called_by_its_name_and_its_file_says_what_is_better(tmp_pat
 def test_metrics_of_one_name_are_refused(metrics, words):
     with pytest.raises(ConfigError, match=words):
         configuration(metrics=metrics)
+
+
+def test_a_space_searches_among_own_code(tmp_path):
+    mine = own_code.write(tmp_path, loss=LOUD, figures=LOUD)
+    file = datasets.write_config(
+        tmp_path / "config.py", datasets.CLASSIFICATION, metrics=(f"{mine}/figures.py:cost",)
+    )
+    text = "metric: val_cost\nsearch: {{loss.name: [{0}/{1}.py:f, focal]}}"
+    space, _ = base_config(parse_space(text.format(mine, "loss"), "space"), file, [])
+    assert space.stages[0]["loss.name"] == (f"{mine}/loss.py:f", "focal")
+    assert not space.greater
+    with pytest.raises(ConfigError, match=r"of the space: \S+none.py:f: no such file"):
+        base_config(parse_space(text.format(mine, "none"), "space"), file, [])

@@ -103,7 +103,7 @@ def test_halves_of_a_character_are_refused_like_other_handles():
         check_trusted("hub:\ud800", "run", ())
 
 
-CODE = "raise SystemExit('this file was run')\n"
+CODE = "RECORDS = 'triplet'\nraise SystemExit('this file was run')\n"
 
 
 @pytest.mark.parametrize("kind", own_code.KEYS)
