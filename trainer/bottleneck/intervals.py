@@ -47,9 +47,11 @@ def save_advice(spent: RunTime, facts: RunFacts) -> Advice | None:
     The gain is what the saves left out took. Those at the end of an epoch stay.
     """
     every = _save_interval(spent, facts)
-    if every is None or not facts.save_every or every <= facts.save_every:
+    if every is None or not facts.save_every or every <= facts.save_every or not spent.step_saves:
         return None
-    saved = spent.step_save_seconds * (1 - facts.save_every / every)
+    # One stays: at the end of the first epoch the state is saved before the validation.
+    left = max(facts.save_every / every, 1 / spent.step_saves)
+    saved = spent.step_save_seconds * (1 - left)
     if saved < spent.seconds.get(Activity.SAVING, 0.0) / 2:
         return None  # most are made at the end of an epoch
     return _predicted("save_less", {"steps": every}, saved / spent.wall_seconds)

@@ -34,6 +34,7 @@ def run(first=None, attempts=1, saves=0, redone=0, at_epochs=0.0, validations=0,
         redone,
         first or seconds,
         saves,
+        step_saves=saves,
         step_save_seconds=seconds.get("saving", 0.0) - at_epochs,
         validations=validations,
     )
