@@ -124,8 +124,9 @@ def test_the_examples_train_together_and_are_listed(extended, tmp_path):
         assert words in keys
 
 
+@pytest.mark.integration  # tests/trainer/training/test_own_examples.py trains them in process
 def test_the_users_own_code_trains_as_its_examples_say(extended, tmp_path):
-    """With the flags that follow the examples, all at once."""
+    """With the flags that follow the examples, all at once, by the command."""
     data = datasets.class_folders(tmp_path)
     config = datasets.write_config(tmp_path / "config.py", datasets.CLASSIFICATION, epochs=1)
     flags = [f"--config.{key}={value}" for key, value in own_examples.own_flags()]
