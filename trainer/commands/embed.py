@@ -1,7 +1,7 @@
 r"""Writes embeddings of pictures: a .npz file, and TensorBoard's projector with their thumbnails.
 
     python -m trainer embed --workdir=RUN[,RUN2,...] --images=DIR|DATASET --output=FILE.npz \
-        [--split=NAME] [--checkpoint=last|best] [--tta=N] [--batch_size=N]
+        [--split=NAME] [--checkpoint=last|best] [--layer=NAME] [--tta=N] [--batch_size=N]
 
 For a triplet run, the embedding, compared by squared distance; for a classifier, the features in
 front of its last layer, compared by cosine distance. FILE.npz holds `embeddings` float32[N,E],
@@ -9,6 +9,9 @@ front of its last layer, compared by cosine distance. FILE.npz holds `embeddings
 and `splits`, and their origin: `metric`, `weights_digest`, `images`, `split`. Of a dataset, variant
 0 is embedded; the id of a picture of a folder is its path below the folder. A file that cannot be
 read is named and skipped. `make tensorboard RUN=RUN` shows the projector, of at most 10,000 points.
+
+--layer=NAME takes the output of a layer inside the network, as `check --layers` lists it, averaged
+over rows and columns, and compared by cosine distance; the file notes it as `layer`.
 
 --tta=N takes the mean over N draws of the on-device layers. Embeddings of several runs are set side
 by side, so that the distance of two is the mean of their distances in each run; there is no
@@ -35,6 +38,7 @@ _IMAGES = define_path("images", None, "Folder of pictures, or dataset.", require
 _OUTPUT = define_path("output", None, "The .npz file to write.", required=True)
 _SPLIT = flags.DEFINE_string("split", "", "Split of a dataset; by default all.")
 _CHECKPOINT = flags.DEFINE_enum("checkpoint", "last", ["last", "best"], "Which state.")
+_LAYER = flags.DEFINE_string("layer", "", "Layer whose output to take; by default the embedding.")
 _JSON = flags.DEFINE_bool(
     "json", False, "Print one JSON object: pictures, unreadable, dimensions, metric, files."
 )
@@ -57,7 +61,7 @@ def main(arguments: list[str]) -> None:
 
     file = EmbeddingFile(_OUTPUT.value)
     runs = open_runs_here(workdirs, _CHECKPOINT.value, say, TRUST.value, BATCH_SIZE.value)
-    ensemble = Ensemble(runs, TTA.value)
+    ensemble = Ensemble(runs, TTA.value, layer=_LAYER.value)
     gallery = open_gallery(ensemble.first, _IMAGES.value, _SPLIT.value)
     logs = RunDirectory(workdirs[0]).tensorboard if len(runs) == 1 else None
     with terminal_bar(total=len(gallery), unit="picture") as bar:

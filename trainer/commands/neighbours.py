@@ -46,12 +46,13 @@ def main(arguments: list[str]) -> None:
 
     quiet.silence()
     from trainer.inference import neighbours
-    from trainer.inference.embedding import words_of_unreadable
+    from trainer.inference.embedding import layer_of_embeddings, words_of_unreadable
     from trainer.inference.gallery import open_gallery
     from trainer.inference.serving import Serving
     from trainer.inference.trained_run import open_run
 
-    serving = Serving(open_run(_WORKDIR.value, _CHECKPOINT.value, say, TRUST.value))
+    layer = layer_of_embeddings(_EMBEDDINGS.value) if _EMBEDDINGS.value else ""
+    serving = Serving(open_run(_WORKDIR.value, _CHECKPOINT.value, say, TRUST.value), layer)
     query = neighbours.read_query(serving, _QUERY.value)
     if _EMBEDDINGS.value:
         found = neighbours.among_embeddings(

@@ -29,11 +29,12 @@ class Embedder(Protocol):
     """What makes embeddings: a run (Serving), or several (Ensemble).
 
     Attributes:
-      dimensions, metric, classes: see Serving.
+      dimensions, metric, layer, classes: see Serving.
     """
 
     dimensions: int
     metric: str
+    layer: str
     classes: tuple[str, ...]
 
     def embeddings(self, items: Sequence[Item], numbers: Sequence[int]) -> NDArray[np.float32]:
@@ -149,6 +150,7 @@ class EmbeddingFile:
         splits      str[N]                                               (of a dataset)
         numbers     int64[N], place among the pictures given, unreadable ones included
         metric, weights_digest, images, split: what they are, of which run, of which pictures
+        layer       whose output they are                                (where one was named)
     """
 
     def __init__(self, path: str) -> None:
@@ -188,6 +190,8 @@ class EmbeddingFile:
         if any(item.label >= 0 for item in self.items):
             values["labels"] = np.array([item.label for item in self.items], np.int64)
             values["classes"] = list(embedder.classes)
+        if embedder.layer:
+            values["layer"] = embedder.layer
         if gallery.splits:
             values["splits"] = [item.split for item in self.items]
         try:
@@ -209,6 +213,12 @@ class EmbeddingFile:
                     np.lib.format.write_array(file, np.asarray(value), allow_pickle=False)
 
 
+def layer_of_embeddings(path: str) -> str:
+    """The layer whose outputs a file of embeddings holds; "" = those of its run."""
+    found = load_embeddings(path).get("layer")
+    return "" if found is None else str(found.item())
+
+
 def load_embeddings(path: str) -> dict[str, NDArray[Any]]:
     """The arrays of an EmbeddingFile; raises DataError if it is none."""
     try:
@@ -221,6 +231,8 @@ def load_embeddings(path: str) -> dict[str, NDArray[Any]]:
                 raise ValueError(f"its {name} is no text")
         if ids.dtype.kind != "U" or found["numbers"].dtype.kind not in "iu":
             raise ValueError("its ids are no names, or its numbers none")
+        if "layer" in found and not isinstance(found["layer"].item(), str):
+            raise ValueError("its layer is no text")
         for name in {"labels", "splits"} & found.keys():
             if found[name].shape != ids.shape:
                 raise ValueError("its arrays do not belong together")

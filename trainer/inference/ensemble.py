@@ -34,8 +34,11 @@ class Ensemble:
       classes, metric: see Serving.
     """
 
-    def __init__(self, runs: Sequence[Run], tta: int = 0, average: str = "logits") -> None:
-        """`tta`: draws of each run; 0 = none. For `average` see Task.average().
+    def __init__(
+        self, runs: Sequence[Run], tta: int = 0, average: str = "logits", layer: str = ""
+    ) -> None:
+        """`tta`: draws of each run; 0 = none. For `average` see Task.average(), for `layer` see
+        Serving.
 
         Raises:
           DataError: runs whose pictures differ in shape.
@@ -43,7 +46,7 @@ class Ensemble:
         """
         if tta:
             check_drawn(runs)
-        self._servings = [Serving(run) for run in runs]
+        self._servings = [Serving(run, layer) for run in runs]
         self._draws: list[int | None] = list(range(tta)) if tta else [None]
         self._average = average
         self.first = self._servings[0]
@@ -54,7 +57,7 @@ class Ensemble:
                     f"'{self.first.run.path}' of {_size(self.first)}: use one of them at a time"
                 )
         self.task, self.classes = self.first.task, self.first.classes
-        self.metric = self.first.metric
+        self.metric, self.layer = self.first.metric, layer
         self.dimensions = sum(serving.dimensions for serving in self._servings)
 
     def outputs(self, items: Sequence[Item], numbers: Sequence[int]) -> list[Floats]:

@@ -22,7 +22,9 @@ from trainer.data.decoding import FEATURES, decode, decode_file
 from trainer.data.picture_files import UnreadablePicture, file_pixels
 from trainer.data.shaping import picture_shape, shaped
 from trainer.inference.trained_run import Run
+from trainer.models.inner_layer import inner_features
 from trainer.models.randomness import keyed
+from trainer.tasks.task import COSINE
 
 EMBEDDING = "embedding"
 PARALLEL = 8  # pictures decoded at a time; one may have 64 million pixels
@@ -48,23 +50,25 @@ class Serving:
     Attributes:
       shape: of the pictures it takes, which is that of the dataset it was trained on.
       dimensions: E, of its embeddings.
-      metric: how its embeddings are compared: the task's `compare_by`.
+      metric: how its embeddings are compared: the task's `compare_by`, those of a layer by cosine.
+      layer: whose output its embeddings are; "" = the task's.
       task: of the run.
       outputs: tf.function, uint8 [N, H, W, C] -> tensors by name: what the task serves, and
         `embedding` float32 [N, E] always.
       decoded_files: tf.function, string [N] -> uint8 [N, H, W, C] of JPEG or PNG files.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, layer: str = "") -> None:
+        """Raises ConfigError if the model has no such layer."""
         session = run.session
         self.run = run
         self.shape = picture_shape(session.config, run.dataset)
         self.batch_size = session.config.batch_size
         self.task = session.task
         self.classes = self.task.classes
-        self.metric = self.task.compare_by
+        self.layer, self.metric = layer, COSINE if layer else self.task.compare_by
         model = session.model
-        embedding = self.task.embedding(model)
+        embedding = inner_features(model, layer) if layer else self.task.embedding(model)
         self._model = tf.keras.Model(model.input, [embedding, model.output])
         self.dimensions = int(embedding.shape[-1])
         channels, height, width = self.shape.channels, self.shape.height, self.shape.width
