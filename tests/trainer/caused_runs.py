@@ -51,9 +51,12 @@ class CausedRun:
         return self.lives[-1].ended - self.lives[0].started
 
     @property
-    def closing(self) -> float:
-        """Seconds between the last epoch and the report, in which the input is closed."""
-        return float(self.report["time"]["seconds"].get("report", 0.0))
+    def accounted(self) -> float:
+        """Seconds by the run's own account, up to the end of the last epoch: TensorFlow takes
+        between none and tens of seconds to close its input, by chance, here or as it exits.
+        """
+        spent = self.report["time"]
+        return float(spent["wall_seconds"] - spent["seconds"].get("report", 0.0))
 
     @property
     def advice(self) -> str:
@@ -129,13 +132,11 @@ def followed(name: str, run: CausedRun, data: str, folder: Path) -> dict[str, An
         if not changes:
             return {}
         after = train(name, data, folder, {key: int(value) for key, value in changes.items()})
-        # TensorFlow takes some seconds to close its input, or tens of them, by chance.
-        got = run.seconds / (after.seconds - after.closing + run.closing)
+        got = run.accounted / after.accounted
     return {
         "got": got,
         "off": got / run.gain - 1,
         "then": after.report["bottleneck"]["kind"],
-        "closing": run.closing,
         "then_seconds": after.seconds,
         "then_time": after.report["time"],
     }
