@@ -37,7 +37,8 @@ from trainer.config.keys import Config
 from trainer.config.learning_sections import ModelConfig
 from trainer.data.order import ReplicaSlice
 from trainer.data.reader import TripletReader
-from trainer.training.session import add_optimizer, build_session, train_functions
+from trainer.training.session import add_optimizer, build_session
+from trainer.training.step_functions import train_functions
 from trainer.workers import devices
 
 SIDE = 16  # in front of the network

@@ -16,7 +16,8 @@ from trainer.models.build_backbone import BACKBONE
 from trainer.models.pixels import RANGES
 from trainer.models.randomness import keyed
 from trainer.training.evaluation import read_error
-from trainer.training.session import Session, predict_function, train_functions
+from trainer.training.session import Session
+from trainer.training.step_functions import predict_function, train_functions
 from trainer.workers import devices
 
 # Steps timed once the step is compiled and warm: some seconds' worth.

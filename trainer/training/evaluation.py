@@ -18,7 +18,8 @@ from trainer.data.reader import Reader
 from trainer.data.targets import OUTSIDE_LABEL
 from trainer.tasks.outputs import Outputs
 from trainer.tasks.task import Task
-from trainer.training.session import Session, predict_function
+from trainer.training.session import Session
+from trainer.training.step_functions import predict_function
 from trainer.workers import devices
 
 # TensorFlow's messages for a stored picture that cannot be decoded.

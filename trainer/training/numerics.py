@@ -18,12 +18,8 @@ from trainer.config.keys import Config
 from trainer.data.rows import Tensors
 from trainer.models.generators import generators
 from trainer.optimizers.averages import put
-from trainer.training.session import (
-    Session,
-    finite_function,
-    keyed_by_step,
-    optimizer_variables,
-)
+from trainer.training.session import Session, finite_function, optimizer_variables
+from trainer.training.step_functions import keyed_by_step
 
 SHOWN = 8  # records, and weights, that are named
 LARGE_WEIGHT = 1e3  # no network that learns has one; a step too long makes them

@@ -29,7 +29,8 @@ from trainer.training.numerics import NumericsCheck
 from trainer.training.own_callbacks import BatchHooks
 from trainer.training.progress import ProgressFile, epoch_bar
 from trainer.training.record_log import RecordLog
-from trainer.training.session import SUMS, add_optimizer, train_functions
+from trainer.training.session import add_optimizer
+from trainer.training.step_functions import SUMS, train_functions
 from trainer.training.training_run import StepRun
 from trainer.workers import devices
 

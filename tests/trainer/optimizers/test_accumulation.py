@@ -26,7 +26,8 @@ from trainer.optimizers.accumulation import accumulation_in_words, check_accumul
 from trainer.optimizers.schedules import build_schedule, schedule_in_words, stretched
 from trainer.preflight.trial_step import training_steps
 from trainer.training.checkpoints import LAST, Checkpoints
-from trainer.training.session import add_optimizer, train_functions
+from trainer.training.session import add_optimizer
+from trainer.training.step_functions import train_functions
 from trainer.workers import devices
 
 # Of the 21 pictures, with batches of 4: in threes they are those of 12, the last of them with 9.

@@ -12,7 +12,8 @@ from tests.trainer.workers.double_precision import (
 from trainer.data.dataset import load_manifest
 from trainer.data.order import ReplicaSlice
 from trainer.data.reader import open_reader
-from trainer.training.session import add_optimizer, train_functions
+from trainer.training.session import add_optimizer
+from trainer.training.step_functions import train_functions
 
 STEPS = 6  # two passes of 21 records, each with padding
 

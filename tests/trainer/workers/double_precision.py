@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from trainer.data.dataset import load_manifest
 from trainer.data.reader import open_reader
-from trainer.training.session import Session, add_optimizer, session_for, train_functions
+from trainer.training.session import Session, add_optimizer, session_for
+from trainer.training.step_functions import train_functions
 from trainer.workers import devices
 
 
