@@ -228,6 +228,17 @@ def test_photos_is_the_list_of_the_class_folder_course():
     assert {(each.probability, each.reference) for each in cutouts} == {(0.5, 384)}
 
 
+def test_photos_light_hides_nothing_and_keeps_the_colours():
+    """A flip, turns of 10 degrees, a shear of 0.2, brightness 0.8 to 1.2, the nearest border."""
+    recipe = load_recipe("photos_light")
+    flip, affine, light = recipe.operations
+    assert (type(flip).name, flip.probability) == ("horizontal_flip", 0.5)
+    assert (affine.rotate_degrees.low, affine.rotate_degrees.high) == (-10, 10)
+    assert (affine.shear_x_degrees.low, affine.shear_x_degrees.high) == (-0.2, 0.2)
+    assert (affine.border, affine.probability) == ("replicate", 1)
+    assert (light.brightness.low, light.brightness.high, light.probability) == (0.8, 1.2, 1)
+
+
 def test_faces_never_turns_a_face_upside_down_or_hides_much_of_it():
     """Two holes of at most 0.14 x 0.14 hide at most 4 % of the face."""
     recipe = load_recipe("faces")

@@ -13,7 +13,34 @@ from trainer.config.files import CONFIGS
 from trainer.config.keys import KEYS, get
 from trainer.config.learning_sections import HUB_HANDLE
 
+BEANS = {
+    "task": "classification",
+    "epochs": 20,
+    "steps_per_epoch": 0,
+    "batch_size": 32,
+    "model.backbone": "keras:EfficientNetB0",
+    "model.pooling": "max",
+    "model.dropout": 0.5,
+    "optimizer.name": "adam",
+    "data.validation_splits": ("validation",),
+    "checkpoint.best_metric": "val_accuracy",
+}
+
 EXPECTED = {
+    # The three experiments with beans: plain, augmented ahead of time, and on the device.
+    "beans_128": {**BEANS, "image_size": 128, "augment.enabled": False, "data.variants": 1},
+    "beans_384": {**BEANS, "image_size": 384, "augment.enabled": False, "data.variants": 0},
+    "beans_200": {
+        **BEANS,
+        "image_size": 200,
+        "data.variants": 1,
+        "augment.enabled": True,
+        "augment.resize_to": 300,
+        "augment.crop": 200,
+        "augment.flip": True,
+        "augment.cutout": 100,
+        "augment.rotation": 0.1,
+    },
     # 200 training and 200 validation batches of 64, embedding 128, scale 1, no augmentation.
     "fec_triplet": {
         "task": "triplet",
