@@ -16,27 +16,12 @@ ImageNet weights need a network once. Without it: `--config.model.weights=FILE`,
 
 import ml_collections
 
-from trainer.config import defaults
+from trainer.configs import image_folder
 
 
 def get_config() -> ml_collections.ConfigDict:
-    config = defaults()
-    config.task = "classification"
-    config.epochs = 20
-    config.steps_per_epoch = 0
-    config.validation_steps = 0
-    config.batch_size = 32
-    config.image_size = 128
-
-    config.model.backbone = "keras:EfficientNetB0"
-    config.model.weights = "imagenet"
-    config.model.pooling = "max"
-    config.model.dropout = 0.5
-
-    config.optimizer.name = "adam"
-    config.optimizer.learning_rate = 1e-3
-
+    config = image_folder.get_config()
+    config.augment.enabled = False
     config.data.variants = 1
-    config.data.validation_splits = ("validation",)
     config.checkpoint.best_metric = "val_accuracy"
     return config
