@@ -26,6 +26,7 @@ class RunFacts:
       steps, epochs: of the run.
       validate_epochs: epochs between two validations; 0 = not by epochs.
       validate_steps: steps between two validations; 0 = not by steps.
+      replicas_divide: what every number of replicas must divide, such as the batch; 0 = nothing.
     """
 
     step_seconds: float
@@ -39,6 +40,7 @@ class RunFacts:
     epochs: int = 0
     validate_epochs: int = 0
     validate_steps: int = 0
+    replicas_divide: int = 0
 
 
 def save_advice(spent: RunTime, facts: RunFacts) -> Advice | None:

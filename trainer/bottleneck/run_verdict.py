@@ -129,7 +129,9 @@ def _oversubscribed(facts: RunFacts, shares: Mapping[str, float]) -> _Cause | No
     if workers > 1:
         advice = Advice("fewer_workers", {"workers": max(1, enough // facts.cpu_replicas)})
     else:
-        advice = Advice("fewer_replicas", {"replicas": enough})
+        whole = facts.replicas_divide
+        fits = (n for n in range(enough, 1, -1) if whole % n == 0)
+        advice = Advice("fewer_replicas", {"replicas": next(fits, 1)})
     advice = dataclasses.replace(
         advice, gain=upper_gain(waits) if waits else None, of_run=True, at_most=True
     )

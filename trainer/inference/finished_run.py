@@ -19,7 +19,6 @@ from trainer.bottleneck.run_caveats import with_caveats
 from trainer.bottleneck.run_verdict import run_verdict
 from trainer.bottleneck.sentences import as_json
 from trainer.bottleneck.trace import Explanation, explain_run, refined
-from trainer.config.combinations import measured_metrics
 from trainer.data.reader import Reader
 from trainer.models.layer_rows import layer_rows
 from trainer.models.randomness import keyed
@@ -97,7 +96,7 @@ def write_report(run: Run, loop: Loop, log: TensorBoardLog) -> JsonObject:
         details = report[task.detail] = {"split": name, **task.details(outputs, split)}
         drawn = {key: figure_png(figure) for key, figure in task.drawings(details).items()}
         sections = task.sections(details, drawn)
-        if further := measured_metrics(run.config):
+        if further := task.measured_names:
             best = report["metrics"]["best"]
             sections = [further_section(further, last, best, name), *sections]
         report["mistakes_split"] = name
@@ -153,6 +152,7 @@ def _facts(run: Run, loop: Loop, speed: float, step_ms: float) -> RunFacts:
         epochs=loop.epochs,
         validate_epochs=0 if validation.every_steps else validation.every_epochs,
         validate_steps=validation.every_steps,
+        replicas_divide=run.config.batch_size // (2 if run.session.mixers else 1),
     )
 
 

@@ -82,6 +82,11 @@ class Task(abc.ABC):
         """The name of its main metric."""
         return self.kind.metric
 
+    @property
+    def measured_names(self) -> tuple[str, ...]:
+        """The further metrics of a validation split, as measured() names them."""
+        return tuple(self._measures)
+
     # On the device, in a training step.
 
     @property

@@ -7,7 +7,6 @@ import math
 import numpy as np
 
 from preprocess.shell.json_text import JsonObject
-from trainer.config.combinations import measured_metrics
 from trainer.metrics import wilson_interval
 from trainer.monitoring import gpu_monitor
 from trainer.monitoring.gpu_monitor import GpuMonitor
@@ -53,7 +52,7 @@ def row_in_words(row: JsonObject, session: Session) -> str:
             bounds = row[f"{prefix}{metric}_interval"]
             interval = f" [{bounds[0]:.3f}, {bounds[1]:.3f}]" if bounds else ""
             parts.append(f"{prefix}{metric} {row[f'{prefix}{metric}']:.3f}{interval}")
-    for name in measured_metrics(session.config):
+    for name in session.task.measured_names:
         if row.get(f"val_{name}") is not None:
             parts.append(f"val_{name} {row[f'val_{name}']:.3f}")
     parts += _speed_in_words(row)

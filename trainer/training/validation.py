@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping
 
 from preprocess.shell.json_text import JsonObject
-from trainer.config.combinations import measured_metrics
 from trainer.config.running_sections import ValidationConfig
 from trainer.data.reader import Reader
 from trainer.tasks.outputs import Outputs
@@ -82,7 +81,7 @@ class Validation:
             row[f"{prefix}loss"] = found["loss"]
             row[f"{prefix}{metric}"] = found[metric]
             row[f"{prefix}{metric}_interval"] = found["interval"]
-            further = measured_metrics(self._session.config)
+            further = self._session.task.measured_names
             row |= {f"{prefix}{name}": found[name] for name in further}
         self.traced = True
         return {**row, "validation_seconds": time.perf_counter() - started}

@@ -227,6 +227,15 @@ def test_more_replicas_than_cores_are_said(rows):
     assert run_verdict(STEPS, run(steps=100.0), facts, rows) is STEPS
 
 
+def test_as_many_replicas_are_advised_as_the_batch_allows():
+    """Of 3 cores 2, as 32 is no multiple of 3."""
+    facts = RunFacts(
+        step_seconds=math.nan, save_every=0, cpu_replicas=4, cores=3, replicas_divide=32
+    )
+    found = run_verdict(STEPS, run(steps=100.0), facts, [])
+    assert found.advice[0].change == {"virtual_replicas": "2"}
+
+
 def test_restarts_after_kills_for_memory_are_a_want_of_memory():
     spent = dataclasses.replace(
         run(first={}, attempts=3, saves=2, start=10.0, steps=50.0, **{BETWEEN: 30.0}),

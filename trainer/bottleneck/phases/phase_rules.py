@@ -115,6 +115,8 @@ def costly_layer(facts: Facts, model: StepModel, measured: Measurements) -> Advi
     if len(measured.layers) < 2:
         return None
     name, seconds = max(measured.layers, key=lambda layer: layer[1])
+    if not seconds:  # less than the measurement's own differences
+        return None
     share = seconds / sum(each for _, each in measured.layers)
     left = model.costs["device_preprocess"] * (1 - share)
     speed = model.speed({"device_preprocess": left})
