@@ -13,6 +13,8 @@ from launch.spec import Spec
 from preprocess.shell.errors import UsageError
 from preprocess.shell.references import is_file_reference, split_reference
 
+_AROUND = " ()[]'\""  # an item of a list, as a configuration key takes it
+
 
 def check_own_files(spec: Spec) -> None:
     """Raises UsageError for a file that pods cannot have, if the run is in a cluster.
@@ -38,6 +40,11 @@ def check_own_files(spec: Spec) -> None:
 
 def _references(spec: Spec) -> Iterator[tuple[str, str]]:
     """The flags of the worker with FILE.py:NAME, of several values each one."""
+    before = ""
     for argument in spec.arguments:
-        flag, _, value = argument.partition("=")
-        yield from ((flag, item) for item in value.split(",") if is_file_reference(item))
+        flag, equals, value = argument.partition("=")
+        if not equals:  # --flag VALUE
+            flag, value = before, argument
+        items = (item.strip(_AROUND) for item in value.split(","))
+        yield from ((flag, item) for item in items if is_file_reference(item))
+        before = argument

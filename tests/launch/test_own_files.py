@@ -25,6 +25,19 @@ def test_a_file_of_this_machine_is_refused_with_the_ways_out(tmp_path, metrics):
         assert "--config.metrics=mine:cost" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--config.loss.name", "mine/losses.py:confident"),
+        ("--config.metrics=['mine.py:cost']",),
+        ("--config.metrics=(mine.py:cost, f1)",),
+    ],
+)
+def test_however_it_is_written(words):
+    with pytest.raises(UsageError, match=r"^--config\.[a-z.]*=mine[a-z/]*\.py:"):
+        checked(*words)
+
+
 def test_what_volumes_and_images_may_have_is_not():
     checked("--config.loss.name=/runs/mine/losses.py:confident")
     checked("--config.loss.name=/opt/shardline/mine/losses.py:confident")

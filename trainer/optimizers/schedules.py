@@ -97,6 +97,8 @@ def _rate(optimizer: OptimizerConfig, steps: int) -> Rate:
 
 def _own_function(name: str, steps: int, settings: Mapping[str, object]) -> OwnSchedule:
     schedule = OwnSchedule(name, max(1, steps), settings)
+    if not steps:  # not known yet, so nothing is known of its rates either
+        return schedule
     with blamed(KEY, name, "(step, total_steps)"):
         schedule(tf.constant(0))
     return schedule

@@ -102,13 +102,13 @@ class Loop:
           RunRefusesState: a state or a row could not be written; the previous state is kept.
           SystemExit: saved after a signal; 75 after SIGTERM, 130 after Ctrl-C.
         """
-        config = self.run.config
-        if not self.finished and (self.run.workers.chief or config.profile.workers == "all"):
+        config, trains = self.run.config, not self.finished
+        if trains and (self.run.workers.chief or config.profile.workers == "all"):
             windows = planned(config, self.steps.done, self.steps.total)
             self.run.monitors.profiler.plan(
                 windows, config.steps_per_execution, was_asked_for(config)
             )
-        if not self.finished:
+        if trains:
             for line in self._callbacks.own.notes():
                 self.run.say(line)
         if config.data.log_records:
@@ -129,7 +129,8 @@ class Loop:
             # tf.data of TensorFlow 2.15 took 11 to 38 s for this in 4 of 10 runs, else 1 s at most.
             self.run.monitors.timeline.enter(Activity.REPORT)
             self._batches = None
-        self._callbacks.own.train_ended()
+        if trains:
+            self._callbacks.own.train_ended()
         if self.run.monitors.profiler.waits and was_asked_for(config):
             self.run.say("no trace taken: the run ended before the requested step")
 
@@ -143,14 +144,14 @@ class Loop:
         last = max(self._validated, self.epochs * self.steps.per_epoch)
         wanted = self.run.config.validation
         end = min(self._epoch_end, next_validation(wanted, self.steps.done, last))
+        if self._begun != self.epochs:
+            self._callbacks.own.epoch_begins(self.epochs)
+            self._begun = self.epochs
         if self.steps.done == end:
             return  # only the last validation was missing
         # One iterator for all epochs: a new one would read the picture table again.
         if self._batches is None:
             self._batches = self._iterator()
-        if self._begun != self.epochs:
-            self._callbacks.own.epoch_begins(self.epochs)
-            self._begun = self.epochs
         self.steps.run(self._batches, end, self.epochs, self._save)
         self.steps.catch_up()
 

@@ -144,7 +144,9 @@ class OwnCallbacks:
         """Restores a saved state; a warning for each callback that starts from nothing."""
         states, stopped_by = state.get("states"), str(state.get("stopped_by", ""))
         states = states if isinstance(states, Mapping) else {}
-        self.stopped_by = stopped_by if stopped_by in (*self._made, ANOTHER) else ""
+        # Without callbacks here there are none on another worker, which stopped the run.
+        known = (*self._made, ANOTHER) if self._made else ()
+        self.stopped_by = stopped_by if stopped_by in known else ""
         lines = []
         for name, made in self._made.items():
             load = getattr(made, "load_state_dict", None)

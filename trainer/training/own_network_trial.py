@@ -43,6 +43,7 @@ def try_network(session: Session, batch: Tensors, keys: Mapping[str, str]) -> No
         with _weights_kept(session.model):
             step, missing = _step(session, batch)
             outputs, finite = _local(session, step())
+        with _weights_kept(session.model):  # a statistic may have changed what comes next
             again, _ = _local(session, step())
             _check_known(session, step, key, value)
         for what, good in zip(("outputs", "gradients"), finite.numpy(), strict=True):

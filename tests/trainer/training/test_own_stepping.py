@@ -9,8 +9,11 @@ import pytest
 from preprocess.shell.errors import ConfigError
 from tests.trainer import datasets, own_code
 from tests.trainer.training.test_own_network import tried
+from trainer.config.learning_sections import OptimizerConfig
+from trainer.optimizers.schedules import build_schedule
 from trainer.training.checkpoints import LAST, Checkpoints
 from trainer.training.run_directory import RunDirectory
+from trainer.training.validation import Validation
 
 START = "import tensorflow as tf\nO = tf.keras.optimizers\n"
 
@@ -135,6 +138,47 @@ def test_a_callback_of_keras_gets_its_hooks_and_a_line_for_what_is_lost(
     back_to_epoch(tmp_path / "run", 1)
     said = train_here(config, class_data, tmp_path / "run")["said"]
     assert any("Counting has no state_dict" in line for line in said)
+
+
+PAIRED = """
+class Paired:
+    def on_epoch_begin(self, epoch, logs=None):
+        self.begun = epoch
+
+    def on_epoch_end(self, epoch, logs=None):
+        assert self.begun == epoch
+"""
+
+
+def test_an_epoch_begins_also_where_only_its_validation_was_missing(
+    class_data, tmp_path, train_here, monkeypatch
+):
+    """The state before the first validation of a process has all of the epoch's steps."""
+    mine = own_code.write(tmp_path / "mine", paired=PAIRED)
+    config = configuration(tmp_path, callbacks=(f"{mine}/paired.py:Paired",))
+
+    def killed(self, between):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Validation, "row", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train_here(config, class_data, tmp_path / "run")
+    said = train_here(config, class_data, tmp_path / "run")["said"]
+    assert any(line.startswith("resuming at step 3 of") for line in said)
+
+
+UNKNOWN_LENGTH = """
+def rate(step, total_steps):
+    return 0.01 ** (1 / (total_steps - 1)) + 0 * step
+"""
+
+
+def test_a_schedule_is_not_asked_before_the_length_of_the_run_is_known(tmp_path):
+    mine = own_code.write(tmp_path / "mine", rates=UNKNOWN_LENGTH)
+    section = OptimizerConfig(name="sgd", schedule=f"{mine}/rates.py:rate")
+    build_schedule(section, 0)
+    assert float(build_schedule(section, 3)(0)) == pytest.approx(0.1)
 
 
 def test_an_optimizer_that_ignores_a_key_is_refused(class_data, tmp_path):
