@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
@@ -21,6 +22,8 @@ def writing_table(path: str) -> Iterator[WriteRow]:
     Raises:
       UsageError: no file can be written there; before the body has done any work.
     """
+    if os.path.isdir(path):
+        raise UsageError(f"--output='{path}' is a folder")
     with replacing(path, sync=False) as temporary:
         try:
             file = open(temporary, "w", encoding="utf-8", newline="")  # noqa: SIM115

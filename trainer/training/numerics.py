@@ -75,7 +75,13 @@ class NumericsCheck:
             return ""
         put(self._variables(), self._kept)
         parts = self._session.strategy.run(self._look, args=(batch,))
-        seen = _joined(self._session.strategy.experimental_local_results(parts))
+        local = self._session.strategy.experimental_local_results(parts)
+        seen = _joined(local)
+        if clean(seen) and len(local) < self._session.strategy.num_replicas_in_sync:
+            return (
+                f"step {step}: not finite, but all that this worker computed was; the log of "
+                "another worker says what was not (RUN/logs), or it was the update itself"
+            )
         return in_words(seen, step, self._session.config)
 
     def _variables(self) -> list[tf.Variable]:
@@ -168,10 +174,17 @@ def largest(values: object) -> float:
 
 def _joined(parts: Sequence[StepSeen]) -> StepSeen:
     """Those of several replicas: the layers of the first that has one which is not finite."""
-    first = next((part for part in parts if _first_layer(part)), parts[0])
+    worst = sorted(parts, key=lambda part: (not _first_layer(part), not part.records))
+    first = worst[0]
     records = tuple(record for part in parts for record in part.records)
     gradients = next((p for p in parts if any(_lost(norm) for _, norm in p.gradients)), first)
     return StepSeen(first.layers, records, first.outputs, gradients.gradients)
+
+
+def clean(seen: StepSeen) -> bool:
+    """Whether all of it was finite."""
+    lost = any(_lost(norm) for _, norm in seen.gradients)
+    return not (_first_layer(seen) or seen.records or lost)
 
 
 def _lost(number: float) -> bool:

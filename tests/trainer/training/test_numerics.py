@@ -1,5 +1,6 @@
 """`debug.check_numerics` and `debug.eager`: they name what was put in, and change nothing."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -8,7 +9,7 @@ import tensorflow as tf
 
 from tests.trainer import datasets
 from tests.trainer.optimizers.plain_keras import batches, configured
-from trainer.training.numerics import LayerSeen, StepSeen, in_words, largest
+from trainer.training.numerics import LayerSeen, StepSeen, clean, in_words, largest
 from trainer.training.steps import Diverged, Steps
 
 EAGER = {"debug__eager": True}
@@ -123,6 +124,14 @@ def test_the_end_of_float16_is_told_from_steps_too_long():
         "weights up to 0.4"
     )
     assert "[x] float16, which ends at 65,504" in said and "[ ] steps too long" in said
+
+
+def test_another_workers_fault_is_not_called_the_update():
+    """All that this process computed is finite; there are more replicas elsewhere."""
+    seen = StepSeen((LayerSeen("a", "Dense", 1.0, 1.0, 1.0, False),), (), 1.0, (("a", 1.0),))
+    assert clean(seen)
+    assert not clean(dataclasses.replace(seen, records=(3,)))
+    assert not clean(dataclasses.replace(seen, gradients=(("a", float("nan")),)))
 
 
 def test_a_gradient_alone_is_named_by_its_weight():
