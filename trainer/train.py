@@ -257,6 +257,7 @@ def _resumed(start: _Start) -> JsonObject | None:
 
 def _train(run: Run, origin: Origin | None) -> JsonObject:
     """Trains from the newest saved state on, and reports into the run's directory."""
+    workers = run.workers
     try:
         loop = Loop(run)
         before = run.directory.read_config() if run.directory.config_file.exists() else {}
@@ -268,15 +269,16 @@ def _train(run: Run, origin: Origin | None) -> JsonObject:
         if origin:
             taken = take_optimizer(run.session, origin)
             run.say(f"starting from step {origin.step} of '{origin.run}', {taken}")
+        del run  # so that the model of a stage goes when the next one begins
         loop.restore()
         timeline.stepped(loop.steps.done)
-        epochs = before.get("config", {}).get("epochs", run.config.epochs)
+        epochs = before.get("config", {}).get("epochs", loop.run.config.epochs)
         for line in rates_in_words(loop.run, loop.steps, epochs):
-            run.say(line)
+            loop.run.say(line)
         with TensorBoardLog(
-            str(run.directory.tensorboard),
+            str(loop.run.directory.tensorboard),
             resume_step=loop.steps.done,
-            histograms=run.config.tensorboard.histograms,
+            histograms=loop.run.config.tensorboard.histograms,
         ) as log:
             timeline.enter(Activity.CALLBACKS)
             start_log(log, loop.run, loop.steps.done)
@@ -285,13 +287,13 @@ def _train(run: Run, origin: Origin | None) -> JsonObject:
             except RunRefusesState as refused:
                 raise kept_elsewhere(loop.run, record, refused) from refused
             timeline.enter(Activity.REPORT)
-            run.monitors.watchdog.alive("writing the report", long=True)
+            loop.run.monitors.watchdog.alive("writing the report", long=True)
             with loop.run.session.averages.in_place():
                 report = write_report(loop.run, loop, log)
     except SystemExit:  # saved after a signal
-        run.workers.leave()
+        workers.leave()
         raise
-    run.workers.leave()
+    workers.leave()
     return report
 
 

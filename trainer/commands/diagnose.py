@@ -7,7 +7,8 @@ r"""Measures where a training step's time goes, and which part to change.
 Runs short phases of the real configuration, about a minute: reading, parsing, decoding, assembling
 batches, copying them to the devices, the on-device layers, the step on a resident batch, each
 replica alone, training as it is. Prints the cost of each, which stage binds, and what to change,
-the largest predicted gain first. Nothing trained is kept, and no run is touched.
+the largest predicted gain first. Nothing trained is kept, and no run is touched. Of a configuration
+with stages, the last one is measured.
 
 --apply=N makes the first change that leaves what is learned unchanged, measures again and compares
 with the prediction, N times. --trace explains the trace of a run instead of measuring.
@@ -92,8 +93,10 @@ def _diagnose(config: Config) -> None:
     quiet.silence()
     from trainer.bottleneck.phases.diagnoser import Diagnoser
     from trainer.bottleneck.phases.phase_table import applied
+    from trainer.config.stages import last_stage
     from trainer.training.steps import Diverged
 
+    config = last_stage(config)
     diagnoser = Diagnoser(config, _DATA.value, say, _ROUNDS.value, _SECONDS.value)
     shown = print if diagnoser.chief and not _JSON.value else lambda *_: None
     changes: list[Applied] = []

@@ -30,6 +30,7 @@ from trainer.config.flags import parse_config_flags
 from trainer.config.key_field import Value
 from trainer.config.keys import FREE_KEYS, IGNORED_KEYS, KEYS, Config, defaults, get, with_values
 from trainer.config.own_code import check_files, key_of, with_absolute_files
+from trainer.config.stages import same_but_for_the_end
 from trainer.config.trust import BACKBONE as _BACKBONE
 from trainer.config.trust import check_service, check_trusted, foreign_code
 from trainer.config.values import coerce, keys_of, literal, parse, unknown_key
@@ -158,6 +159,8 @@ def differences(old: JsonObject, new: JsonObject) -> list[str]:
     changed = []
     for name in KEYS:
         was, is_now = get(before, name), get(after, name)
+        if name == "stages" and same_but_for_the_end(before.stages, after.stages):
+            continue
         if was != is_now and not _may_change(name, free):
             changed.append(f"{name} ({was!r} -> {is_now!r})")
     return changed

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from preprocess.shell.nearest import did_you_mean
 from trainer.config.bounds import MOST_EPOCHS
-from trainer.config.key_field import PlainValue
+from trainer.config.key_field import PlainMapping, PlainValue
 from trainer.config.keys import KEYS, Config, with_values
 
 _TRAINABLE, _RATE = "model.trainable", "optimizer.learning_rate"
@@ -67,6 +67,27 @@ def stages_of(config: Config) -> tuple[Stage, ...]:
         found.append(Stage(number, first, max(0, epochs), trainable, rate))
         first += epochs
     return tuple(found)
+
+
+def last_stage(config: Config) -> Config:
+    """A run of the last stage alone, which usually trains most; the configuration itself without
+    stages.
+    """
+    if not config.stages:
+        return config
+    stage = stages_of(config)[-1]
+    alone = dataclasses.replace(stage.applied(config), stages=())
+    return dataclasses.replace(alone, epochs=max(1, stage.epochs))
+
+
+def same_but_for_the_end(one: Sequence[PlainMapping], other: Sequence[PlainMapping]) -> bool:
+    """Whether two values of `stages` differ in nothing but how long the last one is."""
+    return [*map(dict, one[:-1]), _endless(one)] == [*map(dict, other[:-1]), _endless(other)]
+
+
+def _endless(stages: Sequence[PlainMapping]) -> dict[str, PlainValue]:
+    last = stages[-1] if stages else {}
+    return {name: value for name, value in last.items() if name != "epochs"}
 
 
 def stages_left(config: Config, epochs: int) -> list[dict[str, PlainValue]]:

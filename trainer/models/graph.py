@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 import tensorflow as tf
 
 from trainer.compat.rescaling import as_rescaling
+from trainer.models.weight_order import weights_in_order
 
 # What of a layer's settings does not change what it gives out at inference for the same weights,
 # or is fixed by the configuration: names, what only training reads, sizes of pictures, where a
@@ -42,6 +43,7 @@ _NO_MATTER = {
     "ragged",
     "sparse",
 }
+_CODE_OF_LAMBDA = ("function", "output_shape", "mask")
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _NO_MATTER_ENDS = ("_initializer", "_regularizer", "_constraint")
 
@@ -67,10 +69,22 @@ def _layers(model: tf.keras.Model) -> Iterator[list[object]]:
         inner = isinstance(layer, tf.keras.Model) and "layers" in entry["config"]
         yield [
             "Model" if inner else entry["class_name"].rpartition(">")[2],
-            list(_layers(layer)) if inner else _constants(entry["config"]),
+            list(_layers(layer)) if inner else _constants(_settings(entry)),
             _numbered(entry.get("inbound_nodes"), numbers),
-            [list(weight.shape) for weight in getattr(layer, "weights", ()) if not inner],
+            [list(weight.shape) for weight in weights_in_order(layer)]
+            if layer is not None and not inner
+            else [],
         ]
+
+
+def _settings(entry: Mapping[str, object]) -> object:
+    """Those of a layer. A Lambda's hold its compiled code, which names its file and line: that the
+    code is the same is known by the source of what the configuration names.
+    """
+    settings = entry["config"]
+    if entry["class_name"] != "Lambda" or not isinstance(settings, Mapping):
+        return settings
+    return {name: each for name, each in settings.items() if name not in _CODE_OF_LAMBDA}
 
 
 def _constants(value: object) -> object:

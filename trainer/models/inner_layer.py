@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from preprocess.shell.errors import ConfigError
 from preprocess.shell.nearest import nearest
-from trainer.models.layer_rows import NOT_KNOWN, layer_rows
+from trainer.models.layer_rows import NOT_KNOWN, layers_by_path, output_shape
 
 SHOWN = 5  # names in an error message
 
@@ -22,31 +22,31 @@ def inner_features(model: tf.keras.Model, name: str) -> tf.Tensor:
     Raises:
       ConfigError: no such layer, or none with a single output.
     """
-    path = _path(model, name)
-    output = _up_to(model, path.split("/")).output
+    output = _up_to(model, _path(model, name)).output
     if output.shape.rank == 2:
         return output
-    if output.shape.rank == 4:
-        return tf.keras.layers.GlobalAveragePooling2D(name="of_layer")(output)
-    return tf.keras.layers.Flatten(name="of_layer")(output)
+    if output.shape.rank == 4:  # in float32, whatever the precision of a run opened meanwhile
+        return tf.keras.layers.GlobalAveragePooling2D(name="of_layer", dtype="float32")(output)
+    return tf.keras.layers.Flatten(name="of_layer", dtype="float32")(output)
 
 
-def _path(model: tf.keras.Model, name: str) -> str:
-    """The whole name of a layer."""
-    rows = {row.name: row for row in layer_rows(model)}
-    found = [each for each in rows if each == name or each.endswith(f"/{name}")]
+def _path(model: tf.keras.Model, name: str) -> tuple[str, ...]:
+    """The layer's place: the names of the models that it is in, and its own."""
+    layers = {"/".join(path): (path, layer) for path, layer in layers_by_path(model)}
+    found = [name] if name in layers else [each for each in layers if each.endswith(f"/{name}")]
     if len(found) > 1:
         raise ConfigError(f"--layer={name}: there are {', '.join(found[:SHOWN])}; give one in full")
     if not found:
-        near = nearest(name, [each.rpartition("/")[2] for each in rows], SHOWN)
+        near = nearest(name, [path[-1] for path, _ in layers.values()], SHOWN)
         hint = f"; similar names: {', '.join(near)}" if near else ""
         raise ConfigError(f"--layer={name}: no such layer{hint}; `check --layers` lists all")
-    if rows[found[0]].output == NOT_KNOWN:
+    path, layer = layers[found[0]]
+    if output_shape(layer) == NOT_KNOWN:
         raise ConfigError(f"--layer={name}: it has no single output of a known shape")
-    return found[0]
+    return path
 
 
-def _up_to(model: tf.keras.Model, path: list[str]) -> tf.keras.Model:
+def _up_to(model: tf.keras.Model, path: tuple[str, ...]) -> tf.keras.Model:
     """The part of a model that ends with a layer, whose path leads through models inside it."""
     layer = model.get_layer(path[0])
     if len(path) == 1:

@@ -14,29 +14,38 @@ NOT_KNOWN = "?"  # the output of a layer that has no fixed one
 
 def layer_rows(model: tf.keras.Model) -> list[LayerRow]:
     """Every layer of a model, those of the models inside it in their place."""
-    return list(_rows(model, ""))
-
-
-def _rows(model: tf.keras.Model, prefix: str) -> Iterator[LayerRow]:
-    for layer in model.layers:
-        inner = getattr(layer, "layers", None)
-        if isinstance(inner, list) and inner:  # a model, and not one layer to its users
-            yield from _rows(layer, f"{prefix}{layer.name}/")
-            continue
-        yield LayerRow(
-            prefix + layer.name,
+    return [
+        LayerRow(
+            "/".join(path),
             type(layer).__name__,
-            _shape(layer),
+            output_shape(layer),
             _numbers(layer.weights),
             _numbers(layer.trainable_weights),
         )
+        for path, layer in layers_by_path(model)
+    ]
 
 
-def _shape(layer: tf.keras.layers.Layer) -> str:
+def layers_by_path(
+    model: tf.keras.Model, outside: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], tf.keras.layers.Layer]]:
+    """Each layer with the names of the models that it is in, from the outside, and its own; names
+    may have slashes.
+    """
+    for layer in model.layers:
+        path = (*outside, layer.name)
+        if isinstance(layer, tf.keras.Model) and layer.layers:
+            yield from layers_by_path(layer, path)
+        else:
+            yield path, layer
+
+
+def output_shape(layer: tf.keras.layers.Layer) -> str:
+    """For one picture, such as 80x80x32."""
     try:
-        shape = layer.get_output_at(0).shape
-    except (AttributeError, RuntimeError):  # several outputs, or not called as a part of a graph
-        return NOT_KNOWN
+        shape = list(layer.get_output_at(0).shape)
+    except (AttributeError, RuntimeError, ValueError):
+        return NOT_KNOWN  # several outputs, none as a part of a graph, or of an unknown rank
     return "x".join(NOT_KNOWN if side is None else str(side) for side in shape[1:]) or "1"
 
 

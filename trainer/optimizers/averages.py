@@ -59,7 +59,7 @@ def averages_in_words(optimizer: OptimizerConfig, total_steps: int) -> str:
     """A warning where a run is too short for its averages to forget the first weights; else ""."""
     updates = total_steps // optimizer.accumulate_steps
     share = optimizer.ema_momentum**updates if optimizer.ema_momentum else 0.0
-    if share <= MOST_OF_FIRST:
+    if not updates or share <= MOST_OF_FIRST:
         return ""
     most = math.floor(MOST_OF_FIRST ** (1 / updates) * 1e4) / 1e4
     return (

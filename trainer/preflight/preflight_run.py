@@ -14,6 +14,7 @@ from preprocess.shell.exit_codes import ExitCode
 from preprocess.shell.process import process_started
 from trainer.config.keys import Config
 from trainer.config.own_code import own_code
+from trainer.config.stages import last_stage, stages_of
 from trainer.data.dataset import check_fits, load_manifest
 from trainer.monitoring.cores import available_cores, throttling
 from trainer.preflight import checks, facts, machine_checks
@@ -107,6 +108,8 @@ def _with_model(
     """What needs the readers and the model."""
     from trainer.data.class_weights import with_class_weights
     from trainer.data.order import steps_per_pass
+    from trainer.models.build_backbone import BACKBONE
+    from trainer.models.freezing import check_trainable
     from trainer.models.layer_rows import layer_rows
     from trainer.monitoring.memory import available_bytes
     from trainer.preflight import trial_step
@@ -114,20 +117,31 @@ def _with_model(
     from trainer.train import open_readers
     from trainer.training.own_code_trial import try_own_code
     from trainer.training.session import add_optimizer, optimizer_variables, session_for
+    from trainer.training.steps import check_lengths
     from trainer.training.validation import validations_an_epoch
     from trainer.workers import devices
 
     global_batch = config.batch_size
     config = dataclasses.replace(config, batch_size=global_batch // workers)
-    name = "model"
+    name, stages = "model", stages_of(config)
+    split = manifest.split(config.data.train_split)
+    records = split.triplets or split.images
+    an_epoch = config.steps_per_epoch or steps_per_pass(records, global_batch)
     try:
         devices.check_replicas(config, strategy.num_replicas_in_sync)
+        check_lengths(config, an_epoch)
+        epochs, config = config.epochs, last_stage(config)
         built = with_class_weights(config, data, manifest)
         session = session_for(built, strategy, manifest, lambda _: None, weights=True)
-        optimizer = add_optimizer(session, total_steps=0)
+        for stage in stages if len(stages) > 1 else ():
+            body = session.model.get_layer(BACKBONE)
+            check_trainable(body, stage.trainable, f"stages[{stage.number}].trainable")
+        optimizer = add_optimizer(session, config.epochs * an_epoch)
         weights = _bytes_of(session.model.weights)
         layers = tuple(layer_rows(session.model))
         value = f"{config.model.backbone}, {total_in_words(layers)}"
+        if len(stages) > 1:  # whose other stages take less
+            value += f" in the last of {len(stages)} stages, which is looked at"
         yield Check(name, OK, value, layers=layers)
         state = weights + _bytes_of(optimizer_variables(optimizer))
         if session.accumulation:
@@ -156,8 +170,7 @@ def _with_model(
         wanted, bounds, found = trial_step.pixel_range(session, batch)
         yield checks.pixels(wanted, bounds, found, bool(config.model.pixel_range))
         yield checks.step(timing.losses, timing.moved)
-        an_epoch = config.steps_per_epoch or steps_per_pass(reader.records, global_batch)
-        steps_seconds = timing.step_seconds * an_epoch * config.epochs
+        steps_seconds = timing.step_seconds * an_epoch * epochs
         if (began := process_started()) is not None:
             yield machine_checks.start(timing.first_done - began, steps_seconds)
         every = config.checkpoint.every_steps or an_epoch
@@ -173,7 +186,7 @@ def _with_model(
             timing.wait_seconds,
             an_epoch,
             validation_seconds,
-            config.epochs,
+            epochs,
         )
     except UserError as error:
         values = {"model": config.model.backbone, "own code": ", ".join(own_code(config))}

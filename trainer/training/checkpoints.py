@@ -44,6 +44,7 @@ from trainer.models.foreign_arrays import load_npz
 from trainer.models.foreign_checkpoints import check_checkpoint
 from trainer.models.graph import settle_constants
 from trainer.models.saved_graph import GRAPH, settle_old_state
+from trainer.models.weight_order import weights_in_order
 from trainer.optimizers.averages import put
 from trainer.training.session import Session
 from trainer.workers.worker_group import ALONE, WorkerGroup
@@ -319,13 +320,12 @@ def copy_weights(before: Session, session: Session) -> None:
     """Gives a session the weights of another stage's, each replica's own: what restore() of a state
     of that stage would; where its optimizer keeps averages, these.
     """
-    model = before.model
+    taken = [weights_in_order(each.model) for each in (before, session)]
     with before.averages.in_place():
-        values = [weight.numpy() for weight in model.weights]
-        each = _replica_values(model)
-    for weight, value in zip(session.model.weights, values, strict=True):
-        weight.assign(value)
-    _set_replica_values(session.model, each)
+        for source, target in zip(*taken, strict=True):
+            target.assign(source.numpy())
+            for part, own in zip(_own_values(source), _own_values(target), strict=True):
+                own.assign(part.numpy())
     settle_constants(session.model)
 
 
@@ -339,13 +339,15 @@ def _components(model: tf.keras.Model) -> dict[str, list[tf.Variable]]:
 
     A checkpoint holds only the mean of these; an exact resume needs each of them.
     """
-    found = {}
-    for number, variable in enumerate(model.weights):
-        reads_mean = getattr(variable, "synchronization", None)
-        values = getattr(variable, "values", None)
-        if reads_mean == tf.VariableSynchronization.ON_READ and values is not None:
-            found[str(number)] = list(values)
-    return found
+    numbered = ((str(number), _own_values(each)) for number, each in enumerate(model.weights))
+    return {name: values for name, values in numbered if values}
+
+
+def _own_values(variable: tf.Variable) -> list[tf.Variable]:
+    """Those of each replica of this process, where they may differ; else []."""
+    reads_mean = getattr(variable, "synchronization", None)
+    differ = reads_mean == tf.VariableSynchronization.ON_READ
+    return list(getattr(variable, "values", ())) if differ else []
 
 
 def _replica_values(model: tf.keras.Model) -> dict[str, np.ndarray]:

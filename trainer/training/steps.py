@@ -72,8 +72,7 @@ class Steps:
         self.total = config.epochs * self.per_epoch
         self.progress = ProgressFile(run.monitors.progress_file, self.total)
         stage = session.stage
-        for each in stages_of(config)[stage.number + 1 :]:  # not only when it begins
-            _check_length(config, each, self.per_epoch, None)
+        check_lengths(config, self.per_epoch, stage.number + 1)  # not only when they begin
         steps = stage.epochs * self.per_epoch
         _check_length(config, stage, self.per_epoch, add_optimizer(session, steps))
         before = stage.first * self.per_epoch
@@ -141,7 +140,9 @@ class Steps:
                     self.hooks.begins(batch)
                 self._call(batches, steps)
                 if self.hooks:
+                    clock.lap(HOST)
                     self.catch_up()
+                    clock.lap(STEP)
                     self.hooks.ended(batch + steps - 1, {"loss": self._mean_loss()})
                 profiler.after(self.done)
                 calls += 1
@@ -227,6 +228,12 @@ class Steps:
     def _until_save(self) -> int:
         every = self._run.config.checkpoint.every_steps
         return every - self.done % every if every else sys.maxsize
+
+
+def check_lengths(config: Config, steps_an_epoch: int, first: int = 0) -> None:
+    """Raises ConfigError if a stage, from number `first` on, is too short for its optimizer."""
+    for stage in stages_of(config)[first:]:
+        _check_length(config, stage, steps_an_epoch, None)
 
 
 def _check_length(

@@ -6,8 +6,8 @@ import json
 import pytest
 
 from preprocess.shell.errors import ConfigError
-from trainer.config import Config, from_dict, load_config, to_dict
-from trainer.config.stages import Stage, stages_left, stages_of
+from trainer.config import Config, differences, from_dict, load_config, to_dict
+from trainer.config.stages import Stage, last_stage, stages_left, stages_of
 
 TWO = ({"epochs": 5, "trainable": "head"}, {"trainable": "block6a_expand", "learning_rate": 1e-5})
 
@@ -67,6 +67,26 @@ def test_what_is_left_of_them_after_some_epochs(epochs, lengths):
 def test_what_is_no_stage_is_refused_by_its_number(text, refused):
     with pytest.raises(ConfigError, match=refused):
         load_config("fec_triplet", [("stages", text)])
+
+
+def test_a_run_may_be_made_longer_at_its_end_only():
+    """The other stages have been trained, or would begin at another time."""
+    three = [dict(stage) for stage in TWO] + [{"epochs": 5}]
+    three[1]["epochs"] = 10
+    before = to_dict(config(tuple(three), epochs=20))
+    longer = [*three[:2], {"epochs": 9}]
+    assert differences(before, to_dict(config(tuple(longer), epochs=24))) == []
+    assert differences(before, to_dict(config((*three[:2], {}), epochs=24))) == []
+    longer[1] = {**three[1], "epochs": 14}
+    changed = differences(before, to_dict(config((*longer[:2], {}), epochs=24)))
+    assert [line.partition(" ")[0] for line in changed] == ["stages"]
+
+
+def test_the_last_stage_alone_is_a_run_without_stages():
+    alone = last_stage(config())
+    assert (alone.stages, alone.epochs, alone.model.trainable) == ((), 20, "block6a_expand")
+    assert alone.optimizer.learning_rate == 1e-5
+    assert last_stage(config(())) == config(())
 
 
 def test_a_file_and_the_command_line_give_the_same(tmp_path):

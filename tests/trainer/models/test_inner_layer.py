@@ -38,6 +38,18 @@ def test_a_layer_of_the_model_itself(network):
     assert inner_features(network, "head").shape == (None, 3)
 
 
+def test_a_name_with_a_slash_and_one_that_another_ends_with():
+    """As blocks of MobileNetV3 and DenseNet are called."""
+    import tensorflow as tf
+
+    inputs = tf.keras.Input([4])
+    first = tf.keras.layers.Dense(3, name="block/conv")(inputs)
+    second = tf.keras.layers.Dense(2, name="conv")(first)
+    network = tf.keras.Model(inputs, second)
+    assert inner_features(network, "block/conv").shape == (None, 3)
+    assert inner_features(network, "conv").shape == (None, 2)
+
+
 def test_another_name_is_refused_with_similar_ones(network):
     with pytest.raises(ConfigError, match=r"--layer=Conv2: no such layer; similar names: Conv"):
         inner_features(network, "Conv2")
