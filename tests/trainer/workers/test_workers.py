@@ -123,9 +123,10 @@ def test_two_workers_train_cnn_as_one_process_does_and_only_the_first_one_writes
 @pytest.mark.timeout(1800)
 @pytest.mark.integration  # minutes; tests/launch kills a worker of a smaller network
 def test_a_killed_worker_restarts_all_to_the_same_weights(triplet_data, tmp_path):
-    """BatchNorm, whose statistics differ between the workers, dropout, crop and flip, and updates
-    of two steps, between which the first state is saved. Worker 1 is killed after that, long
-    before the last step. What it drew and measured after it is lost.
+    """BatchNorm, whose statistics differ between the workers, dropout, crop and flip, updates of
+    two steps, between which the first state is saved, and two stages, the first of which ends
+    within an update. Worker 1 is killed after that, long before the last step. What it drew and
+    measured after it is lost.
     """
     words, run = arguments(
         tmp_path,
@@ -135,6 +136,7 @@ def test_a_killed_worker_restarts_all_to_the_same_weights(triplet_data, tmp_path
         augment__crop=28,
         deterministic=True,
         epochs=6,
+        stages=({"epochs": 3, "trainable": "head"}, {}),
         checkpoint__every_steps=3,
         optimizer__accumulate_steps=2,
         optimizer__clip_global_norm=1.0,
