@@ -134,7 +134,9 @@ def _train(config: Config, chief: bool) -> None:
         from trainer.training.starting_from import after_divergence
 
         way_on = after_divergence(_WORKDIR.value, _DATA.value, config)
-        say(f"trainer train: diverged: {error}. {way_on}")
+        found = str(error)
+        end = "\n" if "\n" in found else ". "  # after lines of their own
+        say(f"trainer train: diverged: {found}{end}{way_on}")
         if not config.debug.check_numerics:
             say(_LOOK_INSIDE)
         sys.exit(ExitCode.DIVERGED)

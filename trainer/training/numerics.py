@@ -253,5 +253,5 @@ def _causes(seen: StepSeen, config: Config) -> Iterator[tuple[bool, str]]:
     )
     yield (
         bool(layer and layer.weights == 0 and not layer.half),
-        "a layer without weights that divides, takes a root or a logarithm: one of your own?",
+        "a layer without weights, perhaps of your own, that divides or takes a root or logarithm",
     )
