@@ -13,6 +13,7 @@ from preprocess.shell.own_names import keep_own_names
 
 COMMANDS = {
     "build": "a table or folders of pictures -> a dataset directory; resumes where it stopped",
+    "follow": "the variants of a training's next passes, built while it trains",
     "plan": "cost and warnings of a build, before any work",
     "verify": "checks every byte of a dataset directory against its manifest",
     "info": "what is in a dataset directory",

@@ -18,9 +18,17 @@ import hashlib
 import json
 import math
 import os
-import stat
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, NamedTuple
+
+from preprocess.dataset_checks import (
+    DatasetError,
+    check_file,
+    check_files,
+    check_name,
+    check_path,
+    check_types,
+)
 
 FORMAT = "shardline/1"
 MANIFEST_FILE = "dataset.json"
@@ -32,14 +40,18 @@ TRIPLET = "triplet"
 CLASSIFICATION = "classification"
 MULTILABEL = "multilabel"
 REGRESSION = "regression"
-TASKS = (TRIPLET, CLASSIFICATION, MULTILABEL, REGRESSION)
+CLASS_AND_NUMBERS = "class_and_numbers"
+LABELS_AND_NUMBERS = "labels_and_numbers"
+# Tasks whose records are learned by several others at once.
+PARTS = {
+    CLASS_AND_NUMBERS: (CLASSIFICATION, REGRESSION),
+    LABELS_AND_NUMBERS: (MULTILABEL, REGRESSION),
+}
+TASKS = (TRIPLET, CLASSIFICATION, MULTILABEL, REGRESSION, *PARTS)
 IMAGES = "images"
 TRIPLETS = "triplets"
 
-# What a manifest may hold at most. A dataset may come from a stranger: counts that nothing backs
-# would make every loop over them endless, and a name of a megabyte would end in every report.
 MAX_MANIFEST_BYTES = 256 << 20
-MAX_NAME_CHARACTERS = 1_000
 
 
 class ImageKey:
@@ -50,13 +62,21 @@ class ImageKey:
     ID = "image/id"  # bytes, UTF-8
     KEY = "image/key"  # int64, see image_key()
     VARIANT = "image/variant"  # int64, 0 = the picture as it came
-    LABEL = "image/label"  # int64, classification only
-    LABELS = "image/labels"  # int64[n], multilabel only: ascending, n >= 0
-    TARGETS = "image/targets"  # float32[n], regression only: a number each of Manifest.targets
+    LABEL = "image/label"  # int64, classification
+    LABELS = "image/labels"  # int64[n], multilabel: ascending, n >= 0
+    TARGETS = "image/targets"  # float32[n], regression: a number each of Manifest.targets
     WEIGHT = "image/weight"  # float32, at least 0; where the manifest says `weighted`
     HEIGHT = "image/height"  # int64, pixels
     WIDTH = "image/width"  # int64, pixels
     CHANNELS = "image/channels"  # int64, 1 or 3
+
+
+# What an image record holds to learn, by task; triplets have records of their own.
+LEARNED = {
+    CLASSIFICATION: ImageKey.LABEL,
+    MULTILABEL: ImageKey.LABELS,
+    REGRESSION: ImageKey.TARGETS,
+}
 
 
 class TripletKey:
@@ -88,8 +108,19 @@ TFDS_FILES = (
 _OPTIONAL_FIELDS = ("weighted", "targets", "references")  # of a manifest
 
 
-class DatasetError(Exception):
-    """A dataset directory that cannot be read; the message says what to do about it."""
+def parts_of(task: str) -> tuple[str, ...]:
+    """The tasks that a task consists of: itself, unless it has several parts."""
+    return PARTS.get(task, (task,))
+
+
+def learned_keys(task: str) -> list[str]:
+    """The features that a task learns of an image record; none where it learns triplets."""
+    return [LEARNED[part] for part in parts_of(task) if part in LEARNED]
+
+
+def task_of(*parts: str) -> str:
+    """The inverse of parts_of()."""
+    return next((task for task, of_task in PARTS.items() if of_task == parts), parts[0])
 
 
 def image_key(image_id: str) -> int:
@@ -313,14 +344,14 @@ class Manifest:
             if "://" in path:
                 assert read is not None, "an address needs a way to read it"
                 return cls.from_json(read(path))
-            _check_file(folder, MANIFEST_FILE, MAX_MANIFEST_BYTES)
+            check_file(folder, MANIFEST_FILE, MAX_MANIFEST_BYTES)
             if read is not None:
                 text = read(path)
             else:
                 with open(path, encoding="utf-8") as file:
                     text = file.read()
             manifest = cls.from_json(text)
-            _check_files(folder, manifest)
+            check_files(folder, (LABELS_FILE, RECIPE_FILE, *manifest.files()))
             return manifest
         except FileNotFoundError:
             raise DatasetError(
@@ -335,100 +366,28 @@ class Manifest:
 
 def _check_manifest(manifest: Manifest) -> None:
     """Raises ValueError or TypeError if a field has the wrong type or an impossible value."""
-    _check_types(manifest)
-    _check_types(manifest.image)
+    check_types(manifest)
+    check_types(manifest.image)
     if manifest.task not in TASKS:
         raise ValueError(f"task {manifest.task[:40]!r}")
     for name in (*manifest.classes, *manifest.splits):
-        _check_name(name)
+        check_name(name)
     for target in manifest.targets:
-        _check_types(target)
-        _check_name(target.name)
+        check_types(target)
+        check_name(target.name)
         if not (math.isfinite(target.mean) and 0 < target.std < math.inf):
             raise ValueError(f"target '{target.name}': mean {target.mean}, deviation {target.std}")
     for name, split in manifest.splits.items():
         if name in (".", "..") or "/" in name or "\\" in name:
             raise ValueError(f"a split called {name!r}")
-        _check_types(split)
+        check_types(split)
         pictures = 0
         for shard in split.shards:
-            _check_types(shard)
-            _check_path(shard.file)
+            check_types(shard)
+            check_path(shard.file)
             if shard.kind not in (IMAGES, TRIPLETS) or shard.variant >= split.variants:
                 raise ValueError(f"'{shard.file}': kind {shard.kind!r}, variant {shard.variant}")
             pictures += shard.kind == IMAGES
         # Each variant has a shard of its own.
         if split.variants > max(pictures, 1):
             raise ValueError(f"split '{name}': {split.variants} variants in {pictures} shards")
-
-
-def _check_types(record: Any) -> None:
-    """Whether the plain fields of a dataclass have their types, and no count is negative."""
-    hints = get_type_hints(type(record))
-    for field in dataclasses.fields(record):
-        value, hint = getattr(record, field.name), hints[field.name]
-        kinds = {str: str, int: int, int | None: (int, type(None)), bool: bool, float: (int, float)}
-        plain: Any = kinds.get(hint)
-        if plain is None:
-            plain = tuple if field.name in ("classes", "shards", "targets") else (dict, ImageFormat)
-        if not isinstance(value, plain) or (isinstance(value, bool) and hint is not bool):
-            raise TypeError(f"{field.name} is {str(value)[:40]!r}")
-        if isinstance(value, int) and field.name != "seed" and not 0 <= value < 1 << 63:
-            raise ValueError(f"{field.name} is {value}")
-
-
-def _check_name(name: Any) -> None:
-    if not isinstance(name, str):
-        raise TypeError(f"a name is {str(name)[:40]!r}")
-    if len(name) > MAX_NAME_CHARACTERS:
-        raise ValueError(
-            f"a name of {len(name)} characters ({name[:20]!r}...), above {MAX_NAME_CHARACTERS}"
-        )
-    if any(ord(character) < 32 or ord(character) == 127 for character in name):
-        raise ValueError(f"a name with control characters: {name[:40]!a}")
-
-
-def _check_path(file: str) -> None:
-    """Raises ValueError if a path could lead outside of the dataset directory."""
-    parts = file.split("/")
-    odd = "\\" in file or any(ord(character) < 32 for character in file)
-    if odd or any(part in ("", ".", "..") for part in parts) or len(file) > MAX_NAME_CHARACTERS:
-        raise ValueError(f"a shard outside of the dataset directory: {file[:80]!a}")
-
-
-def _check_files(folder: str, manifest: Manifest) -> None:
-    """Raises DatasetError if a file is reached by a link that leads out of the dataset
-    directory, or is no regular file (opening a pipe would wait forever). Missing files are left
-    to whoever reads them.
-    """
-    for name in (LABELS_FILE, RECIPE_FILE):
-        _check_file(folder, name)
-    root = os.path.realpath(folder)
-    inside: dict[str, bool] = {}
-    for file in manifest.files():
-        parent = os.path.dirname(file)
-        if parent not in inside:
-            inside[parent] = _is_below(root, os.path.join(folder, parent))
-        if not inside[parent]:
-            raise DatasetError(f"'{parent}' is a link that leads outside of '{folder}'")
-        _check_file(folder, file)
-
-
-def _check_file(folder: str, file: str, limit: int | None = None) -> None:
-    path = os.path.join(folder, file)
-    try:
-        status = os.lstat(path)
-        if stat.S_ISLNK(status.st_mode):
-            if not _is_below(os.path.realpath(folder), path):
-                raise DatasetError(f"'{file}' is a link that leads outside of '{folder}'")
-            status = os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    if not stat.S_ISREG(status.st_mode):
-        raise DatasetError(f"'{file}' in '{folder}' is not a regular file")
-    if limit is not None and status.st_size > limit:
-        raise DatasetError(f"'{path}' has {status.st_size} bytes, more than any {file} has")
-
-
-def _is_below(root: str, path: str) -> bool:
-    return os.path.commonpath([root, os.path.realpath(path)]) == root

@@ -1,12 +1,10 @@
 """The heavy augmentation that is done once, ahead of time.
 
-A recipe (`recipe.py`, YAML) is an ordered list of operations (`operations/`, a file each), each
-with a probability and ranges (`settings.py`). For one variant of one picture a recipe *draws* what
-will be done and with which numbers, and then *applies* exactly that: all chance is in the drawing,
-all pixels are in the applying. `canvas.py` applies it with as few passes over the pixels as it can.
-
-Nothing here reads or writes a picture's file, starts a thread or keeps state between pictures.
-Callers who run many processes call `cv2.setNumThreads(0)` themselves.
+A recipe (recipe.py, YAML) is an ordered list of operations (operations/, a file each), each with a
+probability and ranges (settings.py). For one variant of one picture a recipe *draws* what will be
+done and with which numbers, and then *applies* exactly that. canvas.py applies it with as few
+passes over the pixels as it can. No picture's file, no thread, no state between pictures.
+Imports storage, the dataset format and the shell. Start reading at recipe.py.
 """
 
 from __future__ import annotations

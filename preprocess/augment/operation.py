@@ -43,6 +43,9 @@ class Operation:
     name: ClassVar[str]  # its module's
     package: ClassVar[str] = ""  # that applying it needs beyond the project's own
     own_code: ClassVar[bool] = False  # whether applying it runs code of a user's
+    # Settings that recipes of earlier versions do not have: not written out where they have their
+    # default, so that a dataset's recipe keeps its digest, and with it the numbers drawn.
+    added: ClassVar[tuple[str, ...]] = ()
 
     probability: Annotated[float, NumberKind(0, 1)]
 

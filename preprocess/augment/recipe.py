@@ -77,7 +77,9 @@ class Recipe:
 
     @functools.cached_property
     def yaml(self) -> str:
-        """The canonical text: every setting written out, comments gone; reads back as equal."""
+        """The canonical text: every setting written out, but for those of `Operation.added` at
+        their default, and comments gone; reads back as equal.
+        """
         return self._written({"description": self.description})
 
     @functools.cached_property
@@ -249,6 +251,8 @@ def _read_operation(entry: Any, where: str, folder: str | None) -> Operation:
 def _write_operation(operation: Operation) -> dict[str, Any]:
     """The entry that `_read_operation` reads back as the same operation."""
     settings = {
-        name: kind.write(getattr(operation, name)) for name, kind in kinds(type(operation)).items()
+        name: kind.write(getattr(operation, name))
+        for name, kind in kinds(type(operation)).items()
+        if name not in operation.added or getattr(operation, name) != getattr(type(operation), name)
     }
     return {operation.name: settings}

@@ -15,7 +15,7 @@ import re
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -26,31 +26,33 @@ from preprocess.build import progress_bar, reuse
 from preprocess.build.build_request import BuildRequest
 from preprocess.build.dataset_plan import Plan, make_plan
 from preprocess.build.preconditions import (
+    caveats,
     check_budget,
     check_output,
     check_same_options,
     check_same_pictures,
-    doubts,
     mixed_sizes,
 )
 from preprocess.build.publish import make_manifest, publish, remove_torn, write_rejections
 from preprocess.build.recipe_trial import rehearse
 from preprocess.build.refusal_examples import say_examples
 from preprocess.build.summary import summarise
+from preprocess.engines import engine
+from preprocess.engines.light_import import without_connectors
 from preprocess.shards.commit_marker import ShardReport
 from preprocess.shards.open_files import check_open_files
 from preprocess.shards.reading import find_manifest
 from preprocess.shards.shard_plan import Options
 from preprocess.shards.workspace import Workspace
 from preprocess.shell.cli import say
-from preprocess.shell.errors import DISK_FULL, ConfigError, OutputError, StorageError
+from preprocess.shell.errors import DISK_FULL, ConfigError, DataError, OutputError, StorageError
 from preprocess.shell.json_text import JsonObject
 from preprocess.shell.reference_source import source_record
 from preprocess.shell.references import absolute_reference, is_reference
 from preprocess.sources import find_source, read_source
 from preprocess.sources.rows import Source
 
-_WORKER_ERRORS = {error.__name__: error for error in (ConfigError, StorageError)}
+_WORKER_ERRORS = {error.__name__: error for error in (ConfigError, DataError, StorageError)}
 _WORKER_ERROR = (
     rf"preprocess\.shell\.errors\.({'|'.join(_WORKER_ERRORS)}): (.*?)(?: \[while running|\n)"
 )
@@ -65,16 +67,16 @@ def build(request: BuildRequest) -> dict[str, Any]:
     started = time.monotonic()
     recipe = _recipe(request)
     if request.beam_arguments:
-        _pipeline().check_arguments(request.beam_arguments, request.output)
+        beam_job(request.beam_arguments).check_arguments(request.beam_arguments, request.output)
     check_open_files(request.variants)
     workspace = Workspace(request.output)
     check_output(request)
-    with workspace.locked() as lock, _full_disk_explained(request.output):
+    with workspace.locked() as lock, full_disk_explained(request.output):
         say(f"reading {request.kind}: {request.source.csv or request.source.images}")
         source = read_source(request.kind, request.source)
         options = _options(request, source.task, recipe.deciding if recipe else "")
         check_same_options(workspace, options, request.overwrite)
-        for warning in (*source.warnings, *doubts(source, request.source)):
+        for warning in (*source.warnings, *caveats(source, request.source)):
             say(f"warning: {warning}")
         say_examples(source.rejections)
         check_budget(source.rejections, source.counted, request)
@@ -124,7 +126,7 @@ def plan_build(request: BuildRequest) -> tuple[Source, Plan]:
     """The source and the plan of a build; writes nothing."""
     recipe = _recipe(request)
     source = read_source(request.kind, request.source)
-    source.warnings += doubts(source, request.source)
+    source.warnings += caveats(source, request.source)
     options = _options(request, source.task, recipe.deciding if recipe else "")
     return source, make_plan(source, options)
 
@@ -185,30 +187,34 @@ def _run_shards(
     )
     watch = progress_bar.Watch(workspace, {shard.name: kept.get(shard.name) for shard in todo})
     pictures = sum(shard.inputs for shard in todo)
-    with progress_bar.bar(watch, pictures, variants), _worker_errors_told():
-        _pipeline().run(
+    with progress_bar.bar(watch, pictures, variants), worker_errors_told():
+        job = beam_job(request.beam_arguments)
+        workers = request.workers or len(os.sched_getaffinity(0))
+        job.run(
             workspace.dataset,
             image_shards=[s.name for s in todo],
             triplet_shards=[s.name for s in plan.shards if s.kind == df.TRIPLETS],
             refused=sorted({key for report in done for key in report.refused_keys}),
-            workers=request.workers or len(os.sched_getaffinity(0)),
-            variants=plan.options.variants,
-            variants_to_write=variants,
+            local=job.LocalRun(workers, plan.options.variants, variants),
             beam_arguments=request.beam_arguments,
         )
 
 
-def _pipeline() -> ModuleType:
+def beam_job(beam_arguments: Sequence[str]) -> ModuleType:
+    """The module that runs jobs, imported quietly."""
     from preprocess.shell import quiet
 
     quiet.hush()
-    from preprocess.engines import beam_job as pipeline  # Beam takes a second to import
+    local = not engine.names_runner(beam_arguments)
+    with without_connectors() if local else contextlib.nullcontext():
+        from preprocess.engines import beam_job as pipeline  # Beam takes a second to import
 
     return pipeline
 
 
 @contextlib.contextmanager
-def _full_disk_explained(output: str) -> Iterator[None]:
+def full_disk_explained(output: str) -> Iterator[None]:
+    """Turns what a full disk raises into OutputError."""
     try:
         yield
     except (OSError, RuntimeError) as error:
@@ -224,7 +230,7 @@ def _full_disk_explained(output: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _worker_errors_told() -> Iterator[None]:
+def worker_errors_told() -> Iterator[None]:
     """The error of a worker that cannot apply a recipe or reach a storage: Beam adds to what it
     raised, or passes on only its text.
     """

@@ -21,7 +21,7 @@ from preprocess.dataset_format import IMAGES, TRIPLETS
 from preprocess.shards.build_shard import image_records
 from preprocess.shards.contents import read_files
 from preprocess.shards.shard_plan import PictureEntry, ShardPlan
-from preprocess.shards.tfrecord import frame
+from preprocess.shell.checksum import frame
 from preprocess.sources.refusals import Refused
 from preprocess.sources.rows import Source
 from preprocess.sources.splitting import TRAIN

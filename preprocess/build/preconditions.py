@@ -55,7 +55,7 @@ def check_output(request: BuildRequest) -> None:
         )
 
 
-def doubts(source: Source, request: Request) -> Iterator[str]:
+def caveats(source: Source, request: Request) -> Iterator[str]:
     """Warnings about what is possible, but rarely intended."""
     splits = {picture.split for picture in source.pictures}
     drawn = {name for name, _ in request.splits.fractions}
@@ -78,14 +78,14 @@ def doubts(source: Source, request: Request) -> Iterator[str]:
             f"there is no training split, only {', '.join(sorted(splits))}: enough for `trainer "
             f"evaluate --split={min(splits)}` and `trainer embed`, but not for `trainer train`"
         )
-    if len(source.classes) == 1 and source.task == df.CLASSIFICATION:
+    if len(source.classes) == 1 and df.ImageKey.LABEL in df.learned_keys(source.task):
         yield f"there is only one class, '{source.classes[0]}', so nothing to distinguish"
 
 
 def mixed_sizes(task: str, shapes: Iterable[tuple[int, int, int]]) -> Iterator[str]:
     """A warning if training would reject pictures of these shapes (H, W, C)."""
     sizes = sorted({shape[:2] for shape in shapes})
-    if task == df.TRIPLET and len(sizes) > 1:
+    if not df.learned_keys(task) and len(sizes) > 1:
         (height, width), (other_height, other_width) = sizes[0], sizes[-1]
         yield (
             f"the pictures have several sizes ({width}x{height} and {other_width}x{other_height} "
@@ -124,9 +124,12 @@ def check_same_options(workspace: Workspace, options: Options, overwrite: bool) 
         if field.name not in free and getattr(before, field.name) != getattr(options, field.name)
     ]
     if changed:
+        recipe = os.path.join(workspace.dataset, df.RECIPE_FILE)
+        differs = "recipe" not in free and before.recipe != options.recipe
+        old = f" (--recipe={recipe})" if differs and storage.exists(recipe) else ""
         raise ConfigError(
             f"'{workspace.dataset}' was built with other options ({'; '.join(changed)}); "
-            "set the old ones, another --output, or --overwrite"
+            f"set the old ones{old}, another --output, or --overwrite"
         )
 
 

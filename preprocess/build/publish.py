@@ -11,6 +11,7 @@ from preprocess import storage
 from preprocess.augment import Recipe
 from preprocess.build.dataset_plan import Plan
 from preprocess.build.tfds_metadata import metadata_files
+from preprocess.live_format import LIVE_FOLDER
 from preprocess.shards.commit_marker import ShardReport
 from preprocess.shards.versions import library_versions
 from preprocess.shards.workspace import FOLDER
@@ -147,7 +148,7 @@ def remove_torn(output: str) -> None:
     if storage.is_remote(output):
         return  # objects appear complete or not at all
     for relative in storage.tree(output):
-        if ".tmp-" in relative.rpartition("/")[2]:
+        if ".tmp-" in relative.rpartition("/")[2] and not relative.startswith(f"{LIVE_FOLDER}/"):
             storage.remove(os.path.join(output, relative))
 
 
@@ -156,9 +157,10 @@ def remove_leftovers(output: str, manifest: df.Manifest) -> None:
     named = {shard.file for shard in all_shards(manifest)}
     keep = named | {df.index_file(file) for file in named}
     for relative in storage.tree(output):
-        folders, _, name = relative.rpartition("/")
+        name = relative.rpartition("/")[2]
         ours = name.endswith((".tfrecord", ".index")) or ".tmp-" in name
-        if ours and relative not in keep and FOLDER not in folders.split("/"):
+        other = relative.split("/")[0] in (FOLDER, LIVE_FOLDER)
+        if ours and relative not in keep and not other:
             storage.remove(os.path.join(output, relative))
     for name in storage.names(output):
         if not is_leftover(name):  # a volume's lost+found is empty, and not ours

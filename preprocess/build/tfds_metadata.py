@@ -13,12 +13,10 @@ enough to be written without TFDS.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from preprocess.dataset_format import (
-    CLASSIFICATION,
-    MULTILABEL,
-    REGRESSION,
     TFDS_FEATURES_FILE,
     TFDS_INFO_FILE,
     TFDS_LABELS_FILE,
@@ -29,28 +27,23 @@ from preprocess.dataset_format import (
     Manifest,
     Shard,
     TripletKey,
+    learned_keys,
 )
 
 _VERSION = "1.0.0"  # of the layout, which TFDS requires; features.json describes the records
-# The targets of a picture, which TFDS returns in pairs with it.
-_LEARNED = {
-    CLASSIFICATION: ImageKey.LABEL,
-    MULTILABEL: ImageKey.LABELS,
-    REGRESSION: ImageKey.TARGETS,
-}
 _PYTHON = "tensorflow_datasets.core.features"
 _TEXT = {"pythonClassName": f"{_PYTHON}.text_feature.Text", "text": {}}
 
 
 def metadata_files(manifest: Manifest) -> dict[str, str]:
     """The metadata of a dataset: relative path, one of TFDS_FILES -> content."""
-    supervised = _LEARNED.get(manifest.task, "")
+    learned = learned_keys(manifest.task)
     files = {
-        TFDS_INFO_FILE: _info("shardline", _image_splits(manifest), supervised),
+        TFDS_INFO_FILE: _info("shardline", _image_splits(manifest), learned),
         TFDS_FEATURES_FILE: _features(_image_features(manifest)),
     }
     if manifest.classes:
-        names = TFDS_LABELS_FILE if manifest.task == CLASSIFICATION else TFDS_MANY_LABELS_FILE
+        names = TFDS_LABELS_FILE if ImageKey.LABEL in learned else TFDS_MANY_LABELS_FILE
         files[names] = "".join(f"{name}\n" for name in manifest.classes)
     triplet_splits = [
         _split(name, split.triplet_shards(), "../")
@@ -87,7 +80,7 @@ def _split(name: str, shards: list[Shard], up: str = "") -> dict[str, Any]:
     }
 
 
-def _info(name: str, splits: list[dict[str, Any]], supervised: str = "") -> str:
+def _info(name: str, splits: list[dict[str, Any]], supervised: Sequence[str] = ()) -> str:
     info: dict[str, Any] = {
         "name": name,
         "version": _VERSION,
@@ -97,7 +90,7 @@ def _info(name: str, splits: list[dict[str, Any]], supervised: str = "") -> str:
     if supervised:
         info["supervisedKeys"] = {
             "tuple": {
-                "items": [{"featureKey": ImageKey.ENCODED}, {"featureKey": supervised}],
+                "items": [{"featureKey": key} for key in (ImageKey.ENCODED, *supervised)],
             }
         }
     return _text(info)
@@ -119,9 +112,10 @@ def _image_features(manifest: Manifest) -> dict[str, Any]:
             )
         },
     }
-    if manifest.task == CLASSIFICATION:
+    learned = learned_keys(manifest.task)
+    if ImageKey.LABEL in learned:
         features[ImageKey.LABEL] = _class_label(manifest)
-    if manifest.task == MULTILABEL:
+    if ImageKey.LABELS in learned:
         features[ImageKey.LABELS] = {
             "pythonClassName": f"{_PYTHON}.sequence_feature.Sequence",
             "sequence": {"feature": _class_label(manifest), "length": "-1"},

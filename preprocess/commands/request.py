@@ -121,19 +121,24 @@ _CSV_ENCODING = flags.DEFINE_string(
     "",
     "Encoding of --csv, such as cp1252; by default UTF-8, or UTF-16 by its byte-order mark.",
 )
-_LABEL = flags.DEFINE_string("label", "", "Column of the class, where it is not `label` (csv).")
+_LABEL = flags.DEFINE_string(
+    "label",
+    "",
+    "Column of the class, where it is not `label` (csv). With --targets, the task is "
+    "class_and_numbers.",
+)
 _LABELS = flags.DEFINE_string(
     "labels",
     "",
     "Column of several labels a picture, with --separator between them; an empty cell has none "
-    "(csv). The task is multilabel then.",
+    "(csv). The task is multilabel then; with --targets, labels_and_numbers.",
 )
 _SEPARATOR = flags.DEFINE_string("separator", ";", "Between the labels of a cell of --labels.")
 _TARGETS = flags.DEFINE_list(
     "targets",
     [],
     "Columns of numbers, such as age,height; each row has all of them (csv). The task is "
-    "regression then.",
+    "regression then; with --label or --labels, a picture has both.",
 )
 _WEIGHT = flags.DEFINE_string(
     "weight",

@@ -32,6 +32,7 @@ from preprocess.engines import engine_setup
 from preprocess.engines.address_space import check_address_space
 from preprocess.engines.loopback import listen_on_loopback_only
 from preprocess.engines.stopping import LOST_WORKER, end_when_a_worker_is_lost, unwinding
+from preprocess.shards.live_shard import live_workspace
 from preprocess.shards.open_files import allow_open_files, threads_for
 from preprocess.shards.shard_progress import Tally
 from preprocess.shards.workspace import Workspace
@@ -41,6 +42,31 @@ from preprocess.shell.errors import EngineError, UsageError
 # Worker processes cost seconds to start; below that many variants threads are done sooner.
 PROCESSES_FROM_VARIANTS = 30_000
 LOST_CONNECTION = "Channel closed prematurely."  # Beam, of a worker process that is gone
+
+
+@dataclasses.dataclass(frozen=True)
+class LocalRun:
+    """What decides whether a job that runs here does so in processes or in threads.
+
+    Attributes:
+      workers: processes or threads.
+      variants: of each picture, and so files open for each worker.
+      variants_to_write: how much work there is.
+    """
+
+    workers: int
+    variants: int
+    variants_to_write: int
+
+    def arguments(self) -> list[str]:
+        """Beam's own options for it."""
+        mode, workers = "multi_processing", self.workers
+        if self.variants_to_write < PROCESSES_FROM_VARIANTS:
+            mode = "multi_threading"
+            workers = threads_for(workers, self.variants, allow_open_files())
+        if workers == 1:
+            return ["--direct_running_mode=in_memory"]
+        return [f"--direct_running_mode={mode}", f"--direct_num_workers={workers}"]
 
 
 class BuildImages(beam.DoFn):
@@ -71,6 +97,21 @@ class BuildImages(beam.DoFn):
             counter.inc(getattr(more, name))
 
 
+class BuildLiveImages(BuildImages):
+    """Builds picture shards of one live variant by name (shards/live_shard.py)."""
+
+    def __init__(self, dataset: str, variant: int, recipe: str) -> None:
+        super().__init__(dataset)
+        self._variant, self._recipe = variant, recipe
+
+    def process(self, name: str) -> Iterable[int]:
+        """Builds one shard."""
+        from preprocess.shards.live_shard import build_live_shard
+
+        build_live_shard(self._dataset, name, self._variant, self._recipe, self._count)
+        return ()
+
+
 class BuildTriplets(beam.DoFn):
     """Builds triplet shards by name, once it is known which pictures were refused."""
 
@@ -89,9 +130,7 @@ def run(
     image_shards: Sequence[str],
     triplet_shards: Sequence[str],
     refused: Sequence[int],
-    workers: int,
-    variants: int,
-    variants_to_write: int,
+    local: LocalRun,
     beam_arguments: Sequence[str],
 ) -> None:
     """Builds the named shards and returns when all are done.
@@ -101,9 +140,7 @@ def run(
       image_shards: names of picture shards to build.
       triplet_shards: names of triplet shards to build after them.
       refused: keys refused in picture shards that are not built again.
-      workers: processes or threads of a local run.
-      variants: of each picture, and so files open for each worker.
-      variants_to_write: how much work there is, to choose between the two.
+      local: the size of a local run.
       beam_arguments: options for Beam; a `--runner` among them replaces the local one.
 
     Raises EngineError if a job on another engine fails.
@@ -130,22 +167,59 @@ def run(
                 | "BuildTriplets" >> beam.ParDo(BuildTriplets(dataset), everything)
             )
 
+    _run_job(build, Workspace(dataset), local, beam_arguments)
+
+
+def run_live(
+    dataset: str,
+    image_shards: Sequence[str],
+    variant: int,
+    recipe: str,
+    local: LocalRun,
+    beam_arguments: Sequence[str],
+) -> None:
+    """Builds the named shards in one live variant and returns when all are done.
+
+    Takes what run() takes, the variant's number and the recipe in canonical YAML. Raises
+    EngineError as run() does.
+    """
+
+    def build(runner: FnApiRunner | None, options: PipelineOptions) -> None:
+        with (
+            contextlib.redirect_stderr(io.StringIO()),
+            beam.Pipeline(runner=runner, options=options) as pipeline,
+        ):
+            _ = (
+                pipeline
+                | "LiveShards" >> beam.Create(image_shards)
+                | "SpreadShards" >> beam.Reshuffle()
+                | "BuildLiveImages" >> beam.ParDo(BuildLiveImages(dataset, variant, recipe))
+            )
+
+    _run_job(build, live_workspace(dataset), local, beam_arguments)
+
+
+def _run_job(
+    build: Callable[[FnApiRunner | None, PipelineOptions], None],
+    workspace: Workspace,
+    local: LocalRun,
+    beam_arguments: Sequence[str],
+) -> None:
+    """Runs a job here or on an engine; `workspace` is where its shards leave their markers."""
     if engines.engine_of(beam_arguments):
-        _run_on_engine(build, dataset, beam_arguments)
-    elif _names_runner(beam_arguments):
+        _run_on_engine(build, workspace, beam_arguments)
+    elif engines.names_runner(beam_arguments):
         build(None, PipelineOptions(list(beam_arguments)))
     else:
         # The user's come last, so they win.
-        options = PipelineOptions(
-            [*_local_arguments(workers, variants, variants_to_write), *beam_arguments]
-        )
+        options = PipelineOptions([*local.arguments(), *beam_arguments])
         check_address_space(max(1, options.view_as(DirectOptions).direct_num_workers))
         with _lost_workers_explained(), end_when_a_worker_is_lost():
             build(_local_runner(options), options)
 
 
 def _run_on_engine(
-    build: Callable[[None, PipelineOptions], None], dataset: str, arguments: Sequence[str]
+    build: Callable[[None, PipelineOptions], None], workspace: Workspace, arguments: Sequence[str]
 ) -> None:
     """Starts the job again where the engine lost it, as long as shards get done in between.
 
@@ -154,13 +228,13 @@ def _run_on_engine(
     """
     in_vain = 0
     while True:
-        before = Workspace(dataset).marker_times()
+        before = workspace.marker_times()
         try:
-            with unwinding(), engine_setup.engine(arguments, dataset) as completed:
+            with unwinding(), engine_setup.engine(arguments, workspace.dataset) as completed:
                 build(None, PipelineOptions(completed))
             return
         except EngineError as error:
-            in_vain = 0 if Workspace(dataset).marker_times() != before else in_vain + 1
+            in_vain = 0 if workspace.marker_times() != before else in_vain + 1
             if not error.passing or in_vain >= len(engines.WAITS):
                 raise
             wait = engines.WAITS[in_vain]
@@ -183,14 +257,10 @@ def check_arguments(arguments: Sequence[str], output: str) -> None:
     except SystemExit:  # argparse has printed its usage, of hundreds of lines, and the reason
         reason = said.getvalue().strip().rsplit("error: ", 1)[-1]
         raise UsageError(f"after ' -- ', Apache Beam: {reason}") from None
-    if unknown and not _names_runner(arguments):
+    if unknown and not engines.names_runner(arguments):
         names = ", ".join(f"--{name}" for name in unknown)
         raise UsageError(f"after ' -- ', Apache Beam has no option {names}")
     engine_setup.check(arguments, output)
-
-
-def _names_runner(arguments: Sequence[str]) -> bool:
-    return any(argument.split("=")[0] == "--runner" for argument in arguments)
 
 
 def _local_runner(options: PipelineOptions) -> FnApiRunner:
@@ -206,16 +276,6 @@ def _local_runner(options: PipelineOptions) -> FnApiRunner:
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
     command = f"exec {shlex.quote(sys.executable)} -m preprocess.engines.worker --die_with_parent"
     return FnApiRunner(default_environment=SubprocessSDKEnvironment.from_command_string(command))
-
-
-def _local_arguments(workers: int, variants: int, variants_to_write: int) -> list[str]:
-    mode = "multi_processing"
-    if variants_to_write < PROCESSES_FROM_VARIANTS:
-        mode = "multi_threading"
-        workers = threads_for(workers, variants, allow_open_files())
-    if workers == 1:
-        return ["--direct_running_mode=in_memory"]
-    return [f"--direct_running_mode={mode}", f"--direct_num_workers={workers}"]
 
 
 @contextlib.contextmanager

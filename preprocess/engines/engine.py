@@ -33,6 +33,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
+from preprocess.shards.workspace import NO_PLAN
 from preprocess.shell.errors import UsageError
 from preprocess.storage import is_remote
 
@@ -68,6 +69,11 @@ def given(arguments: Sequence[str]) -> dict[str, str]:
             name, equals, value = argument[2:].partition("=")
             found[name] = value if equals or following.startswith("--") else following
     return found
+
+
+def names_runner(arguments: Sequence[str]) -> bool:
+    """Whether the user chose a runner; otherwise the build is local."""
+    return any(argument.split("=")[0] == "--runner" for argument in arguments)
 
 
 def engine_of(arguments: Sequence[str]) -> str:
@@ -172,7 +178,7 @@ def in_words(failure: str) -> tuple[str, bool]:
 # Text in a failure, what it means, and whether it is temporary.
 _KNOWN = (
     (
-        r"no plan in ",
+        re.escape(NO_PLAN),
         "the workers do not see --output under its path; it must be on a disk that all of them "
         "and this machine share, or on gs://",
         False,

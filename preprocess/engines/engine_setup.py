@@ -23,7 +23,7 @@ from typing import Any
 
 from preprocess.engines import engine as engines
 from preprocess.engines.worker_package import PACKAGE_FOLDER, build_wheel
-from preprocess.shell.errors import DISK_FULL, EngineError, UsageError
+from preprocess.shell.errors import DISK_FULL, EngineError, UsageError, first_line
 
 SECONDS = 10  # for the cluster to answer
 # Under this package in a worker, next to apache-beam; what decides bytes is among them.
@@ -188,7 +188,7 @@ def _reason(error: BaseException) -> str:
     inner = getattr(error, "reason", None)
     if isinstance(inner, BaseException):
         error = inner
-    return getattr(error, "strerror", None) or str(error).split("\n")[0][:200]
+    return getattr(error, "strerror", None) or first_line(error)[:200]
 
 
 def _java() -> str | None:

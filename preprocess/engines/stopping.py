@@ -17,14 +17,8 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-from preprocess.shell.exit_codes import ExitCode
-
-STOPPED = {
-    signal.SIGTERM: ExitCode.SAVED,
-    signal.SIGINT: ExitCode.INTERRUPTED,
-    signal.SIGHUP: ExitCode.SAVED,
-}
-"""Exit codes by signal."""
+from preprocess.shell.exit_codes import ON_SIGNAL, ExitCode
+from preprocess.shell.file_lock import release_all
 
 _WORKER_THREAD = "run_worker"  # Beam's name of the thread that waits for a worker process
 _GRACE_SECONDS = 5.0  # for Beam to notice a lost worker by itself, or to end for another reason
@@ -59,10 +53,10 @@ def ending_at_once_when_told(command: str) -> Iterator[None]:
     def end(number: int) -> None:
         name = signal.Signals(number).name
         line = f"{command}: stopped by {name}; finished work is kept, the same command resumes"
-        _end(line, STOPPED[signal.Signals(number)])
+        _end(line, ON_SIGNAL[signal.Signals(number)])
 
     # Under nohup, or in the background of a script, what is ignored stays so.
-    heard = [number for number in STOPPED if signal.getsignal(number) is not signal.SIG_IGN]
+    heard = [number for number in ON_SIGNAL if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, told) for number in heard}
     try:
         yield
@@ -117,4 +111,6 @@ def end_when_a_worker_is_lost() -> Iterator[None]:
 def _end(line: str, code: int) -> None:
     with contextlib.suppress(OSError):  # the terminal is gone
         os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"\n{line}\n".encode())
+    # Without flock, no other machine could tell that this process is gone.
+    release_all()
     os._exit(code)

@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from preprocess.engines.light_import import without_connectors
 from preprocess.shell import quiet
 from preprocess.shell.process import die_with_parent
 
@@ -50,11 +51,13 @@ def provision(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    if "--die_with_parent" in sys.argv:
+    local = "--die_with_parent" in sys.argv
+    if local:
         # Elsewhere than on Linux it ends when it notices that its connection is gone.
         die_with_parent(os.getppid())
     quiet.hush()
-    from apache_beam.runners.worker import sdk_worker_main
+    with without_connectors() if local else contextlib.nullcontext():
+        from apache_beam.runners.worker import sdk_worker_main
 
     # It prints every exception before it passes it on to the process that reports it.
     with open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stderr(nowhere):

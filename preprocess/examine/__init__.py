@@ -1,5 +1,5 @@
-"""Looking at a finished dataset: verify, diff, contact sheets, TFDS metadata.
+"""Looking at a finished dataset: verify, diff, contact sheets.
 
-Reads a dataset directory through shards.reading; repairs nothing.
-Start reading at verify.py.
+Reads a dataset directory by shards.reading; repairs nothing. Imports build, shards, augment and
+storage. Start reading at verify.py.
 """

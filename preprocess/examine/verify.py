@@ -19,6 +19,7 @@ from preprocess import dataset_format as df
 from preprocess import storage
 from preprocess.augment.recipe import load_stored_recipe
 from preprocess.build.tfds_metadata import metadata_files
+from preprocess.live_format import LIVE_FOLDER
 from preprocess.shards.reading import find_manifest, pixels, read_index
 from preprocess.shards.tfrecord import (
     FRAME_BYTES,
@@ -122,10 +123,10 @@ def _file_problems(dataset: str, manifest: df.Manifest) -> Iterator[Problem]:
     listed = {shard.file for shard in shards}
     listed |= {df.index_file(shard.file) for shard in shards if shard.kind == df.IMAGES}
     for file in sorted(storage.tree(dataset)):
-        ours = file.endswith((".tfrecord", ".index")) and FOLDER not in file.split("/")
-        if ours and file not in listed:
+        other = file.split("/")[0] in (FOLDER, LIVE_FOLDER)
+        if file.endswith((".tfrecord", ".index")) and not other and file not in listed:
             yield Problem(file, "not in the manifest")
-    if manifest.task in (df.CLASSIFICATION, df.MULTILABEL):
+    if {*df.learned_keys(manifest.task)} & {df.ImageKey.LABEL, df.ImageKey.LABELS}:
         try:
             text = storage.read_text(os.path.join(dataset, df.LABELS_FILE))
             labels = tuple(text.split("\n")[:-1])
@@ -225,11 +226,12 @@ def _check_picture(
         df.image_key(image_id.decode("utf-8")) != features[df.ImageKey.KEY]
     ):
         raise DataError(f"the record at byte {offset}: its key is not that of its id")
-    if manifest.task == df.CLASSIFICATION and not (
+    learned = df.learned_keys(manifest.task)
+    if df.ImageKey.LABEL in learned and not (
         0 <= _int(features, df.ImageKey.LABEL) < len(manifest.classes)
     ):
         raise DataError(f"the record at byte {offset} has label {features[df.ImageKey.LABEL]!r}")
-    if manifest.task == df.MULTILABEL:
+    if df.ImageKey.LABELS in learned:
         labels = features.get(df.ImageKey.LABELS, [])
         numbers = labels if isinstance(labels, list) else [labels]
         if any(not isinstance(n, int) or not 0 <= n < len(manifest.classes) for n in numbers):

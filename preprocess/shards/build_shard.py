@@ -32,10 +32,10 @@ from preprocess.shards.shard_plan import Options, PictureEntry, ShardPlan, Tripl
 from preprocess.shards.shard_progress import Advance, Tally, noted
 from preprocess.shards.tfrecord import Feature, RecordWriter, encode_example
 from preprocess.shards.versions import deciding_versions
-from preprocess.shards.workspace import Workspace
+from preprocess.shards.workspace import NO_PLAN, Workspace
 from preprocess.shell.errors import UserError
 from preprocess.sources import idx
-from preprocess.sources.refusals import Reason, Refused, Rejection
+from preprocess.sources.refusals import REJECTED_TRIPLET, Reason, Refused, Rejection
 
 
 def build_image_shard(dataset: str, name: str, advance: Advance = lambda _: None) -> ShardReport:
@@ -57,7 +57,7 @@ def build_image_shard(dataset: str, name: str, advance: Advance = lambda _: None
             note(tally)
             advance(tally)
 
-        report = _write_variants(dataset, plan, options, range(kept, plan.variants), tell)
+        report = write_variants(dataset, plan, options, range(kept, plan.variants), tell)
     if done is not None and kept:
         if done.refused_keys != report.refused_keys or done.content not in ("", report.content):
             # A picture changed without a trace in its size or time, and all variants of a shard
@@ -70,7 +70,7 @@ def build_image_shard(dataset: str, name: str, advance: Advance = lambda _: None
     return report
 
 
-def _write_variants(
+def write_variants(
     dataset: str, plan: ShardPlan, options: Options, variants: range, tell: Advance
 ) -> ShardReport:
     """Writes these variants of a picture shard, whole and synced; says what came of it."""
@@ -151,7 +151,9 @@ def build_triplet_shard(dataset: str, name: str, refused: Iterable[int]) -> Shar
             bad = [i for i, key in zip(entry.ids, triple, strict=True) if key in out]
             if bad:
                 names = ", ".join(bad)[:200]
-                rejections.append(Rejection(names, entry.line, "triplet", Reason.PICTURE_REFUSED))
+                rejections.append(
+                    Rejection(names, entry.line, REJECTED_TRIPLET, Reason.PICTURE_REFUSED)
+                )
                 continue
             record: dict[str, Feature] = {
                 df.TripletKey.IMAGES: triple,
@@ -305,5 +307,5 @@ def _is_news(shape: tuple[int, int, int], shapes: set[tuple[int, int, int]]) -> 
 def _require_options(workspace: Workspace) -> Options:
     options = workspace.options()
     if options is None:
-        raise FileNotFoundError(f"no plan in {workspace.root}")
+        raise FileNotFoundError(f"{NO_PLAN}{workspace.root}")
     return options

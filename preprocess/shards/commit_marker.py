@@ -31,7 +31,7 @@ class ShardReport:
     refused_keys: tuple[int, ...]
     shapes: tuple[tuple[int, int, int], ...]  # (H, W, C), enough to know which of them vary
     inputs: int
-    seconds: dict[str, float]  # what was last built of it, by stage and operation: stages.py
+    seconds: dict[str, float]  # what was last built of it, by stage and operation: stage_clock.py
     # Of markers written before these were kept, "".
     untimed: str = ""  # ShardPlan.untimed_fingerprint
     content: str = ""  # ContentHash of the pictures

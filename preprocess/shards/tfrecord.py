@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError
 
 from preprocess import storage
 from preprocess.dataset_format import IndexEntry
-from preprocess.shell.checksum import masked_crc
+from preprocess.shell.checksum import frame, masked_crc
 from preprocess.shell.example_message import Example
 
 FRAME_BYTES = 16  # what framing adds to a payload
@@ -29,12 +29,6 @@ Feature = bytes | int | list[int] | list[float]
 
 class RecordError(Exception):
     """A file that is not whole TFRecords; the message names the byte where it breaks."""
-
-
-def frame(payload: bytes) -> bytes:
-    """A payload as stored in a TFRecord file."""
-    header = struct.pack("<Q", len(payload))
-    return b"".join((header, masked_crc(header), payload, masked_crc(payload)))
 
 
 def unframe(record: bytes) -> bytes:

@@ -24,6 +24,7 @@ from preprocess.shards.shard_plan import Options, ShardPlan
 from preprocess.shell.errors import UsageError
 
 FOLDER = ".build"
+NO_PLAN = "no plan in "  # a worker's error, of which an engine passes on the text only
 
 
 class Workspace:

@@ -21,8 +21,8 @@ from preprocess.shell.errors import UsageError, UserError
 from preprocess.shell.escaped_output import escape_output
 from preprocess.shell.exit_codes import ExitCode
 from preprocess.shell.json_text import json_text
-from preprocess.shell.limits import limit_reached
 from preprocess.shell.nearest import did_you_mean
+from preprocess.shell.resource_limits import limit_reached
 from preprocess.shell.streams import keep_talking, reader_left
 
 

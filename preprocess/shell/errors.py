@@ -99,3 +99,8 @@ def full_disk(error: BaseException) -> str | None:
         if getattr(error, "errno", None) == code or message in str(error):
             return message.lower()
     return None
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message; the name of its class if it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

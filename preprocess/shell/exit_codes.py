@@ -7,6 +7,7 @@ it. The numbers are those of sysexits.h where it has one for the purpose.
 from __future__ import annotations
 
 import enum
+import signal
 
 
 class ExitCode(enum.IntEnum):
@@ -52,3 +53,10 @@ UNCOUNTED: tuple[ExitCode, ...] = tuple(
     code for code in ExitCode if code.retried and not code.counted
 )
 """Not the fault of the process that ended: 75, 76. What is not in the table is counted."""
+
+ON_SIGNAL = {
+    signal.SIGTERM: ExitCode.SAVED,
+    signal.SIGHUP: ExitCode.SAVED,
+    signal.SIGINT: ExitCode.INTERRUPTED,
+}
+"""The signals that stop a process, and how it then ends."""

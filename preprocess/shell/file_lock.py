@@ -24,6 +24,7 @@ from preprocess.shell.regular_files import read_regular
 _NO_FLOCK = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENOLCK)
 _MOST_TRIES = 10
 _MAX_BYTES = 4096
+_made: dict[str, int] = {}  # files that stand for a lock held here -> process: not a forked one's
 
 
 class HeldError(Exception):
@@ -51,12 +52,22 @@ def held(descriptor: int, path: str) -> Iterator[None]:
         if error.errno not in _NO_FLOCK:
             raise
         made = _create(f"{path}.held")
+        _made[made] = os.getpid()
     try:
         yield
     finally:
         if made:
+            del _made[made]
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(made)
+
+
+def release_all() -> None:
+    """Removes what stands for the locks of this process, which exits without unwinding."""
+    for path, process in _made.items():
+        if process == os.getpid():
+            with contextlib.suppress(OSError):
+                os.unlink(path)
 
 
 def _create(path: str) -> str:

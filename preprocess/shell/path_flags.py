@@ -45,6 +45,20 @@ def define_path(
     )
 
 
+def define_repeated_path(
+    name: str, default: list[str] | None, help_text: str, required: bool = False
+) -> flags.FlagHolder[list[str]]:
+    """As `flags.DEFINE_multi_string`, for a path that may be given several times."""
+    return flags.DEFINE_multi(
+        _PathParser(),
+        flags.ArgumentSerializer(),
+        name,
+        default,
+        help_text,
+        required=required,
+    )
+
+
 def define_paths(
     name: str, default: str | None, help_text: str, required: bool = False
 ) -> flags.FlagHolder[list[str]]:

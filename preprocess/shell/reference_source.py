@@ -63,17 +63,26 @@ def source_record(reference: str) -> JsonObject:
     }
 
 
+def source_files(reference: str) -> list[Path]:
+    """A file and, after it, all that it imports from next to it, as they are named there.
+
+    Raises ValueError if the reference is of no file.
+    """
+    file = source_file(reference)
+    if file is None:
+        raise ValueError(f"{reference}: no such file")
+    return [file, *sorted(_imported(file, file.parent))]
+
+
 def source_texts(reference: str) -> dict[str, str]:
     """The text of a file and of all that it imports from next to it, by its path from there.
 
     Raises:
       ConfigError: one of them is no UTF-8 text. ValueError: the reference is of no file.
     """
-    file = source_file(reference)
-    if file is None:
-        raise ValueError(f"{reference}: no such file")
-    texts = {}
-    for path in (file, *sorted(_imported(file, file.parent))):
+    files, texts = source_files(reference), {}
+    file = files[0]
+    for path in files:
         try:
             texts[path.relative_to(file.parent).as_posix()] = path.read_bytes().decode("utf-8")
         except UnicodeDecodeError:

@@ -6,7 +6,7 @@ import signal
 from types import FrameType
 from typing import Any
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+from preprocess.shell.exit_codes import ON_SIGNAL
 
 
 class StopFlag:
@@ -25,7 +25,7 @@ class StopFlag:
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> StopFlag:
-        for number in STOP_SIGNALS:
+        for number in ON_SIGNAL:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._note)
         return self

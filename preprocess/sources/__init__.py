@@ -1,9 +1,9 @@
 """Sources: what users have -> rows; one file for each kind of input, all returning a `Source`.
 
-A file here that ends with `KIND = SourceKind(...)` (`source_kind.py`) is a source; --help, error
-messages and recognition follow from it (docs/extending.md). `rows.py` has the types, `tables.py`
-reads CSV line by line, `folder.py` keeps every path inside the picture folder, `splitting.py`
-assigns pictures to splits. Imports `storage` and `shell`. Start reading at `folders.py`.
+A file here that ends with `KIND = SourceKind(...)` (source_kind.py) is a source; --help, error
+messages and recognition follow from it (docs/extending.md). rows.py has the types, tables.py reads
+CSV line by line, folder.py keeps every path inside the picture folder, splitting.py assigns
+pictures to splits. Imports pictures, storage and shell. Start reading at folders.py.
 """
 
 from __future__ import annotations

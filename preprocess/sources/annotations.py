@@ -11,7 +11,14 @@ import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from preprocess.dataset_format import CLASSIFICATION, MULTILABEL, REGRESSION, ImageKey, Target
+from preprocess.dataset_format import (
+    CLASSIFICATION,
+    MULTILABEL,
+    REGRESSION,
+    ImageKey,
+    Target,
+    task_of,
+)
 from preprocess.shell.errors import UsageError
 from preprocess.sources import class_names
 from preprocess.sources.numbers import number
@@ -37,7 +44,7 @@ class Annotation(NamedTuple):
 class Columns:
     """The columns of an annotation, by our names."""
 
-    label: str = ""  # "" = a picture has regression targets
+    label: str = ""  # "" = a picture has regression targets only
     numbers: tuple[str, ...] = ()
     separator: str = ""  # between labels; "" = a picture has one class
     weight: str = ""  # "" = none
@@ -45,9 +52,12 @@ class Columns:
     @property
     def task(self) -> str:
         """What is learned from the columns."""
+        parts = []
+        if self.label:
+            parts.append(MULTILABEL if self.separator else CLASSIFICATION)
         if self.numbers:
-            return REGRESSION
-        return MULTILABEL if self.separator else CLASSIFICATION
+            parts.append(REGRESSION)
+        return task_of(*parts)
 
     @property
     def required(self) -> tuple[str, ...]:
@@ -58,7 +68,7 @@ class Columns:
         """The annotation in a row; raises Refused."""
         weight = _number(cells[self.weight], "weight", 0, MAX_WEIGHT) if self.weight else None
         numbers = tuple(_number(cells[n], n, -MAX_TARGET, MAX_TARGET) for n in self.numbers)
-        if self.numbers:
+        if not self.label:
             return Annotation((), numbers, weight)
         cell = cells[self.label]
         if self.separator:
@@ -75,9 +85,7 @@ def chosen_columns(request: Request) -> Columns:
         raise UsageError("--label and --labels exclude each other: one class, or several labels")
     if not request.separator.strip(" \t") and request.separator != " ":
         raise UsageError("--separator is empty; set the text between two labels, such as ';'")
-    if request.targets and (request.labels or request.label):
-        raise UsageError("--targets excludes --label and --labels: learn numbers, or labels")
-    label = "" if request.targets else request.labels or request.label or "label"
+    label = request.labels or request.label or ("" if request.targets else "label")
     separator = request.separator if request.labels else ""
     columns = Columns(label, request.targets, separator, request.weight)
     names = [*OWN_COLUMNS, *columns.required]
@@ -131,7 +139,7 @@ def _annotated(row: Annotated, columns: Columns, numbers: Mapping[str, int]) -> 
         features[ImageKey.WEIGHT] = [row.annotation.weight]
     if row.annotation.numbers:
         features[ImageKey.TARGETS] = list(row.annotation.numbers)
-    label = found[0] if columns.task == CLASSIFICATION else None
+    label = found[0] if found and not columns.separator else None
     return row.picture._replace(label=label, features=features or None)
 
 

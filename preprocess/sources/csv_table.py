@@ -102,7 +102,8 @@ def _recognise(evidence: Evidence) -> str:
 KIND = SourceKind(
     name="csv",
     layout="a table path,label[,split] (--csv) and the folder of its pictures (--images); "
-    "--labels or --targets for several labels or numbers a picture",
+    "--labels or --targets for several labels or numbers a picture, --targets also beside "
+    "--label or --labels",
     read=read,
     recognise=_recognise,
     columns_by_flags=True,

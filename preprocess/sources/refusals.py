@@ -41,22 +41,23 @@ class Reason(PictureReason):
     PICTURE_REFUSED = "picture_refused"
 
 
+REJECTED_TRIPLET = "triplet"  # the stage of one whose pictures were refused before
+
+
 @dataclasses.dataclass(frozen=True)
 class Rejection:
     """One line of `rejected.jsonl`."""
 
     source: str  # the table, or the picture's path, as the user named it
     line: int | None  # line of the table, counted from 1; None for a file found in a folder
-    stage: str  # "table", "picture" or "triplet"
+    stage: str  # "table", "picture" or REJECTED_TRIPLET
     reason: str  # one of Reason
     detail: str = ""
 
     @property
     def counted(self) -> bool:
-        """Whether it is a triplet rejected only because of a picture: listed, but not counted
-        again.
-        """
-        return self.stage != "triplet"
+        """Whether it counts: a triplet rejected only because of a picture is listed alone."""
+        return self.stage != REJECTED_TRIPLET
 
     def to_json(self) -> str:
         """One line of JSON, without the line feed. Control characters are escaped."""

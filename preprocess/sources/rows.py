@@ -51,7 +51,7 @@ class Request:
     label: str = ""  # the column of the class; "" = label
     labels: str = ""  # the column of several labels; "" = there is one class
     separator: str = ";"  # between the labels of a cell
-    targets: tuple[str, ...] = ()  # columns of numbers; () = there is a class or labels
+    targets: tuple[str, ...] = ()  # columns of numbers, alone or beside a class or labels
     weight: str = ""  # the column of a picture's weight; "" = none
     splits: Splits = NO_SPLITS
     validation_fraction: float = 0.0

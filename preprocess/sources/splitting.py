@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from preprocess.live_format import LIVE_FOLDER
 from preprocess.shell.errors import UsageError
 from preprocess.sources.refusals import Reason, Refused
 
@@ -27,8 +28,10 @@ SPELLINGS = {
 }
 
 
-# A split is a folder of the dataset, next to other files.
-_NAME = re.compile(r"(?!triplets$)[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.IGNORECASE)
+# A split is a folder of the dataset, next to other files and folders.
+_NAME = re.compile(
+    rf"(?!(?:triplets|{LIVE_FOLDER})$)[A-Za-z0-9][A-Za-z0-9_.-]{{0,63}}", re.IGNORECASE
+)
 
 
 def is_split_name(name: str) -> bool:
@@ -74,7 +77,7 @@ def parse_splits(flag: str) -> Splits:
         if not is_split_name(written):
             raise UsageError(
                 f"--splits: '{written[:80]}' cannot name a split: use letters, digits, '_', '-' "
-                "and '.'; 'triplets' is reserved"
+                f"and '.'; 'triplets' and '{LIVE_FOLDER}' are reserved"
             )
         name = SPELLINGS.get(written.lower(), written)
         if name.lower() in (known.lower() for known in names):

@@ -87,7 +87,7 @@ def _metadata(folder: str) -> _Metadata:
     for name in splits:
         if not isinstance(name, str) or not is_split_name(name):
             raise DataError(
-                f"'{folder}' has a split called {str(name)[:80]!a}, which is not a file name"
+                f"'{folder}' has a split called {str(name)[:80]!a}, a name that no split can have"
             )
     kinds = {name: str(_object(v).get("pythonClassName", "")) for name, v in features.items()}
     return _Metadata(

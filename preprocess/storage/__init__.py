@@ -1,21 +1,20 @@
 """Files on a local disk and objects on Google Cloud Storage, read and written by one set of names.
 
-The only package that knows where a path leads: `gs://BUCKET/NAME` goes to `gcs.py`, everything
-else to `local.py`; a path of either kind is joined with `os.path.join`. Google's libraries are
-imported at the first `gs://` path and not before.
-
-Local files are written under a temporary name, synced and renamed. An object store has no
-rename: what is to be written is gathered in a temporary file of this machine and uploaded once,
-under its final name, and appears there whole or not at all.
-
-Why not Beam's FileSystems: they open a new client, and with it a new connection, for every call;
-closing a file that a failed writer left half written publishes the half; and the lock needs
-preconditions, of which they have none.
-
-What is not there raises FileNotFoundError on either side. A storage that cannot be reached raises
-StorageError after retries, missing rights and credentials ConfigError: neither is an OSError, so
-that an outage is never taken for a picture that cannot be read.
+The only package that knows where a path leads: `gs://BUCKET/NAME` goes to gcs.py, everything else
+to local.py; a path of either kind is joined with `os.path.join`. What is not there raises
+FileNotFoundError on either side; a storage that cannot be reached raises StorageError after
+retries, missing rights and credentials ConfigError: neither is an OSError, so that an outage is
+never taken for a picture that cannot be read. Imports the shell only, and Google's libraries at the
+first `gs://` path. Start reading at contract.py.
 """
+
+# Local files are written under a temporary name, synced and renamed. An object store has no rename:
+# what is to be written is gathered in a temporary file of this machine and uploaded once, under its
+# final name, and appears there whole or not at all.
+#
+# Why not Beam's FileSystems: they open a new client, and with it a new connection, for every call;
+# closing a file that a failed writer left half written publishes the half; and the lock needs
+# preconditions, of which they have none.
 
 from __future__ import annotations
 
