@@ -19,7 +19,6 @@ COMMANDS = {
     "train": "starts a training run",
     "search": "starts a search: many processes, one study",
     "preprocess": "starts a build of a dataset",
-    "dataservice": "starts a tf.data service in a cluster",
     "tensorboard": "shows a run in TensorBoard",
     "status": "a run's state, ranks, step, remaining time, goodput",
     "logs": "the logs of a run's ranks",

@@ -26,18 +26,17 @@ from preprocess.shell.nearest import did_you_mean
 FILE = ".launch.toml"
 
 
-def apply_defaults(verb: str, names: Collection[str], folder: Path | None = None) -> None:
-    """Sets flags that the command line did not set.
+def apply_defaults(verb: str, names: Collection[str]) -> None:
+    """Sets flags that the command line did not set, from the file in the current folder.
 
     Args:
       verb: whose section applies.
       names: the flags that the file may set.
-      folder: where the file is; by default the current one.
 
     Raises:
       ConfigError: the file is not TOML, or has a value that no flag accepts.
     """
-    path = (folder or Path()) / FILE
+    path = Path(FILE)
     for name, value in values(path, verb, names).items():
         flag = flags.FLAGS[name]
         if flag.present:
@@ -49,13 +48,12 @@ def apply_defaults(verb: str, names: Collection[str], folder: Path | None = None
         flag.using_default_value = False
 
 
-def apply_default(name: str, folder: Path | None = None) -> None:
+def apply_default(name: str) -> None:
     """Sets one flag of a command that starts nothing, and ignores the rest of the file.
 
     Raises ConfigError if the file is not TOML.
     """
-    path = (folder or Path()) / FILE
-    value = _read(path).get(name)
+    value = _read(Path(FILE)).get(name)
     if isinstance(value, str) and not flags.FLAGS[name].present:
         flags.FLAGS[name].parse(value)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from absl import flags
 
 import launch.namespace
+from launch.augmenting import MOST_WORKERS, with_live_variants
 from launch.backends.kinds.registry import KINDS, help_text, running
 from launch.defaults import apply_defaults
 from launch.namespace import NAMESPACE
@@ -47,12 +48,20 @@ _NOT_SECRET = flags.DEFINE_multi_string(
 )
 _SECRET = flags.DEFINE_multi_string("secret", [], "NAME:KEY:VARIABLE of a secret; may be repeated.")
 _VOLUME = flags.DEFINE_multi_string("volume", [], "CLAIM:/PATH of a volume claim; may be repeated.")
-_DATA_WORKERS = flags.DEFINE_integer(
-    "data_workers", 0, "Workers of a tf.data service for this run.", lower_bound=0
-)
 _TENSORBOARD = flags.DEFINE_bool("tensorboard", False, "Start a TensorBoard with the run.")
 _SMOKE = flags.DEFINE_bool(
     "smoke", False, "Run one step, one validation and one restart, to test the whole chain."
+)
+_AUGMENT = flags.DEFINE_integer(
+    "augment_workers",
+    0,
+    "Of `train`: processes that build the variants of the next passes next to it; sets "
+    "data.variants=live.",
+    lower_bound=0,
+    upper_bound=MOST_WORKERS,
+)
+_AUGMENT_RECIPE = flags.DEFINE_string(
+    "augment_recipe", "", "Recipe of these variants, where the dataset was built with --variants=1."
 )
 _TIME_LIMIT = flags.DEFINE_string(
     "time_limit",
@@ -77,6 +86,8 @@ def spec_from_flags(verb: str, arguments: list[str]) -> Spec:
     # A pod has another home folder; elsewhere the run is looked up by its paths later.
     here = not KINDS[backend].in_cluster
     given = tuple(expanded_words(arguments) if here else arguments)
+    if _AUGMENT.value and verb == "train":
+        given = with_live_variants(given)
     return Spec(
         verb=verb,
         name=_NAME.value or default_name(verb, given),
@@ -100,9 +111,10 @@ def spec_from_flags(verb: str, arguments: list[str]) -> Spec:
         env=parse_env(_ENV.value, _NOT_SECRET.value),
         secrets=parse_secrets(_SECRET.value),
         mounts=parse_mounts(_VOLUME.value),
-        data_workers=_DATA_WORKERS.value,
         tensorboard=_TENSORBOARD.value,
         smoke=_SMOKE.value,
+        augment_workers=_AUGMENT.value,
+        augment_recipe=_AUGMENT_RECIPE.value,
         time_limit=duration("time_limit", _TIME_LIMIT.value) if _TIME_LIMIT.value else 0,
         partition=_PARTITION.value,
         account=_SLURM_ACCOUNT.value,

@@ -54,7 +54,8 @@ def _effect(command: str, record: Record) -> str:
         return ""  # the user has named it there
     if command == "replay" or (command == "resume" and _local(record)):
         variables = shlex.join(f"{name}={value}" for name, value in spec.env)
-        words = f"{variables} {shlex.join(spec.command)}".strip()
+        commands = [shlex.join(command) for command in (spec.command, spec.follower) if command]
+        words = f"{variables} {' and '.join(commands)}".strip()
         place = f" in {shlex.quote(record.directory)}" if command == "resume" else ""
         return f"start, with back end {spec.backend}{place}: {words}"
     if _local(record):

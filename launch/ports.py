@@ -2,5 +2,4 @@
 
 GRPC = 2222  # of a training worker, in TF_CONFIG; TensorFlow's own default
 TENSORBOARD = 6006  # TensorBoard's own default
-DATA_SERVICE = 5050  # dispatcher and workers of the tf.data service
 FLINK_REST = 8081  # Flink's own default

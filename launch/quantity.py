@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+_UNITS = ((2**40, "Ti"), (2**30, "Gi"), (2**20, "Mi"))
 _QUANTITY = re.compile(r"([0-9.]+(?:[eE][0-9]+)?)(m|[kKMGTPE]i?)?")
 
 
@@ -20,3 +21,11 @@ def amount(text: object) -> float:
         return number / 1000
     power = " KMGTPE".index(unit[0].upper()) if unit else 0
     return number * (1024 if unit and unit.endswith("i") else 1000) ** power
+
+
+def written(value: float) -> str:
+    """A number of bytes or processors as a person writes it: `20Gi`, `7.5`."""
+    for size, unit in _UNITS:
+        if value >= size:
+            return f"{value / size:g}{unit}"
+    return f"{value:g}"

@@ -20,11 +20,14 @@ SHORT = (
 )
 
 
+def smoke_run(run: str) -> str:
+    """The run directory of the short training of a run."""
+    return f"{run.rstrip('/')}-smoke"
+
+
 def commands(arguments: Sequence[str]) -> list[list[str]]:
     """Flags of the two trainings, one epoch long and then two."""
-    beside = [
-        f"{word.rstrip('/')}-smoke" if word.startswith("--workdir=") else word for word in arguments
-    ]
+    beside = [smoke_run(word) if word.startswith("--workdir=") else word for word in arguments]
     return [[*beside, *SHORT, f"--config.epochs={epochs}"] for epochs in (1, 2)]
 
 

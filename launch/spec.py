@@ -11,14 +11,17 @@ import re
 from collections.abc import Collection
 from typing import Any
 
+from launch import augmenting
 from launch.backends.kinds.kind import Kind
 from launch.backends.kinds.registry import KINDS, running
 from launch.gpus import ACCELERATORS, Gpu, parse_gpu
 from launch.plain_words import check_text, check_word
+from launch.quantity import amount
 from launch.secret_values import secret_reason
+from launch.smoke import smoke_run
 from preprocess.shell.errors import UsageError
 
-VERBS = ("train", "preprocess", "search", "dataservice", "tensorboard")
+VERBS = ("train", "preprocess", "search", "tensorboard")
 
 # A pod's host name is NAME-INDEX, or NAME-worker-0-INDEX for JobSet, and a host name's label
 # holds 63 characters (RFC 1123); 44 leave room for both and for what belongs to the run.
@@ -30,9 +33,9 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _PLAIN_WORDS = (
     *("image", "namespace", "service_account", "queue", "priority", "partition", "account"),
 )
+_EARLIER_FIELDS = ("data_workers",)  # in records of runs of earlier versions
 # What from_dict() raises for data that none of our runs has written.
 MALFORMED = (UsageError, KeyError, TypeError, ValueError, AttributeError, OverflowError)
-_BYTES = {"Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +53,15 @@ class Mount:
 
     claim: str
     path: str
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnFile:
+    """A file of the user's own code that is sent into the pods of a run (launch/own_files.py)."""
+
+    path: str  # below the folder where all of them are mounted
+    sha256: str
+    text: str = dataclasses.field(default="", repr=False, compare=False)  # not in a record
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,9 +90,11 @@ class Spec:
     env: tuple[tuple[str, str], ...] = ()
     secrets: tuple[Secret, ...] = ()
     mounts: tuple[Mount, ...] = ()
-    data_workers: int = 0
+    own_files: tuple[OwnFile, ...] = ()
     tensorboard: bool = False
     smoke: bool = False
+    augment_workers: int = 0  # processes of the follower next to a training; 0 = there is none
+    augment_recipe: str = ""  # where the dataset has none
     time_limit: int = 0  # Slurm: of one attempt; 0 = the deadline
     partition: str = ""  # Slurm
     account: str = ""  # Slurm
@@ -88,9 +102,8 @@ class Spec:
     def __post_init__(self) -> None:
         _check_name(self.name)
         if self.backend not in (able := running(self.verb)):
-            raise UsageError(
-                f"--backend={self.backend} does not support {self.verb}; use {', '.join(able)}"
-            )
+            use = f"; use {', '.join(able)}" if able else ", and neither does any other"
+            raise UsageError(f"--backend={self.backend} does not support {self.verb}{use}")
         self.kind.check(self)
         if self.workers > 1 and self.verb not in ("train", "search"):
             raise UsageError(
@@ -100,6 +113,13 @@ class Spec:
         for name, least in (("workers", 1), ("max_restarts", 0), ("deadline", 60), ("grace", 1)):
             if getattr(self, name) < least:
                 raise UsageError(f"--{name}={getattr(self, name)}: must be at least {least}")
+        follower = (self.augment_recipe, self.augment_workers)
+        augmenting.check(self.verb, *follower, self.arguments)
+        if self.augment_workers and not self.kind.follows:
+            raise UsageError(
+                f"--augment_workers={self.augment_workers}: --backend={self.backend} starts no "
+                "follower; leave it out, and start `preprocess follow` yourself"
+            )
         for name in ("memory", "shared_memory", "scratch"):
             quantity(name, getattr(self, name))
         if quantity("shared_memory", self.shared_memory) >= quantity("memory", self.memory):
@@ -128,6 +148,9 @@ class Spec:
         for mount in self.mounts:
             check_word("volume", mount.claim)
             check_text("--volume:", mount.path)
+        for own in self.own_files:
+            check_text("the own file", own.path)
+        check_text("--augment_recipe:", self.augment_recipe)
         if self.gpu and self.gpu.kind and self.gpu.kind not in ACCELERATORS:
             raise UsageError(f"--gpu={self.gpu.kind[:40]!a}: unknown kind")
 
@@ -155,6 +178,15 @@ class Spec:
             return ("python", "-m", "launch.smoke", *self.arguments)
         return ("python", "-m", "trainer", self.verb, *self.arguments)
 
+    @property
+    def follower(self) -> tuple[str, ...]:
+        """The command line of the follower next to the training; () = there is none."""
+        if not self.augment_workers:
+            return ()
+        data, run = self.flag("data"), self.flag("workdir")
+        run = smoke_run(run) if self.smoke else run
+        return augmenting.follow_command(data, run, self.augment_workers, self.augment_recipe)
+
     def flag(self, name: str) -> str:
         """The value of `--NAME=VALUE` among the worker's arguments; "" if it is missing."""
         return next(
@@ -162,9 +194,16 @@ class Spec:
             "",
         )
 
+    def flags(self, name: str) -> list[str]:
+        """All values of a flag that may be repeated."""
+        return [a.partition("=")[2] for a in self.arguments if a.startswith(f"--{name}=")]
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, for the run record."""
-        return dataclasses.asdict(self)
+        """Plain data, for the run record; without what was in own files."""
+        fields = dataclasses.asdict(self)
+        files = [{"path": own.path, "sha256": own.sha256} for own in self.own_files]
+        del fields["own_files"]
+        return {**fields, **({"own_files": files} if files else {})}
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Spec:
@@ -172,6 +211,7 @@ class Spec:
 
         Raises one of MALFORMED for data that is not a specification.
         """
+        fields = {name: fields[name] for name in fields if name not in _EARLIER_FIELDS}
         if not isinstance(fields["arguments"], (list, tuple)):
             raise TypeError("arguments are not a list")
         for field in dataclasses.fields(cls):
@@ -179,8 +219,11 @@ class Spec:
             if plain and type(fields.get(field.name, field.default)) is not plain:
                 raise TypeError(f"{field.name} is not of type {field.type}")
         words = [*fields["arguments"], *(word for pair in fields["env"] for word in pair)]
+        own_files = fields.get("own_files", ())
         words += [
-            word for each in (*fields["secrets"], *fields["mounts"]) for word in each.values()
+            word
+            for each in (*fields["secrets"], *fields["mounts"], *own_files)
+            for word in each.values()
         ]
         if not all(isinstance(word, str) for word in words):
             raise TypeError("an argument is not text")
@@ -193,6 +236,7 @@ class Spec:
                 "env": tuple((name, value) for name, value in fields["env"]),
                 "secrets": tuple(Secret(**secret) for secret in fields["secrets"]),
                 "mounts": tuple(Mount(**mount) for mount in fields["mounts"]),
+                "own_files": tuple(OwnFile(own["path"], own["sha256"]) for own in own_files),
             }
         )
 
@@ -206,7 +250,7 @@ def quantity(flag: str, text: str) -> int:
     """Bytes of `16Gi`; raises UsageError."""
     if not _QUANTITY.fullmatch(text):
         raise UsageError(f"--{flag}={text}: write sizes like 512Mi or 16Gi")
-    return int(float(text[:-2]) * _BYTES[text[-2:]])
+    return int(amount(text))
 
 
 def duration(flag: str, text: str) -> int:
@@ -272,6 +316,7 @@ def _check_name(name: str) -> None:
 __all__ = [
     "MALFORMED",
     "Mount",
+    "OwnFile",
     "Secret",
     "Spec",
     "default_name",

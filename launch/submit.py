@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from launch.backends.base import NotSent, backend_of
-from launch.own_files import check_own_files
+from launch.own_files import with_own_files
 from launch.runs.records import DIFF, Record, forget, read_record
 from launch.runs.status import FINISHED
 from launch.spec import Spec
@@ -27,9 +27,9 @@ SOURCE = Path(__file__).resolve().parents[1]
 def new_record(spec: Spec) -> tuple[Record, str]:
     """The record of a run that is about to start, and the changes relative to its commit.
 
-    Raises UsageError if it names a file that its workers cannot have.
+    Raises a UserError if it names a file that its workers cannot have.
     """
-    check_own_files(spec)
+    spec = with_own_files(spec)
     commit, diff = _source()
     record = Record(
         spec=spec,
@@ -78,7 +78,7 @@ def _before(record: Record) -> Record | None:
     """The record of the earlier run of that name; None if there is none."""
     try:
         before = read_record(record.name)
-        return None if before.found_in else before
+        return None if before.found_in else before.with_own_texts()
     except UsageError:
         return None
 

@@ -7,7 +7,7 @@ import time
 from launch.backends.base import backend_of
 from launch.runs import outage
 from launch.runs.records import Record
-from launch.runs.status import FINISHED, SUCCEEDED, LogLine, Status
+from launch.runs.status import FINISHED, FOLLOWER, SUCCEEDED, LogLine, LogQuery, Status
 from preprocess.shell.cli import say
 from preprocess.shell.errors import UnavailableError
 
@@ -43,12 +43,14 @@ def wait(record: Record, timeout: float | None = None) -> bool:
 
 def follow(record: Record) -> None:
     """Prints every rank's output until the run is over."""
-    for line in backend_of(record.spec).logs(record, None, follow=True, previous=False):
+    for line in backend_of(record.spec).logs(record, LogQuery(follow=True)):
         print(prefixed(line, record.spec.workers), flush=True)
 
 
 def prefixed(line: LogLine, workers: int) -> str:
-    """A line prefixed with its rank; unchanged for a single worker."""
+    """A line prefixed with its rank, or the follower's; unchanged for a single worker."""
+    if line.rank == FOLLOWER:
+        return f"[follower] {line.text}"
     return line.text if workers == 1 else f"[{line.rank}] {line.text}"
 
 

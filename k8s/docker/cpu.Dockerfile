@@ -1,4 +1,4 @@
-# The image that trains and preprocesses on CPUs, and serves TensorBoard and the tf.data service:
+# The image that trains and preprocesses on CPUs, and serves TensorBoard:
 #
 #   docker build -f k8s/docker/cpu.Dockerfile -t REGISTRY/shardline:TAG .
 #

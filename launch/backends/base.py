@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import Protocol
 
 from launch.runs.records import Record
-from launch.runs.status import LogLine, Status
+from launch.runs.status import LogLine, LogQuery, Status
 from launch.spec import Spec
 from preprocess.shell.errors import UserError
 
@@ -31,12 +31,8 @@ class Backend(Protocol):
     def status(self, record: Record) -> Status:
         """The state of a run."""
 
-    def logs(
-        self, record: Record, ranks: Collection[int] | None, follow: bool, previous: bool
-    ) -> Iterator[LogLine]:
-        """Lines of some ranks, or of all; with `previous`, of the attempt before the current
-        one.
-        """
+    def logs(self, record: Record, wanted: LogQuery) -> Iterator[LogLine]:
+        """The lines that are wanted; with `follow`, until the run is over."""
 
     def stop(self, record: Record) -> None:
         """Ends a run permanently: SIGTERM, the grace period, SIGKILL."""

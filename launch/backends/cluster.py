@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from launch.backends.base import NotSent
@@ -14,6 +14,7 @@ from launch.backends.cluster_state import (
     JOBS,
     counts,
     finished,
+    follower_state,
     last_warning,
     rank_of,
     reason,
@@ -27,7 +28,17 @@ from launch.render.text import to_yaml
 from launch.runs.ends import keep_end, kept_end
 from launch.runs.orders import order, ordered
 from launch.runs.records import Record
-from launch.runs.status import FINISHED, GONE, NOT_SENT, PENDING, RUNNING, STOPPED, LogLine, Status
+from launch.runs.status import (
+    FINISHED,
+    GONE,
+    NOT_SENT,
+    PENDING,
+    RUNNING,
+    STOPPED,
+    LogLine,
+    LogQuery,
+    Status,
+)
 from preprocess.shell.errors import UsageError
 from preprocess.shell.exit_codes import ExitCode
 
@@ -71,22 +82,21 @@ class Cluster:
             started=_seconds(started(run, pods)),
             finished=_seconds(finished(run)) if state in FINISHED else None,
             detail=detail,
+            follower=follower_state(pods) if state == RUNNING else "",
         )
         if state in FINISHED:
             keep_end(record, found)
         return found
 
-    def logs(
-        self, record: Record, ranks: Collection[int] | None, follow: bool, previous: bool
-    ) -> Iterator[LogLine]:
+    def logs(self, record: Record, wanted: LogQuery) -> Iterator[LogLine]:
         """Lines of the pods; with `follow`, across restarts until the run is over.
 
         Raises UsageError if the run was deleted, and its pods with it.
         """
         api = Api(record.spec.namespace)
-        if not follow:
+        if not wanted.follow:
             try:
-                return written(api, record, _run(api, record), ranks, previous)
+                return written(api, record, _run(api, record), wanted)
             except Missing:
                 state = _status_of_missing(record).state
                 raise UsageError(
@@ -101,7 +111,7 @@ class Cluster:
             except Missing:
                 return {}, over
 
-        return followed(api, record, ranks, look)
+        return followed(api, record, wanted, look)
 
     def stop(self, record: Record) -> None:
         """Deletes the run and everything it owns; its pods get SIGTERM and the grace period."""

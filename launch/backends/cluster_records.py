@@ -5,19 +5,23 @@ They make a run known to machines that did not submit it, and show whose run use
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import time
 
 from launch.backends.kube import Api, Missing, Object
+from launch.own_files import with_texts
 from launch.render.labels import MANAGED_BY, NAME
+from launch.render.own_code import config_map_name
 from launch.runs.records import Record
 from launch.spec import MALFORMED
 
 SPEC_HASH = "shardline/spec"  # distinguishes a second submit from another run of that name
 RECORD = "shardline/record"
 OWNER = "shardline/owner"
-OWNERS = ("Job", "JobSet", "StatefulSet", "Deployment")  # kinds of a run's first object
+EMPTY = hashlib.sha256(b"").hexdigest()  # of an empty __init__.py
+OWNERS = ("Job", "JobSet", "Deployment")  # kinds of a run's first object
 
 
 def record_annotations(record: Record) -> dict[str, str]:
@@ -40,6 +44,14 @@ def mark(record: Record) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def same_specification(record: Record, o: Object) -> bool:
+    """Whether an object is of a run like this one. Its mark may be that of another version, whose
+    specifications had other fields: then that of the record that it holds decides.
+    """
+    there = record_of(o)
+    return mark(record) in (annotation(o, SPEC_HASH), there and mark(there))
+
+
 def annotation(o: Object, name: str) -> str:
     """One annotation; "" if it is missing."""
     return str(((o.get("metadata") or {}).get("annotations") or {}).get(name, ""))
@@ -60,6 +72,23 @@ def record_of(o: Object) -> Record | None:
     if not record.spec.kind.in_cluster or record.spec.namespace != namespace:
         return None
     return record
+
+
+def with_own_texts(record: Record) -> Record:
+    """With what was in the run's own files: as recorded here, or else in its ConfigMap.
+
+    Raises ClusterError if no API server responds.
+    """
+    record = record.with_own_texts()
+    if all(own.text or own.sha256 == EMPTY for own in record.spec.own_files):
+        return record
+    try:
+        found = Api(record.spec.namespace).get("ConfigMap", config_map_name(record.spec))
+    except Missing:
+        return record
+    texts = [text for text in (found.get("data") or {}).values() if isinstance(text, str)]
+    known = {hashlib.sha256(text.encode()).hexdigest(): text for text in texts}
+    return dataclasses.replace(record, spec=with_texts(record.spec, known))
 
 
 def is_of(o: Object, record: Record) -> bool:

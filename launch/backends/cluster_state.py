@@ -5,8 +5,18 @@ from __future__ import annotations
 import re
 
 from launch.backends.kube import Object
-from launch.render.pod import CONTAINER, INDEX_ANNOTATION
-from launch.runs.status import FAILED, PENDING, RUNNING, SUCCEEDED, SUSPENDED, Rank
+from launch.render.follower import FOLLOWED_RANK
+from launch.render.pod import CONTAINER, FOLLOWER_CONTAINER, INDEX_ANNOTATION
+from launch.runs.status import (
+    FAILED,
+    FOLLOWER_RUNS,
+    PENDING,
+    RUNNING,
+    SUCCEEDED,
+    SUSPENDED,
+    Rank,
+    with_follower_state,
+)
 from launch.spec import Spec
 from preprocess.shell.exit_codes import UNCOUNTED
 
@@ -118,6 +128,27 @@ def rank_of(pod: Object) -> Rank:
     )
 
 
+def follower_state(pods: list[Object]) -> str:
+    """`running`, or why it does not run and its last message; "" if there is none."""
+    for pod in pods:
+        if index_of(pod) != FOLLOWED_RANK:
+            continue
+        for container in (pod.get("status") or {}).get("initContainerStatuses") or ():
+            if container.get("name") == FOLLOWER_CONTAINER:
+                state = container.get("state") or {}
+                [(kind, details)] = list(state.items())[:1] or [("waiting", {})]
+                if kind == "running":
+                    return FOLLOWER_RUNS
+                before = (container.get("lastState") or {}).get("terminated") or {}
+                ended = details if kind == "terminated" else before
+                words = [str(details.get("reason") or kind)]
+                if "exitCode" in ended:
+                    words.append(f"ended with {ended['exitCode']}")
+                words += str(ended.get("message", "")).strip().split("\n")[-1:]
+                return ": ".join(filter(None, words))
+    return ""
+
+
 def pending_reason(pod: Object) -> str:
     """Why a pod does not run: not scheduled, or its image not available; "" if it runs."""
     status = pod.get("status") or {}
@@ -126,7 +157,9 @@ def pending_reason(pod: Object) -> str:
     for condition in status.get("conditions") or ():
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
             return f"{condition.get('reason', '')}: {condition.get('message', '')}"
-    for container in status.get("containerStatuses") or ():
+    # A sidecar's image comes first.
+    before, after = status.get("initContainerStatuses"), status.get("containerStatuses")
+    for container in (*(before or ()), *(after or ())):
         waiting = (container.get("state") or {}).get("waiting")
         if waiting:
             return f"{waiting.get('reason', '')}: {waiting.get('message', '')}".rstrip(": ")
@@ -162,9 +195,13 @@ def reason(
         return f"{state}: {_end(cause(run, jobs), culprits, failed) or detail or 'reason unknown'}"
     if state == PENDING:
         return f"pending: {detail or last_warning(events) or 'no pod was created yet'}"
+    words = state + (f": {detail}" if detail else "")
     if culprits and state != SUCCEEDED:
-        return f"{state}; the last failure, which led to a restart: {_failure(culprits[-1])}"
-    return state + (f": {detail}" if detail else "")
+        words = f"{state}; the last failure, which led to a restart: {_failure(culprits[-1])}"
+    if state != RUNNING:
+        return words
+    there = [pod for pod in pods if _phase(pod) not in ENDED]
+    return with_follower_state(words, follower_state(there))
 
 
 def last_warning(events: list[Object]) -> str:

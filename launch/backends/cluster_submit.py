@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from launch.backends.base import NotSent
 from launch.backends.cluster_pods import is_pod_of
-from launch.backends.cluster_records import SPEC_HASH, annotation, mark, record_annotations, whose
+from launch.backends.cluster_records import record_annotations, same_specification, whose
 from launch.backends.cluster_records import record_of as record_of_object
 from launch.backends.cluster_state import JOBS, run_state
 from launch.backends.kube import Api, ClusterError, Conflict, Forbidden, Missing, Object
@@ -100,7 +100,7 @@ def _first(api: Api, record: Record, first: Object) -> tuple[Object, bool]:
             continue
         if _make_room(api, record, there):
             continue
-        if not _is_mine(record, there) or annotation(there, SPEC_HASH) != mark(record):
+        if not _is_mine(record, there) or not same_specification(record, there):
             _taken(_whose_run(record, there))
         # A submission that was interrupted; from now on it has this record.
         change = {"metadata": {"annotations": record_annotations(record)}}

@@ -32,10 +32,7 @@ KINDS = {
     "Pod": ("api/v1", "pods"),
     "Event": ("api/v1", "events"),
     "Deployment": ("apis/apps/v1", "deployments"),
-    "StatefulSet": ("apis/apps/v1", "statefulsets"),
     "NetworkPolicy": ("apis/networking.k8s.io/v1", "networkpolicies"),
-    "PodDisruptionBudget": ("apis/policy/v1", "poddisruptionbudgets"),
-    "HorizontalPodAutoscaler": ("apis/autoscaling/v2", "horizontalpodautoscalers"),
     "FlinkDeployment": ("apis/flink.apache.org/v1beta1", "flinkdeployments"),
     "LocalQueue": ("apis/kueue.x-k8s.io/v1beta2", "localqueues"),
     "Workload": ("apis/kueue.x-k8s.io/v1beta2", "workloads"),
@@ -131,9 +128,10 @@ class Api:
                 raise
 
     def log(
-        self, pod: str, container: str, *, follow: bool, previous: bool, since: str = ""
+        self, pod: str, container: str, *, follow: bool, since: str = "", tail: int = 0
     ) -> Iterator[bytes]:
-        """Pieces of a container's log, each line prefixed with its time.
+        """Pieces of a container's log, each line prefixed with its time: from a time on, or the
+        last `tail` lines.
 
         Ends when the connection is dropped, or silent for SILENCE_SECONDS.
 
@@ -144,9 +142,12 @@ class Api:
         from urllib3.exceptions import HTTPError
 
         query = [("container", container), ("timestamps", "true")]
-        query += [(name, "true") for name, on in (("follow", follow), ("previous", previous)) if on]
+        if follow:
+            query.append(("follow", "true"))
         if since:
             query.append(("sinceTime", since))
+        if tail:
+            query.append(("tailLines", str(tail)))
         path = f"{self._path('Pod', pod)}/log"
         seconds = SILENCE_SECONDS if follow else self._requests.seconds
         response = self._requests.call("GET", path, query=query, raw_seconds=seconds)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from launch.runs import outage
-from preprocess.shell.errors import UnavailableError
+from preprocess.shell.errors import UnavailableError, first_line
 
 Object = dict[str, Any]
 
@@ -173,7 +173,7 @@ def plain(error: BaseException) -> str:
         return str(os_errors[0].strerror).lower()
     if isinstance(error, exceptions.NewConnectionError):
         return "connection refused"
-    return str(error).splitlines()[0]
+    return first_line(error)
 
 
 @contextlib.contextmanager

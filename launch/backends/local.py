@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from launch.render.objects import with_beam
@@ -27,8 +27,10 @@ from launch.runs.status import (
     SUCCEEDED,
     SUSPENDED,
     LogLine,
+    LogQuery,
     Rank,
     Status,
+    with_follower_state,
 )
 from launch.supervisor.attempts import Attempts, RankStatus
 from launch.supervisor.lock import LOCK, supervised
@@ -46,8 +48,9 @@ class Local:
     """Starts and watches runs on this machine."""
 
     def files(self, record: Record) -> dict[str, str]:
-        """The command line of each worker."""
-        return {"command.txt": shlex.join(with_beam(record.spec).command) + "\n"}
+        """The command line of each worker, and that of a follower next to them."""
+        commands = filter(None, (with_beam(record.spec).command, record.spec.follower))
+        return {"command.txt": "".join(f"{shlex.join(command)}\n" for command in commands)}
 
     def submit(self, record: Record) -> str:
         """Starts the supervisor, which outlives this process."""
@@ -72,17 +75,17 @@ class Local:
             if state in FINISHED
             else None,
             detail=detail,
+            follower=attempts.follower_state() if record.spec.follower and state == RUNNING else "",
         )
 
-    def logs(
-        self, record: Record, ranks: Collection[int] | None, follow: bool, previous: bool
-    ) -> Iterator[LogLine]:
+    def logs(self, record: Record, wanted: LogQuery) -> Iterator[LogLine]:
         """From the files of the attempts."""
 
         def finished() -> bool:
             return not supervised(record)
 
-        yield from read_logs([Attempts(record.attempts_folder)], ranks, follow, previous, finished)
+        attempts = [Attempts(record.attempts_folder)]
+        yield from read_logs(attempts, wanted, finished)
 
     def stop(self, record: Record) -> None:
         """Tells the supervisor to stop the workers, and waits until they have ended."""
@@ -105,7 +108,7 @@ class Local:
         """From the files of the ranks."""
         status = self.status(record)
         words = Attempts(record.attempts_folder).why() or status.detail
-        return status.state + (f": {words}" if words else "")
+        return with_follower_state(status.state + (f": {words}" if words else ""), status.follower)
 
 
 def _start(record: Record) -> None:

@@ -10,7 +10,7 @@ import dataclasses
 import re
 import subprocess
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
 from launch.render.slurm import batch_script
 from launch.runs.orders import order, ordered
@@ -23,8 +23,10 @@ from launch.runs.status import (
     SUCCEEDED,
     SUSPENDED,
     LogLine,
+    LogQuery,
     Rank,
     Status,
+    with_follower_state,
 )
 from launch.runs.status import FINISHED as OVER
 from launch.supervisor.attempts import Attempts, RankStatus
@@ -51,6 +53,12 @@ _STATES = {
     "COMPLETING": RUNNING,
     "COMPLETED": SUCCEEDED,
     "CANCELLED": STOPPED,
+}
+# How Slurm ended jobs of which nobody could judge the end; others are named as Slurm does.
+_NOT_JUDGED = {
+    "TIMEOUT": "Slurm ended it at its time limit before its end was judged",
+    "OUT_OF_MEMORY": "Slurm killed it for memory: raise --memory",
+    "NODE_FAIL": "its node failed: the same command resumes it",
 }
 # Reasons of a job that waits because somebody holds it; the second if it was running before.
 _HELD = re.compile("JobHeld|job_requeued_in_held_state")
@@ -81,6 +89,8 @@ class Slurm:
         ]
         state, detail = _together(parts)
         finished = [end.ended for end in ends if end.ended]
+        follows = record.spec.follower and state == RUNNING
+        follower = all_attempts[0].follower_state() if follows else ""
         return Status(
             state=state,
             ranks=tuple(ranks),
@@ -89,17 +99,16 @@ class Slurm:
             started=min((end.started for first in firsts for end in first), default=None),
             finished=max(finished, default=None) if state in OVER else None,
             detail=detail,
+            follower=follower,
         )
 
-    def logs(
-        self, record: Record, ranks: Collection[int] | None, follow: bool, previous: bool
-    ) -> Iterator[LogLine]:
+    def logs(self, record: Record, wanted: LogQuery) -> Iterator[LogLine]:
         """From the files of the attempts."""
 
         def finished() -> bool:
             return self.status(record).state in OVER
 
-        yield from read_logs(_all_attempts(record), ranks, follow, previous, finished)
+        yield from read_logs(_all_attempts(record), wanted, finished)
 
     def stop(self, record: Record) -> None:
         """Cancels the job: SIGTERM, then SIGKILL after Slurm's KillWait."""
@@ -131,9 +140,11 @@ class Slurm:
         words = next(
             (w for attempts in _all_attempts(record) if (w := attempts.why())), status.detail
         )
+        if status.detail in _NOT_JUDGED.values():
+            words = status.detail  # the last attempt's; what is recorded is of those before
         if status.state == PENDING and status.detail not in ("", words):
             words = f"{status.detail} ({words})"
-        return status.state + (f": {words}" if words else "")
+        return with_follower_state(status.state + (f": {words}" if words else ""), status.follower)
 
 
 def script(record: Record) -> str:
@@ -170,7 +181,8 @@ def _parts(record: Record) -> list[_Part]:
         if record.spec.independent:
             job_id = f"{job_id}_{worker}"
             job = next((job for job in jobs if worker in places(job.get("ArrayTaskId", ""))), {})
-        parts.append(_Part(job_id, attempts, *_state(job, attempts, ordered(record))))
+        state = _state(job, attempts, ordered(record), record.submitted)
+        parts.append(_Part(job_id, attempts, *state))
     return parts
 
 
@@ -185,6 +197,11 @@ def _all_attempts(record: Record) -> list[Attempts]:
 def _last_ends(attempts: Attempts) -> list[RankStatus]:
     numbers = attempts.numbers()
     return attempts.ranks(numbers[-1]) if numbers else []
+
+
+def _last_ended(attempts: Attempts) -> float:
+    """When the last attempt ended; 0 before."""
+    return max((end.ended or 0.0 for end in _last_ends(attempts)), default=0.0)
 
 
 def _together(parts: list[_Part]) -> tuple[str, str]:
@@ -225,7 +242,9 @@ def _jobs(record: Record) -> list[dict[str, str]]:
     return [dict(re.findall(r"(\w+)=(\S*)", line)) for line in text.splitlines() if line.strip()]
 
 
-def _state(job: dict[str, str], attempts: Attempts, meant: str) -> tuple[str, str]:
+def _state(
+    job: dict[str, str], attempts: Attempts, meant: str, submitted: float
+) -> tuple[str, str]:
     numbers = attempts.numbers()
     decision = attempts.decision(numbers[-1]) if numbers else None
     if not job:
@@ -238,8 +257,13 @@ def _state(job: dict[str, str], attempts: Attempts, meant: str) -> tuple[str, st
     state = _STATES.get(job.get("JobState", ""), FAILED)
     if state == PENDING and _HELD.match(reason):
         return SUSPENDED, ""
+    done = decision is not None and decision.action == FINISHED
+    if state == FAILED and done and _last_ended(attempts) > submitted:
+        # Slurm ends a job as OUT_OF_MEMORY where any process of it was killed, such as a follower.
+        return SUCCEEDED, ""
     if state == FAILED:
-        return state, decision.reason if decision else job["JobState"]
+        said = job.get("JobState", "")
+        return state, decision.reason if decision else _NOT_JUDGED.get(said, said)
     return state, "" if reason in ("None", "") or state != PENDING else reason
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from launch.checks.result import Result, fail, ok, warning
-from launch.quantity import amount
+from launch.checks.room import lasting_containers, request_less
+from launch.quantity import amount, written
 
 NAME = "quota"
 Object = dict[str, Any]
@@ -34,8 +35,8 @@ def quota(pod: Object, workers: int, quotas: list[Object]) -> Result:
                 text = (
                     f"'{found['metadata']['name']}' allows {name} {value}, {workers} workers need"
                 )
-                return fail(NAME, f"{text} {_written(wanted)}",
-                            "request less, or a larger quota")  # fmt: skip
+                return fail(NAME, f"{text} {written(wanted)}",
+                            f"{request_less(pod)}, or a larger quota")  # fmt: skip
             used = (status.get("used") or {}).get(name, 0)
             if wanted + amount(used) > hard:
                 tight = f"of {name} {value} in '{found['metadata']['name']}' {used} are in use"
@@ -47,7 +48,7 @@ def quota(pod: Object, workers: int, quotas: list[Object]) -> Result:
 def counted(pod: Object) -> dict[str, float]:
     """What one pod uses of a quota, by the quota's names."""
     found: dict[str, float] = {"pods": 1, "count/pods": 1}
-    for container in pod.get("containers") or ():
+    for container in lasting_containers(pod):
         for kind, values in (container.get("resources") or {}).items():
             for name, value in values.items():
                 for key in _keys(kind, name):
@@ -58,10 +59,3 @@ def counted(pod: Object) -> dict[str, float]:
 def _keys(kind: str, name: str) -> tuple[str, ...]:
     """A request is also counted under its short name."""
     return (f"{kind}.{name}", name) if kind == "requests" else (f"{kind}.{name}",)
-
-
-def _written(value: float) -> str:
-    for size, unit in ((2**40, "Ti"), (2**30, "Gi"), (2**20, "Mi")):
-        if value >= size:
-            return f"{value / size:g}{unit}"
-    return f"{value:g}"

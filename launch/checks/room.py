@@ -10,7 +10,7 @@ from typing import Any
 
 from launch import gpus
 from launch.checks.result import Result, fail, ok, warning
-from launch.quantity import amount
+from launch.quantity import amount, written
 
 NAME = "room"
 Object = dict[str, Any]
@@ -26,7 +26,10 @@ def room(pod: Object, workers: int, nodes: list[Object], autoscaled: bool) -> Re
       autoscaled: whether nodes may be added.
     """
     asked = requests(pod)
-    words = ", ".join(f"{name} {value}" for name, value in asked.items())
+    words = ", ".join(
+        f"{name} {value if isinstance(value, str) else written(value)}"
+        for name, value in asked.items()
+    )
     usable = [node for node in nodes if not why_not(pod, node)]
     if not usable:
         reasons = sorted({why_not(pod, node) for node in nodes})
@@ -42,20 +45,33 @@ def room(pod: Object, workers: int, nodes: list[Object], autoscaled: bool) -> Re
         return ok(NAME, f"{workers} workers fit on {len(usable)} of {len(nodes)} nodes")
     if not any(each):
         text = f"no node has room for one worker ({words}); {_largest(usable, asked)}"
-        return fail(NAME, text, "request less: --cpus, --memory, --scratch, --gpu")
+        return fail(NAME, text, request_less(pod))
     text = f"room for {sum(each)} of {workers} workers ({words}) on {len(usable)} nodes"
     if autoscaled:
         return warning(NAME, text, "the autoscaler would have to add nodes")
-    return fail(NAME, text, f"--workers={sum(each)}, request less, or add nodes")
+    return fail(NAME, text, f"--workers={sum(each)}, {request_less(pod)}, or add nodes")
 
 
 def requests(pod: Object) -> dict[str, Any]:
-    """What a pod requests, summed over its containers."""
+    """What a pod requests, summed over the containers that run at the same time."""
     found: dict[str, Any] = {}
-    for container in pod.get("containers", ()):
+    for container in lasting_containers(pod):
         for name, value in ((container.get("resources") or {}).get("requests") or {}).items():
             found[name] = value if name not in found else amount(found[name]) + amount(value)
     return found
+
+
+def request_less(pod: Object) -> str:
+    """The remedy, by the flags that decide what a pod requests."""
+    follower = ", --augment_workers" if len(lasting_containers(pod)) > 1 else ""
+    return f"request less (--cpus, --memory, --scratch, --gpu{follower})"
+
+
+def lasting_containers(pod: Object) -> list[Object]:
+    """A pod's containers and its sidecars, which run as long; other init containers do not."""
+    before = pod.get("initContainers") or ()
+    sidecars = [each for each in before if each.get("restartPolicy") == "Always"]
+    return [*sidecars, *(pod.get("containers") or ())]
 
 
 def fitting(asked: dict[str, Any], node: Object) -> int:

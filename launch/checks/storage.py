@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 
 from launch.checks.result import Result, fail, ok, warning
 from launch.spec import Spec
+from preprocess.shell.errors import first_line
 
 SECONDS = 5.0
 WRITTEN = ("workdir", "output")
@@ -18,10 +19,10 @@ READ = ("data", "csv", "images")
 def places(spec: Spec) -> list[Result]:
     """One result for each path in the worker's flags."""
     found = []
-    for flag in (*WRITTEN, *READ):
-        place = spec.flag(flag)
-        if not place:
-            continue
+    # A follower writes live variants below the dataset.
+    written = (*WRITTEN, "data") if spec.follower else WRITTEN
+    wanted = [(flag, place) for flag in (*WRITTEN, *READ) for place in spec.flags(flag) if place]
+    for flag, place in wanted:
         name = f"--{flag}"
         if flag == "workdir" and "://" in place:
             found.append(
@@ -32,16 +33,16 @@ def places(spec: Spec) -> list[Result]:
                 )
             )
         elif place.startswith("gs://"):
-            if flag in WRITTEN:
+            if flag in written:
                 found.append(bucket(name, place))
         elif "://" in place:
             found.append(warning(name, f"{place}: only gs:// can be tested from here"))
         elif spec.kind.in_cluster:
             found.append(on_a_volume(name, place, spec))
-        elif flag in WRITTEN:
-            found.append(folder(name, place))
-        elif not os.path.exists(place):
+        elif flag in READ and not os.path.exists(place):
             found.append(fail(name, f"'{place}' does not exist", f"correct {name}"))
+        elif flag in written:
+            found.append(folder(name, place))
     return found
 
 
@@ -92,6 +93,5 @@ def bucket(name: str, place: str) -> Result:
         return warning(name, f"you may not write to {place}; the pods' service account might",
                        "grant it roles/storage.objectUser")  # fmt: skip
     except (GoogleAPIError, GoogleAuthError, RequestException, OSError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        return warning(name, f"{place} cannot be tested from here: {first[:160]}")
+        return warning(name, f"{place} cannot be tested from here: {first_line(error)[:160]}")
     return ok(name, f"{place} was written to, with this user's rights")

@@ -6,8 +6,9 @@ r"""Checks before a run is submitted whether it would start and could write. Cha
 The flags are those of the verb. Checks the manifests, the required objects in the cluster (also by
 a dry run there), whether its nodes could ever hold all workers, the image in its registry, without
 credentials, and what is read and written: on a volume, or a bucket, to which an empty object is
-written and deleted. Exits with 0, with 78 if a check FAILs, with 69 if only the API server does not
-respond.
+written and deleted. With --augment_workers also the recipe, and where the dataset is on this
+machine, whether variants of it can be made. Exits with 0, with 78 if a check FAILs, with 69 if only
+the API server does not respond.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> None:
     """Prints the list."""
     no_arguments(arguments)
     apply_default(NAMESPACE.name)
-    mine = [read_record(name) for name in names()]
+    mine = [record for name in names() if (record := _readable(name))]
     known = {(record.name, record.submitted) for record in mine}
     others = [r for r in _of_cluster(NAMESPACE.value) if (r.name, r.submitted) not in known]
     records = sorted((*mine, *others), key=lambda record: -record.submitted)
@@ -40,6 +40,15 @@ def main(arguments: list[str]) -> None:
         row = _row(record)
         print(f"{row['name']:<44}  {row['backend']:<6}  {row['owner']:<24}  "
               f"{record.age(now):>6}  {row['state']}")  # fmt: skip
+
+
+def _readable(name: str) -> Record | None:
+    """One that cannot be read, such as a later version's, must not hide the other runs."""
+    try:
+        return read_record(name)
+    except UserError as error:
+        say(f"run '{name}' is not listed: {error}")
+        return None
 
 
 def _of_cluster(namespace: str) -> list[Record]:

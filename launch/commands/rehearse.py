@@ -5,7 +5,8 @@ r"""Runs a rendered run as local processes and shows what the cluster would do w
 
 The processes get the environment of the manifest, and its failure policy is applied. --kill ends a
 rank once the run has reached a step, with SIGKILL, or with SIGTERM for `1@step5:TERM`; it may be
-repeated. Exits with 0 if the run succeeded in the end, otherwise with 1.
+repeated. Own code, FILE.py:NAME, is used as pods get it: with the files that would be sent along.
+Exits with 0 if the run succeeded in the end, otherwise with 1.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from absl import flags
 import launch.flags
 from launch.backends.kinds.registry import KINDS
 from launch.flags import spec_from_flags
+from launch.own_files import with_own_files
 from preprocess.shell.cli import print_json, say
 from preprocess.shell.errors import UsageError
 from preprocess.shell.path_flags import define_path
@@ -36,10 +38,15 @@ def main(arguments: list[str]) -> None:
         raise UsageError("launch rehearse train ...: only training runs can be rehearsed")
     from launch.supervisor.rehearse import Stage, parse_kill
 
-    spec = spec_from_flags("train", arguments[1:])
+    spec = with_own_files(spec_from_flags("train", arguments[1:]))
     if not spec.kind.rehearsed:
         able = " or ".join(name for name, kind in KINDS.items() if kind.rehearsed)
         raise UsageError(f"--backend={spec.backend} cannot be rehearsed; use {able}")
+    if spec.follower:
+        raise UsageError(
+            "--augment_workers cannot be rehearsed: leave it out, and rehearse the variants that "
+            "the dataset has"
+        )
     workdir = spec.flag("workdir")
     if not workdir or "://" in workdir:
         raise UsageError("a rehearsal needs a local --workdir=RUN among the trainer's flags")

@@ -2,9 +2,9 @@ r"""Starts a run again under another name, from its record.
 
     python -m launch replay RUN --name=NEW [--yes] [--dry_run] [--wait] [--follow]
 
-The same specification, image and flags, with its own run directory: RUN's --workdir with the suffix
--NEW. Warns if this code is not the recorded commit. For a run directory that you did not start, it
-shows what its record would start, and starts it with --yes.
+The same specification, image, flags and own code (as it was submitted), with its own run directory:
+RUN's --workdir with the suffix -NEW. Warns if this code is not the recorded commit. For a run
+directory that you did not start, it shows what its record would start, and starts it with --yes.
 """
 
 from __future__ import annotations
@@ -28,6 +28,10 @@ def main(arguments: list[str]) -> None:
     from launch.runs.again import replayed
     from launch.submit import new_record
 
+    if record.spec.kind.in_cluster and record.spec.own_files:
+        from launch.backends.cluster_records import with_own_texts
+
+        record = with_own_texts(record)
     spec = replayed(record.spec, _NAME.value)
     now = new_record(spec)[0]
     if now.commit != record.commit:

@@ -56,6 +56,8 @@ def main(arguments: list[str]) -> None:
         host = f" on {rank.host}" if rank.host else ""
         detail = f": {rank.detail}" if rank.detail else ""
         print(f"  rank {rank.rank}: {rank.state}{host}{detail}")
+    if status.follower:
+        print(f"  follower: {status.follower}")
 
 
 def _minutes(seconds: float) -> str:

@@ -8,6 +8,9 @@ The flags after ` -- ` are those of `python -m trainer train`. Prints the run's 
 `launch status`, `logs`, `why` and `stop` take. Workers that exit with 75 are restarted together;
 64, 65, 70 and 78 end the run. With --wait it exits with 0 if the run succeeded and with 1 if it
 failed.
+
+--augment_workers=N starts `preprocess follow` with N processes next to the training, which reads
+its variants (data.variants=live), and ends it with the run.
 """
 
 from __future__ import annotations

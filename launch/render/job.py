@@ -16,9 +16,7 @@ from launch.render.pod import CONTAINER, WORKER, pod_template
 from launch.spec import Spec
 from preprocess.shell.exit_codes import FINAL, UNCOUNTED
 
-KEEP_FINISHED_SECONDS = 86400
-# A run's companion objects are deleted with it: nobody pays for an unused data service.
-KEEP_WITH_SERVICE_SECONDS = 3600
+KEEP_FINISHED_SECONDS = 86400  # a run that has ended, for inspection
 
 
 def workload(spec: Spec) -> list[dict[str, Any]]:
@@ -35,7 +33,7 @@ def job(spec: Spec) -> dict[str, Any]:
         "parallelism": spec.workers,
         "podReplacementPolicy": "Failed",
         "activeDeadlineSeconds": spec.deadline,
-        "ttlSecondsAfterFinished": keep_finished(spec),
+        "ttlSecondsAfterFinished": KEEP_FINISHED_SECONDS,
         "podFailurePolicy": {"rules": failure_rules()},
         **restarts(spec),
     }
@@ -56,11 +54,6 @@ def job(spec: Spec) -> dict[str, Any]:
     }
 
 
-def keep_finished(spec: Spec) -> int:
-    """Seconds for which a run that has ended is kept for inspection."""
-    return KEEP_WITH_SERVICE_SECONDS if spec.data_workers else KEEP_FINISHED_SECONDS
-
-
 def restarts(spec: Spec) -> dict[str, Any]:
     """How many counted failures of a rank are retried before the training fails."""
     if spec.max_restarts == 0 and spec.workers == 1:
@@ -73,16 +66,18 @@ def restarts(spec: Spec) -> dict[str, Any]:
 
 def failure_rules() -> list[dict[str, Any]]:
     """A podFailurePolicy's rules; the first that matches applies."""
-
-    def exits(action: str, codes: Iterable[int]) -> dict[str, Any]:
-        values = sorted(map(int, codes))
-        match = {"containerName": CONTAINER, "operator": "In", "values": values}
-        return {"action": action, "onExitCodes": match}
-
     # A drained or preempted node is not the run's failure.
-    disrupted = [{"type": "DisruptionTarget", "status": "True"}]
-    return [
-        {"action": "Ignore", "onPodConditions": disrupted},
-        exits("FailJob", FINAL),
-        exits("Ignore", UNCOUNTED),
-    ]
+    return [disrupted("Ignore"), exits("FailJob", FINAL), exits("Ignore", UNCOUNTED)]
+
+
+def disrupted(action: str) -> dict[str, Any]:
+    """The rule of a podFailurePolicy for a pod whose node is drained or preempted."""
+    conditions = [{"type": "DisruptionTarget", "status": "True"}]
+    return {"action": action, "onPodConditions": conditions}
+
+
+def exits(action: str, codes: Iterable[int]) -> dict[str, Any]:
+    """The rule of a podFailurePolicy for a worker that ends with one of some exit codes."""
+    values = sorted(map(int, codes))
+    match = {"containerName": CONTAINER, "operator": "In", "values": values}
+    return {"action": action, "onExitCodes": match}

@@ -6,12 +6,11 @@ message names the exit code, by which the JobSet's rules distinguish the causes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-from launch.render.job import keep_finished
+from launch.render.job import KEEP_FINISHED_SECONDS, disrupted, exits
 from launch.render.labels import EXCEPTIONS, QUEUE, labels
-from launch.render.pod import CONTAINER, WORKER, pod_template
+from launch.render.pod import WORKER, pod_template
 from launch.spec import Spec
 from preprocess.shell.exit_codes import FINAL, ExitCode
 
@@ -54,7 +53,7 @@ def jobset(spec: Spec) -> dict[str, Any]:
                 "subdomain": spec.name,
                 "publishNotReadyAddresses": True,
             },
-            "ttlSecondsAfterFinished": keep_finished(spec),
+            "ttlSecondsAfterFinished": KEEP_FINISHED_SECONDS,
             "failurePolicy": {
                 "maxRestarts": spec.max_restarts,
                 # Pods of the previous attempt must never meet new ones.
@@ -95,15 +94,8 @@ def _child_rules() -> list[dict[str, Any]]:
     """For the child Job. A pod that lost a peer is replaced and does not fail the Job: when a crash
     and the 76 it causes coincide, either could be named, and be counted or not by chance.
     """
-
-    def exits(action: str, codes: Iterable[int]) -> dict[str, Any]:
-        values = sorted(map(int, codes))
-        match = {"containerName": CONTAINER, "operator": "In", "values": values}
-        return {"action": action, "onExitCodes": match}
-
-    disrupted = [{"type": "DisruptionTarget", "status": "True"}]
     return [
-        {"action": "FailJob", "onPodConditions": disrupted},
+        disrupted("FailJob"),
         exits("FailJob", (*FINAL, ExitCode.SAVED)),
         exits("Ignore", (ExitCode.LOST_PEER,)),
     ]

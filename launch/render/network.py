@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from launch import ports
-from launch.render.labels import INSTANCE, NAME, labels, selector
+from launch.render.labels import INSTANCE, labels, selector
 from launch.render.pod import WORKER
 from launch.spec import Spec
-
-_ANY_RUN = {"podSelector": {"matchLabels": {NAME: "shardline"}}}
 
 
 def service(spec: Spec) -> dict[str, Any]:
@@ -34,7 +32,7 @@ def network_policy(spec: Spec) -> dict[str, Any]:
     """The workers' policy. Ingress: only pods of the same run, as TensorFlow's gRPC servers have no
     authentication.
 
-    Egress: the run itself, a tf.data service, DNS and storage.
+    Egress: the run itself, DNS and storage.
     """
     same_run = {"podSelector": {"matchLabels": selector(spec)}}
     return {
@@ -47,7 +45,6 @@ def network_policy(spec: Spec) -> dict[str, Any]:
             "ingress": [{"from": [same_run]}],
             "egress": [
                 {"to": [same_run]},
-                {"to": [_ANY_RUN], "ports": _tcp(ports.DATA_SERVICE)},
                 *({"to": [_pods(label)], "ports": _tcp(port)} for label, port in spec.kind.reaches),
                 *to_names_and_storage(),
             ],

@@ -6,7 +6,8 @@ import dataclasses
 from typing import Any
 
 from launch.render.network import network_policy
-from launch.render.services import data_service, data_service_address, tensorboard
+from launch.render.own_code import config_maps
+from launch.render.services import tensorboard
 from launch.spec import Spec
 from preprocess.shell.errors import UsageError
 
@@ -28,17 +29,10 @@ def objects(spec: Spec) -> list[dict[str, Any]]:
 
     Raises UsageError for a TensorBoard without a run directory to show.
     """
-    if spec.verb == "dataservice":
-        return data_service(spec, spec.data_workers or 4, shared=True)
     if spec.verb == "tensorboard":
         return tensorboard(spec, _logdir(spec))
     spec = with_beam(spec)
-    if spec.data_workers:
-        address = f"--config.data.service={data_service_address(spec)}"
-        spec = dataclasses.replace(spec, arguments=(*spec.arguments, address))
-    found = [*spec.kind.workers(spec), network_policy(spec)]
-    if spec.data_workers:
-        found += data_service(spec, spec.data_workers)
+    found = [*spec.kind.workers(spec), *config_maps(spec), network_policy(spec)]
     if spec.tensorboard:
         found += tensorboard(spec, _logdir(spec))
     return found

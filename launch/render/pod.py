@@ -10,7 +10,9 @@ import json
 from typing import Any
 
 from launch import gpus, ports
+from launch.render.follower import advice, keeper
 from launch.render.labels import INSTANCE, labels
+from launch.render.own_code import volume_mounts, volumes
 from launch.spec import Spec
 
 INDEX = "JOB_COMPLETION_INDEX"
@@ -19,6 +21,8 @@ USER = 10001  # above the range of users that a node may have
 SCRATCH = "/scratch"
 WORKER = "worker"
 CONTAINER = "trainer"
+FOLLOWER_CONTAINER = "follower"
+FOLLOWER_DISK = "1Gi"  # for its log; pictures are written to the dataset
 
 # Where libraries write instead of their home folder, which is read-only.
 _HOMES = {
@@ -61,6 +65,7 @@ def pod_spec(spec: Spec) -> dict[str, Any]:
         "enableServiceLinks": False,
         "serviceAccountName": spec.service_account,
         "securityContext": pod_security(),
+        **({"initContainers": [follower_container(spec)]} if spec.follower else {}),
         "containers": [container(spec)],
         "volumes": [
             {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": spec.shared_memory}},
@@ -69,6 +74,7 @@ def pod_spec(spec: Spec) -> dict[str, Any]:
                 {"name": f"volume-{n}", "persistentVolumeClaim": {"claimName": mount.claim}}
                 for n, mount in enumerate(spec.mounts)
             ),
+            *volumes(spec),
         ],
         **placement(spec),
     }
@@ -100,7 +106,7 @@ def container_security() -> dict[str, Any]:
 
 
 def container(spec: Spec) -> dict[str, Any]:
-    """The only container of a worker."""
+    """The container of a worker."""
     limits: dict[str, Any] = {"memory": spec.memory, "ephemeral-storage": spec.scratch}
     requests: dict[str, Any] = {"cpu": str(spec.cpus), **limits}
     if spec.gpu:
@@ -123,10 +129,33 @@ def container(spec: Spec) -> dict[str, Any]:
                 {"name": f"volume-{n}", "mountPath": mount.path}
                 for n, mount in enumerate(spec.mounts)
             ),
+            *volume_mounts(spec),
         ],
         # The last lines of a failed worker go to its status, for `launch why`.
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
+
+
+def follower_container(spec: Spec) -> dict[str, Any]:
+    """The follower, as a sidecar: an init container that the kubelet restarts by itself, and ends
+    once the trainer has ended. All pods of a Job are alike; that of rank 0 alone has work for it.
+    """
+    place = [f"--rank=$({INDEX})"] if spec.together else []
+    command = keeper(spec, "python", place)
+    # A gigabyte for each process that builds, and for the one that starts them.
+    memory = f"{spec.augment_workers + 1}Gi"
+    limits = {"memory": memory, "ephemeral-storage": FOLLOWER_DISK}
+    found = {
+        **container(spec),
+        "name": FOLLOWER_CONTAINER,
+        "command": command[:1],
+        "args": [word if word in place else _escaped(word) for word in command[1:]],
+        "env": [entry for entry in environment(spec) if entry["name"] != "TF_CONFIG"],
+        "resources": {"requests": {"cpu": str(spec.augment_workers), **limits}, "limits": limits},
+        "restartPolicy": "Always",
+    }
+    found.pop("ports", None)
+    return found
 
 
 def environment(spec: Spec) -> list[dict[str, Any]]:
@@ -138,7 +167,7 @@ def environment(spec: Spec) -> list[dict[str, Any]]:
         # there.
         found.append({"name": INDEX, "valueFrom": {"fieldRef": {"fieldPath": path}}})
         found.append({"name": "TF_CONFIG", "value": tf_config(hosts(spec), f"$({INDEX})")})
-    found += [{"name": name, "value": value} for name, value in _HOMES.items()]
+    found += [{"name": name, "value": value} for name, value in (_HOMES | advice(spec)).items()]
     found += [{"name": name, "value": _escaped(value)} for name, value in spec.env]
     found += [
         {

@@ -17,6 +17,15 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    """A file is written line by line, where YAML can."""
+    style = "|" if text.count("\n") > 1 else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
+_Dumper.add_representer(str, _text)
+
+
 def to_yaml(objects: Sequence[dict[str, Any]]) -> str:
     """YAML documents with keys in their given order."""
     return yaml.dump_all(objects, Dumper=_Dumper, sort_keys=False, width=100, explicit_start=True)

@@ -29,11 +29,13 @@ def differences(one: Record, other: Record) -> dict[str, tuple[Any, Any]]:
 
 def _flat(record: Record) -> dict[str, Any]:
     spec = record.spec.to_dict()
+    own_files = {f"sha256 of {own['path']}": own["sha256"] for own in spec.pop("own_files", ())}
     arguments = dict(word.partition("=")[::2] for word in spec.pop("arguments"))
     return {
         "commit": record.commit,
         "directory": record.directory,
         **spec,
         **arguments,
+        **own_files,
         **{f"version of {name}": value for name, value in record.versions.items()},
     }

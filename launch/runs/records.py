@@ -3,6 +3,7 @@
     STATE/NAME/record.json     specification, handle, command line, commit, versions
     STATE/NAME/manifests.yaml  (or batch.sh) what was submitted
     STATE/NAME/source.diff     changes relative to the commit
+    STATE/NAME/own_files.json  what the pods were sent of the user's own code, by sha256
 
 STATE is $SHARDLINE_STATE, or $XDG_STATE_HOME/shardline, or ~/.local/state/shardline. If the run
 directory is a folder of this machine (not of a cluster's pods) the same files are in RUN/launch
@@ -23,6 +24,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from launch.own_files import with_texts
 from launch.spec import MALFORMED, Spec, is_name
 from preprocess.shell.atomic import write_text
 from preprocess.shell.errors import DataError, UsageError
@@ -30,7 +32,7 @@ from preprocess.shell.nearest import did_you_mean
 from preprocess.shell.regular_files import read_json
 from preprocess.shell.user_state import state_folder
 
-RECORD, DIFF = "record.json", "source.diff"
+RECORD, DIFF, OWN_FILES = "record.json", "source.diff", "own_files.json"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -110,9 +112,22 @@ class Record:
             raise ValueError("submitted is not a time")
         return cls(**{**fields, "spec": spec, "argv": argv, "found_in": ""})
 
+    def with_own_texts(self) -> Record:
+        """With what was in its own files, as far as it is recorded here."""
+        if not self.spec.own_files:
+            return self
+        try:
+            texts = read_json(self.folder / OWN_FILES, follow=False)
+            known = {k: v for k, v in texts.items() if isinstance(v, str)}
+        except (OSError, DataError, AttributeError):
+            return self
+        return dataclasses.replace(self, spec=with_texts(self.spec, known))
+
     def write(self, files: dict[str, str]) -> None:
         """Writes the record and its files, here and into a local run directory."""
         texts = {**files, RECORD: json.dumps(self.to_dict(), indent=2)}
+        if own := {file.sha256: file.text for file in self.spec.own_files}:
+            texts[OWN_FILES] = json.dumps(own)
         folders = [self.folder]
         if run := self.run_directory:
             folders.append(run / "launch")

@@ -1,5 +1,6 @@
 """Keeps the workers of a run running: attempts, restarts, and what ends it.
 
-Used by the local back end, by Slurm's job step and by `rehearse`. Start reading at attempts.py;
-trainer/workers/supervisor has the restart policy.
+Used by the local back end, by Slurm's job step and by `rehearse`. trainer/workers/supervisor has
+the restart policy; follower_process.py keeps the follower of a training running. Imports runs,
+render and that policy. Start reading at attempts.py.
 """

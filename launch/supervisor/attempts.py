@@ -3,6 +3,7 @@
     FOLDER/000/rank-00000.log       the output of a rank in the first attempt
     FOLDER/000/rank-00000.json      when it started and ended, and its exit code
     FOLDER/000/life.json            the decision, written last
+    FOLDER/follower.log, .json      the same of the follower, which lives as long as the run
 
 The same on this machine and under Slurm, so that status, logs and `why` can read both.
 """
@@ -28,6 +29,7 @@ from trainer.workers.supervisor.restart_policy import (
     Decision,
     decide,
     decide_independent,
+    how_it_ended,
 )
 
 MAX_BYTES = 1 << 20  # of the file about a rank or an attempt
@@ -76,6 +78,28 @@ class Attempts:
         """The status of an attempt's ranks, in order."""
         found = [_read(path) for path in sorted(self.attempt(number).glob("rank-*.json"))]
         return [status for fields in found if (status := _typed(RankStatus, fields))]
+
+    @property
+    def follower_log(self) -> Path:
+        """The log of the follower next to the ranks."""
+        return self.folder / "follower.log"
+
+    def write_follower(self, end: RankStatus) -> None:
+        """Records the status of the follower."""
+        _write(self.folder / "follower.json", dataclasses.asdict(end))
+
+    def follower(self) -> RankStatus | None:
+        """The status of the follower; None if there was none."""
+        return _typed(RankStatus, _read(self.folder / "follower.json"))
+
+    def follower_state(self) -> str:
+        """`running`, or how the follower ended and its last message; "" if there was none."""
+        end = self.follower()
+        if end is None or end.ended is None:
+            return "running" if end else ""
+        message = last_line(self.follower_log)
+        how = how_it_ended(end.exit_code) if end.exit_code else "done with the run"
+        return f"{how}, starts again" + (f": {message}" if message else "")
 
     def write_decision(self, number: int, decision: Decision) -> None:
         """Records the decision about an attempt."""

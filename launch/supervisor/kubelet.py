@@ -1,7 +1,7 @@
 """Runs a rendered pod as a process of this machine, with what the kubelet would set up.
 
 Variables are expanded as Kubernetes does it; host names of the run become ports of localhost, and
-the scratch volume becomes a folder.
+the scratch volume and that of the user's own code become folders.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from launch.own_files import MOUNT
 from launch.render.pod import CONTAINER, INDEX_ANNOTATION, SCRATCH
+
+_OWN = re.compile(rf"(?<![^=,\s'\"(\[]){MOUNT}/")  # where a reference may begin in a flag
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +27,9 @@ class Process:
     environment: dict[str, str]
 
 
-def process(pod: dict[str, Any], index: int, hosts: dict[str, str], scratch: Path) -> Process:
+def process(
+    pod: dict[str, Any], index: int, hosts: dict[str, str], scratch: Path, own: Path | None = None
+) -> Process:
     """The worker of a pod template.
 
     Args:
@@ -32,6 +37,7 @@ def process(pod: dict[str, Any], index: int, hosts: dict[str, str], scratch: Pat
       index: the pod's completion index.
       hosts: HOST:PORT as rendered -> HOST:PORT here.
       scratch: the folder used as the scratch volume.
+      own: the folder used as the volume of own code.
     """
     container = next(c for c in pod["containers"] if c["name"] == CONTAINER)
     variables: dict[str, str] = {}
@@ -39,10 +45,22 @@ def process(pod: dict[str, Any], index: int, hosts: dict[str, str], scratch: Pat
         variables[entry["name"]] = _value(entry, index, variables)
     words = [*container.get("command", ()), *container.get("args", ())]
     words = [expand(word, variables) for word in words]
+    if own:
+        words = [_OWN.sub(lambda _: f"{own}/", word) for word in words]
     if words[0] == "python":
         words[0] = sys.executable
     here = {name: _here(value, hosts, scratch) for name, value in variables.items()}
     return Process(words, {**_kept(), **here})
+
+
+def unpack_own_code(pod: dict[str, Any], objects: list[dict[str, Any]], folder: Path) -> None:
+    """Writes the files of the pod's ConfigMap, one of the objects, into a folder."""
+    files = {o["metadata"]["name"]: o["data"] for o in objects if o["kind"] == "ConfigMap"}
+    for volume in pod["volumes"]:
+        for item in volume.get("configMap", {}).get("items", ()):
+            path = folder / item["path"]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(files[volume["configMap"]["name"]][item["key"]].encode())
 
 
 def expand(text: str, variables: dict[str, str]) -> str:

@@ -7,7 +7,6 @@ images, and delays before a pod is replaced.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import re
@@ -30,10 +29,10 @@ from launch.supervisor.cluster_policy import (
     JobPolicy,
     JobSetPolicy,
 )
-from launch.supervisor.kubelet import Process, process
+from launch.supervisor.kubelet import Process, process, unpack_own_code
 from preprocess.shell.errors import UsageError
 from preprocess.shell.process import dying_with_parent
-from trainer.workers.supervisor.processes import free_ports
+from trainer.workers.supervisor.processes import end_all, free_ports
 from trainer.workers.supervisor.restart_policy import how_it_ended, shell_code
 
 POLL_SECONDS = 0.05
@@ -72,11 +71,15 @@ class Stage:
 
     def __init__(self, spec: Spec, folder: Path, workdir: Path, say: Callable[[str], None]) -> None:
         self._spec, self._folder, self._workdir, self._say = spec, folder, workdir, say
-        run = objects(spec)[0]
+        rendered = objects(spec)
+        run = rendered[0]
         is_set = run["kind"] == "JobSet"
         self._policy: Any = JobSetPolicy(run) if is_set else JobPolicy(run)
         job = run["spec"]["replicatedJobs"][0]["template"]["spec"] if is_set else run["spec"]
         self._pod = job["template"]["spec"]
+        self._own = folder.absolute() / "own" if spec.own_files else None
+        if self._own:
+            unpack_own_code(self._pod, rendered, self._own)
         self._names = hosts(spec)
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._attempts: dict[int, int] = {}
@@ -113,7 +116,8 @@ class Stage:
 
     def _start(self, rank: int) -> None:
         attempt = self._attempts[rank] = self._attempts.get(rank, -1) + 1
-        what: Process = process(self._pod, rank, self._addresses, self._folder / "scratch")
+        scratch = self._folder / "scratch"
+        what: Process = process(self._pod, rank, self._addresses, scratch, self._own)
         Path(what.environment.get("HOME", self._folder)).mkdir(parents=True, exist_ok=True)
         self._started[rank] = time.time()
         log = self._folder / f"rank-{rank}-attempt-{attempt}.log"
@@ -161,15 +165,7 @@ class Stage:
             self._start(rank)
 
     def _end_all(self) -> None:
-        """Ends pods as the cluster does: SIGTERM, the grace period, SIGKILL."""
-        for running in self._processes.values():
-            running.terminate()
-        until = time.monotonic() + self._spec.grace
-        for running in self._processes.values():
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                running.wait(max(0.0, until - time.monotonic()))
-            running.kill()
-            running.wait()
+        end_all(self._processes.values(), self._spec.grace)
         self._processes.clear()
 
     def _new_addresses(self) -> None:

@@ -1,8 +1,9 @@
 r"""Runs inside a Slurm job: in every task, and at the end of an attempt.
 
-    srun python -m launch.supervisor.slurm_step task --lives=FOLDER --first_life=N -- COMMAND
-    python -m launch.supervisor.slurm_step end --lives=FOLDER --first_life=N --max_restarts=N \
-        --until=TIME
+    srun python -m launch.supervisor.slurm_step task --attempts=FOLDER --first_attempt=N \
+        --grace=SECONDS -- COMMAND
+    python -m launch.supervisor.slurm_step end --attempts=FOLDER --first_attempt=N \
+        --max_restarts=N --until=TIME
 
 The first one in every task, the second one in the batch script after them. Ranks, hosts and the
 number of the attempt come from Slurm's own variables. A job of an array is a separate worker: its
@@ -12,6 +13,7 @@ rank is its index in the array, and it has its own folder of attempts.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import re
 import subprocess
@@ -75,11 +77,11 @@ def job_name(environment: Mapping[str, str]) -> str:
     return f"{environment['SLURM_ARRAY_JOB_ID']}_{environment['SLURM_ARRAY_TASK_ID']}"
 
 
-def task(folder: str, first_life: int, command: list[str]) -> int:
-    """Runs one task of the step."""
-    attempt, place = attempt_number(first_life, os.environ), array_place(os.environ)
+def task(folder: str, first_attempt: int, grace: float, command: list[str]) -> int:
+    """Runs one task of the step; it ends within the grace after SIGTERM."""
+    attempt, place = attempt_number(first_attempt, os.environ), array_place(os.environ)
     if place is not None:
-        return run(Attempts(worker_folder(folder, place)), attempt, [""], place, command)
+        return run(Attempts(worker_folder(folder, place)), attempt, [""], place, command, grace)
     hosts = subprocess.run(
         ["scontrol", "show", "hostnames", os.environ["SLURM_STEP_NODELIST"]],
         check=True,
@@ -88,12 +90,13 @@ def task(folder: str, first_life: int, command: list[str]) -> int:
     ).stdout.split()
     tasks = tasks_per_node(os.environ["SLURM_STEP_TASKS_PER_NODE"])
     cluster = addresses(hosts, tasks, int(os.environ["SLURM_JOB_ID"]))
-    return run(Attempts(folder), attempt, cluster, int(os.environ["SLURM_PROCID"]), command)
+    rank = int(os.environ["SLURM_PROCID"])
+    return run(Attempts(folder), attempt, cluster, rank, command, grace)
 
 
-def end(folder: str, first_life: int, max_restarts: int, until: float) -> int:
+def end(folder: str, first_attempt: int, max_restarts: int, until: float) -> int:
     """Decides what follows the ended attempt, and requeues the job if the run continues."""
-    attempt, place = attempt_number(first_life, os.environ), array_place(os.environ)
+    attempt, place = attempt_number(first_attempt, os.environ), array_place(os.environ)
     if place is None:
         ranks = range(int(os.environ["SLURM_NTASKS"]))
         decision = Attempts(folder).conclude(attempt, ranks, max_restarts)
@@ -110,23 +113,30 @@ def end(folder: str, first_life: int, max_restarts: int, until: float) -> int:
     return decision.exit_code
 
 
-def main() -> None:
-    """`task` or `end`."""
+def parser() -> argparse.ArgumentParser:
+    """Of `task` and `end`."""
     parser = argparse.ArgumentParser(prog="python -m launch.supervisor.slurm_step")
     kinds = parser.add_subparsers(dest="kind", required=True)
     for kind in ("task", "end"):
         of_kind = kinds.add_parser(kind)
-        of_kind.add_argument("--lives", required=True)
-        of_kind.add_argument("--first_life", type=int, required=True)
+        # The old names, and no grace, are in the scripts of jobs that an earlier version submitted.
+        of_kind.add_argument("--attempts", "--lives", required=True)
+        of_kind.add_argument("--first_attempt", "--first_life", type=int, required=True)
         if kind == "task":
+            of_kind.add_argument("--grace", type=float, default=math.inf)
             of_kind.add_argument("command", nargs="+")
         else:
             of_kind.add_argument("--max_restarts", type=int, required=True)
             of_kind.add_argument("--until", type=float, required=True)
-    given = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """`task` or `end`."""
+    given = parser().parse_args()
     if given.kind == "task":
-        sys.exit(task(given.lives, given.first_life, given.command))
-    sys.exit(end(given.lives, given.first_life, given.max_restarts, given.until))
+        sys.exit(task(given.attempts, given.first_attempt, given.grace, given.command))
+    sys.exit(end(given.attempts, given.first_attempt, given.max_restarts, given.until))
 
 
 if __name__ == "__main__":

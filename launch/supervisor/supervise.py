@@ -12,11 +12,13 @@ import subprocess
 import sys
 import time
 
+from launch.render.follower import advice, keeper
 from launch.render.objects import with_beam
 from launch.runs.orders import ordered
 from launch.runs.records import Record, read_record
 from launch.runs.status import RUNNING
 from launch.supervisor.attempts import Attempts
+from launch.supervisor.follower_process import with_follower
 from launch.supervisor.lock import supervising
 from preprocess.shell.errors import UserError
 from preprocess.shell.process import dying_with_parent
@@ -29,9 +31,16 @@ from trainer.workers.supervisor.restart_policy import FAIL, FINISHED
 def supervise(record: Record) -> None:
     """Runs attempts until the run is done, failed, or stopped by a signal."""
     attempts = Attempts(record.attempts_folder)
-    with supervising(record), StopFlag() as stop:
+    command = keeper(record.spec, sys.executable, [f"--attempts={attempts.folder}"])
+    environment = {**os.environ, **dict(record.spec.env)}
+    with (
+        supervising(record),
+        StopFlag() as stop,
+        with_follower(command, record.directory, environment) as keep_follower,
+    ):
         while not stop.received and ordered(record) == RUNNING:
             number = attempts.next()
+            keep_follower()
             kills = MemoryKills()
             run_attempt(record, attempts, number, stop)
             ranks = range(record.spec.workers)
@@ -56,12 +65,18 @@ def run_attempt(record: Record, attempts: Attempts, number: int, stop: StopFlag)
     tasks = [
         subprocess.Popen(
             [
-                *(sys.executable, "-m", "launch.supervisor.task", f"--lives={attempts.folder}"),
-                *(f"--life={number}", f"--cluster={cluster}", f"--rank={rank}", "--"),
+                *(sys.executable, "-m", "launch.supervisor.task", f"--attempts={attempts.folder}"),
+                *(f"--attempt={number}", f"--cluster={cluster}", f"--rank={rank}", "--"),
                 *(sys.executable, *with_beam(record.spec).command[1:]),
             ],
             cwd=record.directory,
-            env={**os.environ, **dict(record.spec.env), **shared, **_gpus(record, rank)},
+            env={
+                **os.environ,
+                **advice(record.spec),
+                **dict(record.spec.env),
+                **shared,
+                **_gpus(record, rank),
+            },
             start_new_session=True,
             preexec_fn=dying_with_parent(),
         )

@@ -24,9 +24,11 @@ def check(asked: Asked) -> None:
 KIND = Kind(
     name="job",
     description="an Indexed Job of Kubernetes",
-    verbs=("train", "search", "preprocess", "dataservice", "tensorboard"),
+    verbs=("train", "search", "preprocess", "tensorboard"),
     implementation="launch.backends.cluster:Cluster",
     check=check,
     in_cluster=True,
+    sends_own_files=True,
     rehearsed=True,
+    follows=True,
 )

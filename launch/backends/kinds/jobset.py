@@ -14,6 +14,8 @@ KIND = Kind(
     in_cluster=True,
     workload="launch.render.jobset:workload",
     host="{name}-worker-0",
+    sends_own_files=True,
     rehearsed=True,
+    follows=True,
     operators=(("JobSet", "JobSet's operator, or use --backend=job"),),
 )

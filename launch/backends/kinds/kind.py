@@ -28,6 +28,10 @@ class Asked(Protocol):
     def time_limit(self) -> int:
         """Seconds of one attempt; 0 = until the deadline."""
 
+    @property
+    def deadline(self) -> int:
+        """Seconds of the whole run."""
+
 
 def nothing_to_check(asked: Asked) -> None:
     """Accepts every specification."""
@@ -51,7 +55,10 @@ class Kind:
       needs: objects that must be in the cluster: (name of the check, kind, name, remedy).
       workload: MODULE:FUNCTION that renders a specification's workers, as Kubernetes objects.
       host: name of a worker's pod without its rank, with {name} for the run's.
+      sends_own_files: whether the pods that run the user's own code are all of the run, and can get
+        it with the run.
       rehearsed: whether `launch rehearse` supports the policy of its workload.
+      follows: whether it can keep a follower next to a training (--augment_workers).
       reaches: what its workers call besides storage: (instance label, port) of pods.
       labels: of its objects, besides the labels of every run.
     """
@@ -67,7 +74,9 @@ class Kind:
     needs: tuple[tuple[str, str, str, str], ...] = ()
     workload: str = "launch.render.job:workload"
     host: str = "{name}"
+    sends_own_files: bool = False
     rehearsed: bool = False
+    follows: bool = False
     reaches: tuple[tuple[str, int], ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
 

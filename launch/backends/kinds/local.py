@@ -9,4 +9,5 @@ KIND = Kind(
     description="processes of this machine",
     verbs=("train", "search", "preprocess", "tensorboard"),
     implementation="launch.backends.local:Local",
+    follows=True,
 )

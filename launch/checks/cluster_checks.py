@@ -17,6 +17,9 @@ from preprocess.shell.nearest import nearest
 
 # A Job's `backoffLimitPerIndex` and `successPolicy` are enabled by default from here on.
 OLDEST = (1, 33)
+# From here on an init container may run next to the others (`restartPolicy: Always`). An older
+# server drops that field, and the workers wait for the end of their follower.
+OLDEST_SIDECARS = (1, 29)
 TRIES = 2
 AUTOSCALER = ("kube-system", "cluster-autoscaler-status")
 
@@ -27,7 +30,7 @@ def cluster(record: Record) -> Iterator[Result]:
     """Raises ClusterError if no API server responds."""
     spec = record.spec
     api = Api(spec.namespace, tries=TRIES)
-    yield _version(api)
+    yield _version(api, spec)
     there = _there(api, "namespace", "Namespace", spec.namespace, "`kubectl apply -k k8s`")
     yield there
     manifests = sent(record)
@@ -47,8 +50,15 @@ def cluster(record: Record) -> Iterator[Result]:
     yield _dry_run(api, record, manifests)
 
 
-def _version(api: Api) -> Result:
+def _version(api: Api, spec: Spec) -> Result:
     major, minor = api.version()
+    if spec.follower and (major, minor) < OLDEST_SIDECARS:
+        return fail(
+            "server",
+            f"Kubernetes {major}.{minor} has no sidecars, which the follower of --augment_workers "
+            f"is one of: they came with {OLDEST_SIDECARS[0]}.{OLDEST_SIDECARS[1]}",
+            "omit --augment_workers, and start `preprocess follow` yourself",
+        )
     if (major, minor) < OLDEST:
         return warning(
             "server",
