@@ -16,7 +16,6 @@ COMMANDS = {
     "train": "trains a configuration on a dataset; resumes where it stopped",
     "evaluate": "measures one run, or the average of several, on a split",
     "predict": "class probabilities of pictures, or the odd one out of triplets",
-    "dataservice": "a server that reads and decodes for trainings on other machines",
     "embed": "writes embeddings of pictures to a file and TensorBoard's projector",
     "neighbours": "the pictures nearest to one, as a contact sheet",
     "export": "a SavedModel that takes JPEG or PNG bytes and needs none of this code",

@@ -5,23 +5,20 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from preprocess.dataset_format import Manifest
-from preprocess.shell.errors import ConfigError
 from preprocess.shell.json_text import JsonObject
 from trainer.compat.grpc_proxy import proxy_note
-from trainer.config import Config, differences, to_dict, with_values
+from trainer.config import Config, earlier_config, with_values
+from trainer.config.best_metric import with_best_metric
 from trainer.config.own_code import sources
 from trainer.data.class_weights import with_class_weights
-from trainer.data.dataset import check_fits, digest_for, load_manifest, what_it_reads
 from trainer.data.learnable import check_learnable
-from trainer.data.reader import Reader, open_reader
-from trainer.data.recorded import record_of_targets, recorded_targets
-from trainer.data.service import GUARANTEE as SERVICE_GUARANTEE
-from trainer.data.storage import absolute
+from trainer.data.reader import open_readers
+from trainer.data.recorded import recorded_targets
+from trainer.data.sets import TrainingSet, open_sets, sets_in_words
 from trainer.inference.finished_run import start_log, write_report
 from trainer.monitoring.capture_requests import CaptureInbox
 from trainer.monitoring.gpu_monitor import GpuMonitor
@@ -29,14 +26,17 @@ from trainer.monitoring.profiling import StepProfiler
 from trainer.monitoring.tensorboard_log import TensorBoardLog
 from trainer.monitoring.timeline import Activity, Timeline
 from trainer.optimizers import build_optimizer
-from trainer.training.checkpoints import LAST, Checkpoints
+from trainer.training.checkpoints import Checkpoints
 from trainer.training.kept_elsewhere import RunRefusesState, as_user_error, kept_elsewhere
 from trainer.training.loop import Loop
-from trainer.training.opening import rates_in_words, splits_in_words
+from trainer.training.opening import devices_in_words, rates_in_words, splits_in_words
 from trainer.training.own_code_trial import try_own_code
-from trainer.training.resuming import check_same_code, check_workers_code, other_tensorflow
-from trainer.training.run_directory import RunDirectory, versions
+from trainer.training.progress import FINISHED, failures_marked, mark_ended, unmark_ended
+from trainer.training.resuming import check_workers_code
+from trainer.training.reused_variants import follow_live_variants
+from trainer.training.run_directory import RunDirectory
 from trainer.training.run_lock import RunLock, only_training
+from trainer.training.run_record import record_of, resumed_record, variants_read
 from trainer.training.session import session_for
 from trainer.training.starting_from import Origin, find_origin, take_optimizer
 from trainer.training.training_run import Monitors, Run
@@ -53,8 +53,7 @@ class _Start:
     """What is known of a training before TensorFlow is asked for anything."""
 
     config: Config
-    dataset: str
-    manifest: Manifest
+    sets: tuple[TrainingSet, ...]
     shared: RunDirectory
     lock: RunLock | None  # of the worker that writes
     cluster: Cluster | None
@@ -67,10 +66,10 @@ class _Start:
 
 def train(
     config: Config,
-    dataset: str,
+    dataset: str | Sequence[str],
     workdir: str,
     say: Callable[[str], None],
-    started: float | None = None,
+    began: float | None = None,
     origin: str = "",
     *,
     strict: bool = False,
@@ -81,27 +80,31 @@ def train(
     configuration's own weights.
 
     With TF_CONFIG, this process is one of several workers; only the first one's report is kept.
-    `started` is when the process began, in seconds since 1970, where it began for this training.
-    With `strict`, the user's own code must be what the run began with, and that of all workers.
+    With several datasets, each batch has rows of all of them, in the shares of `data.shares`.
+    A process that is there for this training began at `began`, in seconds since 1970. With
+    `strict`, the user's own code must be what the run began with, and that of all workers.
 
     Raises:
       UserError: of many kinds; OutputError where the disk is full, LostPeerError where another
         worker did not come or is lost, RunInUse where another process trains in `workdir`.
       Diverged: the loss or a weight is no longer finite.
     """
-    manifest = load_manifest(dataset)
-    check_fits(config, manifest, dataset)
-    check_learnable(config, manifest)
+    sets = open_sets(config, [dataset] if isinstance(dataset, str) else dataset)
+    check_learnable(config, sets[0].manifest)
     cluster = cluster_of_environment()
     rank = cluster.rank if cluster else 0
     shared = RunDirectory(workdir)
+    timeline = Timeline(shared.timeline_file(rank), began)
     with contextlib.ExitStack() as held:
         lock = None
         if rank == 0:
             shared.make()
             lock = held.enter_context(only_training(shared, say))
+            unmark_ended(shared.progress_file)
+            marked = failures_marked(shared.progress_file, lambda: timeline.has_stepped)
+            held.enter_context(marked)
         log = held.enter_context(WorkerLog(shared.logs, rank, say))
-        timeline = held.enter_context(Timeline(shared.timeline_file(rank), started))
+        held.enter_context(timeline)
 
         def on_timeout(message: str) -> None:
             log.announce(message + proxy_note())
@@ -119,8 +122,7 @@ def train(
                 timeline.enter(Activity.BUILD)
                 start = _Start(
                     config,
-                    dataset,
-                    manifest,
+                    sets,
                     shared,
                     lock,
                     cluster,
@@ -143,11 +145,16 @@ def _run_of(start: _Start, stack: contextlib.ExitStack) -> tuple[Run, Origin | N
 
     The state to start from is found, and its weights are taken, where the run is new and has one.
     """
-    config, manifest, cluster, log = start.config, start.manifest, start.cluster, start.log
-    before = _resumed(start)
+    sets, cluster, log = start.sets, start.cluster, start.log
+    before = resumed_record(
+        start.shared, start.config, sets, start.origin, log.say, strict=start.strict
+    )
+    config = with_best_metric(start.config, before and before["config"])
     if before and (targets := recorded_targets(before["dataset"])):
         # The mean may have moved with pictures that were refused: what was learned by stays.
-        manifest = dataclasses.replace(manifest, targets=targets)
+        known = dataclasses.replace(sets[0].manifest, targets=targets)
+        sets = (dataclasses.replace(sets[0], manifest=known), *sets[1:])
+    manifest = sets[0].manifest
     origin = find_origin(start.origin) if start.origin and before is None else None
     rank, size = (cluster.rank, cluster.size) if cluster else (0, 1)
     inbox = CaptureInbox(start.shared.path, rank, size)
@@ -171,27 +178,26 @@ def _run_of(start: _Start, stack: contextlib.ExitStack) -> tuple[Run, Origin | N
     # Model and optimizer first: a name that does not exist is found before anything is read.
     # The state of a run that resumes brings the weights: where they came from may be gone.
     first = {"model.weights": str(origin.state)} if origin else {}
-    built = with_class_weights(with_values(config, first), start.dataset, manifest)
+    built = with_class_weights(with_values(config, first), sets[0].path, manifest, sets[1:])
     session = session_for(built, strategy, manifest, log.say, weights=before is None)
     session = dataclasses.replace(session, config=config)
     build_optimizer(config.optimizer, total_steps=0)
     check_workers_code(sources(config), workers, log.say, strict=start.strict)
     # Variants that were added since are not read: a run continues with what it started with.
-    reads = before["dataset"] if before else what_it_reads(config, manifest)
-    if variants := reads.get("variants"):
-        if variants < manifest.split(config.data.train_split).variants and not config.data.variants:
-            log.say(f"the dataset has more variants now; this run keeps using its {variants}")
-        read_as = with_values(config, {"data.variants": variants})
-    else:
-        read_as = config
-    reader, validation = open_readers(read_as, start.dataset, manifest)
-    log.say(_opening(config, strategy, reader))
+    reader, validation = open_readers(
+        config, sets, variants_read(config.data, sets, before, log.say)
+    )
+    if reader.live:
+        resumed = before is not None
+        follow_live_variants(reader.live, start.shared, log.say, workers, resumed=resumed)
+    log.say(devices_in_words(config, strategy, reader))
+    for line in sets_in_words(config.data, sets):
+        log.say(line)
     start.watchdog.alive("trying your own code", long=True)
     if tried := try_own_code(session, reader):
         log.say(f"own code tried on a batch: {', '.join(tried)}")
     if workers.chief:
-        readers = {config.data.train_split: reader, **validation}
-        for line in splits_in_words(config, start.dataset, manifest, readers):
+        for line in splits_in_words(config, sets, reader, validation):
             log.say(line)
     directory = start.shared
     if not workers.chief:
@@ -208,8 +214,7 @@ def _run_of(start: _Start, stack: contextlib.ExitStack) -> tuple[Run, Origin | N
         signals=signals.StopSignals(log.say),
         monitors=Monitors(start.watchdog, profiler, gpus, start.timeline, progress_file),
         validation=validation,
-        dataset=start.dataset,
-        manifest=manifest,
+        sets=sets,
         directory=directory,
         checkpoints=Checkpoints(
             start.shared.checkpoints,
@@ -222,39 +227,6 @@ def _run_of(start: _Start, stack: contextlib.ExitStack) -> tuple[Run, Origin | N
     return run, origin
 
 
-def _resumed(start: _Start) -> JsonObject | None:
-    """The content of config.json of a run with a saved state to resume from; None = a new run.
-
-    Raises:
-      ConfigError: it was trained with another configuration, on another dataset, or from another
-        state.
-    """
-    if not Checkpoints(start.shared.checkpoints).states(LAST):
-        return None
-    record = start.shared.read_config()
-    before = record["config"]
-    digest = digest_for(record["dataset"], start.config, start.manifest)
-    start.shared.check_same(differences(before, to_dict(start.config)), digest)
-    started_from = (record.get("from") or {}).get("given", "")
-    if start.origin and start.origin != started_from:
-        raise ConfigError(
-            f"--from={start.origin}: '{start.shared.path}' already has saved states"
-            + (f", and started from {started_from}" if started_from else "")
-            + "; omit --from to resume it, or set another --workdir"
-        )
-    now = start.config.distribute.all_reduce
-    how = before.get("distribute", {}).get("all_reduce", now)
-    if how != now:
-        start.log.say(
-            f"warning: gradients were summed by {how}, and now by {now}: the last bits of weights "
-            "may differ"
-        )
-    check_same_code(record.get("references"), sources(start.config), start.log.say, start.strict)
-    if warning := other_tensorflow(record["versions"]["tensorflow"]):
-        start.log.say(warning)
-    return record
-
-
 def _train(run: Run, origin: Origin | None) -> JsonObject:
     """Trains from the newest saved state on, and reports into the run's directory."""
     workers = run.workers
@@ -262,7 +234,7 @@ def _train(run: Run, origin: Origin | None) -> JsonObject:
         loop = Loop(run)
         before = run.directory.read_config() if run.directory.config_file.exists() else {}
         # Only now: a run that could not even be built does not bind the next one to its mistakes.
-        record = _record(run, before, origin)
+        record = record_of(run, before, origin)
         run.directory.write_config(record)
         timeline = run.monitors.timeline
         timeline.enter(Activity.RESTORE)
@@ -272,8 +244,10 @@ def _train(run: Run, origin: Origin | None) -> JsonObject:
         del run  # so that the model of a stage goes when the next one begins
         loop.restore()
         timeline.stepped(loop.steps.done)
-        epochs = before.get("config", {}).get("epochs", loop.run.config.epochs)
-        for line in rates_in_words(loop.run, loop.steps, epochs):
+        earlier = loop.run.config
+        if "config" in before:
+            earlier = earlier_config(before["config"], earlier)
+        for line in rates_in_words(loop.run, loop.steps, earlier):
             loop.run.say(line)
         with TensorBoardLog(
             str(loop.run.directory.tensorboard),
@@ -285,68 +259,16 @@ def _train(run: Run, origin: Origin | None) -> JsonObject:
             try:
                 loop.train(log)
             except RunRefusesState as refused:
-                raise kept_elsewhere(loop.run, record, refused) from refused
+                with contextlib.closing(refused):
+                    raise kept_elsewhere(loop.run, record, refused) from refused
             timeline.enter(Activity.REPORT)
             loop.run.monitors.watchdog.alive("writing the report", long=True)
             with loop.run.session.averages.in_place():
                 report = write_report(loop.run, loop, log)
+            if progress_file := loop.run.monitors.progress_file:
+                mark_ended(progress_file, FINISHED)
     except SystemExit:  # saved after a signal
         workers.leave()
         raise
     workers.leave()
     return report
-
-
-def _record(run: Run, before: JsonObject, origin: Origin | None) -> JsonObject:
-    """The content of config.json; `before` is what it was, {} for a new run."""
-    manifest = run.manifest
-    resumed = bool(run.checkpoints.states(LAST)) and before
-    reads = what_it_reads(run.config, manifest)
-    if resumed:
-        reads = {key: before["dataset"][key] for key in reads if key in before["dataset"]}
-    started_from = before.get("from") if resumed else origin and origin.record()
-    return {
-        "config": to_dict(run.config),
-        "versions": versions(),
-        "dataset": {
-            "path": absolute(run.dataset),
-            "digest": manifest.digest,
-            **reads,
-            "task": manifest.task,
-            "classes": list(manifest.classes),
-            **record_of_targets(manifest.targets),
-            "height": manifest.image.height,
-            "width": manifest.image.width,
-            "resize_mode": manifest.image.resize_mode,
-        },
-        **({"from": started_from} if started_from else {}),
-        **({"references": used} if (used := sources(run.config)) else {}),
-    }
-
-
-def open_readers(
-    config: Config, dataset: str, manifest: Manifest
-) -> tuple[Reader, dict[str, Reader]]:
-    """The readers of training and of each validation split, which share the memory there is."""
-    reader = open_reader(dataset, manifest, config.data.train_split, config, training=True)
-    reserved = reader.table_bytes
-    validation: dict[str, Reader] = {}
-    for name in config.data.validation_splits:
-        validation[name] = open_reader(
-            dataset, manifest, name, config, training=False, reserved_bytes=reserved
-        )
-        reserved += validation[name].table_bytes
-    return reader, validation
-
-
-def _opening(config: Config, strategy: tf.distribute.Strategy, reader: Reader) -> str:
-    return (
-        f"{config.model.backbone} on {devices.describe(strategy)}: {reader.records} records, "
-        f"{reader.steps_per_pass} steps a pass of {config.batch_size}"
-        + (
-            f", {reader.pictures_in_table} pictures {reader.table} in memory"
-            if reader.table
-            else ""
-        )
-        + (f"; {SERVICE_GUARANTEE.format(config.data.service)}" if config.data.service else "")
-    )

@@ -282,6 +282,23 @@ class BesideSteps:
 
 
 @dataclasses.dataclass(frozen=True)
+class SpreadBesideSteps:
+    """All that is not a step takes a share of the run's time, but no single part of it does.
+
+    Attributes:
+      share: of the wall-clock time.
+      seconds: of it.
+      steps_seconds: what the steps took.
+      parts: (kind as in BesideSteps, seconds), the largest first.
+    """
+
+    share: float
+    seconds: float
+    steps_seconds: float
+    parts: tuple[tuple[str, float], ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class CpuQuota:
     """The container's CPU limit held its processes back in a share of the periods it counts."""
 
@@ -305,6 +322,21 @@ class StalledForMemory:
 
 
 @dataclasses.dataclass(frozen=True)
+class DroppedForMemory:
+    """Files that a memory limit had dropped from memory were read again.
+
+    Attributes:
+      reread: of what was read from storage, the share that had been in memory before.
+      limit: of memory, in bytes; None = not known.
+      waited: the share of the run's time in which its steps waited for their input.
+    """
+
+    reread: float
+    limit: int | None
+    waited: float
+
+
+@dataclasses.dataclass(frozen=True)
 class MoreReplicasThanCores:
     """Replicas on the processor, of how many workers of the run, and the cores for them all."""
 
@@ -319,6 +351,19 @@ class ColdFirstPass:
 
     share: float
     seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class LateVariants:
+    """What a run waited for its follower, a share of its time; seconds that the follower takes for
+    a variant, with its workers, and that a pass takes without waiting; 0 = not known.
+    """
+
+    share: float
+    seconds: float
+    variant_seconds: float
+    pass_seconds: float
+    workers: int
 
 
 Evidence = (
@@ -354,9 +399,12 @@ Evidence = (
     | UnexplainedWait
     | SharedCores
     | BesideSteps
+    | SpreadBesideSteps
     | ColdFirstPass
+    | LateVariants
     | CpuQuota
     | MoreReplicasThanCores
     | KilledForMemory
     | StalledForMemory
+    | DroppedForMemory
 )

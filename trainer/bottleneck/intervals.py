@@ -6,7 +6,7 @@ import dataclasses
 import math
 
 from trainer.bottleneck.bottleneck import Advice, upper_gain
-from trainer.bottleneck.thresholds import SAVING_SHARE, VALIDATION_SHARE
+from trainer.bottleneck.thresholds import SAVING_SHARE, VALIDATION_SHARE, WRITING_MARGIN
 from trainer.monitoring.time_account import BETWEEN, REDONE, RunTime
 from trainer.monitoring.timeline import Activity
 
@@ -26,6 +26,12 @@ class RunFacts:
       steps, epochs: of the run.
       validate_epochs: epochs between two validations; 0 = not by epochs.
       validate_steps: steps between two validations; 0 = not by steps.
+      dataset_bytes: of the files that the run reads again and again; 0 = not known.
+      memory_limit: of the container, in bytes; None = there is none, or it is not known.
+      steps_per_pass: of the training split; 0 = not known.
+      shards: of pictures of the training split; 0 = not known.
+      follower_workers: that built live variants at a time; 0 = there was no follower.
+      variant_seconds: that they take for a variant; 0 = not measured.
       replicas_divide: what every number of replicas must divide, such as the batch; 0 = nothing.
     """
 
@@ -41,20 +47,40 @@ class RunFacts:
     validate_epochs: int = 0
     validate_steps: int = 0
     replicas_divide: int = 0
+    dataset_bytes: int = 0
+    memory_limit: int | None = None
+    steps_per_pass: int = 0
+    shards: int = 0
+    follower_workers: int = 0
+    variant_seconds: float = 0.0
+
+
+def saving_seconds(spent: RunTime) -> float:
+    """What steps stood still for: copies of the state, and waiting until one is on the disk."""
+    return math.fsum(spent.seconds.get(a, 0.0) for a in (Activity.SAVING, Activity.WRITING))
 
 
 def save_advice(spent: RunTime, facts: RunFacts) -> Advice | None:
     """Saves as far apart as their cost asks for; None where the interval is not what costs.
 
-    The gain is what the saves left out took. Those at the end of an epoch stay.
+    The gain is what the saves left out took, and the waiting for the state before. Those at the end
+    of an epoch stay.
     """
-    every = _save_interval(spent, facts)
-    if every is None or not facts.save_every or every <= facts.save_every or not spent.step_saves:
+    step, now, saves = facts.step_seconds, facts.save_every, spent.step_saves
+    if not now or not saves or not math.isfinite(step) or step <= 0:
+        return None
+    copying, waiting = spent.step_save_seconds / saves, spent.step_wait_seconds / saves
+    # A state is written during the next steps; where they wait for it, it takes as long as both.
+    apart = WRITING_MARGIN * (now * step + waiting) if waiting else 0.0
+    every = max(1, _rounded(max(_seconds_apart(copying, spent), apart) / step))
+    if every <= now:
         return None
     # One stays: at the end of the first epoch the state is saved before the validation.
-    left = max(facts.save_every / every, 1 / spent.step_saves)
+    left = max(now / every, 1 / saves)
     saved = spent.step_save_seconds * (1 - left)
-    if saved < spent.seconds.get(Activity.SAVING, 0.0) / 2:
+    if apart:
+        saved += spent.step_wait_seconds
+    if saved < saving_seconds(spent) / 2:
         return None  # most are made at the end of an epoch
     return _predicted("save_less", {"steps": every}, saved / spent.wall_seconds)
 
@@ -102,20 +128,23 @@ def _predicted(remedy: str, values: dict[str, str | float], share: float) -> Adv
 
 
 def _save_interval(spent: RunTime, facts: RunFacts) -> int | None:
-    """Steps between two saves, of the cost C of a save and the mean time M between faults.
-
-    Young, "A first order approximation to the optimum checkpoint interval", CACM 17 (1974); Daly,
-    FGCS 22 (2006): sqrt(2 C M) seconds of work. Where no fault was seen, saves may take
-    SAVING_SHARE of the time.
-    """
+    """Steps between two saves, where each costs what one has cost so far; None = not known."""
     if not spent.saves or not math.isfinite(facts.step_seconds) or facts.step_seconds <= 0:
         return None
-    cost = spent.seconds.get(Activity.SAVING, 0.0) / spent.saves
+    cost = saving_seconds(spent) / spent.saves
+    return max(1, _rounded(_seconds_apart(cost, spent) / facts.step_seconds))
+
+
+def _seconds_apart(cost: float, spent: RunTime) -> float:
+    """Seconds of work between two saves, of the cost C of a save and the mean time M between
+    faults.
+
+    Young, "A first order approximation to the optimum checkpoint interval", CACM 17 (1974); Daly,
+    FGCS 22 (2006): sqrt(2 C M). Where no fault was seen, saves may take SAVING_SHARE of the time.
+    """
     if spent.attempts > 1:
-        seconds = math.sqrt(2 * cost * spent.wall_seconds / (spent.attempts - 1))
-    else:
-        seconds = cost / SAVING_SHARE
-    return max(1, _rounded(seconds / facts.step_seconds))
+        return math.sqrt(2 * cost * spent.wall_seconds / (spent.attempts - 1))
+    return cost / SAVING_SHARE
 
 
 def _rounded(value: float) -> int:

@@ -52,23 +52,20 @@ REMEDIES: Mapping[str, Remedy] = {
     "store_raw": Remedy(
         "build the dataset with --encoding=raw, if memory has room for {growth:.0f} times the bytes"
     ),
-    "data_service": Remedy(
-        "have {workers} worker(s) of a tf.data service, on machines like this one, prepare the "
-        "batches (`trainer dataservice`, data.service, data.image_table=auto)"
-    ),
+    "more_cores": Remedy("give this process {cores} processor cores instead of {now:g}"),
     # Of the input, by the stage that a trace names.
     STORAGE: Remedy(
         "read more at a time (data.parallel_reads), or keep the dataset on a local disk"
     ),
-    PARSE: Remedy("give the input more cores, or data.service more workers"),
+    PARSE: Remedy("give the input more cores"),
     DECODE: Remedy(
         "build the dataset with --image_size, so that less is decoded, or decode once "
         "(data.image_table=decoded)"
     ),
     "decode_from_table": Remedy("build the dataset with --image_size, so that less is decoded"),
     HOST_MAP: Remedy(
-        "do that work ahead of time (preprocess build --variants, --image_size), or on more "
-        "machines (data.service)"
+        "do that work ahead of time (preprocess build --variants, --image_size), or give the input "
+        "more cores"
     ),
     TABLE: Remedy(
         "build the dataset with a smaller --image_size, or data.variants=1, whose table is built "
@@ -173,6 +170,10 @@ REMEDIES: Mapping[str, Remedy] = {
         "raise the container's memory limit, or keep less in memory (data.image_table=encoded, a "
         "smaller --image_size, fewer workers on this machine)"
     ),
+    "keep_files": Remedy(
+        "raise the container's memory limit by up to {gigabytes} GB, so that the dataset stays in "
+        "memory between passes, or build it with a smaller --image_size"
+    ),
     "cpu_limit": Remedy("raise the container's CPU limit to {cores} cores"),
     "cpu_limit_unknown": Remedy("raise the container's CPU limit"),
     "fewer_replicas": Remedy(
@@ -185,9 +186,26 @@ REMEDIES: Mapping[str, Remedy] = {
         "keep the dataset on a local disk (of one at gs://, --stage_to copies it), or train longer "
         "in one place: what was read once stays in memory"
     ),
+    "more_followers": Remedy(
+        "give `preprocess follow` {more} more worker(s), {workers} in all: --workers={workers} on "
+        "a machine with as many cores (--augment_workers={workers} of `launch train`), "
+        "--parallelism={workers} on a cluster"
+    ),
+    "more_followers_and_shards": Remedy(
+        "give `preprocess follow` {more} more worker(s), {workers} in all, and build the dataset "
+        "with at least --shards={workers}: each shard is built by one worker"
+    ),
+    "measure_follower": Remedy(
+        "keep `preprocess follow` running during the training: it has not yet measured how long a "
+        "variant takes, so how many workers would do is not known"
+    ),
+    "follow_sooner": Remedy(
+        "start `preprocess follow` before the training, with a larger --ahead, and keep it running"
+    ),
     "beside_callbacks": Remedy(
         "write TensorBoard's files to faster storage, or fewer of them (tensorboard.histograms, "
-        "tensorboard.pictures), or report less often (steps_per_epoch)"
+        "tensorboard.pictures), make callbacks of your own faster, or report less often "
+        "(steps_per_epoch)"
     ),
     # Of what is not known yet.
     "diagnose": Remedy(

@@ -16,22 +16,35 @@ from trainer.bottleneck.evidence import (
     BesideSteps,
     ColdFirstPass,
     CpuQuota,
+    DroppedForMemory,
     Evidence,
     KilledForMemory,
     MoreReplicasThanCores,
+    SpreadBesideSteps,
     StalledForMemory,
 )
-from trainer.bottleneck.intervals import RunFacts, save_advice, save_more, validation_advice
+from trainer.bottleneck.intervals import (
+    RunFacts,
+    save_advice,
+    save_more,
+    saving_seconds,
+    validation_advice,
+)
+from trainer.bottleneck.late_variants import late_variants
 from trainer.bottleneck.thresholds import (
     BESIDE_HIGH,
     BESIDE_SECONDS,
     INPUT_HIGH,
     ONCE_HIGH,
     ONCE_SECONDS,
+    REREAD_HIGH,
+    SPREAD_HIGH,
+    SPREAD_LARGEST,
+    SPREAD_SECONDS,
     STALLED_HIGH,
     THROTTLED_HIGH,
 )
-from trainer.monitoring.memory_pressure import STALLED
+from trainer.monitoring.memory_pressure import REREAD, STALLED
 from trainer.monitoring.metric_rows import Row, mean
 from trainer.monitoring.processor import THROTTLED, WANTED
 from trainer.monitoring.stages import COLLECTIVE
@@ -60,7 +73,10 @@ def run_verdict(
 ) -> Bottleneck:
     """The verdict of the run, with that of its steps within it where something else is first."""
     everywhere = (
-        _throttled(facts, rows) or _stalled(rows) or _oversubscribed(facts, steps.shares or {})
+        _throttled(facts, rows)
+        or _dropped(spent, facts, rows)
+        or _stalled(rows)
+        or _oversubscribed(facts, steps.shares or {})
     )
     beside, killed = _beside(spent, facts, rows), _killed(spent, facts)
     if killed and (beside is None or beside.kind in _ONCE or beside.share <= killed.share):
@@ -68,6 +84,10 @@ def run_verdict(
     if beside and everywhere and (beside.kind in _ONCE or beside.share < everywhere.share):
         beside = None
     cause = beside or everywhere
+    late = late_variants(spent, facts)
+    if late and (cause is None or cause.kind in _ONCE or cause.share <= late[0].share):
+        cause = _Cause(Kind.INPUT, *late, late[0].share)
+    cause = cause or _spread(spent, facts)
     if spent.memory_kills and (cause is None or cause.kind is not Kind.MEMORY):
         steps = _with_memory_kills(steps, spent, facts)
     if cause is None:
@@ -108,6 +128,24 @@ def _throttled(facts: RunFacts, rows: Sequence[Row]) -> _Cause | None:
         gain=gain,
     )
     return _Cause(Kind.THROTTLED, fact, advice, share)
+
+
+def _dropped(spent: RunTime, facts: RunFacts, rows: Sequence[Row]) -> _Cause | None:
+    """A dataset that a memory limit leaves no room for is read from storage in every pass: where
+    steps wait for that, they would not if it stayed in memory.
+    """
+    reread, wall = mean(rows, REREAD), spent.wall_seconds
+    waited = spent.seconds.get(INPUT_WAIT, 0.0)
+    in_steps = sum(spent.seconds.get(name, 0.0) for name in _IN_STEPS)
+    if reread is None or reread < REREAD_HIGH or waited < INPUT_HIGH * in_steps or not waited:
+        return None
+    share = waited / wall
+    fact = DroppedForMemory(reread, facts.memory_limit, share)
+    advice = _of_run("more_memory", share * reread)
+    if facts.dataset_bytes:
+        gigabytes = math.ceil(facts.dataset_bytes / 1e8) / 10
+        advice = dataclasses.replace(advice, remedy="keep_files", values={"gigabytes": gigabytes})
+    return _Cause(Kind.MEMORY, fact, advice, share * reread)
 
 
 def _stalled(rows: Sequence[Row]) -> _Cause | None:
@@ -155,17 +193,48 @@ def _beside(spent: RunTime, facts: RunFacts, rows: Sequence[Row]) -> _Cause | No
     waited, cold = seconds.get(INPUT_WAIT, 0.0), _cold_seconds(spent, facts, rows)
     in_steps = sum(seconds.get(name, 0.0) for name in _IN_STEPS)
     costs = _costs(spent, facts)
-    kind = max(costs, key=lambda each: costs[each])
+    large = [each for each in costs if _is_large(each, costs[each], wall)]
+    kind = max(large or costs, key=lambda each: costs[each])
     share = costs[kind] / wall if wall else 0.0
-    least = (ONCE_HIGH, ONCE_SECONDS) if kind in _ONCE else (BESIDE_HIGH, BESIDE_SECONDS)
     if cold > costs[kind] and cold >= BESIDE_SECONDS and cold >= BESIDE_HIGH * wall:
         advice = _of_run("cold_pass", cold / wall)
         return _Cause(Kind.INPUT, ColdFirstPass(cold / wall, cold), advice, cold / wall)
-    if share < least[0] or costs[kind] < least[1] or costs[kind] <= waited:
+    if not large or costs[kind] <= waited:
         return None
-    name = CALLBACKS if kind is Kind.OVERHEAD else str(kind)
+    name = _name(kind)
     fact = BesideSteps(name, share, costs[kind], in_steps)
     return _Cause(kind, fact, _advice(kind, name, share, spent, facts), share)
+
+
+def _is_large(kind: Kind, seconds: float, wall: float) -> bool:
+    """Whether it is named before the steps: what is paid once must take more for that."""
+    share, least = (ONCE_HIGH, ONCE_SECONDS) if kind in _ONCE else (BESIDE_HIGH, BESIDE_SECONDS)
+    return seconds >= least and seconds >= share * wall > 0
+
+
+def _spread(spent: RunTime, facts: RunFacts) -> _Cause | None:
+    """What is not a step takes much of a short run, in several parts, each too small to be named
+    alone; the largest is more than the steps wait for input.
+    """
+    seconds, wall = spent.seconds, spent.wall_seconds
+    costs = {kind: cost for kind, cost in _costs(spent, facts).items() if cost >= 1}
+    total = math.fsum(costs.values())
+    if not wall or total < SPREAD_HIGH * wall or total < SPREAD_SECONDS:
+        return None
+    kinds = sorted(costs, key=lambda each: costs[each], reverse=True)
+    largest = costs[kinds[0]]
+    if largest > SPREAD_LARGEST * total or largest <= seconds.get(INPUT_WAIT, 0.0):
+        return None
+    in_steps = sum(seconds.get(name, 0.0) for name in _IN_STEPS)
+    parts = tuple((_name(kind), costs[kind]) for kind in kinds)
+    fact = SpreadBesideSteps(total / wall, total, in_steps, parts)
+    advice = _advice(kinds[0], _name(kinds[0]), largest / wall, spent, facts)
+    return _Cause(kinds[0], fact, advice, total / wall)
+
+
+def _name(kind: Kind) -> str:
+    """Of what is not a step, as its fact and its remedy have it."""
+    return CALLBACKS if kind is Kind.OVERHEAD else str(kind)
 
 
 def _costs(spent: RunTime, facts: RunFacts) -> dict[Kind, float]:
@@ -173,7 +242,7 @@ def _costs(spent: RunTime, facts: RunFacts) -> dict[Kind, float]:
     seconds = spent.seconds
     later_starts = _sum(seconds, _STARTING) - _sum(spent.first_attempt, _STARTING)
     return {
-        Kind.SAVING: seconds.get(Activity.SAVING, 0.0),
+        Kind.SAVING: saving_seconds(spent),
         Kind.VALIDATION: seconds.get(Activity.VALIDATION, 0.0),
         Kind.RESTARTS: seconds.get(BETWEEN, 0.0) + seconds.get(REDONE, 0.0) + later_starts,
         Kind.OVERHEAD: seconds.get(Activity.CALLBACKS, 0.0),

@@ -206,6 +206,12 @@ def clause(fact: Evidence) -> str:
                 f"{share:.0%} of the run's time, {seconds:,.0f} s, went to {what}; its steps took "
                 f"{steps_seconds:,.0f} s"
             )
+        case facts.SpreadBesideSteps(share, seconds, steps_seconds, parts):
+            each = ", ".join(f"{BESIDE.get(kind, kind)} {took:,.0f} s" for kind, took in parts)
+            return (
+                f"{share:.0%} of the run's time, {seconds:,.0f} s, did not go to steps ({each}); "
+                f"its steps took {steps_seconds:,.0f} s"
+            )
         case facts.CpuQuota(cores, share):
             return (
                 f"the container may use {cores:g} cores, and was held back in {share:.0%} of the "
@@ -219,6 +225,15 @@ def clause(fact: Evidence) -> str:
                 f"{share:.0%} of the run's time, {seconds:,.0f} s, its first epochs waited for "
                 "their input; the later ones hardly do"
             )
+        case facts.LateVariants(share, seconds, a_variant, a_pass, workers):
+            rates = (
+                f"; it builds a variant in {a_variant:.3g} s with {workers} worker(s), and a pass "
+                f"takes {a_pass:.3g} s"
+            )
+            return (
+                f"{share:.0%} of the run's time, {seconds:,.0f} s, went to waiting for the next "
+                f"variant from `preprocess follow`{rates if a_variant and a_pass else ''}"
+            )
         case facts.KilledForMemory(kills, share):
             times = "once" if kills == 1 else f"{kills} times"
             return (
@@ -229,6 +244,13 @@ def clause(fact: Evidence) -> str:
             return (
                 f"for {share:.0%} of the time something in this container waited for memory to be "
                 "freed or read back from disk"
+            )
+        case facts.DroppedForMemory(reread, limit, waited):
+            of = "" if limit is None else f" of {limit / 1e9:.1f} GB"
+            return (
+                f"{reread:.0%} of what was read from storage had been in memory before, and was "
+                f"dropped for the memory limit{of}; steps waited {waited:.0%} of the run's time "
+                "for their input"
             )
     return _caveat(fact)
 

@@ -59,8 +59,15 @@ BESIDE_HIGH, BESIDE_SECONDS = 0.25, 30.0
 # Of a run's wall-clock time, and in seconds, from which one-time work (start, image table) is named
 # before the steps: ours. A run of a few minutes is mostly its start.
 ONCE_HIGH, ONCE_SECONDS = 0.50, 60.0
+# Of a run's wall-clock time, and in seconds, from which all that is not a step is named before the
+# steps, by its largest part, where none of its parts is large enough alone, and the largest is at
+# most so much of it: ours.
+SPREAD_HIGH, SPREAD_SECONDS, SPREAD_LARGEST = 0.40, 30.0, 0.80
 # Share of a run's time that saves may take if no fault has shown how often they are needed: ours.
 SAVING_SHARE = 0.02
+# Advised time between two saves over that which writing a state takes, so that no step waits for
+# one that takes a little longer: ours.
+WRITING_MARGIN = 1.25
 # Share of a run's time that validations may take after an advised interval: ours.
 VALIDATION_SHARE = 0.10
 # Share of the periods of a CPU limit in which the container was throttled: ours; a sufficient limit
@@ -69,6 +76,9 @@ THROTTLED_HIGH = 0.25
 # Share of the time in which a process waited for memory (the kernel's pressure stall information),
 # from which a run is short of memory: ours.
 STALLED_HIGH = 0.10
+# Share of what a run reads from storage that had been in memory before and was dropped for a memory
+# limit, from which its waiting for input is put down to that: ours.
+REREAD_HIGH = 0.25
 GET_NEXT_MICROSECONDS = 50.0  # a batch that arrives sooner was not waited for
 STEPS_A_CALL = 10  # advised steps_per_execution: Python then runs once in ten steps
 TRACED_STEPS = 5  # least steps of a trace: the profiler's own tools lose the first and the last

@@ -17,9 +17,11 @@ import textwrap
 from absl import flags
 
 from preprocess.shell.cli import no_arguments, print_json
-from preprocess.shell.path_flags import define_path
+from preprocess.shell.path_flags import define_path, define_repeated_path
 
-_DATA = define_path("data", None, "Dataset directory.", required=True)
+_DATA = define_repeated_path(
+    "data", None, "Dataset directory; several as for `train`.", required=True
+)
 _WORKDIR = define_path("workdir", "", "Run directory that `train` will write.")
 _CONFIG = define_path(
     "config", None, "Configuration: a file, the name of a preset, or an earlier RUN.", required=True
@@ -45,7 +47,8 @@ def main(arguments: list[str]) -> None:
     from trainer.report.layer_table import table_lines
 
     found = []
-    for check in preflight(config, _DATA.value, _WORKDIR.value):
+    first, *further = _DATA.value
+    for check in preflight(config, first, _WORKDIR.value, further):
         found.append(check)
         if not _JSON.value:
             print(f"{check.name:<{_NAME_WIDTH}}  {check.status:<{_STATUS_WIDTH}}  {check.value}")

@@ -26,13 +26,13 @@ from preprocess.shell.cli import no_arguments, print_json, say
 from preprocess.shell.errors import OutputError, UsageError
 from preprocess.shell.exit_codes import ExitCode
 from preprocess.shell.json_text import JsonObject
-from preprocess.shell.path_flags import define_path
+from preprocess.shell.path_flags import define_path, define_repeated_path
 from trainer.config.keys import Config
 
 if TYPE_CHECKING:
     from trainer.bottleneck.phases.diagnoser import Applied, Diagnosis
 
-_DATA = define_path("data", "", "Dataset directory, or gs://...")
+_DATA = define_repeated_path("data", [], "Dataset directory, or gs://...; a single one.")
 _CONFIG = define_path(
     "config", "", "Configuration: a file, the name of a preset, or an earlier RUN."
 )
@@ -64,6 +64,11 @@ def main(arguments: list[str]) -> None:
         return
     if not _CONFIG.value or not _DATA.value:
         raise UsageError("give --config and --data to measure, or --trace to explain a trace")
+    if len(_DATA.value) > 1:
+        raise UsageError(
+            f"--data is given {len(_DATA.value)} times: diagnose measures one set; give that one "
+            "which is read from the slowest storage or has the largest pictures"
+        )
     if _PICTURE.value and not Path(_PICTURE.value).absolute().parent.is_dir():
         raise UsageError(f"--picture='{_PICTURE.value}': there is no such folder")
     from trainer.config import load_config
@@ -93,11 +98,11 @@ def _diagnose(config: Config) -> None:
     quiet.silence()
     from trainer.bottleneck.phases.diagnoser import Diagnoser
     from trainer.bottleneck.phases.phase_table import applied
-    from trainer.config.stages import last_stage
+    from trainer.config.training_stages import last_stage
     from trainer.training.steps import Diverged
 
     config = last_stage(config)
-    diagnoser = Diagnoser(config, _DATA.value, say, _ROUNDS.value, _SECONDS.value)
+    diagnoser = Diagnoser(config, _DATA.value[0], say, _ROUNDS.value, _SECONDS.value)
     shown = print if diagnoser.chief and not _JSON.value else lambda *_: None
     changes: list[Applied] = []
     try:

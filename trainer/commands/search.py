@@ -24,9 +24,9 @@ from absl import flags
 from preprocess.shell.cli import no_arguments, print_json, say
 from preprocess.shell.errors import UsageError
 from preprocess.shell.exit_codes import ExitCode
-from preprocess.shell.path_flags import define_path
+from preprocess.shell.path_flags import define_path, define_repeated_path
 
-_DATA = define_path("data", None, "Dataset directory.", required=True)
+_DATA = define_repeated_path("data", None, "Dataset directory; a single one.", required=True)
 _WORKDIR = define_path("workdir", None, "Folder of the search.", required=True)
 _CONFIG = define_path(
     "config", None, "Configuration: a file, the name of a preset, or an earlier RUN.", required=True
@@ -52,10 +52,26 @@ _JSON = flags.DEFINE_bool("json", False, "Print search.json's content as one JSO
 def main(arguments: list[str]) -> None:
     """Searches, writes the result, prints the table."""
     no_arguments(arguments)
+    if len(_DATA.value) > 1:
+        raise UsageError(
+            f"--data is given {len(_DATA.value)} times: search trains on one set; build one "
+            "dataset of all of them"
+        )
+    from trainer.config.running_sections import LIVE
     from trainer.search.space import GRID, base_config, load_space
 
     pairs = [(key, text) for key, _, text in (each.partition("=") for each in _OVERRIDES.value)]
     space, config = base_config(load_space(_SPACE.value), _CONFIG.value, pairs)
+    if config.data.shares:
+        raise UsageError(
+            "data.shares is for several --data, and search trains on one set: add "
+            "--config.data.shares="
+        )
+    if config.data.live:
+        raise UsageError(
+            f"data.variants={LIVE}: a follower builds for one training, and search makes many: set "
+            "--config.data.variants to a number"
+        )
     limit = _TRIALS.value or space.trials
     if space.sampler != GRID and not limit:
         raise UsageError(f"--space={_SPACE.value} samples its values; set --trials=NUMBER_OF_RUNS")
@@ -63,7 +79,7 @@ def main(arguments: list[str]) -> None:
 
     folder = Path(_WORKDIR.value)
     repeats = _REPEATS.value or space.repeats
-    request = Request(folder, _DATA.value, space, config, repeats, limit, _KEEP.value)
+    request = Request(folder, _DATA.value[0], space, config, repeats, limit, _KEEP.value)
     try:
         runs = search(request, say)
     except Interrupted as end:
@@ -71,9 +87,13 @@ def main(arguments: list[str]) -> None:
             raise KeyboardInterrupt from None
         say("SIGTERM: the current run is saved; the same command resumes")
         sys.exit(ExitCode.SAVED)
-    from trainer.search.report import result_of, table_text, write_result
+    from trainer.search.report import MOST_CURVES, result_of, table_text, write_result
+    from trainer.search.search_run import FINISHED
+    from trainer.training.recorded_curves import recorded_curves
 
-    result = result_of(space, request.start, runs, repeats)
+    finished = [folder / "trials" / run.name for run in runs if run.state == FINISHED]
+    curves = recorded_curves(finished[:MOST_CURVES], space.metric)
+    result = result_of(space, request.start, runs, repeats, curves)
     write_result(folder, result, space, request.start, runs, repeats)
     if _JSON.value:
         print_json(result)

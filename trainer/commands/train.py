@@ -3,6 +3,9 @@ r"""Trains a configuration on a dataset directory.
     python -m trainer train --config=trainer/configs/NAME.py --data=DATASET --workdir=RUN \
         [--config.KEY=VALUE ...] [--local_workers=N]
 
+--data given several times trains on several datasets together: each batch has rows of all of them,
+in the shares of --config.data.shares=7,3.
+
 Run again, it resumes where it stopped; --config.epochs may then be higher, which stretches a
 schedule without a length of its own. --from=RUN@best starts a new run from another run's state, to
 change what may not change on resume: batch size, optimizer, learning rate.
@@ -25,12 +28,19 @@ import sys
 from absl import flags
 
 from preprocess.shell.cli import no_arguments, print_json, say
+from preprocess.shell.errors import UsageError
 from preprocess.shell.exit_codes import ExitCode
-from preprocess.shell.path_flags import define_path
+from preprocess.shell.path_flags import define_path, define_repeated_path
 from preprocess.shell.process import process_started
 from trainer.config.keys import Config
 
-_DATA = define_path("data", None, "Dataset directory, or gs://...", required=True)
+_DATA = define_repeated_path(
+    "data",
+    None,
+    "Dataset directory, or gs://...; given several times, they are trained on together, in the "
+    "shares of data.shares.",
+    required=True,
+)
 _STAGE_TO = define_path(
     "stage_to", "", "Local directory to copy a dataset at gs://... to before it is read."
 )
@@ -86,6 +96,11 @@ def main(arguments: list[str]) -> None:
     if _PROFILE.value:
         pairs.append(("profile.on_start", "true"))
     config = load_config(_CONFIG.value, pairs)
+    if _STAGE_TO.value and config.data.live:
+        raise UsageError(
+            "--stage_to with data.variants=live: the variants come to the dataset and not to its "
+            "copy; omit --stage_to, or build them with `preprocess build --variants`"
+        )
     if _LOCAL_WORKERS.value:
         from trainer.workers.supervisor.local_group import run_local_group
         from trainer.workers.worker_process import worker_command
@@ -96,14 +111,22 @@ def main(arguments: list[str]) -> None:
     from trainer.workers.cluster import cluster_of_environment
 
     cluster = cluster_of_environment()
-    if cluster is None:
-        _train(config, chief=True)
-        return
+    from trainer.config.own_code import own_code
     from trainer.workers.signals import leave
     from trainer.workers.worker_process import exit_code
 
+    if cluster is None:
+        if own_code(config):  # the user's own may have something to do as Python ends
+            _train(config, chief=True)
+            return
+        try:
+            _train(config, chief=True)
+        except SystemExit as ended:
+            leave(int(ended.code or 0))
+        leave(0)  # all is on the disk: what TensorFlow takes long to close is not waited for
     # Threads deep inside TensorFlow, waiting for a peer, would keep Python from ending.
-    leave(exit_code("train", lambda: _train(config, chief=cluster.rank == 0)))
+    chief = cluster.rank == 0
+    leave(exit_code("train", lambda: _train(config, chief)))
 
 
 def _train(config: Config, chief: bool) -> None:
@@ -113,13 +136,15 @@ def _train(config: Config, chief: bool) -> None:
     signals.leave_on_sigterm(say)
     quiet.silence()
     from trainer.config.trust import remember
-    from trainer.data.staging import staged
+    from trainer.data.staging import staged_sets
     from trainer.train import train
+    from trainer.training.progress import FAILED, mark_ended
+    from trainer.training.run_directory import RunDirectory
     from trainer.training.steps import Diverged
 
     if chief:
         remember(config)
-    data = staged(_DATA.value, _STAGE_TO.value, say)
+    data = staged_sets(_DATA.value, _STAGE_TO.value, say)
     try:
         report = train(
             config,
@@ -131,9 +156,11 @@ def _train(config: Config, chief: bool) -> None:
             strict=_STRICT.value,
         )
     except Diverged as error:
+        if chief:
+            mark_ended(RunDirectory(_WORKDIR.value).progress_file, FAILED)
         from trainer.training.starting_from import after_divergence
 
-        way_on = after_divergence(_WORKDIR.value, _DATA.value, config)
+        way_on = after_divergence(_WORKDIR.value, _DATA.value[0], config, _DATA.value[1:])
         found = str(error)
         end = "\n" if "\n" in found else ". "  # after lines of their own
         say(f"trainer train: diverged: {found}{end}{way_on}")

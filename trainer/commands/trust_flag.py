@@ -9,5 +9,6 @@ TRUST = flags.DEFINE_multi_string(
     [],
     "What the run may run as code, as its config.json names it: a hub module, hub:HANDLE, or "
     "FILE.py:NAME or MODULE:NAME. What you have trained with yourself need not be named, unless "
-    "the file has changed since. May be repeated.",
+    "the file has changed since. A file of the same name in another folder replaces the run's, "
+    "which may have been trained on other machines. May be repeated.",
 )

@@ -1,9 +1,9 @@
 """TensorFlow's traffic between processes goes straight to them, never through a web proxy.
 
-gRPC, by which workers and a tf.data service talk, takes $https_proxy or $http_proxy for itself,
-even for localhost, where $no_proxy does not name the host. A proxy for the web cannot carry that,
-and the workers wait for each other forever. gRPC looks at $grpc_proxy first, and an empty one
-means none. What is fetched over HTTP (buckets, hub modules) still uses the proxies.
+gRPC, by which workers talk, takes $https_proxy or $http_proxy for itself, even for localhost, where
+$no_proxy does not name the host. A proxy for the web cannot carry that, and the workers wait for
+each other forever. gRPC looks at $grpc_proxy first, and an empty one means none. What is fetched
+over HTTP (buckets, hub modules) still uses the proxies.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
     rest, path, overrides = parse_config_flags(sys.argv)
     config = load_config(path, overrides)
 
-`keys` defines them, as the fields of frozen dataclasses, a section each; `values` is what each may
-be, `combinations` what goes together, `files` reads configuration files and presets, `flags` the
-command line.
+keys.py defines them, as the fields of frozen dataclasses, a section each; values.py is what each
+may be, combinations.py what goes together, files.py reads configuration files and presets.
+Imports the dataset's formats and the shell, never TensorFlow. Start reading at keys.py.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from typing import Any
 from preprocess.shell.cli import say
 from preprocess.shell.errors import ConfigError
 from preprocess.shell.json_text import JsonObject
+from trainer.config.best_metric import KEY as BEST_METRIC
+from trainer.config.best_metric import without_validation
 from trainer.config.combinations import check_config
 from trainer.config.entries import is_pretrained
 from trainer.config.files import (
@@ -29,10 +31,10 @@ from trainer.config.files import (
 from trainer.config.flags import parse_config_flags
 from trainer.config.key_field import Value
 from trainer.config.keys import FREE_KEYS, IGNORED_KEYS, KEYS, Config, defaults, get, with_values
-from trainer.config.own_code import check_files, key_of, with_absolute_files
-from trainer.config.stages import same_but_for_the_end
+from trainer.config.own_code import check_files, flag_of, key_of, with_absolute_files, with_files_of
+from trainer.config.training_stages import same_but_for_the_end
 from trainer.config.trust import BACKBONE as _BACKBONE
-from trainer.config.trust import check_service, check_trusted, foreign_code
+from trainer.config.trust import check_trusted, foreign_code
 from trainer.config.values import coerce, keys_of, literal, parse, unknown_key
 
 __all__ = [
@@ -62,8 +64,8 @@ RESTART_MAY_CHANGE = (
     "checkpoint.every_steps",
     "checkpoint.keep",
     "early_stopping.",
-    "data.service",  # the same batches, made elsewhere
-    "data.image_table",  # and these otherwise
+    "data.image_table",  # the same batches, made otherwise
+    "data.on_late",  # waiting or not: what a run does where its follower has ended
     "data.parallel_reads",
     "data.log_records",
     "debug.",
@@ -88,8 +90,8 @@ def load_config(path_or_preset: str, overrides: Sequence[tuple[str, str]] = ()) 
     Raises:
       ConfigError: no such file, a file that fails, an unknown key, a bad value, or two
         values that do not go together. One line that says what to do.
-      UsageError: the configuration of a run names a hub module, own code or a tf.data service
-        that nobody has vouched for.
+      UsageError: the configuration of a run names a hub module or own code that nobody has
+        vouched for.
 
     Relative paths of own code, modules and weights become absolute, so that the run can be used
     from anywhere.
@@ -97,13 +99,14 @@ def load_config(path_or_preset: str, overrides: Sequence[tuple[str, str]] = ()) 
     recorded = recorded_config(path_or_preset)
     values = run_config_file(path_or_preset) if recorded is None else recorded
     flat = _flatten(values, origin=_STORED if recorded else path_or_preset)
-    config = with_absolute_paths(_checked(_overridden(flat, overrides)))
+    changed = _overridden(flat, overrides)
+    if recorded is not None:
+        changed = without_validation(changed, named=BEST_METRIC in dict(overrides))
+    config = with_absolute_paths(_checked(changed))
     check_files(config)
     for label, code in foreign_code(config).items() if recorded is not None else ():
-        if key_of(label) not in dict(overrides):
-            check_trusted(code, path_or_preset, (), f"--config.{key_of(label)}")
-    if recorded is not None and "data.service" not in dict(overrides):
-        check_service(config.data.service, path_or_preset)
+        if not {label, key_of(label)} & dict(overrides).keys():
+            check_trusted(code, path_or_preset, (), f"--config.{flag_of(label)}")
     return config
 
 
@@ -146,13 +149,28 @@ def from_dict(values: JsonObject) -> Config:
     return _checked(_flatten(values, origin=_STORED))
 
 
+def unchecked(values: JsonObject) -> Config:
+    """from_dict() without looking whether values go together, for which the user's own files would
+    have to be there.
+    """
+    return with_values(Config(), _flatten(values, origin=_STORED))
+
+
+def earlier_config(old: JsonObject, now: Config) -> Config:
+    """from_dict() of a run that resumes, whose own files are where `now` has them."""
+    config = with_files_of(unchecked(old), now)
+    check_config(config)
+    return config
+
+
 def differences(old: JsonObject, new: JsonObject) -> list[str]:
     """What differs between two `to_dict` results and may not, when a run is started again.
 
     Returns:
       A text a key, in the order of the table: `loss.delta (0.5 -> 0.4)`. Empty: the same.
     """
-    before, after = (with_absolute_paths(from_dict(each)) for each in (old, new))
+    after = with_absolute_paths(from_dict(new))
+    before = with_absolute_paths(earlier_config(old, after))
     free: tuple[str, ...] = RESTART_MAY_CHANGE
     if not after.reduce_on_plateau.patience:  # which validations cut the rate for
         free = (*free, "validation.")

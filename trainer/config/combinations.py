@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from preprocess.live_format import LIVE_SPLIT
 from preprocess.shell.errors import ConfigError
 from preprocess.shell.references import is_reference
 from trainer.config.bounds import LEAST_TRACED_CALLS
@@ -20,12 +21,13 @@ from trainer.config.layer_order import augmentation_conflicts
 from trainer.config.learning_sections import OWN, OptimizerConfig
 from trainer.config.measure_table import check_measure, column_of
 from trainer.config.own_code import is_own, own_name
-from trainer.config.stages import stage_problems
-from trainer.config.task_table import task_kind
+from trainer.config.parts import part_problems
+from trainer.config.running_sections import LIVE, REUSE
+from trainer.config.task_table import TASKS, task_kind
+from trainer.config.training_stages import stage_problems
 from trainer.config.values import coerce
 
 _SPLIT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-_SERVICE = re.compile(r"grpc://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
 
 
 def check_config(config: Config) -> None:
@@ -36,7 +38,7 @@ def check_config(config: Config) -> None:
     """
     for name in KEYS:
         coerce(name, get(config, name))
-    if config.loss.name:
+    if config.loss.name and not task_kind(config.task).parts:
         check_loss(config.loss.name, config.task)
     for name in config.metrics:
         check_measure(name, config.task)
@@ -49,7 +51,8 @@ def check_config(config: Config) -> None:
 
 def metric_names(config: Config) -> list[str]:
     """The metrics an epoch has: `loss`, `val_loss`, `val_NAME_accuracy`, `val_f1` and so on."""
-    usual = ("loss", task_kind(config.task).metric)
+    kind = task_kind(config.task)
+    usual = ("loss", kind.metric, *kind.part_figures)
     names = list(usual)
     for at, split in enumerate(config.data.validation_splits):
         prefix = "val_" if at == 0 else f"val_{split}_"
@@ -71,12 +74,13 @@ def _conflicts(config: Config) -> Iterator[str]:
     yield from _execution(config)
     yield from _model(config)
     yield from _own_parts(config)
+    yield from part_problems(config)
     yield from _loss(config)
     yield from _optimizer(config)
     yield from stage_problems(config)
     yield from augmentation_conflicts(config)
     yield from _splits(config)
-    yield from _service(config)
+    yield from _live(config)
     yield from _profile(config)
 
 
@@ -97,6 +101,22 @@ def _execution(config: Config) -> Iterator[str]:
         yield (
             f"steps_per_execution {config.steps_per_execution} is more than "
             f"steps_per_epoch {config.steps_per_epoch}: lower the former"
+        )
+
+
+def _live(config: Config) -> Iterator[str]:
+    data = config.data
+    if data.on_late == REUSE and not data.live:
+        yield f"data.on_late={REUSE}: only with data.variants={LIVE}; leave it out"
+    if data.on_late == REUSE and config.deterministic:
+        yield (
+            f"data.on_late={REUSE} with deterministic: which variants are late is chance; leave "
+            "out one of the two"
+        )
+    if data.live and data.train_split != LIVE_SPLIT:
+        yield (
+            f"data.variants={LIVE} with data.train_split={data.train_split}: only "
+            f"'{LIVE_SPLIT}' has variants"
         )
 
 
@@ -153,7 +173,8 @@ def _loss(config: Config) -> Iterator[str]:
     if not weights:
         return
     if not task_kind(config.task).class_weights:
-        yield f"loss.class_weights with task {config.task}: only supported for classification"
+        having = ", ".join(name for name, kind in TASKS.items() if kind.class_weights)
+        yield f"loss.class_weights with task {config.task}: only supported for {having}"
         return
     for name, weight in weights.items() if isinstance(weights, Mapping) else ():
         if isinstance(weight, bool) or not isinstance(weight, (int, float)) or weight < 0:
@@ -248,27 +269,6 @@ def _validation(config: Config) -> Iterator[str]:
         yield (
             f"validation.{name} {value} without data.validation_splits: nothing is validated; "
             "leave out the former"
-        )
-
-
-def _service(config: Config) -> Iterator[str]:
-    address = config.data.service
-    if not address:
-        return
-    form = _SERVICE.fullmatch(address)
-    if not form or not 0 < int(form[2]) < 65_536:
-        yield f"data.service: received {address!r}, takes grpc://HOST:PORT of a dispatcher"
-    elif reason := task_kind(config.task).no_service:
-        yield f"data.service {address} with task {config.task}: {reason}; leave data.service out"
-    elif config.data.image_table != "auto":
-        yield (
-            f"data.image_table {config.data.image_table} with data.service {address}: a table is "
-            "filled by the training process itself; leave out one of the two"
-        )
-    elif config.deterministic:
-        yield (
-            f"data.service {address} with deterministic: other machines may decode to other "
-            "bits; leave out one of the two"
         )
 
 

@@ -21,6 +21,7 @@ OPTIMIZERS = Entries(
     "by_name",
     "clipping",
     "current_rate",
+    "gradient_norms",
     "schedules",
     "warm_up",
     "weight_decay",
@@ -40,18 +41,17 @@ def losses_by_task() -> str:
     return ", ".join(f"{name} ({LOSSES.constant(name, 'TASK')})" for name in LOSSES.names())
 
 
-def check_loss(name: str, task: str) -> None:
+def check_loss(name: str, task: str, key: str = "loss.name") -> None:
     """Raises ConfigError if there is no such loss, or where it is for another task; the user's
     own are not looked at.
     """
     if is_reference(name):
         return
-    LOSSES.check(name, "loss.name")
+    LOSSES.check(name, key)
     its_task = LOSSES.constant(name, "TASK")
     if its_task != records_of(task):
         raise ConfigError(
-            f"loss.name={name} is for task={its_task}, not for {task}; there are "
-            + losses_by_task()
+            f"{key}={name} is for task={its_task}, not for {task}; there are " + losses_by_task()
         )
 
 

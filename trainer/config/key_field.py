@@ -27,7 +27,8 @@ class Key:
     """One key. The type of `default` is the type of the key; bounds are inclusive but `above`.
 
     `item` is the type of a tuple's items, `below` an exclusive upper bound, `words` are texts that
-    a mapping may be instead. With `own`, FILE.py:NAME or MODULE:NAME is taken beside `choices`.
+    a mapping or an integer may be instead. With `own`, FILE.py:NAME or MODULE:NAME is taken beside
+    `choices`.
     """
 
     default: Any

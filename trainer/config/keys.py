@@ -43,6 +43,7 @@ from trainer.config.task_table import TASKS, meanings_of_tasks
 IGNORED_KEYS = {
     "profile.port": "`trainer capture RUN` needs no port",
     "profile.host": "`trainer capture RUN` needs no address",
+    "data.service": "the training reads the same batches itself",
 }
 
 
@@ -175,10 +176,9 @@ def defaults() -> ml_collections.ConfigDict:
         if section and section not in config:
             config[section] = ml_collections.ConfigDict()
         parent = config[section] if section else config
-        if entry.words:  # a mapping, or a text in its place
-            parent[leaf] = ml_collections.FieldReference(
-                ml_collections.ConfigDict(), field_type=object
-            )
+        if entry.words:  # a mapping or an integer, or a text in its place
+            value = ml_collections.ConfigDict() if name in FREE_KEYS else entry.default
+            parent[leaf] = ml_collections.FieldReference(value, field_type=object)
         else:
             parent[leaf] = ml_collections.ConfigDict() if name in FREE_KEYS else entry.default
     config.lock()

@@ -99,7 +99,20 @@ class LossConfig:
     """What is minimised."""
 
     name: str = key(default="", meaning=f"'' = the task's own, {OWN}, or one of {losses_by_task()}")
-    args: Mapping[str, PlainValue] = key(default={}, meaning="the loss's further settings")
+    args: Mapping[str, PlainValue] = key(
+        default={},
+        meaning="the loss's further settings; where a task has several parts, the loss of each "
+        "gets those that it takes",
+    )
+    names: Mapping[str, PlainValue] = key(
+        default={},
+        meaning="of a task with several parts: the loss of a part by the part's name (class, "
+        "labels, numbers), in place of loss.name",
+    )
+    weights: Mapping[str, PlainValue] = key(
+        default={},
+        meaning="likewise what a part's loss counts in their sum, 1 where a part is left out",
+    )
     class_weights: str | Mapping[str, PlainValue] = key(
         default={},
         words=(BALANCED,),

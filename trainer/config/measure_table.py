@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from preprocess.dataset_format import parts_of
 from preprocess.shell.entries import Entries, constant_in
 from preprocess.shell.errors import ConfigError
 from preprocess.shell.nearest import did_you_mean
@@ -21,14 +22,14 @@ _TOP_OF = re.compile(r"top_([1-9][0-9]{0,3})")
 
 
 def measures_of(task: str) -> list[str]:
-    """The metrics of a task, as they are written."""
-    names = [n for n in MEASURES.names() if task in MEASURES.constant(n, "TASKS")]
+    """The metrics of a task and its parts, as they are written."""
+    names = [n for n in MEASURES.names() if _is_for(n, task)]
     return ["top_K" if name == TOP else name for name in names]
 
 
 def described_measures() -> str:
     """Every metric by task, in one line."""
-    by_task = {task: measures_of(task) for task in TASKS}
+    by_task = {task: measures_of(task) for task, kind in TASKS.items() if not kind.parts}
     return "; ".join(f"{task}: {', '.join(names)}" for task, names in by_task.items() if names)
 
 
@@ -50,17 +51,28 @@ def check_measure(name: str, task: str) -> None:
     task = records_of(task)
     if is_reference(name):
         column = column_of(name)
-        if column == "loss" or column in MEASURES.names() or column == TASKS[task].metric:
+        figures = ("loss", TASKS[task].metric, *TASKS[task].part_figures)
+        if column in figures or column in MEASURES.names():
             raise ConfigError(f"metrics: {name} is called like a figure there is; rename it")
         return
     entry, settings = measure_parts(name)
     known = measures_of(task)
-    there = entry in MEASURES.names() and task in MEASURES.constant(entry, "TASKS")
-    if not there or (entry == TOP) != bool(settings):
+    if not _is_for(entry, task) or (entry == TOP) != bool(settings):
         has = f"there are {', '.join(known)}" if known else "there are none"
         raise ConfigError(
             f"metrics: no metric {name[:80]!r} for task={task}{did_you_mean(name, known)}; {has}"
         )
+
+
+def fits(name: str, task: str) -> bool:
+    """Whether a metric is one of ours for a task."""
+    return not is_reference(name) and _is_for(measure_parts(name)[0], task)
+
+
+def _is_for(entry: str, task: str) -> bool:
+    if entry not in MEASURES.names():
+        return False
+    return not {*parts_of(task)}.isdisjoint(MEASURES.constant(entry, "TASKS"))
 
 
 def greater_is_better(column: str, metrics: Sequence[str] = ()) -> bool:

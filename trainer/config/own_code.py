@@ -7,13 +7,15 @@ names. Whatever builds a part of the training loads it, by preprocess.shell.refe
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import TypeAlias
 
 from preprocess.shell.blame import described
 from preprocess.shell.errors import ConfigError, UserError
 from preprocess.shell.json_text import JsonObject
-from preprocess.shell.reference_source import source_record
+from preprocess.shell.reference_source import source_changes, source_record
 from preprocess.shell.references import (
     absolute_reference,
     is_file_reference,
@@ -22,12 +24,16 @@ from preprocess.shell.references import (
 )
 from trainer.config.entries import BACKBONES
 from trainer.config.key_field import Value
-from trainer.config.keys import KEYS, Config, get, with_values
+from trainer.config.keys import FREE_KEYS, KEYS, Config, get, with_values
+
+Sources: TypeAlias = "Mapping[str, JsonObject]"
+"""source_record() of references, by label of own_code()."""
 
 # The keys that take a reference, and what may stand before a colon there without being one.
 _KEYS: dict[str, tuple[str, ...]] = {
     "task": (),
     "loss.name": (),
+    "loss.names": (),
     "metrics": (),
     "model.backbone": BACKBONES.names(),
     "model.head": (),
@@ -51,7 +57,8 @@ def is_own(key: str, value: str) -> bool:
 
 
 def own_code(config: Config, *, training: bool = True) -> dict[str, str]:
-    """Every reference of a configuration by its key, `metrics.NAME` where a key takes several.
+    """Every reference of a configuration by its key, `metrics.NAME` where a key takes several,
+    `loss.names.PART` where it is a mapping.
 
     Without `training`, those only that a finished run needs.
     """
@@ -59,12 +66,20 @@ def own_code(config: Config, *, training: bool = True) -> dict[str, str]:
     for key in _KEYS:
         if key in _OF_TRAINING and not training:
             continue
-        value = get(config, key)
-        for item in value if isinstance(value, tuple) else (value,):
-            if isinstance(item, str) and is_own(key, item):
-                label = f"{key}.{own_name(key, item)}" if isinstance(value, tuple) else key
+        for label, item in _items(key, get(config, key)):
+            if is_own(key, item):
                 found[label] = item
     return found
+
+
+def _items(key: str, value: Value) -> Iterator[tuple[str, str]]:
+    """The texts of a key's value, each with its label."""
+    if isinstance(value, Mapping):
+        yield from ((f"{key}.{n}", item) for n, item in value.items() if isinstance(item, str))
+    elif isinstance(value, tuple):
+        yield from ((f"{key}.{own_name(key, str(item))}", str(item)) for item in value)
+    elif isinstance(value, str):
+        yield key, value
 
 
 def key_of(label: str) -> str:
@@ -72,16 +87,96 @@ def key_of(label: str) -> str:
     return label if label in KEYS else label.rpartition(".")[0]
 
 
+def flag_of(label: str) -> str:
+    """What sets the reference of a label of own_code(): `loss.names.PART`, but all of `metrics`."""
+    key = key_of(label)
+    return label if key in FREE_KEYS else key
+
+
 def with_absolute_files(config: Config) -> Config:
     """A copy whose references have absolute paths."""
-    changes: dict[str, Value] = {}
-    for key in _KEYS:
-        value = get(config, key)
-        if isinstance(value, tuple):
-            changes[key] = tuple(_absolute(key, str(item)) for item in value)
-        elif isinstance(value, str):
-            changes[key] = _absolute(key, value)
-    return with_values(config, changes)
+    return _with_changed(config, _absolute)
+
+
+def with_files(config: Config, given: Collection[str], recorded: Sources) -> Config:
+    """A copy with the references of this machine: one of those given replaces one to a file that is
+    not here, with the same file name and NAME in another folder, as in pods, which have a folder of
+    their own. Of several, that whose source is as `recorded`, then that which shares most of its
+    last folders.
+    """
+    then = {str(record.get("reference")): record for record in recorded.values()}
+    there = [absolute_reference(each) for each in given if is_file_reference(each)]
+
+    def here(key: str, text: str) -> str:
+        if not is_file_reference(text) or os.path.exists(split_reference(text)[0]):
+            return text
+        same = [each for each in there if same_files(key, each, text)]
+        if not same:
+            return text
+        was = then.get(text)
+        return max(same, key=lambda each: (_same_source(each, was), _shared_end(each, text)))
+
+    return _with_changed(config, here)
+
+
+def with_files_of(config: Config, other: Config) -> Config:
+    """A copy whose references are those of another configuration, where they differ in folders."""
+    pairs = {key: (get(config, key), get(other, key)) for key in _KEYS}
+    return with_values(
+        config, {k: new for k, (old, new) in pairs.items() if same_files(k, old, new)}
+    )
+
+
+def moved_files(before: Config, now: Config, recorded: Sources) -> list[str]:
+    """What with_files() has replaced, as text."""
+    old, changed = own_code(before), []
+    for label, reference in own_code(now).items():
+        if reference != old[label]:
+            differs = "" if _same_source(reference, recorded.get(label)) else ", which differs"
+            changed.append(f"{flag_of(label)}: {reference} for {old[label]}{differs}")
+    return changed
+
+
+def _same_source(reference: str, recorded: JsonObject | None) -> bool:
+    return recorded is not None and not source_changes(
+        {"": recorded}, {"": source_record(reference)}
+    )
+
+
+def _shared_end(one: str, other: str) -> int:
+    """How many of their last folders and files two references share."""
+    pairs = zip(reversed(one.split("/")), reversed(other.split("/")), strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def same_files(key: str, one: Value, other: Value) -> bool:
+    """Whether two values of a key differ at most in the folder of a reference's file: another
+    machine may have it elsewhere, and whether it is the same is seen from its source.
+    """
+    return key in _KEYS and _without_folders(key, one) == _without_folders(key, other)
+
+
+def _without_folders(key: str, value: Value) -> Value:
+    def without(key: str, text: str) -> str:
+        return os.path.basename(text) if is_own(key, text) and is_file_reference(text) else text
+
+    return _changed(key, value, without)
+
+
+def _with_changed(config: Config, change: Callable[[str, str], str]) -> Config:
+    return with_values(config, {key: _changed(key, get(config, key), change) for key in _KEYS})
+
+
+def _changed(key: str, value: Value, change: Callable[[str, str], str]) -> Value:
+    """A value of a key with each text in it changed by a function (key, text)."""
+    if isinstance(value, Mapping):
+        return {
+            name: change(key, item) if isinstance(item, str) else item
+            for name, item in value.items()
+        }
+    if isinstance(value, tuple):
+        return tuple(change(key, str(item)) for item in value)
+    return change(key, value) if isinstance(value, str) else value
 
 
 def _absolute(key: str, value: str) -> str:
@@ -93,12 +188,20 @@ def check_files(config: Config) -> None:
     for label, reference in own_code(config).items():
         place, _ = split_reference(reference)
         if is_file_reference(reference) and not os.path.isfile(os.path.expanduser(place)):
-            raise ConfigError(f"{key_of(label)}={reference}: no such file")
+            raise ConfigError(f"{flag_of(label)}={reference}: no such file")
 
 
 def sources(config: Config) -> dict[str, JsonObject]:
     """The source of every reference, by its key: its file's sha256 and its neighbours'."""
     return {label: source_record(each) for label, each in own_code(config).items()}
+
+
+def recorded_sources(record: JsonObject) -> dict[str, JsonObject]:
+    """sources() as config.json has them, which may hold anything."""
+    found = record.get("references")
+    return (
+        {k: v for k, v in found.items() if isinstance(v, dict)} if isinstance(found, dict) else {}
+    )
 
 
 @contextlib.contextmanager

@@ -7,21 +7,37 @@ import dataclasses
 from trainer.config.bounds import MOST_EPOCHS, MOST_SECONDS, MOST_STEPS
 from trainer.config.key_field import key
 
+LIVE, REUSE = "live", "reuse"  # of data.variants and data.on_late
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataConfig:
     """What is read, and how."""
 
     train_split: str = key(default="train", meaning="the split trained on")
+    shares: tuple[int, ...] = key(
+        default=(),
+        item=int,
+        meaning="with several --data, how many rows of each to how many of the others, in their "
+        "order, such as 7,3; empty = as many as they have records",
+    )
     validation_splits: tuple[str, ...] = key(
         default=("test",),
         meaning="splits measured in a validation; the first one is val_*, the others val_NAME_*",
     )
-    variants: int = key(
+    variants: int | str = key(
         default=1,
         at_least=0,
         at_most=10_000,
-        meaning="stored variants used; 0 = all, 1 = the picture as it came",
+        words=(LIVE,),
+        meaning="stored variants used; 0 = all, 1 = the picture as it came; live = pass p reads "
+        "variant p, which `preprocess follow` builds meanwhile",
+    )
+    on_late: str = key(
+        default="wait",
+        choices=("wait", REUSE),
+        meaning="with variants=live, where the next variant is late: wait for it, or reuse the "
+        "newest older one, after which the run cannot be repeated exactly",
     )
     image_table: str = key(
         default="auto",
@@ -35,9 +51,6 @@ class DataConfig:
         at_most=1024,
         meaning="batches, or files of a table, read at a time; more for slow or remote storage",
     )
-    service: str = key(
-        default="", meaning="address of a tf.data service, grpc://HOST:PORT; '' = read here"
-    )
     shuffle_megabytes: int = key(
         default=64,
         at_least=1,
@@ -48,6 +61,17 @@ class DataConfig:
         default=False,
         meaning="the records of each step into RUN/records.jsonl, to see what was trained on; slow",
     )
+
+    @property
+    def live(self) -> bool:
+        """Whether variants are built while the run trains."""
+        return self.variants == LIVE
+
+    def stored_variants(self, stored: int) -> int:
+        """How many of a split's stored variants are used; with live ones, all."""
+        if isinstance(self.variants, str):
+            return stored
+        return min(self.variants or stored, stored)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,7 +103,9 @@ class CheckpointConfig:
         default=1, at_least=1, at_most=10_000, meaning="newest states kept, the best apart"
     )
     best_metric: str = key(
-        default="", meaning="what best, stopping and plateau watch; '' = val_loss, or else loss"
+        default="",
+        meaning="what best, stopping and plateau watch, of equal values the earliest; '' = "
+        "val_accuracy for classification, val_loss for other tasks, loss without validation",
     )
 
 
@@ -166,8 +192,17 @@ class TensorboardConfig:
     """What TensorBoard gets besides the curves."""
 
     histograms: bool = key(default=True, meaning="weight histograms, an epoch apart")
-    graph: bool = key(default=True, meaning="the graph of the model")
+    graph: bool = key(
+        default=True, meaning="the graph of a step: model, loss, gradients and optimizer"
+    )
     pictures: bool = key(default=True, meaning="the augmented batch and the mistakes")
+    gradients: int = key(
+        default=0,
+        at_least=0,
+        at_most=MOST_STEPS,
+        meaning="steps between two looks at the norm of the gradient, over all weights and by "
+        "layer, before clipping; 0 = none",
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,15 @@ from __future__ import annotations
 
 import dataclasses
 
-from preprocess.dataset_format import CLASSIFICATION, MULTILABEL, REGRESSION, TRIPLET
+from preprocess.dataset_format import (
+    CLASS_AND_NUMBERS,
+    CLASSIFICATION,
+    LABELS_AND_NUMBERS,
+    MULTILABEL,
+    PARTS,
+    REGRESSION,
+    TRIPLET,
+)
 from preprocess.shell.entries import constant_in
 from preprocess.shell.errors import ConfigError
 from preprocess.shell.reference_source import source_file
@@ -25,29 +33,66 @@ class TaskKind:
       records: `MODULE:CLASS` of the reader of its records.
       targets: `MODULE:CLASS` of what its image records hold besides the picture, where a record is
         a picture.
+      row_target: `MODULE:CLASS` of the same of one record without TensorFlow; '' for that of its
+        parts, or if a record is no picture.
+      batches: `MODULE:CLASS` of its batches without TensorFlow.
+      checked: the name of what `check` wants to see in the records to learn from.
       task: `MODULE:CLASS` of the trainer.tasks.task.Task.
-      loss: its loss where none is named: a file of trainer/losses.
+      loss: its loss where none is named: a file of trainer/losses; '' if its parts have theirs.
+      part: what it is called as a part of another task.
+      parts: the tasks that it is made of.
       least_embedding: numbers of an embedding below which it has no gradient.
       least_classes: of the dataset, below which there is nothing to distinguish.
       metrics: further figures, by name, that each epoch has.
+      best_by: the figure of the first validation split that the best state has most of, unless
+        `checkpoint.best_metric` names one; '' = the loss, the least of it.
       class_weights: whether `loss.class_weights` mean something.
       mixes: whether pictures and their targets can be mixed (augment.mixup, augment.cutmix).
-      no_service: why a tf.data service cannot make its batches; '' if it can.
     """
 
     meaning: str
     metric: str
     records: str
     task: str
-    loss: str
+    loss: str = ""
+    part: str = ""
+    parts: tuple[str, ...] = ()
     targets: str = "trainer.data.targets:Targets"
+    row_target: str = ""
+    batches: str = "trainer.data.numpy_batches:PictureBatches"
+    checked: str = "classes"
     chance: float | None = None
     least_embedding: int = 0
     least_classes: int = 0
     metrics: tuple[str, ...] = ()
+    best_by: str = ""
     class_weights: bool = False
     mixes: bool = False
-    no_service: str = ""
+
+    @property
+    def part_figures(self) -> tuple[str, ...]:
+        """What its parts add to every row, that of training too: the loss of each, and the metrics
+        besides its own.
+        """
+        losses = [f"{TASKS[task].part}_loss" for task in self.parts]
+        return (*losses, *(TASKS[task].metric for task in self.parts[1:]))
+
+
+def _several(meaning: str, parts: tuple[str, ...]) -> TaskKind:
+    """Of several tasks at once, each with its own head and loss."""
+    kinds = [TASKS[task] for task in parts]
+    return TaskKind(
+        meaning=meaning,
+        metric=kinds[0].metric,
+        records=kinds[0].records,
+        targets="trainer.data.targets:SeveralTargets",
+        checked=kinds[-1].checked,
+        task="trainer.tasks.several:Several",
+        parts=parts,
+        metrics=tuple(name for kind in kinds for name in kind.metrics),
+        least_classes=max(kind.least_classes for kind in kinds),
+        class_weights=any(kind.class_weights for kind in kinds),
+    )
 
 
 TASKS = {
@@ -56,19 +101,22 @@ TASKS = {
         metric="triplet_accuracy",
         chance=1 / 3,
         records="trainer.data.triplets:TripletReader",
+        batches="trainer.data.numpy_batches:TripletBatches",
+        checked="votes",
         task="trainer.tasks.triplets:Triplets",
         loss="triplet",
         least_embedding=2,  # one number of a fixed length is + or - that
-        no_service="triplets decode each picture once a pass into a table of their own memory, "
-        "which a service would send nine times",
     ),
     CLASSIFICATION: TaskKind(
         meaning="the class of a picture",
         metric="accuracy",
         records="trainer.data.pictures:PictureReader",
+        row_target="trainer.data.record_targets:LabelTarget",
         task="trainer.tasks.classes:Classes",
         loss="cross_entropy",
+        part="class",
         least_classes=2,
+        best_by="accuracy",
         class_weights=True,
         mixes=True,
     ),
@@ -77,8 +125,10 @@ TASKS = {
         metric="exact_match",
         records="trainer.data.pictures:PictureReader",
         targets="trainer.data.targets:SeveralLabels",
+        row_target="trainer.data.record_targets:LabelsTarget",
         task="trainer.tasks.labels:Labels",
         loss="binary_cross_entropy",
+        part="labels",
         metrics=("f1_micro", "f1", "auc"),
         least_classes=1,
         mixes=True,
@@ -88,10 +138,17 @@ TASKS = {
         metric="r2",
         records="trainer.data.pictures:PictureReader",
         targets="trainer.data.targets:Numbers",
+        row_target="trainer.data.record_targets:NumbersTarget",
+        checked="numbers",
         task="trainer.tasks.numbers:Numbers",
         loss="mean_squared_error",
+        part="numbers",
         metrics=("mean_absolute_error",),
     ),
+}
+TASKS |= {
+    CLASS_AND_NUMBERS: _several("both of a picture", PARTS[CLASS_AND_NUMBERS]),
+    LABELS_AND_NUMBERS: _several("both of a picture", PARTS[LABELS_AND_NUMBERS]),
 }
 
 

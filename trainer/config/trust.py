@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Collection
 from pathlib import Path
 
@@ -19,14 +20,17 @@ from preprocess.shell.atomic import write_text
 from preprocess.shell.errors import DataError, UsageError
 from preprocess.shell.json_text import JsonObject
 from preprocess.shell.reference_source import source_record
-from preprocess.shell.references import absolute_reference
+from preprocess.shell.references import (
+    absolute_reference,
+    is_file_reference,
+    split_reference,
+)
 from preprocess.shell.regular_files import read_json
 from preprocess.shell.user_state import state_folder
 from trainer.config.keys import Config
 from trainer.config.own_code import own_code
 
 HUB = "hub:"
-_SERVICE = "service:"
 BACKBONE = "model.backbone"
 
 
@@ -52,6 +56,12 @@ def check_trusted(code: str, workdir: str, named: Collection[str], flag: str = "
     if code in map(absolute_reference, named) or _remembered(code):
         return
     shown = ascii(code)[1:-1]
+    if is_file_reference(code) and not os.path.exists(split_reference(code)[0]):
+        file = os.path.basename(shown)
+        raise UsageError(
+            f"'{workdir}' asks for {shown}, Python code that is not on this machine (it may have "
+            f"been trained elsewhere); if you have the file, add {flag}=FOLDER/{file}"
+        )
     what, used = "a graph that runs as code", "has used it"
     if not code.startswith(HUB):
         what, used = "Python code", "has used it as it is now"
@@ -61,22 +71,9 @@ def check_trusted(code: str, workdir: str, named: Collection[str], flag: str = "
     )
 
 
-def check_service(address: str, run: str) -> None:
-    """Raises UsageError if only a run's config.json names a tf.data service, which would be
-    connected to.
-    """
-    if address and not _remembered(f"{_SERVICE}{address}"):
-        shown = ascii(address)[1:-1]
-        raise UsageError(
-            f"'{run}' asks the tf.data service at {shown}, and no training of yours has; give "
-            f"--config.data.service={shown}, or --config.data.service= for none"
-        )
-
-
 def remember(config: Config) -> None:
-    """Notes what this user's own configuration has run as code, and the service it connects to."""
-    service = [f"{_SERVICE}{config.data.service}"] if config.data.service else []
-    for code in (*foreign_code(config).values(), *service):
+    """Notes what this user's own configuration has run as code."""
+    for code in foreign_code(config).values():
         with contextlib.suppress(OSError):  # a home that cannot be written to: --trust is left
             note = _note(code)
             note.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -84,7 +81,7 @@ def remember(config: Config) -> None:
 
 
 def _record(code: str) -> JsonObject:
-    python = not code.startswith((HUB, _SERVICE))
+    python = not code.startswith(HUB)
     return {"handle": code, **({"source": source_record(code)} if python else {})}
 
 

@@ -33,9 +33,11 @@ def coerce(name: str, value: Any) -> Value:
     """
     key = KEYS[name]
     kind = type(key.default)
+    if isinstance(value, str) and value in key.words:
+        return value
     refusal = ConfigError(f"{name}: received {_shown(value)}, takes {key.allowed}")
     if kind is dict:
-        return value if value in key.words else _plain_mapping(value, refusal)
+        return _plain_mapping(value, refusal)
     if kind is tuple and key.item is dict:
         if not isinstance(value, (list, tuple)):
             raise refusal
@@ -115,7 +117,7 @@ def parse(name: str, text: str) -> Any:
     """Text as the key's type; text that cannot be is returned as it is, for `coerce` to refuse."""
     key = KEYS[name]
     kind = type(key.default)
-    if kind is str:
+    if kind is str or text in key.words:
         return text
     if kind is bool:
         lowered = text.lower()

@@ -20,5 +20,4 @@ def get_config() -> ml_collections.ConfigDict:
     config = image_folder.get_config()  # with its layers on the device
     config.image_size = 200
     config.data.variants = 1
-    config.checkpoint.best_metric = "val_accuracy"
     return config

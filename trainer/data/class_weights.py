@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from preprocess.dataset_format import Manifest
 from preprocess.shell.errors import ConfigError
 from preprocess.shell.nearest import did_you_mean
 from trainer.config.keys import Config, with_values
 from trainer.config.learning_sections import BALANCED
+from trainer.data.sets import TrainingSet, shares_of
 from trainer.data.stored_labels import stored_labels
 
 KEY = "loss.class_weights"
 
 
-def with_class_weights(config: Config, dataset: str, manifest: Manifest) -> Config:
+def with_class_weights(
+    config: Config, dataset: str, manifest: Manifest, further: Sequence[TrainingSet] = ()
+) -> Config:
     """The configuration with one number for each class, if it has class weights.
+
+    Of several sets, a class counts by its share of the rows that are trained on.
 
     Raises:
       ConfigError: a class that the dataset does not have.
@@ -27,10 +33,17 @@ def with_class_weights(config: Config, dataset: str, manifest: Manifest) -> Conf
     if not given:
         return config
     if given == BALANCED:
-        split = manifest.split(config.data.train_split)
-        labels = stored_labels(dataset, split, len(manifest.classes))
-        counts = np.bincount(labels, minlength=len(manifest.classes))
-        weights = balanced(counts.tolist())
+        sets = (TrainingSet(dataset, manifest), *further)
+        train_split = config.data.train_split
+        counts = [_counts(train_split, each) for each in sets]
+        if further:
+            parts = shares_of(config.data, sets).parts
+            shares = [
+                part / each.records(train_split) for part, each in zip(parts, sets, strict=True)
+            ]
+            weights = balanced(np.average(counts, axis=0, weights=shares).tolist())
+        else:
+            weights = balanced(counts[0].tolist())
     else:
         assert isinstance(given, Mapping)
         for name in given:
@@ -41,7 +54,14 @@ def with_class_weights(config: Config, dataset: str, manifest: Manifest) -> Conf
     return with_values(config, {KEY: dict(zip(manifest.classes, weights, strict=True))})
 
 
-def balanced(counts: Sequence[int]) -> list[float]:
+def _counts(train_split: str, each: TrainingSet) -> NDArray[np.int64]:
+    """int64[classes]: how many records of a set's training split have each class."""
+    classes = len(each.manifest.classes)
+    split = each.manifest.split(train_split)
+    return np.bincount(stored_labels(each.path, split, classes), minlength=classes)
+
+
+def balanced(counts: Sequence[float]) -> list[float]:
     """Class weights with which every class that has records counts the same in a pass, and a record
     counts 1 on average; 1 for a class without records.
     """

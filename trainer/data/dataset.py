@@ -9,6 +9,7 @@ from preprocess.dataset_format import DatasetError, Manifest, digest
 from preprocess.shell.errors import ConfigError, DataError
 from preprocess.shell.json_text import JsonObject
 from trainer.config.keys import Config
+from trainer.config.running_sections import DataConfig
 from trainer.config.task_table import check_same_task
 from trainer.monitoring.memory import available_bytes
 
@@ -32,39 +33,39 @@ def load_manifest(dataset: str) -> Manifest:
         raise DataError(str(error)) from None
 
 
-def what_it_reads(config: Config, manifest: Manifest, variants: int = 0) -> JsonObject:
+def what_it_reads(data: DataConfig, manifest: Manifest, variants: int = 0) -> JsonObject:
     """What a run reads of a dataset, for config.json.
 
     Args:
-      config: of the run.
+      data: that section of the run's configuration.
       manifest: of the dataset.
       variants: of the training split; 0 = those that the configuration selects.
 
     Returns:
       `variants`, and `reads`: a digest of the files that the run reads, ignoring all others.
     """
-    train = manifest.split(config.data.train_split)
-    variants = variants or min(config.data.variants or train.variants, train.variants)
+    train = manifest.split(data.train_split)
+    variants = variants or data.stored_variants(train.variants)
     used = [
         (shard.file, shard.sha256)
-        for name in (config.data.train_split, *config.data.validation_splits)
+        for name in (data.train_split, *data.validation_splits)
         for shard in manifest.split(name).shards
-        if shard.variant < (variants if name == config.data.train_split else 1)
+        if shard.variant < (variants if name == data.train_split else 1)
     ]
     return {"variants": variants, "reads": digest([*{*used}])}
 
 
-def digest_for(record: JsonObject, config: Config, manifest: Manifest) -> str:
+def digest_for(record: JsonObject, data: DataConfig, manifest: Manifest) -> str:
     """The dataset digest to compare for a resumed run: the one it was started with, if everything
     that the run reads is unchanged.
 
     Args:
       record: `dataset` of the run's config.json.
-      config: of the run.
+      data: that section of the run's configuration.
       manifest: of the dataset.
     """
     before = record.get("reads")
-    if before and before == what_it_reads(config, manifest, record["variants"])["reads"]:
+    if before and before == what_it_reads(data, manifest, record["variants"])["reads"]:
         return str(record["digest"])
     return manifest.digest
 

@@ -1,9 +1,9 @@
 """The limits of record_limits.py in a graph, checked before TensorFlow decodes a picture.
 
 TensorFlow itself decodes up to 178 million pixels, and a JPEG with any number of scans. Used where
-records do not pass through Python (a table, a tf.data service, an exported model that anybody may
-send pictures to). It takes a fifth of the time of decoding 112x112 pixels, as each operation costs
-about a microsecond: there are as few of them as possible.
+records do not pass through Python (a table, an exported model that anybody may send pictures to).
+It takes a fifth of the time of decoding 112x112 pixels, as each operation costs about a
+microsecond: there are as few of them as possible.
 """
 
 from __future__ import annotations

@@ -21,21 +21,23 @@ class DecodedRows:
       capacity: number of pictures that have a row, those with the lowest numbers.
     """
 
-    def __init__(self, pictures: int, shape: tuple[int, int, int], most_bytes: int) -> None:
+    def __init__(
+        self, pictures: int, shape: tuple[int, int, int], most_bytes: int, targets: np.dtype
+    ) -> None:
         self.capacity = min(pictures, most_bytes // int(np.prod(shape)))
         self._pixels = np.empty((self.capacity, *shape), np.uint8)
-        self._labels = np.empty(self.capacity, np.int64)
+        self._targets = np.empty(self.capacity, targets)
         self._variants = np.full(self.capacity, -1, np.int64)
         self._lock = threading.Lock()
 
-    def take(self, numbers: Ints, variants: Ints, image: Pixels, label: Ints) -> Ints:
-        """Copies the cached pictures into image and label; returns the indices of the others.
+    def take(self, numbers: Ints, variants: Ints, image: Pixels, target: np.ndarray) -> Ints:
+        """Copies the cached pictures into image and target; returns the indices of the others.
 
         Args:
           numbers: int64[n] of the pictures.
           variants: int64[n], the wanted variant of each.
           image: uint8[n,H,W,C].
-          label: int64[n].
+          target: [n] of the targets' type.
         """
         if not self.capacity:
             return np.arange(len(numbers))
@@ -43,10 +45,10 @@ class DecodedRows:
         with self._lock:
             kept = (rows == numbers) & (self._variants[rows] == variants)
             image[kept] = self._pixels[rows[kept]]
-            label[kept] = self._labels[rows[kept]]
+            target[kept] = self._targets[rows[kept]]
         return np.flatnonzero(~kept)
 
-    def put(self, numbers: Ints, variants: Ints, image: Pixels, label: Ints) -> None:
+    def put(self, numbers: Ints, variants: Ints, image: Pixels, target: np.ndarray) -> None:
         """Caches pictures that were decoded after take()."""
         kept = numbers < self.capacity
         rows = numbers[kept]
@@ -54,5 +56,5 @@ class DecodedRows:
             return
         with self._lock:
             self._pixels[rows] = image[kept]
-            self._labels[rows] = label[kept]
+            self._targets[rows] = target[kept]
             self._variants[rows] = variants[kept]

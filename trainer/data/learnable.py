@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,9 @@ from preprocess.dataset_format import Manifest
 from preprocess.shell.errors import ConfigError
 from trainer.config.keys import Config
 from trainer.config.task_table import task_kind
-from trainer.data.reader import Reader
+from trainer.data.mixed import MixedReader
+from trainer.data.reader import Reader, SetReader
+from trainer.data.sets import TrainingSet, validation_splits
 from trainer.data.storage import is_address
 from trainer.data.stored_labels import stored_labels
 from trainer.data.triplets import TripletReader
@@ -55,7 +57,36 @@ def check_learnable(config: Config, manifest: Manifest) -> None:
         )
 
 
-def census(dataset: str, manifest: Manifest, name: str, reader: Reader) -> Census:
+def census_of_sets(
+    config: Config,
+    sets: Sequence[TrainingSet],
+    reader: Reader,
+    validation: Mapping[str, SetReader],
+) -> dict[str, Census]:
+    """The census of each split, by its name in the run; that of training is of all sets."""
+    train = config.data.train_split
+    readers = reader.readers if isinstance(reader, MixedReader) else [reader]
+    parts = [
+        census(each.path, each.manifest, train, its_reader)
+        for each, its_reader in zip(sets, readers, strict=True)
+    ]
+    found = {train: _joined(parts)}
+    for label, each, split in validation_splits(config, sets):
+        found[label] = census(each.path, each.manifest, split, validation[label])
+    return found
+
+
+def _joined(parts: Sequence[Census]) -> Census:
+    classes = [part.classes for part in parts if part.classes is not None]
+    counted = [part.counted for part in parts if part.counted is not None]
+    return Census(
+        classes=tuple(map(sum, zip(*classes, strict=True))) if len(classes) == len(parts) else None,
+        counted=sum(counted) if len(counted) == len(parts) else None,
+        records=sum(part.records for part in parts),
+    )
+
+
+def census(dataset: str, manifest: Manifest, name: str, reader: SetReader) -> Census:
     """The census of a split, from its reader."""
     if isinstance(reader, TripletReader):
         counted = int((np.asarray(reader.votes).max(axis=1) > MAJORITY).sum())

@@ -7,12 +7,14 @@ import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from preprocess.dataset_format import CLASSIFICATION, TRIPLET, Manifest, digest
+from preprocess.dataset_format import Manifest, digest
+from preprocess.shell.entries import load
 from preprocess.shell.errors import ConfigError
 from preprocess.shell.json_text import JsonObject
+from trainer.config.task_table import task_kind
 from trainer.data.dataset import load_manifest
 from trainer.data.loader_settings import LoaderSettings
-from trainer.data.numpy_batches import Batch, ClassBatches, StepBatches, TripletBatches
+from trainer.data.numpy_batches import Batch, StepBatches
 from trainer.data.order import steps_per_pass
 from trainer.data.prefetching import in_order
 
@@ -33,7 +35,7 @@ def open_dataset(dataset: str, **settings: Any) -> Loader:
 
     Raises:
       DataError: there is no dataset, a split is empty, or a shard is missing or damaged.
-      ConfigError: unknown setting, bad value, unknown split, or a task that is not supported here.
+      ConfigError: unknown setting, bad value, or unknown split.
       StorageError: the storage does not respond.
     """
     chosen = LoaderSettings.of(settings)
@@ -42,27 +44,20 @@ def open_dataset(dataset: str, **settings: Any) -> Loader:
         raise ConfigError(
             f"no split '{chosen.split}' in '{dataset}', it has {', '.join(manifest.splits)}"
         )
-    if manifest.task not in (CLASSIFICATION, TRIPLET):
-        raise ConfigError(
-            f"open_dataset reads {CLASSIFICATION} and {TRIPLET} datasets, '{dataset}' is for "
-            f"task={manifest.task}"
-        )
     return Loader(dataset, manifest, chosen)
-
-
-_KINDS: dict[str, type[StepBatches]] = {CLASSIFICATION: ClassBatches, TRIPLET: TripletBatches}
 
 
 class Loader:
     """The batches of a split, each a function of its step: `batch(step)`.
 
-    A batch is a dict of arrays, the ones of trainer/data/reader.py: `image` uint8, `label` or
-    `votes`, `weight`, `share`, `row` and `record`. They are bit for bit those that
-    `python -m trainer train` sees for the same dataset, seed and batch size.
+    A batch is a dict of arrays, the ones of trainer/data/reader.py: `image` uint8, `label`,
+    `labels`, `numbers` or `votes`, `weight`, `share`, `row` and `record`. They are bit for bit
+    those that `python -m trainer train` sees for the same dataset, seed and batch size.
 
     Attributes:
-      task: "classification" or "triplet".
-      classes: class names; () for triplets.
+      task: of the dataset, such as "classification" or "triplet".
+      classes: class names; () if it has none.
+      targets: of the numbers, with their names; () if it has none.
       batch_size: of the global batch.
       records: number of records in a pass.
       steps_per_pass: steps that see every record once; the last one is padded with weight 0.
@@ -71,12 +66,8 @@ class Loader:
     """
 
     def __init__(self, dataset: str, manifest: Manifest, settings: LoaderSettings) -> None:
-        if manifest.task not in _KINDS:
-            raise ConfigError(
-                f"'{dataset}' is for task={manifest.task}; open_dataset supports "
-                f"{' and '.join(_KINDS)}"
-            )
-        self._batches = _KINDS[manifest.task](dataset, manifest, settings)
+        kind: type[StepBatches] = load(task_kind(manifest.task).batches)
+        self._batches = kind(dataset, manifest, settings)
         self._settings = settings
         split = manifest.split(settings.split)
         used = [
@@ -86,6 +77,7 @@ class Loader:
         ]
         self._made_with = {**settings.what_orders(split), "reads": digest(used)}
         self.task, self.classes = manifest.task, manifest.classes
+        self.targets = manifest.targets
         self.batch_size, self.records = settings.batch_size, self._batches.records
         self.steps_per_pass = steps_per_pass(self.records, self.batch_size)
         self.row_shape = self._batches.row_shape

@@ -42,7 +42,7 @@ class LoaderSettings:
     seed: int = 0
     image_size: int = 160
     worker: tuple[int, int] = (0, 1)
-    variants: int = _DATA.variants
+    variants: int = 1
     channels: int = 3
     training: bool | None = None
     shuffle_megabytes: int = _DATA.shuffle_megabytes

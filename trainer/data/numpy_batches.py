@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from preprocess.dataset_format import Manifest
 from preprocess.shell.errors import ConfigError, DataError
 from trainer.data import storage
-from trainer.data.decoded_rows import DecodedRows
 from trainer.data.loader_settings import LoaderSettings
 from trainer.data.order import (
     PictureOrder,
@@ -28,8 +27,10 @@ from trainer.data.order import (
 from trainer.data.payloads import Payloads
 from trainer.data.picture_store import PictureStore
 from trainer.data.pixel_decoding import PixelDecoder
+from trainer.data.record_targets import RecordTargets
 from trainer.data.records import StoredPictures, check_shards, read_index
 from trainer.data.triplet_rows import TripletRows, read_triplets
+from trainer.data.variants import StoredVariants
 from trainer.monitoring.memory import available_bytes
 
 Batch: TypeAlias = "dict[str, np.ndarray]"
@@ -59,8 +60,8 @@ class StepBatches(abc.ABC):
         """One worker's share of the batch of a step, counted over passes."""
 
 
-class ClassBatches(StepBatches):
-    """Pictures with a label."""
+class PictureBatches(StepBatches):
+    """Pictures with what there is to learn of each: a label, several, numbers."""
 
     def __init__(self, dataset: str, manifest: Manifest, settings: LoaderSettings) -> None:
         split = manifest.split(settings.split)
@@ -78,25 +79,27 @@ class ClassBatches(StepBatches):
         self._payloads = Payloads(
             stored,
             order,
-            variants=variants,
+            variants=StoredVariants(variants),
             batch_size=settings.batch_size,
             parallel_reads=settings.threads,
         )
-        decoder = _decoder(manifest, settings)
-        kept = DecodedRows(order.records, decoder.shape, settings.cache_bytes or 0)
-        self._store = PictureStore(stored, decoder, kept, variants)
+        decoder, targets = _decoder(manifest, settings), RecordTargets(manifest)
+        cache_bytes = settings.cache_bytes or 0
+        self._store = PictureStore(stored, decoder, targets, variants, cache_bytes)
         self._classes = len(manifest.classes)
         self._dataset, self._settings = dataset, settings
         self._part = ReplicaSlice(settings.worker[0], 1, settings.worker[1])
         self.records, self.row_shape = order.records, decoder.shape
-        self.arrays = _arrays(settings, self.row_shape, label=(np.int64, ()))
+        fields = {name: (kind, shape) for name, kind, shape in targets.fields}
+        self.arrays = _arrays(settings, self.row_shape, fields)
 
     def batch(self, step: int) -> Batch:
         """See StepBatches."""
         self._payloads.expect(step, self._part)
         record, weight, share, row = self._payloads.rows(step, self._part)
         a_pass = steps_per_pass(self.records, self._settings.batch_size)
-        image, label = self._store.pictures(step // a_pass, record)
+        image, targets = self._store.pictures(step // a_pass, record)
+        label = targets.get("label", np.zeros(0, np.int64))
         odd = label[(label < 0) | (label >= self._classes)]
         if len(odd):
             raise DataError(
@@ -104,7 +107,7 @@ class ClassBatches(StepBatches):
                 f"({' '.join(map(str, odd))}); run `python -m preprocess verify --deep`"
             )
         rows = {"record": record, "weight": weight, "share": share, "row": row}
-        return {**rows, "image": image, "label": label}
+        return {**rows, "image": image, **targets}
 
 
 class TripletBatches(StepBatches):
@@ -131,12 +134,11 @@ class TripletBatches(StepBatches):
         most = settings.cache_bytes
         if most is None:
             most = int(available_bytes() * KEPT_SHARE)
-        kept = DecodedRows(len(keys), decoder.shape, most)
-        self._store = PictureStore(stored, decoder, kept, variants)
+        self._store = PictureStore(stored, decoder, RecordTargets(manifest), variants, most)
         self._settings = settings
         self._part = ReplicaSlice(settings.worker[0], 1, settings.worker[1])
         self.records, self.row_shape = len(self._triplets.votes), (3, *decoder.shape)
-        self.arrays = _arrays(settings, self.row_shape, votes=(np.float32, (3,)))
+        self.arrays = _arrays(settings, self.row_shape, {"votes": (np.float32, (3,))})
         # A cache of a few entries: the batches of a pass need the same order.
         self._order = functools.lru_cache(maxsize=2)(self._make_order)
 
@@ -165,7 +167,7 @@ class TripletBatches(StepBatches):
 def _arrays(
     settings: LoaderSettings,
     row_shape: tuple[int, ...],
-    **target: tuple[type[np.generic], tuple[int, ...]],
+    targets: Arrays,
 ) -> Arrays:
     """The arrays of one worker's share of a batch, from those of a row."""
     rows: Arrays = {
@@ -174,7 +176,7 @@ def _arrays(
         "share": (np.float32, ()),
         "row": (np.int32, ()),
         "image": (np.uint8, row_shape),
-        **target,
+        **targets,
     }
     size = settings.batch_size // settings.worker[1]
     return {name: (kind, (size, *shape)) for name, (kind, shape) in rows.items()}

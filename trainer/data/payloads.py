@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.dataset_format import variant_of
 from preprocess.shell.errors import UserError
-from trainer.data.order import PictureOrder, ReplicaSlice, element_rows
+from trainer.data.order import BatchRows, PictureOrder, ReplicaSlice, element_rows
 from trainer.data.records import StoredPictures
-
-
-class Plan(NamedTuple):
-    """The locations of the b records of one batch, and its other tensors.
-
-    files: b paths. spans: int64[b, 2], offset and length of the framed record. The others are those
-    of a batch.
-    """
-
-    files: list[str]
-    spans: NDArray[np.int64]
-    record: NDArray[np.int64]
-    weight: NDArray[np.float32]
-    share: NDArray[np.float32]
-    row: NDArray[np.int32]
+from trainer.data.shares import SetRows
+from trainer.data.variants import Variants
 
 
 class Payloads:
@@ -40,19 +24,23 @@ class Payloads:
         stored: StoredPictures,
         order: PictureOrder,
         *,
-        variants: int,
+        variants: Variants,
         batch_size: int,
         parallel_reads: int,
+        of_set: SetRows | None = None,
     ) -> None:
         """Args:
         stored: the records.
         order: of a pass.
-        variants: number in use.
+        variants: which of them a pass reads.
         batch_size: of the global batch.
         parallel_reads: number of batches that are read at a time.
+        of_set: the rows that these records have in batches of several sets. A batch then is what a
+          step has of them, for all replicas that are fed.
         """
         self._stored, self._order, self._variants = stored, order, variants
         self._batch_size, self._parallel_reads = batch_size, parallel_reads
+        self._of_set = of_set
         self._entered: tuple[tuple[int, int], ...] = ()
         self.error: Exception | None = None
 
@@ -65,15 +53,18 @@ class Payloads:
 
         Several batches are read at a time, so groups may be announced twice at a border.
         """
-        pass_number, rows = element_rows(element, replicas, self._order.records, self._batch_size)
+        pass_number, rows = self._pieces(element, replicas)[0]
+        if not len(rows.positions):
+            return
         group = (pass_number, self._order.group_at(pass_number, int(rows.positions[0])))
         if group in self._entered:
             return
         self._entered = (group, *self._entered)[: self._parallel_reads]
         self._stored.expect(
             [
-                (variant_of(its_pass, shard, self._variants), shard)
+                (self._variants.of(its_pass, shard), shard)
                 for its_pass, shards in self._order.groups_around(*group)
+                if self._variants.known(its_pass)
                 for shard in shards
             ]
         )
@@ -81,8 +72,27 @@ class Payloads:
     def rows(self, element: int, replicas: ReplicaSlice) -> tuple[np.ndarray, ...]:
         """(record, weight, share, row) of a batch of b, [b] each; see the package's docstring."""
         pass_number, rows = element_rows(element, replicas, self._order.records, self._batch_size)
+        return self._rows_of(pass_number, rows)
+
+    def rows_of_pass(
+        self, step: int, of_pass: int, replicas: ReplicaSlice
+    ) -> tuple[np.ndarray, ...]:
+        """The same of a step's records of one pass, in batches of several sets."""
+        assert self._of_set
+        return self._rows_of(
+            of_pass, self._of_set.piece(step, replicas, self._order.records, of_pass)
+        )
+
+    def _rows_of(self, pass_number: int, rows: BatchRows) -> tuple[np.ndarray, ...]:
         number = self._stored.number(*self._order.places(pass_number, rows.positions))
         return number, rows.weight, rows.share, rows.rows
+
+    def _pieces(self, element: int, replicas: ReplicaSlice) -> list[tuple[int, BatchRows]]:
+        """(pass, rows) of a batch; several only in batches of several sets."""
+        records = self._order.records
+        if self._of_set:
+            return self._of_set.pieces(element, replicas, records)
+        return [element_rows(element, replicas, records, self._batch_size)]
 
     def read(self, element: int, replicas: ReplicaSlice) -> tuple[np.ndarray, ...]:
         """(serialised records, record, weight, share, row) of a batch of b, [b] each.
@@ -90,14 +100,20 @@ class Payloads:
         Raises:
           DataError: a record is damaged.
         """
-        pass_number, rows = element_rows(element, replicas, self._order.records, self._batch_size)
+        pieces = self._pieces(element, replicas)
         try:
             self.expect(element, replicas)
-            payloads, record = self.at(pass_number, rows.positions)
+            read = [self.at(pass_number, rows.positions) for pass_number, rows in pieces]
         except UserError as error:
             self.error = error
             raise
-        return np.array(payloads, object), record, rows.weight, rows.share, rows.rows
+        payloads = [payload for part, _ in read for payload in part]
+        parts = [
+            (record, rows.weight, rows.share, rows.rows)
+            for (_, record), (_, rows) in zip(read, pieces, strict=True)
+        ]
+        columns = parts[0] if len(parts) == 1 else map(np.concatenate, zip(*parts, strict=True))
+        return np.array(payloads, object), *columns
 
     def at(
         self, pass_number: int, positions: NDArray[np.int64]
@@ -106,19 +122,6 @@ class Payloads:
         shards, records = self._order.places(pass_number, positions)
         payloads = []
         for shard, record in zip(shards.tolist(), records.tolist(), strict=True):
-            variant = variant_of(pass_number, shard, self._variants)
+            variant = self._variants.of(pass_number, shard)
             payloads.append(self._stored.payload(variant, shard, record))
         return payloads, self._stored.number(shards, records)
-
-    def plan(self, element: int, replicas: ReplicaSlice) -> Plan:
-        """The locations of a batch's records, for another machine to read them."""
-        pass_number, rows = element_rows(element, replicas, self._order.records, self._batch_size)
-        shards, records = self._order.places(pass_number, rows.positions)
-        files, spans = [], []
-        for shard, record in zip(shards.tolist(), records.tolist(), strict=True):
-            variant = variant_of(pass_number, shard, self._variants)
-            file, index = self._stored.location(variant, shard)
-            files.append(file)
-            spans.append(index[record, 1:])
-        number = self._stored.number(shards, records)
-        return Plan(files, np.stack(spans), number, rows.weight, rows.share, rows.rows)

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from preprocess.dataset_format import variant_of
 from preprocess.shell.errors import DataError
 from trainer.data.decoded_rows import DecodedRows
-from trainer.data.picture_record import BadRecordError, parse_picture
+from trainer.data.picture_record import BadRecordError, features_of, picture_of
 from trainer.data.pixel_decoding import PixelDecoder
+from trainer.data.record_targets import RecordTargets
 from trainer.data.records import StoredPictures
 
 Ints = NDArray[np.int64]
@@ -20,18 +21,28 @@ class PictureStore:
     """The pictures of a split."""
 
     def __init__(
-        self, stored: StoredPictures, decoder: PixelDecoder, kept: DecodedRows, variants: int
+        self,
+        stored: StoredPictures,
+        decoder: PixelDecoder,
+        targets: RecordTargets,
+        variants: int,
+        cache_bytes: int,
     ) -> None:
         """Args:
         stored: their records.
         decoder: turns them into pixels.
-        kept: the cache of decoded pictures.
+        targets: what else is read of them.
         variants: number in use.
+        cache_bytes: memory for decoded pictures.
         """
-        self._stored, self._decoder, self._kept, self._variants = stored, decoder, kept, variants
+        self._stored, self._decoder, self._targets = stored, decoder, targets
+        self._variants = variants
+        self._kept = DecodedRows(stored.pictures, decoder.shape, cache_bytes, targets.dtype)
 
-    def pictures(self, pass_number: int, numbers: Ints) -> tuple[NDArray[np.uint8], Ints]:
-        """(uint8[n,H,W,C], int64[n] labels) of pictures int64[n] in stored order, each in the
+    def pictures(
+        self, pass_number: int, numbers: Ints
+    ) -> tuple[NDArray[np.uint8], dict[str, np.ndarray]]:
+        """(uint8[n,H,W,C], the targets by name) of pictures int64[n] in stored order, each in the
         variant that the pass uses.
 
         Raises:
@@ -40,29 +51,32 @@ class PictureStore:
         shards, records = self._stored.places(numbers)
         variants = np.array([variant_of(pass_number, s, self._variants) for s in shards.tolist()])
         image = aligned((len(numbers), *self._decoder.shape))
-        label = np.empty(len(numbers), np.int64)
-        missing = self._kept.take(numbers, variants, image, label)
+        target = np.empty(len(numbers), self._targets.dtype)
+        missing = self._kept.take(numbers, variants, image, target)
         for row in missing.tolist():
-            label[row] = self._decode(
+            target[row] = self._decode(
                 int(variants[row]), int(shards[row]), int(records[row]), image[row]
             )
         if self._kept.capacity:
-            self._kept.put(numbers[missing], variants[missing], image[missing], label[missing])
-        return image, label
+            self._kept.put(numbers[missing], variants[missing], image[missing], target[missing])
+        names = target.dtype.names or ()
+        return image, {name: np.ascontiguousarray(target[name]) for name in names}
 
-    def _decode(self, variant: int, shard: int, record: int, out: NDArray[np.uint8]) -> int:
-        """Decodes into uint8[H,W,C]; returns the label."""
+    def _decode(
+        self, variant: int, shard: int, record: int, out: NDArray[np.uint8]
+    ) -> tuple[object, ...]:
+        """Decodes into uint8[H,W,C]; returns the targets."""
         payload = self._stored.payload(variant, shard, record)
         try:
-            picture = parse_picture(payload)
-            self._decoder.decode(picture, out)
+            features = features_of(payload)
+            self._decoder.decode(picture_of(features), out)
+            return self._targets.row(features)
         except BadRecordError as error:
             path, index = self._stored.location(variant, shard)
             raise DataError(
                 f"'{path}' has a bad record at byte {index[record, 1]}: {error}; "
                 "run `python -m preprocess verify --deep`"
             ) from None
-        return picture.label
 
 
 def aligned(shape: tuple[int, ...]) -> NDArray[np.uint8]:

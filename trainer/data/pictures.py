@@ -7,7 +7,6 @@ records from the shards, starts anywhere, and any number of readers gives the sa
 from __future__ import annotations
 
 import itertools
-import math
 import os
 from collections.abc import Callable
 
@@ -20,15 +19,17 @@ from preprocess.shell.errors import DataError
 from trainer.config.keys import Config
 from trainer.data.cuts import Cut, batch_cut, gather_cuts, stream_cuts, table_cuts
 from trainer.data.decoding import RECORDS_TO_PIXELS, Decoder, parse
+from trainer.data.live import live_variants
 from trainer.data.order import PictureOrder, ReplicaSlice, steps_per_pass
 from trainer.data.payloads import Payloads
 from trainer.data.record_ids import picture_ids
 from trainer.data.records import StoredPictures, check_shards
 from trainer.data.rows import Tensors, from_python, row_specs
-from trainer.data.service import ServiceBatches
 from trainer.data.shaping import side_of_mixed
+from trainer.data.shares import SetRows
 from trainer.data.table import MemoryLimit, PictureTable, Table
 from trainer.data.targets import targets_of
+from trainer.data.variants import StoredVariants, VariantShards
 from trainer.monitoring.stages import HOST_MAP, STORAGE
 
 
@@ -46,6 +47,7 @@ class PictureReader:
       pictures_in_table: 0 without a table.
       redecodes: whether a table of decoded pictures would avoid decoding pictures repeatedly.
       directory: the dataset directory.
+      live: its live variants, if the training reads those.
     """
 
     pictures_a_record = 1
@@ -60,20 +62,27 @@ class PictureReader:
         *,
         training: bool,
         reserved_bytes: int = 0,
+        of_set: SetRows | None = None,
     ) -> None:
         split = manifest.split(name)
-        self._service = config.data.service if training else ""
+        self._of_set = of_set
         self._targets = targets_of(manifest)
         self._parallel_reads = config.data.parallel_reads
-        variants = config.data.variants or split.variants
-        variants = min(variants, split.variants) if training else 1
-        shards = [split.image_shards(variant) for variant in range(variants)]
         if not split.images:
             raise DataError(f"split '{name}' of '{dataset}' has no pictures")
+        variants = config.data.stored_variants(split.variants) if training else 1
+        self.live = live_variants(dataset, manifest, name, config.data) if training else None
+        shards: VariantShards = self.live or [
+            split.image_shards(variant) for variant in range(variants)
+        ]
         check_shards(dataset, itertools.chain(*shards))
         self._as_they_came = shards[0]
         self._stored = StoredPictures(
-            dataset, shards, self._parallel_reads, encoded=manifest.image.has_files
+            dataset,
+            shards,
+            self._parallel_reads,
+            encoded=manifest.image.has_files,
+            ascending=self.live is not None,
         )
         first = shards[0]
         order = PictureOrder(
@@ -86,14 +95,15 @@ class PictureReader:
         self._payloads = Payloads(
             self._stored,
             order,
-            variants=variants,
+            variants=self.live or StoredVariants(variants),
             batch_size=config.batch_size,
             parallel_reads=self._parallel_reads,
+            of_set=of_set,
         )
         mixed = manifest.image.height is None or manifest.image.width is None
         # Pictures of different sizes cannot share a batch: they are resized to one size here.
         side = side_of_mixed(config) if mixed else 0
-        streamed = not self._service and config.data.image_table == "auto"
+        streamed = config.data.image_table == "auto"
         self._decoder = Decoder(
             manifest.image, config.model.channels, side, looked_at=streamed, targets=self._targets
         )
@@ -103,7 +113,7 @@ class PictureReader:
         self.directory = dataset
         self._table: PictureTable | None = None
         self.table, self.table_bytes, self.pictures_in_table = "", 0, 0
-        if config.data.image_table != "auto":
+        if not streamed:
             self._table = PictureTable(
                 dataset,
                 shards,
@@ -116,7 +126,8 @@ class PictureReader:
             self.table, self.table_bytes = self._table.kind, self._table.bytes
             self.pictures_in_table = self._table.pictures
         # With several variants a pass uses another one of each picture, and decodes it once.
-        self.redecodes = variants == 1 and self.table != "decoded" and not self._service
+        changes = variants > 1 or self.live is not None
+        self.redecodes = not changes and self.table != "decoded"
 
     @property
     def error(self) -> Exception | None:
@@ -131,7 +142,8 @@ class PictureReader:
     def dataset(
         self, first_step: int, replicas: ReplicaSlice, steps: int | None = None
     ) -> tf.data.Dataset:
-        """Batches from `first_step` of the run on, one for each replica in turn.
+        """Batches from `first_step` of the run on, one for each replica in turn; as one of several
+        sets, its rows of each step, for all the replicas together.
 
         Args:
           first_step: counted over passes; the pass is first_step // steps_per_pass.
@@ -141,18 +153,13 @@ class PictureReader:
         if self._table:
             batches = self._gathered(first_step, replicas, self._of_rows)
             return batches if steps is None else batches.take(steps * replicas.count)
-        no_end = np.iinfo(np.int64).max
-        last = no_end if steps is None else (first_step + steps) * replicas.count
-        numbers = tf.data.Dataset.range(first_step * replicas.count, last)
-        if self._service:
-            return self._from_service(numbers, replicas, last)
+        a_step = 1 if self._of_set else replicas.count
+        last = np.iinfo(np.int64).max if steps is None else (first_step + steps) * a_step
+        numbers = tf.data.Dataset.range(first_step * a_step, last)
         return self._streamed(numbers, replicas, self._of_payloads)
 
     def cuts(self, replicas: ReplicaSlice) -> tuple[Cut, ...]:
-        """The pipeline of dataset() cut after each stage; the last cut is all of it.
-
-        With a tf.data service, which sends whole batches, there is only one cut, "storage".
-        """
+        """The pipeline of dataset() cut after each stage; the last cut is all of it."""
         a_step = self.batch_size * replicas.count / replicas.total
         if self._table:
             return (
@@ -164,9 +171,6 @@ class PictureReader:
                     a_step,
                 ),
             )
-        if self._service:
-            return (batch_cut("storage", lambda: self.dataset(0, replicas), a_step),)
-
         numbers = tf.data.Dataset.range(np.iinfo(np.int64).max)
         return (
             *stream_cuts(
@@ -180,7 +184,7 @@ class PictureReader:
     ) -> tf.data.Dataset:
         """`make` of each batch as it is read, with its `payload` string[b]."""
         self._payloads.begin()
-        size = self.batch_size // replicas.total
+        size = None if self._of_set else self.batch_size // replicas.total
         specs = {"payload": tf.TensorSpec([size], tf.string), **row_specs(size)}
         options = tf.data.Options()
         options.autotune.ram_budget = 1 << 30
@@ -218,8 +222,21 @@ class PictureReader:
         part: int | None = None,
     ) -> tf.data.Dataset:
         """`make` of each batch's rows of the table and its bookkeeping."""
-        table = self._table
+        table, of_set = self._table, self._of_set
         assert table
+        if of_set:
+            any_size = row_specs(None)
+
+            def piece(step: tf.Tensor, of_pass: tf.Tensor, pictures: Table) -> tf.Tensor:
+                rows = from_python(
+                    HOST_MAP,
+                    lambda s, p: self._payloads.rows_of_pass(s, p, replicas),
+                    [step, of_pass],
+                    any_size,
+                )
+                return make(table.gather(pictures, rows["record"]), rows)
+
+            return table.pieces(first_step, of_set, self.records, piece)
         specs = row_specs(self.batch_size // replicas.total)
 
         def batch(number: tf.Tensor, pictures: Table) -> tf.Tensor:
@@ -232,36 +249,6 @@ class PictureReader:
         assert self._table
         targets = {name: found[name] for name in self._targets.specs(0)}
         return {**rows, "image": self._table.pixels(found), **targets}
-
-    def _from_service(
-        self, numbers: tf.data.Dataset, replicas: ReplicaSlice, last: int
-    ) -> tf.data.Dataset:
-        """The same batches, read and decoded by a tf.data service."""
-        size = self.batch_size // replicas.total
-        decode = tf.function(self._decode)
-
-        def here(element: int) -> tuple[np.ndarray, ...]:
-            payloads, *rest = self._payloads.read(element, replicas)
-            return (*decode(tf.constant(payloads)), *rest)
-
-        batches = ServiceBatches(
-            self._service,
-            size,
-            lambda element: self._payloads.plan(element, replicas),
-            self._decode,
-            here,
-            batch_bytes=size * math.prod(self.picture_shape),
-            last=last,
-        )
-        specs = {
-            "image": tf.TensorSpec([size, *self.picture_shape], tf.uint8),
-            **self._targets.specs(size),
-            **row_specs(size),
-        }
-        # In order: this process only waits for them, other machines do the work.
-        return numbers.map(
-            lambda number: from_python(STORAGE, batches.batch, number, specs), name=STORAGE
-        ).prefetch(2)
 
     def damage(self) -> DataError | None:
         """Describes the first damaged picture record; None if all are intact."""

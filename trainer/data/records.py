@@ -25,6 +25,7 @@ from preprocess.shell.errors import DataError
 from trainer.data import storage
 from trainer.data.picture_record import BadRecordError, parse_picture
 from trainer.data.record_limits import check_record
+from trainer.data.variants import VariantShards
 
 _HEADER_BYTES, _FOOTER_BYTES = 12, 4
 OPEN_SHARDS = 128  # at a time; a group of shards in one variant each needs far fewer
@@ -180,25 +181,34 @@ class ShardRecords:
 
 
 class StoredPictures:
-    """The image records of a split by shard and number, in every variant in use."""
+    """The image records of a split by shard and number, in every variant in use.
+
+    Attributes:
+      pictures: their number, of one variant.
+    """
 
     def __init__(
         self,
         dataset: str,
-        shards: Sequence[Sequence[Shard]],
+        shards: VariantShards,
         parallel_reads: int = 2,
         *,
         encoded: bool,
+        ascending: bool = False,
     ) -> None:
         """Args:
         dataset: the dataset directory, or its address.
         shards: of each variant; every variant has the records in the same order.
         parallel_reads: batches read at a time; half as many shards are downloaded at a time.
         encoded: whether pictures are stored as files rather than pixels: see ShardRecords.
+        ascending: whether each pass reads a single variant, a later one each time: the files of the
+          others are closed then, so that removing them frees the disk.
         """
+        self._newest = -1 if ascending else None
         self._dataset, self._encoded = dataset, encoded
         self._shards = shards
         counts = [shard.records for shard in shards[0]]
+        self.pictures = sum(counts)
         self._starts = np.cumsum([0, *counts[:-1]], dtype=np.int64)
         # The cache belongs to this object and is freed with it.
         self._open = functools.lru_cache(maxsize=OPEN_SHARDS)(self._open_shard)
@@ -249,6 +259,9 @@ class StoredPictures:
         return os.path.join(self._dataset, found.file), self._open(variant, shard).index
 
     def _open_shard(self, variant: int, shard: int) -> ShardRecords:
+        if self._newest is not None and variant > self._newest:
+            self._newest = variant
+            self._open.cache_clear()
         found = self._shards[variant][shard]
         return ShardRecords(self._dataset, found, whole=False, encoded=self._encoded)
 
@@ -260,9 +273,7 @@ class _Ahead:
       fetched: number of shards downloaded.
     """
 
-    def __init__(
-        self, dataset: str, shards: Sequence[Sequence[Shard]], at_once: int, encoded: bool
-    ) -> None:
+    def __init__(self, dataset: str, shards: VariantShards, at_once: int, encoded: bool) -> None:
         self._dataset, self._shards, self._at_once = dataset, shards, at_once
         self._encoded = encoded
         self._held: dict[tuple[int, int], Future[ShardRecords]] = {}

@@ -40,6 +40,17 @@ class StagingError(UserError):
         self.exit_code = exit_code
 
 
+def staged_sets(datasets: Sequence[str], directory: str, say: Callable[[str], None]) -> list[str]:
+    """staged() of each of several datasets; those after the first have a folder of their own next
+    to it, DIRECTORY-2, DIRECTORY-3, ...
+    """
+    folders = [
+        f"{directory.rstrip('/')}-{number}" if directory and number > 1 else directory
+        for number in range(1, len(datasets) + 1)
+    ]
+    return [staged(*pair, say) for pair in zip(datasets, folders, strict=True)]
+
+
 def staged(
     dataset: str, directory: str, say: Callable[[str], None], fetch: Sequence[str] = FETCH
 ) -> str:

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from preprocess.dataset_format import MANIFEST_FILE, DatasetError, Manifest
 from preprocess.shell.errors import DataError, StorageError
 from preprocess.shell.probe import PROBE_SECONDS, probe
+from preprocess.shell.regular_files import FileTooLargeError, read_regular
 from preprocess.shell.tensorflow_text import error_reason
 
 FIRST_READ_SECONDS = 60.0  # of the manifest, including credentials; TensorFlow has no limit
@@ -59,6 +60,35 @@ def read_bytes(path: str) -> bytes:
         raise problem(path, error) from None
 
 
+def read_small(path: str, limit: int) -> bytes:
+    """The same of a file that another program may be writing: a regular one of at most `limit`
+    bytes, else DataError.
+    """
+    if not is_address(path):
+        try:
+            return read_regular(path, limit)
+        except OSError as error:
+            raise problem(path, error) from None
+    if (length := size(path)) > limit:
+        raise problem(path, FileTooLargeError(path, length, limit))
+    return read_bytes(path)
+
+
+def check_inside(folder: str, files: Iterable[str]) -> None:
+    """Raises DataError if one of the files of a local folder is reached by a link that leads out of
+    it, or is no regular file: opening a pipe would wait forever.
+    """
+    if is_address(folder):
+        return
+    root = os.path.realpath(folder)
+    for file in files:
+        path = os.path.join(folder, file)
+        if os.path.commonpath([root, os.path.realpath(path)]) != root:
+            raise DataError(f"'{path}' is reached by a link that leads outside of '{folder}'")
+        if os.path.lexists(path) and not os.path.isfile(path):
+            raise DataError(f"'{path}' is not a regular file")
+
+
 def read_range(path: str, start: int, stop: int) -> bytes:
     """Bytes start to stop of a file at an address; raises as read_bytes does."""
 
@@ -79,6 +109,13 @@ def size(path: str) -> int:
         return os.stat(path).st_size
     except OSError as error:
         raise problem(path, error) from None
+
+
+def exists(path: str) -> bool:
+    """Whether there is such a file; raises as read_bytes does."""
+    if is_address(path):
+        return _from_address(path, lambda tf: bool(tf.io.gfile.exists(path)))
+    return os.path.lexists(path)
 
 
 def _from_address(path: str, read: Callable[[Any], T]) -> T:

@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
 import tensorflow as tf
 
-from preprocess.dataset_format import ImageKey, Shard, variant_of
+from preprocess.dataset_format import ImageKey, variant_of
 from preprocess.shell.errors import ConfigError
 from trainer.config.running_sections import DataConfig
 from trainer.data import storage
 from trainer.data.decode_limits import within_limits
 from trainer.data.decoding import RECORDS_TO_PIXELS, Decoder, parse_one
+from trainer.data.live import LiveVariants
 from trainer.data.order import ReplicaSlice
-from trainer.data.rows import Tensors
+from trainer.data.rows import Tensors, from_python
+from trainer.data.shares import SetRows
+from trainer.data.variants import VariantShards
 from trainer.monitoring.memory import available_bytes
 from trainer.monitoring.stages import HOST_MAP, STORAGE, TABLE
 
@@ -28,6 +31,7 @@ from trainer.monitoring.stages import HOST_MAP, STORAGE, TABLE
 # 2.4 to 2.6), and of a single one.
 TABLES_AT_ONCE = {True: 2.6, False: 1.3}
 CALLS_A_CORE = 2  # parallel decoding calls while a table is built
+_LARGEST_ENCODED = 1.6  # bytes a pixel of an encoded variant: PNG of photos
 MEMORY_SHARE = 0.7  # of the free memory; the model and the rest need some too
 
 # What an encoded table keeps of a record; both kinds also keep its targets.
@@ -66,7 +70,7 @@ class PictureTable:
     def __init__(
         self,
         dataset: str,
-        shards: Sequence[Sequence[Shard]],
+        shards: VariantShards,
         decoder: Decoder,
         *,
         split: str,
@@ -76,7 +80,7 @@ class PictureTable:
     ) -> None:
         """Args:
           dataset: the dataset directory, or its address.
-          shards: of each variant.
+          shards: of each variant, or live ones.
           decoder: turns records into pixels.
           split: the name of the split.
           training: whether there will be one iterator, or several over the same table.
@@ -88,13 +92,16 @@ class PictureTable:
           ConfigError: the table does not fit into memory.
         """
         self.decoder = decoder
-        self.one_a_pass = len(shards) > 1
+        self._live = shards if isinstance(shards, LiveVariants) else None
+        self.one_a_pass = len(shards) > 1 or self._live is not None
         self.pictures = sum(shard.records for shard in shards[0])
         self._directory, self._training, self._reads = dataset, training, config.parallel_reads
         self._files = [[os.path.join(dataset, s.file) for s in variant] for variant in shards]
         at_once = TABLES_AT_ONCE[self.one_a_pass]
         stored_bytes = max(sum(shard.bytes for shard in variant) for variant in shards)
         height, width, channels = decoder.shape
+        if self._live:  # variants to come may be larger than the files as they came
+            stored_bytes = max(stored_bytes, int(self.pictures * height * width * _LARGEST_ENCODED))
         needed = {
             "decoded": int(self.pictures * height * width * channels * at_once),
             "encoded": int(stored_bytes * at_once),
@@ -124,21 +131,49 @@ class PictureTable:
         """
         first, a_pass = first_step * replicas.count, steps_per_pass * replicas.count
 
-        def gathered(number: tf.Tensor, table: Table) -> Tensors:
-            with tf.name_scope(HOST_MAP):
-                return batch(number, table)
-
         def one_pass(pass_number: tf.Tensor, table: Table) -> tf.data.Dataset:
             start = tf.maximum(pass_number * a_pass, first)
             numbers = tf.data.Dataset.range(start, (pass_number + 1) * a_pass)
-            return numbers.map(
-                lambda number: gathered(number, table),
-                num_parallel_calls=2,
-                deterministic=True,
-                name=HOST_MAP,
-            )
+            return _mapped(numbers, lambda number: batch(number, table))
 
-        passes = self.passes(first_step // steps_per_pass)
+        return self._over_passes(first_step // steps_per_pass, one_pass, part)
+
+    def pieces(
+        self,
+        first_step: int,
+        of_set: SetRows,
+        records: int,
+        batch: Callable[[tf.Tensor, tf.Tensor, Table], Tensors],
+    ) -> tf.data.Dataset:
+        """What the steps of the run from one on have of this set's records, endless.
+
+        Args:
+          first_step: of the run.
+          of_set: the rows of this set.
+          records: of a pass.
+          batch: makes the rows of a step, from its number, that of a pass, and a table; called
+            again for the next pass where a step has records of both.
+        """
+        span = {name: tf.TensorSpec([], tf.int64) for name in ("first", "end")}
+
+        def steps_of_pass(pass_number: int) -> tuple[np.ndarray, ...]:
+            return tuple(map(np.asarray, of_set.steps_of_pass(pass_number, records)))
+
+        def one_pass(pass_number: tf.Tensor, table: Table) -> tf.data.Dataset:
+            steps = from_python(HOST_MAP, steps_of_pass, pass_number, span)
+            numbers = tf.data.Dataset.range(tf.maximum(steps["first"], first_step), steps["end"])
+            return _mapped(numbers, lambda number: batch(number, pass_number, table))
+
+        return self._over_passes(of_set.pass_at(first_step, records), one_pass)
+
+    def _over_passes(
+        self,
+        first: int,
+        one_pass: Callable[[tf.Tensor, Table], tf.data.Dataset],
+        part: int | None = None,
+    ) -> tf.data.Dataset:
+        """`one_pass` of each pass from one of them on, with its table."""
+        passes = self.passes(first)
         if self.one_a_pass and part is None:
             # prefetch(1): the next pass's table is filled while this one is in use.
             tables = passes.map(lambda p: (p, self.build(p)), name=TABLE).prefetch(1)
@@ -150,7 +185,13 @@ class PictureTable:
         else:
             kept = self._only()
             batches = passes.flat_map(lambda p: one_pass(p, kept))
-        return batches.prefetch(4)
+        batches = batches.prefetch(4)
+        if not self._live:
+            return batches
+        # A separate pool: waiting for a variant blocks a thread, and TensorFlow has one a core.
+        options = tf.data.Options()
+        options.threading.private_threadpool_size = len(os.sched_getaffinity(0)) + self._reads
+        return batches.with_options(options)
 
     def passes(self, first: int = 0) -> tf.data.Dataset:
         """The numbers of the passes from one of them on, int64 []."""
@@ -192,9 +233,15 @@ class PictureTable:
     def records(self, pass_number: tf.Tensor) -> tf.data.Dataset:
         """The serialised records of a pass, in no particular order."""
         variants, shards = len(self._files), len(self._files[0])
-        numbers = tf.range(shards, dtype=tf.int64)
-        chosen = variant_of(pass_number, numbers, variants)
-        files = tf.gather_nd(tf.constant(self._files), tf.stack([chosen, numbers], 1))
+        if live := self._live:
+            spec = {"files": tf.TensorSpec([shards], tf.string)}
+            files = from_python(
+                STORAGE, lambda p: (np.array(live.files(p), object),), pass_number, spec
+            )["files"]
+        else:
+            numbers = tf.range(shards, dtype=tf.int64)
+            chosen = variant_of(pass_number, numbers, variants)
+            files = tf.gather_nd(tf.constant(self._files), tf.stack([chosen, numbers], 1))
         buffer = storage.stream_bytes(self._directory)
         return tf.data.Dataset.from_tensor_slices(files).interleave(
             lambda file: tf.data.TFRecordDataset(file, buffer_size=buffer, name=STORAGE),
@@ -242,6 +289,16 @@ class PictureTable:
                     lambda part: tf.Variable(part, trainable=False), table
                 )
         return self._kept
+
+
+def _mapped(numbers: tf.data.Dataset, batch: Callable[[tf.Tensor], Tensors]) -> tf.data.Dataset:
+    """A batch of each number, in their order."""
+
+    def gathered(number: tf.Tensor) -> Tensors:
+        with tf.name_scope(HOST_MAP):
+            return batch(number)
+
+    return numbers.map(gathered, num_parallel_calls=2, deterministic=True, name=HOST_MAP)
 
 
 def _choose(wanted: str, needed: dict[str, int], free: int, split: str, remedy: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from preprocess.dataset_format import ImageKey, Manifest
+from preprocess.dataset_format import ImageKey, Manifest, parts_of
 from preprocess.shell.entries import load
 from trainer.config.task_table import task_kind
 from trainer.data.rows import Tensors
@@ -86,6 +86,26 @@ class Numbers(Targets):
 
     def _tensors(self, features: Tensors) -> Tensors:
         return {"numbers": features[ImageKey.TARGETS]}
+
+
+class SeveralTargets(Targets):
+    """Those of each part of the manifest's task."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        super().__init__(manifest)
+        parts: list[type[Targets]] = [load(task_kind(p).targets) for p in parts_of(manifest.task)]
+        self._parts = [part(manifest) for part in parts]
+
+    @property
+    def features(self) -> dict[str, object]:
+        """All of them."""
+        return {name: each for part in self._parts for name, each in part.features.items()}
+
+    def _specs(self, size: int) -> dict[str, tf.TensorSpec]:
+        return {name: each for part in self._parts for name, each in part._specs(size).items()}
+
+    def _tensors(self, features: Tensors) -> Tensors:
+        return {name: t for part in self._parts for name, t in part._tensors(features).items()}
 
 
 def targets_of(manifest: Manifest) -> Targets:

@@ -15,19 +15,22 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from preprocess.dataset_format import Manifest, TripletKey, variant_of
+from preprocess.dataset_format import Manifest, TripletKey
 from preprocess.shell.errors import ConfigError, DataError
 from preprocess.shell.tensorflow_text import error_reason
 from trainer.config.keys import Config
 from trainer.data import storage
 from trainer.data.cuts import Cut, gather_cuts, table_cuts
 from trainer.data.decoding import Decoder
+from trainer.data.live import live_variants
 from trainer.data.order import ReplicaSlice, element_rows, steps_per_pass, triplet_order
 from trainer.data.record_ids import picture_ids
 from trainer.data.records import StoredPictures, check_shards, read_index
 from trainer.data.rows import Tensors, from_python, row_specs
+from trainer.data.shares import SetRows
 from trainer.data.table import MemoryLimit, PictureTable, Table
 from trainer.data.triplet_rows import ranks_of
+from trainer.data.variants import StoredVariants, Variants, VariantShards
 from trainer.monitoring.stages import HOST_MAP
 
 TRIPLET_FEATURES = {
@@ -52,6 +55,7 @@ class TripletReader:
       redecodes: whether a table of decoded pictures would avoid decoding pictures repeatedly.
       votes: float32[records, 3]. types: list of str. rows: int64[records], lines of the CSV.
       directory: the dataset directory.
+      live: its live variants, if the training reads those.
       error: the error of a failed read, which TensorFlow would not report in full.
     """
 
@@ -68,8 +72,10 @@ class TripletReader:
         *,
         training: bool,
         reserved_bytes: int = 0,
+        of_set: SetRows | None = None,
     ) -> None:
         split = manifest.split(name)
+        self._of_set = of_set
         if not split.triplets:
             raise DataError(f"split '{name}' of '{dataset}' has no triplets")
         self._seed = config.seed
@@ -79,9 +85,12 @@ class TripletReader:
                 "the pictures have different sizes, but a table of them needs a single one: "
                 "build the dataset with --image_size"
             )
-        variants = config.data.variants or split.variants
-        self._variants = min(variants, split.variants) if training else 1
-        pictures = [split.image_shards(variant) for variant in range(self._variants)]
+        variants = config.data.stored_variants(split.variants) if training else 1
+        self.live = live_variants(dataset, manifest, name, config.data) if training else None
+        self._variants: Variants = self.live or StoredVariants(variants)
+        pictures: VariantShards = self.live or [
+            split.image_shards(variant) for variant in range(variants)
+        ]
         check_shards(dataset, [*itertools.chain(*pictures), *split.triplet_shards()])
         self._as_they_came = pictures[0]
         self._stored = StoredPictures(dataset, pictures, encoded=manifest.image.has_files)
@@ -121,7 +130,8 @@ class TripletReader:
     def dataset(
         self, first_step: int, replicas: ReplicaSlice, steps: int | None = None
     ) -> tf.data.Dataset:
-        """Batches from `first_step` of the run on, one for each replica in turn.
+        """Batches from `first_step` of the run on, one for each replica in turn; as one of several
+        sets, its rows of each step, for all the replicas together.
 
         Args:
           first_step: counted over passes; the pass is first_step // steps_per_pass.
@@ -153,19 +163,33 @@ class TripletReader:
     ) -> tf.data.Dataset:
         """`make` of each batch's rows of the table, three a triplet, and its bookkeeping."""
         triplets, votes = tf.constant(self._triplets), tf.constant(self.votes)
-        specs = row_specs(self.batch_size // replicas.total)
+        of_set = self._of_set
+        specs = row_specs(None if of_set else self.batch_size // replicas.total)
 
-        def batch(number: tf.Tensor, table: Table) -> tf.Tensor:
-            rows = from_python(HOST_MAP, lambda n: self._numbers(n, replicas), number, specs)
+        def made(rows: Tensors, table: Table) -> tf.Tensor:
             ranks = tf.reshape(tf.gather(triplets, rows["record"]), [-1])
             rows["votes"] = tf.gather(votes, rows["record"])
             return make(self._table.gather(table, ranks), rows)
 
+        def batch(number: tf.Tensor, table: Table) -> tf.Tensor:
+            rows = from_python(HOST_MAP, lambda n: self._numbers(n, replicas), number, specs)
+            return made(rows, table)
+
+        def piece(step: tf.Tensor, of_pass: tf.Tensor, table: Table) -> tf.Tensor:
+            rows = from_python(
+                HOST_MAP, lambda s, p: self._piece(s, p, replicas), [step, of_pass], specs
+            )
+            return made(rows, table)
+
+        if of_set:
+            return self._table.pieces(first_step, of_set, self.records, piece)
         return self._table.batches(first_step, replicas, self.steps_per_pass, batch, part=part)
 
     def _of_rows(self, found: Tensors, rows: Tensors) -> Tensors:
-        image = tf.reshape(self._table.pixels(found), [-1, 3, *self.picture_shape])
-        return {**rows, "image": image}
+        pixels = self._table.pixels(found)
+        # There may be none of one of several sets.
+        size = tf.shape(pixels)[0] // 3 if self._of_set else -1
+        return {**rows, "image": tf.reshape(pixels, [size, 3, *self.picture_shape])}
 
     def damage(self) -> DataError | None:
         """Describes the first damaged picture record; None if all are intact."""
@@ -193,7 +217,7 @@ class TripletReader:
         order = triplet_order(self._seed, 0, self.records) if self._training else np.arange(rows)
 
         def variant(shard: int) -> int:
-            return variant_of(0, shard, self._variants)
+            return self._variants.of(0, shard)
 
         ranks = self._triplets[order[:rows]]
         return np.stack([[self._picture(int(rank), variant) for rank in row] for row in ranks])
@@ -228,6 +252,12 @@ class TripletReader:
         pass_number, rows = element_rows(element, replicas, self.records, self.batch_size)
         record = self._order(pass_number)[rows.positions]
         return record, rows.weight, rows.share, rows.rows
+
+    def _piece(self, step: int, of_pass: int, replicas: ReplicaSlice) -> tuple[np.ndarray, ...]:
+        """The same of a step's records of one pass, in batches of several sets."""
+        assert self._of_set
+        rows = self._of_set.piece(step, replicas, self.records, of_pass)
+        return self._order(of_pass)[rows.positions], rows.weight, rows.share, rows.rows
 
     def _make_order(self, pass_number: int) -> NDArray[np.int64]:
         """The record at each position of a pass, int64[records]."""

@@ -20,18 +20,20 @@ from trainer.bottleneck.run_verdict import run_verdict
 from trainer.bottleneck.sentences import as_json
 from trainer.bottleneck.trace import Explanation, explain_run, refined
 from trainer.data.reader import Reader
+from trainer.data.sets import sets_in_words
 from trainer.models.layer_rows import layer_rows
 from trainer.models.randomness import keyed
 from trainer.monitoring.cores import available_cores
+from trainer.monitoring.memory import limit_bytes
 from trainer.monitoring.metric_rows import typical
 from trainer.monitoring.tensorboard_log import TensorBoardLog
 from trainer.monitoring.time_account import Attempt, account, read_attempts
+from trainer.report.contact_sheets import augmented_batch, mistakes_sheet
 from trainer.report.curves import VALIDATION
 from trainer.report.further import further_section
-from trainer.report.history import history_figure
+from trainer.report.history import history_figure, parts_figure
 from trainer.report.layer_table import layers_section
 from trainer.report.page import Section, render_page
-from trainer.report.pictures import augmented_batch, mistakes_sheet
 from trainer.report.sheet import png
 from trainer.report.step_bar import step_bar_figure, step_shares
 from trainer.report.style import figure_png
@@ -75,9 +77,17 @@ def write_report(run: Run, loop: Loop, log: TensorBoardLog) -> JsonObject:
         "bottleneck": as_json(with_caveats(bottleneck, loop.history)),
         "time": None if spent is None else spent.as_json(),
     }
+    if described := sets_in_words(run.config.data, run.sets):
+        report["sets"] = described
+    if run.reader.live and run.reader.live.reused:
+        report["reused_variants"] = run.reader.live.reused_passes(
+            -(-loop.steps.done // run.reader.steps_per_pass)
+        )
     first = next(iter(run.validation), VALIDATION)
     curves = history_figure(loop.history, run.directory.path.name, first, task.kind.chance)
     images = {"history": figure_png(curves)}
+    if names := task.kind.part_figures:
+        images["parts"] = figure_png(parts_figure(loop.history, names, first))
     drawn: dict[str, bytes] = {}
     sections: list[Section] = []
     if shares := step_shares(report["bottleneck"], loop.history):
@@ -101,6 +111,8 @@ def write_report(run: Run, loop: Loop, log: TensorBoardLog) -> JsonObject:
             sections = [further_section(further, last, best, name), *sections]
         report["mistakes_split"] = name
         report["baseline"] = task.baseline(outputs)
+    if described:
+        sections.append(Section("Training sets", lines=described))
     sections.append(layers_section(layer_rows(run.session.model)))
     run.directory.plots.mkdir(exist_ok=True)
     for name, data in {**images, **drawn}.items():
@@ -109,21 +121,23 @@ def write_report(run: Run, loop: Loop, log: TensorBoardLog) -> JsonObject:
     title = run.directory.path.name
     page = render_page(report, loop.history, images, config, title, sections)
     write_text(run.directory.page_file, page)
-    # Without traces: the layers are ours and Keras's, and tracing takes longer than training
-    # a small model. `trainer export` is for other people's processes.
-    run.session.model.save(run.directory.model, save_format="tf", save_traces=False)
+    save_model(run)
     write_text(run.directory.report_file, json_text(report, indent=2))
     return report
 
 
+def save_model(run: Run) -> None:
+    """RUN/model.
+
+    Without traces: the layers are ours and Keras's, and tracing takes longer than training a small
+    model. `trainer export` is for other people's processes.
+    """
+    run.session.model.save(run.directory.model, save_format="tf", save_traces=False)
+
+
 def start_log(log: TensorBoardLog, run: Run, step: int) -> None:
-    """What TensorBoard shows from the start: the model's graph and the augmented batch."""
-    wanted = run.config.tensorboard
-    if step == 0 and wanted.graph:
-        size = run.config.image_size
-        pictures = tf.TensorSpec([1, size, size, run.config.model.channels], tf.float32)
-        log.graph(tf.function(lambda x: run.session.model(x, training=False)), pictures)
-    if step == 0 and wanted.pictures:
+    """What TensorBoard shows from the start: the augmented batch."""
+    if step == 0 and run.config.tensorboard.pictures:
         log.picture("augmented", _augmented(run), step)
 
 
@@ -140,6 +154,7 @@ def _facts(run: Run, loop: Loop, speed: float, step_ms: float) -> RunFacts:
     on_cpu = not devices.gpus_of(run.session.strategy)
     validation = run.config.validation
     replicas = run.session.strategy.num_replicas_in_sync // run.workers.size
+    follower = run.reader.live.follower() if run.reader.live else None
     return RunFacts(
         step_seconds=step_ms / 1000,
         save_every=run.config.checkpoint.every_steps,
@@ -152,7 +167,13 @@ def _facts(run: Run, loop: Loop, speed: float, step_ms: float) -> RunFacts:
         epochs=loop.epochs,
         validate_epochs=0 if validation.every_steps else validation.every_epochs,
         validate_steps=validation.every_steps,
+        steps_per_pass=run.reader.steps_per_pass,
+        shards=len(run.reader.live[0]) if run.reader.live else 0,
+        follower_workers=follower.workers if follower else 0,
+        variant_seconds=follower.seconds if follower else 0.0,
         replicas_divide=run.config.batch_size // (2 if run.session.mixers else 1),
+        dataset_bytes=sum(each.bytes_read(run.config) for each in run.sets),
+        memory_limit=limit_bytes(),
     )
 
 

@@ -16,7 +16,7 @@ from trainer.data.storage import is_address
 from trainer.inference.embedding import embedded, load_embeddings
 from trainer.inference.gallery import Gallery, open_gallery
 from trainer.inference.serving import EMBEDDING, Item, Serving
-from trainer.report.neighbours import Shown, neighbours_sheet
+from trainer.report.neighbours_sheet import Shown, neighbours_sheet
 from trainer.report.sheet import png
 from trainer.tasks.task import SQUARED
 

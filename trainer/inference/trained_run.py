@@ -10,7 +10,9 @@ import tensorflow as tf
 
 from preprocess.shell.errors import DataError
 from preprocess.shell.json_text import JsonObject
-from trainer.config import from_dict, with_values
+from trainer.config import Config, from_dict, to_dict, unchecked, with_values
+from trainer.config.combinations import check_config
+from trainer.config.own_code import moved_files, recorded_sources, with_files
 from trainer.config.trust import check_trusted, foreign_code
 from trainer.config.values import coerce
 from trainer.data.recorded import check_same_targets, recorded_targets
@@ -49,10 +51,7 @@ def open_runs_here(
     devices.warn_of_unseen_gpus(say)
     tf.keras.backend.set_image_data_format("channels_last")
     strategy = tf.distribute.get_strategy()
-    return [
-        _open(path, record, checkpoint, strategy, batch_size)
-        for path, record in _records(workdirs, trusted).items()
-    ]
+    return open_runs(workdirs, checkpoint, say, trusted, batch_size, strategy)
 
 
 def open_runs(
@@ -61,6 +60,7 @@ def open_runs(
     say: Callable[[str], None],
     trusted: Collection[str] = (),
     batch_size: int = 0,
+    strategy: Any = None,
 ) -> list[Run]:
     """Opens run directories, all for the same task and classes, on this machine's devices.
 
@@ -72,27 +72,31 @@ def open_runs(
         trained with.
       batch_size: records at a time; 0 = each run's own. It is rounded up to a multiple of the
         replicas: measuring does not depend on it.
+      strategy: None = the one that the first run's configuration asks for.
 
     Raises:
       UsageError: a run names a hub module or own code that nobody has vouched for.
       DataError: no run directory, no such checkpoint, or runs that do not belong together.
       ConfigError: a batch size out of range.
     """
-    strategy: Any = None
     runs = []
-    for path, record in _records(workdirs, trusted).items():
+    for path, record in _records(workdirs, trusted, say).items():
         if strategy is None:
             strategy = devices.prepare(from_dict(record["config"]), say)
         runs.append(_open(path, record, checkpoint, strategy, batch_size))
     return runs
 
 
-def _records(workdirs: list[str], trusted: Collection[str]) -> dict[str, JsonObject]:
-    """What is recorded of each run; raises where they do not belong together."""
+def _records(
+    workdirs: list[str], trusted: Collection[str], say: Callable[[str], None]
+) -> dict[str, JsonObject]:
+    """What is recorded of each run, with the files of this machine; raises where they do not belong
+    together, or nobody has vouched for their code.
+    """
     records = {path: RunDirectory(path).read_config() for path in workdirs}
     first = records[workdirs[0]]["dataset"]
     for path, record in records.items():
-        _check_trusted(record, path, trusted)
+        record["config"] = to_dict(_with_trusted(record, path, trusted, say))
         for key in ("task", "classes"):
             if record["dataset"][key] != first[key]:
                 raise DataError(f"'{path}' and '{workdirs[0]}' differ in their {key}")
@@ -100,9 +104,17 @@ def _records(workdirs: list[str], trusted: Collection[str]) -> dict[str, JsonObj
     return records
 
 
-def _check_trusted(record: JsonObject, workdir: str, trusted: Collection[str]) -> None:
-    for code in foreign_code(from_dict(record["config"]), training=False).values():
+def _with_trusted(
+    record: JsonObject, workdir: str, trusted: Collection[str], say: Callable[[str], None]
+) -> Config:
+    recorded, before = recorded_sources(record), unchecked(record["config"])
+    config = with_files(before, trusted, recorded)
+    for code in foreign_code(config, training=False).values():
         check_trusted(code, workdir, trusted)
+    for moved in moved_files(before, config, recorded):
+        say(f"'{workdir}': {moved}")
+    check_config(config)
+    return config
 
 
 def _open(path: str, record: JsonObject, checkpoint: str, strategy: Any, batch_size: int) -> Run:

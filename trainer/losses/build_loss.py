@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import tensorflow as tf
 
 from preprocess.shell.errors import ConfigError
-from preprocess.shell.references import is_reference, load_function
+from preprocess.shell.references import is_reference, load_function, load_reference
 from trainer.compat.autograph import converted
 from trainer.config.entries import LOSSES, check_loss
+from trainer.config.keys import Config, with_values
 from trainer.config.learning_sections import LossConfig
+from trainer.config.parts import NAMES
 from trainer.config.task_table import task_kind
 
 _TAKES = ("values", "targets")
@@ -30,7 +32,7 @@ def build_loss(task: str, loss: LossConfig) -> Callable[[tf.Tensor, tf.Tensor], 
     Raises:
       ConfigError: unknown loss, a loss for another task, or settings that it does not take.
     """
-    name = loss.name or task_kind(task).loss
+    name = _name(task, loss)
     if is_reference(name):
         return _own(name, loss.args)
     check_loss(name, task)
@@ -51,6 +53,47 @@ def build_loss(task: str, loss: LossConfig) -> Callable[[tf.Tensor, tf.Tensor], 
         raise ConfigError(f"the loss {name} needs {missing[0]}: set loss.args.{missing[0]}")
     function: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = build(**settings)
     return function
+
+
+def with_its_settings(configs: Mapping[str, Config]) -> dict[str, Config]:
+    """The configurations of the parts of a task, each with those of their common `loss.args` that
+    its loss takes.
+
+    Raises:
+      ConfigError: no loss takes one of them, or a user's own is not there or cannot be called;
+        named as `loss.names.PART`, which the parts do not know of.
+    """
+    found, untaken = {}, {name for config in configs.values() for name in config.loss.args}
+    for part, config in configs.items():
+        key, name = f"{NAMES}.{part}", _name(config.task, config.loss)
+        taken = _taken(name, key, config.loss.args)
+        untaken -= taken
+        args = {each: value for each, value in config.loss.args.items() if each in taken}
+        if is_reference(name):
+            load_function(name, key, _TAKES, args, "loss.args")
+        found[part] = with_values(config, {"loss.args": args})
+    if untaken:
+        losses = ", ".join(_name(config.task, config.loss) for config in configs.values())
+        raise ConfigError(f"loss.args.{min(untaken)}: none of the losses {losses} takes it")
+    return found
+
+
+def _taken(name: str, key: str, args: Collection[str]) -> set[str]:
+    """Those of the names in `loss.args` that a loss takes, which was given as `key`."""
+    takes = load_reference(name, key) if is_reference(name) else LOSSES.module(name).build
+    if not callable(takes):
+        return set()
+    try:
+        parameters = inspect.signature(takes).parameters
+    except ValueError:  # of C, without a signature
+        return {*args}
+    if any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
+        return {*args}
+    return {*args} & {*parameters}
+
+
+def _name(task: str, loss: LossConfig) -> str:
+    return loss.name or task_kind(task).loss
 
 
 def _own(reference: str, settings: Mapping[str, object]) -> Callable[..., tf.Tensor]:

@@ -36,6 +36,12 @@ class Judge(Protocol):
     def loss(self, outputs: tf.Tensor, batch: Tensors) -> tf.Tensor:
         """Likewise."""
 
+    def minimized(self, losses: tf.Tensor, outputs: tf.Tensor, batch: Tensors) -> tf.Tensor:
+        """Likewise."""
+
+    def part_sums(self, outputs: tf.Tensor, batch: Tensors) -> list[tuple[tf.Tensor, tf.Tensor]]:
+        """Likewise."""
+
     def factors(self, batch: Tensors) -> tf.Tensor | None:
         """Likewise."""
 
@@ -99,6 +105,14 @@ class Mixture:
         our_weight, their_weight = self._weights(batch, ours.dtype)
         whole = our_weight + their_weight
         return tf.math.divide_no_nan(our_weight * ours + their_weight * theirs, whole)
+
+    def minimized(self, losses: tf.Tensor, outputs: tf.Tensor, batch: Tensors) -> tf.Tensor:
+        """`losses`: tasks of several parts are not mixed."""
+        return losses
+
+    def part_sums(self, outputs: tf.Tensor, batch: Tensors) -> list[tuple[tf.Tensor, tf.Tensor]]:
+        """None, likewise."""
+        return []
 
     def factors(self, batch: Tensors) -> tf.Tensor | None:
         """float32 [b]: the mixed weight of each record; None = all equal."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from trainer.config.keys import Config
-from trainer.config.stages import stages_of
+from trainer.config.training_stages import stages_of
 from trainer.models.build_backbone import backbone
 from trainer.models.freezing import HEAD, check_trainable, freeze
 from trainer.models.weights import load_weights

@@ -12,7 +12,7 @@ from trainer.models.own_parts import FEATURES
 from trainer.optimizers.by_name import as_list, construct, near_names, pick, subclasses
 
 LOGITS = "logits"  # the name of a classifier's last layer
-NUMBERS = "numbers"
+NUMBERS = "numbers"  # of one that learns numbers
 
 
 def features_of(model: tf.keras.Model, last: str) -> tf.Tensor:
@@ -22,18 +22,9 @@ def features_of(model: tf.keras.Model, last: str) -> tf.Tensor:
     return model.get_layer(last).input
 
 
-def class_head(features: tf.Tensor, model: ModelConfig, classes: int) -> tf.Tensor:
-    """Dropout and a dense layer.
-
-    Args:
-      features: float [N, F].
-      model: the section of the configuration.
-      classes: number of classes.
-
-    Returns:
-      float32 [N, classes] logits.
-    """
-    return _dense(features, model, classes, LOGITS)
+def dropped(features: tf.Tensor, model: ModelConfig) -> tf.Tensor:
+    """Features [N, F], of which a share `model.dropout` is dropped in training."""
+    return KeyedDropout(model.dropout, name="head_dropout")(features)
 
 
 def embedding_head(features: tf.Tensor, model: ModelConfig) -> tf.Tensor:
@@ -46,32 +37,27 @@ def embedding_head(features: tf.Tensor, model: ModelConfig) -> tf.Tensor:
     Returns:
       float32 [N, E].
     """
-    embeddings = _dense(features, model, model.embedding_size, "embedding")
+    embeddings = dense(dropped(features, model), model, model.embedding_size, "embedding")
     return Scale(model.scale, name="scale")(L2Normalize(name="normalize")(embeddings))
 
 
-def number_head(features: tf.Tensor, model: ModelConfig, count: int) -> tf.Tensor:
-    """Dropout and a dense layer.
+def dense(features: tf.Tensor, model: ModelConfig, units: int, name: str) -> tf.Tensor:
+    """A dense layer with the initializer and the regularizer of the configuration.
 
     Args:
       features: float [N, F].
       model: the section of the configuration.
-      count: how many numbers a picture has.
+      units: how many outputs a picture has.
+      name: of the layer.
 
     Returns:
-      float32 [N, count].
+      float32 [N, units].
     """
-    return _dense(features, model, count, NUMBERS)
-
-
-def _dense(features: tf.Tensor, model: ModelConfig, units: int, name: str) -> tf.Tensor:
-    """Dropout and a dense layer with the initializer and the regularizer of the configuration."""
     settings = {}
     if model.head_initializer:
         settings["kernel_initializer"] = _initializer(model)
     if model.head_l1 or model.head_l2:
         settings["kernel_regularizer"] = tf.keras.regularizers.L1L2(model.head_l1, model.head_l2)
-    features = KeyedDropout(model.dropout, name="head_dropout")(features)
     layer = tf.keras.layers.Dense(units, dtype="float32", name=name, **settings)
     if not model.head_initializer:
         return layer(features)

@@ -17,7 +17,7 @@ import h5py
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from preprocess.shell.errors import ConfigError
+from preprocess.shell.errors import ConfigError, first_line
 from trainer.models.build_backbone import BACKBONE, network_of
 from trainer.models.foreign_arrays import check_hdf5
 from trainer.models.foreign_checkpoints import check_checkpoint
@@ -76,7 +76,7 @@ def load_weights(model: tf.keras.Model, weights: str, say: Callable[[str], None]
         try:
             read(model)
         except _MISFITS as error:
-            reasons.append(str(error).strip().partition("\n")[0] or type(error).__name__)
+            reasons.append(first_line(error))
             for weight, value in zip(model.weights, before, strict=True):
                 weight.assign(value)  # a way that failed half way leaves nothing behind
         else:

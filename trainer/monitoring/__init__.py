@@ -2,7 +2,7 @@
 
     from trainer.monitoring import Verdict  # for a loop of your own
 
-Measures and keeps figures; trainer/bottleneck interprets them.
+Measures and keeps figures; trainer/bottleneck interprets them. Imports config and the shell.
 Start reading at timing.py.
 """
 

@@ -49,6 +49,28 @@ def available_bytes() -> int:
     return available
 
 
+def machine_share_available() -> float | None:
+    """Of the machine's memory, what is available; None if it is not known."""
+    with contextlib.suppress(OSError, ValueError, ZeroDivisionError):
+        return _entry(MACHINE, "MemAvailable:") / _entry(MACHINE, "MemTotal:")
+    return None
+
+
+def limit_bytes() -> int | None:
+    """The least memory limit of this process's control groups, where it is below what the machine
+    has; None = there is none, or it is not known.
+    """
+    limits = []
+    for group, version in groups("memory"):
+        with contextlib.suppress(OSError, ValueError):
+            limits.append(int((group / _FILES[version].limit).read_text(encoding="ascii")))
+    limit = min(limits, default=None)
+    with contextlib.suppress(OSError, ValueError):
+        if limit is not None and limit >= _entry(MACHINE, "MemTotal:") << 10:
+            return None  # version 1 writes a number if there is no limit
+    return limit
+
+
 def groups(controller: str) -> Iterator[tuple[Path, int]]:
     """The control groups this process is in for a controller, each with its version, 1 or 2, from
     its own up to the root of the container: a limit may be set on any of them (Slurm sets it on a
@@ -68,6 +90,20 @@ def groups(controller: str) -> Iterator[tuple[Path, int]]:
         # A container without a namespace of its own gets a path that it does not see.
         for part in (Path(path), *Path(path).parents):
             yield root / part.relative_to("/"), version
+
+
+def counted(name: str, version_1: str) -> int | None:
+    """The number by this name in memory.stat of the innermost control group that has one.
+
+    Args:
+      name: of version 2.
+      version_1: of version 1, which counts what is below the group under other names.
+    """
+    names = {1: version_1, 2: name}
+    for group, version in groups("memory"):
+        with contextlib.suppress(OSError, ValueError):
+            return _entry(group / "memory.stat", names[version])
+    return None
 
 
 def _entry(file: Path, name: str) -> int:

@@ -28,7 +28,8 @@ def accuracy_name(rows: Sequence[Row]) -> str:
 
 def prefixes(rows: Sequence[Row]) -> list[str]:
     """The metric prefixes of the rows: "" = training, then the splits in order of appearance."""
-    metrics = ("loss", accuracy_name(rows))
+    accuracy = accuracy_name(rows)
+    metrics = ("loss", accuracy)
     names: dict[str, None] = {"": None}
     for row in rows:
         for name in row:
@@ -36,7 +37,10 @@ def prefixes(rows: Sequence[Row]) -> list[str]:
                 if name == f"val_{metric}":
                     names["val_"] = None
                 elif name.startswith("val_") and name.endswith(f"_{metric}"):
-                    names[name[: -len(metric)]] = None
+                    prefix = name[: -len(metric)]
+                    # Of the part of a task there is a loss only: val_numbers_loss.
+                    if prefix + accuracy in row or f"val_{accuracy}" not in row:
+                        names[prefix] = None
     return list(names)
 
 

@@ -22,6 +22,7 @@ from preprocess.shell.json_text import json_text
 from preprocess.shell.regular_files import read_regular
 from trainer.config.bounds import LEAST_TRACED_CALLS
 from trainer.config.keys import KEYS, Config
+from trainer.config.running_sections import ProfileConfig
 from trainer.monitoring.capture_requests import CaptureInbox, CaptureRequest
 from trainer.monitoring.cores import available_cores
 
@@ -62,9 +63,9 @@ def planned(config: Config, step: int, total_steps: int) -> list[Window]:
     return windows
 
 
-def was_asked_for(config: Config) -> bool:
+def was_asked_for(profile: ProfileConfig) -> bool:
     """Whether the user wants a trace by more than the default."""
-    return config.profile.on_start or config.profile.steps != _DEFAULT
+    return profile.on_start or profile.steps != _DEFAULT
 
 
 class StepProfiler:

@@ -37,6 +37,7 @@ MEANINGS = {
 # Name scopes by which a trace tells what an operation is for. What has none of them and is no
 # input is the model; the optimizer's update costs the same whatever the batch.
 UPDATE_SCOPE = "update"
+LOSS_SCOPE = "loss"  # of the model's time; for the graph in TensorBoard
 SCOPES = {
     **{stage: stage for stage in (STORAGE, PARSE, DECODE, TABLE, HOST_MAP, PREPROCESS)},
     UPDATE_SCOPE: OVERHEAD,

@@ -47,15 +47,22 @@ class TensorBoardLog:
         each eager tensor leaves some bytes behind (tensorflow/tensorflow#62551), which over
         thousands of epochs is most of what memory grows by.
         """
+        for folder, scalars in split_scalars(row).items():
+            self._scalars(folder, scalars, int(row["step"]))
+
+    def scalars(self, scalars: Mapping[str, float], step: int) -> None:
+        """Further scalars of the training, at a step of their own; NaN is left out."""
+        if numbers := _numbers(scalars):
+            self._scalars("train", numbers, step)
+
+    def _scalars(self, folder: str, scalars: Mapping[str, float], step: int) -> None:
         import tensorflow as tf
         from tensorboard.compat.proto.summary_pb2 import Summary
         from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 
-        for folder, scalars in split_scalars(row).items():
-            values = [scalar_pb(name, value).value[0] for name, value in scalars.items()]
-            summary = Summary(value=values)
-            with self._writer(folder).as_default(step=int(row["step"])):
-                tf.summary.experimental.write_raw_pb(summary.SerializeToString())
+        values = [scalar_pb(name, value).value[0] for name, value in scalars.items()]
+        with self._writer(folder).as_default(step=step):
+            tf.summary.experimental.write_raw_pb(Summary(value=values).SerializeToString())
 
     def weights(self, model: tf.keras.Model, step: int) -> None:
         """A histogram of every weight of a Keras model, moving statistics included."""

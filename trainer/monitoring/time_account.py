@@ -88,6 +88,7 @@ class RunTime:
       first_attempt: seconds by kind of the first attempt alone: what every start costs.
       saves: how many states were written.
       step_saves, step_save_seconds: of these, those between two steps, whose interval is set.
+      step_wait_seconds: between two steps, waiting until the state before was on the disk.
       validations: how many there were.
       memory_kills: processes that were killed for memory before an attempt was followed by another.
     """
@@ -101,6 +102,7 @@ class RunTime:
     memory_kills: int = 0
     step_saves: int = 0
     step_save_seconds: float = 0.0
+    step_wait_seconds: float = 0.0
     validations: int = 0
 
     @property
@@ -137,7 +139,9 @@ def account(attempts: Sequence[Attempt]) -> RunTime:
         if later and not attempt.finished:
             seconds[BETWEEN] += max(0.0, later[0].start - attempt.end)
     moments = [moment for attempt in attempts for moment in attempt.moments]
-    step_saves = [seconds for attempt in attempts for seconds in _step_saves(attempt)]
+    between = [pair for attempt in attempts for pair in _between_steps(attempt)]
+    step_saves = [seconds for activity, seconds in between if activity is Activity.SAVING]
+    step_waits = [seconds for activity, seconds in between if activity is Activity.WRITING]
     present = {kind: value for kind, value in seconds.items() if value > 0}
     return RunTime(
         math.fsum(present.values()),
@@ -149,16 +153,22 @@ def account(attempts: Sequence[Attempt]) -> RunTime:
         sum(itertools.starmap(_killed_between, itertools.pairwise(attempts))),
         len(step_saves),
         math.fsum(step_saves),
+        math.fsum(step_waits),
         sum(m.activity is Activity.VALIDATION for m in moments),
     )
 
 
-def _step_saves(attempt: Attempt) -> Iterator[float]:
-    """Seconds of each save that came between steps, and not at the end of an epoch."""
-    before = Activity.START
+def _between_steps(attempt: Attempt) -> Iterator[tuple[Activity, float]]:
+    """What came between two steps, and not at the end of an epoch or of an attempt that ended
+    itself, which waits for the disk however far apart the saves are; with its seconds.
+    """
+    before, last = Activity.START, attempt.moments[-1]
+    ended = last.activity in (Activity.CLOSING, Activity.REPORT, Activity.END)
     for moment, following in attempt.intervals():
-        if moment.activity is Activity.SAVING and before is Activity.STEPS:
-            yield max(0.0, following.at - moment.at)
+        waits = moment.activity is Activity.WRITING
+        at_the_end = ended and waits and (moment.step or 0) >= (last.step or 0)
+        if before is Activity.STEPS and not at_the_end:
+            yield moment.activity, max(0.0, following.at - moment.at)
         before = moment.activity
 
 

@@ -46,10 +46,13 @@ class Activity(enum.StrEnum):
     TABLE = "table"  # the image table, or the first batch if there is none
     COMPILE = "compile"  # the first step, which is traced and compiled
     STEPS = "steps"
+    VARIANT = "variant"  # waiting for the follower's next variant
     VALIDATION = "validation"
-    SAVING = "saving"
+    SAVING = "saving"  # a copy of the state, which is written during the next steps
+    WRITING = "writing"  # waiting until a state is on the disk
     CALLBACKS = "callbacks"  # TensorBoard, stopping, metrics.jsonl
     PROFILER = "profiler"
+    CLOSING = "closing"  # what ends with the steps
     REPORT = "report"
     END = "end"
 
@@ -73,6 +76,7 @@ class Timeline:
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
         self._step, self._waited, self._host = -1, 0.0, 0.0
+        self._first = -1
         self._due = 0.0
         self._began, self._entered, self._in_steps = 0.0, 0.0, 0.0
 
@@ -121,6 +125,11 @@ class Timeline:
             self._activity, self._entered = activity, now
             self._write(activity)
 
+    @property
+    def has_stepped(self) -> bool:
+        """Whether this attempt has taken a step."""
+        return self._step > self._first
+
     def goodput(self) -> float | None:
         """GOODPUT by now; None if nothing is written, or no step has been taken.
 
@@ -146,6 +155,8 @@ class Timeline:
     def stepped(self, step: int, waited: float = 0.0, host: float = 0.0) -> None:
         """How far the steps are, and what those of this attempt have waited and left to Python."""
         self._step, self._waited, self._host = step, waited, host
+        if self._first < 0:
+            self._first = step
         now = time.monotonic()
         if now >= self._due:
             self._due = now + STEP_SECONDS

@@ -20,7 +20,6 @@ MEANS = (
     "host_fraction",
 )
 SPREAD = tuple(f"step_ms_p{at}" for at in PERCENTILES)
-FIGURES = (*MEANS, *SPREAD)
 
 # The time a device takes to catch up, of a window of calls, from which on what the host waited
 # may have been hidden behind it: ours. A processor has nothing to catch up with, which takes some
@@ -126,7 +125,7 @@ class StepClock:
         return seconds
 
     def means(self, pictures_a_step: int, replicas: int) -> dict[str, float | None]:
-        """FIGURES but the percentiles, at a cost that does not grow with the epoch.
+        """MEANS, at a cost that does not grow with the epoch.
 
         None if nothing was timed. The fractions are of a step's time: waiting for its batch,
         and Python between the calls.
@@ -147,7 +146,7 @@ class StepClock:
         return dict(zip(MEANS, values, strict=True))
 
     def figures(self, pictures_a_step: int, replicas: int) -> dict[str, float | None]:
-        """FIGURES of an epoch: means(), and percentiles of calls, over their steps."""
+        """MEANS and SPREAD of an epoch: means(), and percentiles of calls, over their steps."""
         percentiles: list[float | None] = [None] * len(PERCENTILES)
         if self._step_seconds:
             percentiles = (1000 * np.percentile(self._step_seconds, PERCENTILES)).tolist()

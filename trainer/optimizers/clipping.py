@@ -14,6 +14,7 @@ import tensorflow as tf
 from trainer.config.learning_sections import OptimizerConfig
 
 Clip: TypeAlias = "Callable[[list[tf.Tensor]], list[tf.Tensor]]"
+Look: TypeAlias = "Callable[[list[tf.Tensor], list[tf.Variable]], None]"
 
 
 def clip_function(optimizer: OptimizerConfig) -> Clip | None:
@@ -39,22 +40,28 @@ def apply_clipped(
     optimizer: tf.keras.optimizers.Optimizer,
     gradients: Iterable[tf.Tensor | None],
     variables: Iterable[tf.Variable],
-    clip: Clip,
+    clip: Clip | None,
+    look: Look | None = None,
 ) -> None:
-    """One step of an optimizer, on each replica, with clipped gradients.
+    """One step of an optimizer, on each replica, with gradients that are summed, looked at and
+    clipped first.
 
     Args:
       optimizer: of any kind.
       gradients: of this replica's part of the mean loss; None for a variable without one.
       variables: in the same order.
-      clip: see above.
+      clip: see above; None = as they are.
+      look: called with the sums and their variables.
     """
     pairs = [(g, v) for g, v in zip(gradients, variables, strict=True) if g is not None]
     # Dense: a row that a sparse gradient names twice has the norm of the sum.
     dense = [tf.convert_to_tensor(gradient) for gradient, _ in pairs]
     context = tf.distribute.get_replica_context()
     summed = context.all_reduce(tf.distribute.ReduceOp.SUM, dense)
-    apply_summed(optimizer, clip(summed), [variable for _, variable in pairs])
+    reached = [variable for _, variable in pairs]
+    if look:
+        look(summed, reached)
+    apply_summed(optimizer, clip(summed) if clip else summed, reached)
 
 
 def apply_summed(

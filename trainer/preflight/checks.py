@@ -103,6 +103,21 @@ def passes(
     return Check("steps", OK, value)
 
 
+def live_variants(stored: int, at_work: str, how: str) -> Check:
+    """Variants that are built while the run trains.
+
+    Args:
+      stored: number of those in the dataset itself.
+      at_work: what the follower that is running does; "" = there is none.
+      how: the command that starts one.
+    """
+    value = f"live: pass p reads variant p, of which {stored} are in the dataset"
+    if at_work:
+        return Check("variants", OK, f"{value}; {at_work}")
+    advice = f"the training will wait in pass {stored}: {how}"
+    return Check("variants", WARNING, f"{value}; no follower is at work", advice)
+
+
 def pixels(
     wanted: str, bounds: tuple[float, float], found: tuple[float, float], by_hand: bool
 ) -> Check:

@@ -6,12 +6,15 @@ import json
 import os
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from preprocess.dataset_format import Manifest
 from preprocess.shell.errors import ConfigError, UserError
 from trainer.config import Config, differences, to_dict
+from trainer.config.best_metric import with_best_metric
 from trainer.data.dataset import digest_for
+from trainer.data.sets import TrainingSet, changed_sets
 from trainer.training.run_directory import RunDirectory
 from trainer.training.run_lock import training_there
 
@@ -76,15 +79,20 @@ def save_seconds(folder: Path, state_bytes: int) -> float:
     return seconds * max(1.0, state_bytes / size)
 
 
-def run_difference(path: str, config: Config, manifest: Manifest) -> tuple[bool, str]:
+def run_difference(
+    path: str, config: Config, manifest: Manifest, sets: Sequence[TrainingSet] = ()
+) -> tuple[bool, str]:
     """Whether a run directory holds a run, and what of it differs from this configuration."""
     directory = RunDirectory(path)
     if not directory.config_file.exists():
         return False, ""
     try:
         record = directory.read_config()
-        digest = digest_for(record["dataset"], config, manifest)
-        directory.check_same(differences(record["config"], to_dict(config)), digest)
+        digest = digest_for(record["dataset"], config.data, manifest)
+        before = record["config"]
+        now = to_dict(with_best_metric(config, before))
+        others = changed_sets(config, sets, record["dataset"]) if sets else []
+        directory.check_same([*differences(before, now), *others], digest)
     except UserError as error:
         return True, str(error)
     return True, ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from trainer.bottleneck.thresholds import BESIDE_HIGH, SAVING_SHARE, THROTTLED_HIGH
+from trainer.bottleneck.thresholds import BESIDE_HIGH, THROTTLED_HIGH
 from trainer.preflight.checks import OK, WARNING, Check, size_words
 from trainer.report.figures import duration
 
@@ -36,19 +36,22 @@ def cpu(cores: float, machine_cores: int, throttled: float | None, cpu_replicas:
 def saving(seconds: float, state_bytes: int, step_seconds: float, every_steps: int) -> Check:
     """What saving a state costs on the storage of the run directory.
 
+    It is written during the next steps, which wait where the state before is still being written.
+
     Args:
       seconds: to write and sync as many bytes as a state has.
       state_bytes: of a state.
       step_seconds: of a step.
       every_steps: steps between two saves.
     """
-    share = seconds / (seconds + every_steps * step_seconds)
+    between = every_steps * step_seconds
+    share = max(0.0, seconds - between) / max(seconds, between)
     value = (
         f"{duration(seconds)} to write and sync a state of {size_words(state_bytes)}, every "
-        f"{every_steps:,} steps: {share:.1%} of the time"
+        f"{every_steps:,} steps: they wait for it {share:.1%} of the time"
     )
     if share >= BESIDE_HIGH and step_seconds > 0:
-        enough = math.ceil(seconds * (1 - SAVING_SHARE) / SAVING_SHARE / step_seconds)
+        enough = math.ceil(seconds / step_seconds)
         advice = (
             f"save every {enough:,} steps (checkpoint.every_steps, or steps_per_epoch where an "
             "epoch is short), or to faster storage"

@@ -5,17 +5,17 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from preprocess.dataset_format import Manifest, Split
 from preprocess.shell.errors import ConfigError, DataError, UserError
 from preprocess.shell.exit_codes import ExitCode
 from preprocess.shell.process import process_started
-from trainer.config.keys import Config
+from trainer.config.keys import Config, with_values
 from trainer.config.own_code import own_code
-from trainer.config.stages import last_stage, stages_of
-from trainer.data.dataset import check_fits, load_manifest
+from trainer.config.running_sections import REUSE, DataConfig
+from trainer.config.task_table import task_kind
+from trainer.config.training_stages import last_stage, stages_of
 from trainer.monitoring.cores import available_cores, throttling
 from trainer.preflight import checks, facts, machine_checks
 from trainer.preflight.checks import FAIL, OK, WARNING, Check
@@ -23,34 +23,43 @@ from trainer.preflight.checks import FAIL, OK, WARNING, Check
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from trainer.data.reader import Reader
+    from trainer.data.reader import Reader, SetReader
+    from trainer.data.sets import TrainingSet
 
 LAST = "time"  # the name of the check that comes after all others
 
 
-def preflight(config: Config, data: str, workdir: str) -> Iterator[Check]:
+def preflight(
+    config: Config, data: str, workdir: str, further: Sequence[str] = ()
+) -> Iterator[Check]:
     """Runs all checks, one at a time; ends after one that the others depend on has failed.
 
     Args:
       config: of the run.
       data: dataset directory.
       workdir: run directory, '' = not given.
+      further: datasets that are trained on together with the first.
 
     TF_CONFIG counts for the number of workers only: this process looks at its own machine, with
     its share of the batch, and waits for no other.
     """
     try:
         workers = facts.workers(os.environ.pop("TF_CONFIG", ""))
-        manifest = load_manifest(data)
-        check_fits(config, manifest, data)
         from trainer.data import learnable
+        from trainer.data.sets import open_sets, sets_in_words, shares_of
 
+        sets = open_sets(config, [data, *further])
+        manifest = sets[0].manifest
         learnable.check_learnable(config, manifest)
     except UserError as error:
         yield _failed("dataset", data, error)
         return
-    yield Check("dataset", OK, f"{data}, {manifest.task}, splits {', '.join(manifest.splits)}")
-    yield _workdir(workdir, config, manifest)
+    for each in sets:
+        splits = ", ".join(each.manifest.splits)
+        yield Check("dataset", OK, f"{each.path}, {manifest.task}, splits {splits}")
+    for line in sets_in_words(config.data, sets):
+        yield Check("shares", OK, line)
+    yield _workdir(workdir, config, sets)
     # TensorFlow from here on: some seconds.
     from trainer.data.records import check_shards
     from trainer.monitoring.gpu_monitor import memory_in_use
@@ -58,9 +67,12 @@ def preflight(config: Config, data: str, workdir: str) -> Iterator[Check]:
 
     split = manifest.split(config.data.train_split)
     try:
-        for name in (config.data.train_split, *config.data.validation_splits):
-            used = _variants(manifest.split(name), config)
-            check_shards(data, [s for s in manifest.split(name).shards if s.variant < used])
+        for each in sets:
+            data = each.path
+            for name in (config.data.train_split, *each.config(config).data.validation_splits):
+                used = each.manifest.split(name)
+                most = config.data.stored_variants(used.variants)
+                check_shards(data, [s for s in used.shards if s.variant < most])
     except UserError as error:
         yield _failed("shards", data, error)
         return
@@ -77,16 +89,20 @@ def preflight(config: Config, data: str, workdir: str) -> Iterator[Check]:
     replicas = strategy.num_replicas_in_sync
     on_gpu = any("GPU" in device for device in strategy.extended.worker_devices)
     records = split.triplets or split.images
+    if further:  # those of the other sets, too, until the first set's have all been read
+        records = shares_of(config.data, sets).row(0, records - 1) + 1
     batch = checks.batch(config.batch_size, replicas * workers, records, on_gpu)
     yield batch
-    variants = _variants(split, config)
+    if config.data.live:
+        yield _live(config.data, sets[0], workdir)
+    variants = 1 if config.data.live else config.data.stored_variants(split.variants)
     yield machine_checks.cpu(
         available_cores(), os.cpu_count() or 1, _throttled(), 0 if on_gpu else replicas
     )
     yield checks.passes(records, config.batch_size, config.steps_per_epoch, config.epochs, variants)
     if FAIL in (hub.status, gpus.status, batch.status):
         return
-    yield from _with_model(config, data, manifest, strategy, workdir, workers)
+    yield from _with_model(config, sets, strategy, workdir, workers)
 
 
 def exit_code(found: list[Check]) -> int:
@@ -99,8 +115,7 @@ def exit_code(found: list[Check]) -> int:
 
 def _with_model(
     config: Config,
-    data: str,
-    manifest: Manifest,
+    sets: Sequence[TrainingSet],
     strategy: tf.distribute.Strategy,
     workdir: str,
     workers: int,
@@ -108,30 +123,33 @@ def _with_model(
     """What needs the readers and the model."""
     from trainer.data.class_weights import with_class_weights
     from trainer.data.order import steps_per_pass
+    from trainer.data.reader import open_readers
+    from trainer.data.sets import shares_of
     from trainer.models.build_backbone import BACKBONE
     from trainer.models.freezing import check_trainable
     from trainer.models.layer_rows import layer_rows
     from trainer.monitoring.memory import available_bytes
     from trainer.preflight import trial_step
     from trainer.report.layer_table import total_in_words
-    from trainer.train import open_readers
     from trainer.training.own_code_trial import try_own_code
     from trainer.training.session import add_optimizer, optimizer_variables, session_for
     from trainer.training.steps import check_lengths
     from trainer.training.validation import validations_an_epoch
     from trainer.workers import devices
 
-    global_batch = config.batch_size
+    global_batch, manifest = config.batch_size, sets[0].manifest
     config = dataclasses.replace(config, batch_size=global_batch // workers)
     name, stages = "model", stages_of(config)
     split = manifest.split(config.data.train_split)
     records = split.triplets or split.images
     an_epoch = config.steps_per_epoch or steps_per_pass(records, global_batch)
+    if len(sets) > 1 and not config.steps_per_epoch:
+        an_epoch = shares_of(config.data, sets).row(0, records - 1) // global_batch + 1
     try:
         devices.check_replicas(config, strategy.num_replicas_in_sync)
         check_lengths(config, an_epoch)
         epochs, config = config.epochs, last_stage(config)
-        built = with_class_weights(config, data, manifest)
+        built = with_class_weights(config, sets[0].path, manifest, sets[1:])
         session = session_for(built, strategy, manifest, lambda _: None, weights=True)
         for stage in stages if len(stages) > 1 else ():
             body = session.model.get_layer(BACKBONE)
@@ -149,7 +167,9 @@ def _with_model(
         free = shutil.disk_usage(facts.existing_folder(workdir or ".")).free
         yield checks.disk(state, weights, config.checkpoint.keep, free)
         name, free = "memory", available_bytes()
-        reader, validation = open_readers(config, data, manifest)
+        # No follower builds for the trial step.
+        late = {"data.on_late": REUSE} if config.data.live else {}
+        reader, validation = open_readers(with_values(config, late), sets)
         readers = {config.data.train_split: reader, **validation}
         yield checks.memory(
             [
@@ -162,8 +182,8 @@ def _with_model(
         name = "own code"
         if tried := try_own_code(session, reader):
             yield Check(name, OK, f"{', '.join(tried)}: traced, and called on a batch")
-        name = "numbers" if manifest.targets else "classes" if manifest.classes else "votes"
-        yield _learnable(name, config, data, manifest, readers)
+        name = task_kind(manifest.task).checked
+        yield _learnable(name, config, sets, reader, validation)
         name = "step"
         timing, batch = trial_step.training_steps(session, reader)
         yield checks.shapes({key: tuple(value.shape) for key, value in batch.items()})
@@ -190,17 +210,20 @@ def _with_model(
         )
     except UserError as error:
         values = {"model": config.model.backbone, "own code": ", ".join(own_code(config))}
-        yield _failed(name, values.get(name, data), error)
+        yield _failed(name, values.get(name, sets[0].path), error)
 
 
 def _learnable(
-    name: str, config: Config, data: str, manifest: Manifest, readers: Mapping[str, Reader]
+    name: str,
+    config: Config,
+    sets: Sequence[TrainingSet],
+    reader: Reader,
+    validation: Mapping[str, SetReader],
 ) -> Check:
     from trainer.data import learnable
 
-    found = {
-        split: learnable.census(data, manifest, split, reader) for split, reader in readers.items()
-    }
+    manifest = sets[0].manifest
+    found = learnable.census_of_sets(config, sets, reader, validation)
     value = "; ".join(
         learnable.census_in_words(split, each, manifest.classes) for split, each in found.items()
     )
@@ -211,14 +234,22 @@ def _failed(name: str, value: str, error: UserError) -> Check:
     return Check(name, FAIL, value, str(error), data=isinstance(error, DataError))
 
 
-def _variants(split: Split, config: Config) -> int:
-    return min(config.data.variants or split.variants, split.variants)
+def _live(data: DataConfig, of: TrainingSet, workdir: str) -> Check:
+    from trainer.data.live import LiveVariants
+
+    try:
+        live = LiveVariants(of.path, of.manifest, data.train_split, data.on_late, workdir or "RUN")
+    except UserError as error:
+        return _failed("variants", of.path, error)
+    return checks.live_variants(live.stored, live.follower_at_work(), live.how_to_follow)
 
 
-def _workdir(path: str, config: Config, manifest: Manifest) -> Check:
+def _workdir(path: str, config: Config, sets: Sequence[TrainingSet]) -> Check:
     problem = facts.write_problem(path) if path else ""
     goes_on, changed = (
-        facts.run_difference(path, config, manifest) if path and not problem else (False, "")
+        facts.run_difference(path, config, sets[0].manifest, sets)
+        if path and not problem
+        else (False, "")
     )
     return checks.workdir(path, problem, changed, goes_on)
 

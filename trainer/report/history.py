@@ -74,6 +74,26 @@ def history_figure(
     return figure
 
 
+def parts_figure(history: Sequence[Row], names: Sequence[str], first: str = VALIDATION) -> Figure:
+    """Draws the figures of a task's parts over epochs, those of a loss on a log axis.
+
+    Args:
+      history: rows of metrics.jsonl, as history_figure() takes them.
+      names: of the figures, one or more, such as `class_loss` and `r2`.
+      first: the name of the first validation split.
+    """
+    figure = style.new_figure(10, 3.2)
+    all_axes = figure.subplots(1, len(names), squeeze=False)[0]
+    epochs = column(history, "epoch")
+    last = np.nanmax(epochs) if np.isfinite(epochs).any() else 1.0
+    for axes, name in zip(all_axes, names, strict=True):
+        log = name.endswith("_loss")
+        _draw(axes, name.replace("_", " ").capitalize(), curves(history, name, first), log=log)
+        axes.set_xlabel("epoch", fontsize=8, color=style.INK)
+        _epoch_axis(axes, max(1.0, last))
+    return figure
+
+
 def save(history: Sequence[Row], title: str, path: str | os.PathLike[str]) -> None:
     """Writes `history_figure` as a PNG file, whole or not at all."""
     write_bytes(path, style.figure_png(history_figure(history, title)), sync=False)

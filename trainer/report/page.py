@@ -34,6 +34,12 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 # Pictures with a place of their own: their key in `images`, the title, what to look for.
 _PLACES = (
     (
+        "parts",
+        "Curves of the parts",
+        "The loss of each part as it is, before its weight; the curves above are of their "
+        "weighted sum and of the first part.",
+    ),
+    (
         "augmented",
         "Augmented batch",
         "Above, pictures as they are stored; below, the same after the layers on the device. "

@@ -11,6 +11,7 @@ KIND_TEXTS = {
     Activity.STEPS.value: "steps that were kept: the devices",
     HOST: "steps that were kept: Python between them",
     INPUT_WAIT: "steps that were kept: waiting for input",
+    Activity.VARIANT.value: "waiting for the next variant",
     REDONE: "steps that had to be done again",
     Activity.START.value: "starting and imports",
     Activity.PEERS.value: "waiting for the other workers",
@@ -19,10 +20,12 @@ KIND_TEXTS = {
     Activity.TABLE.value: "the image table, or the first batch",
     Activity.COMPILE.value: "tracing and compiling the first step",
     Activity.VALIDATION.value: "validation",
-    Activity.SAVING.value: "saving",
+    Activity.SAVING.value: "saving: the copies that are written during steps",
+    Activity.WRITING.value: "saving: waiting until a state is on the disk",
     Activity.CALLBACKS.value: "TensorBoard, metrics, figures of an epoch",
     Activity.PROFILER.value: "writing traces",
-    Activity.REPORT.value: "closing the input, and the report",
+    Activity.CLOSING.value: "ending the steps",
+    Activity.REPORT.value: "the report",
     BETWEEN: "between two attempts",
 }
 

@@ -14,6 +14,7 @@ from trainer.report import style
 # What looks alike in the picture: few colours tell more than fourteen.
 _STARTING, _STEPS, _AGAIN, _OTHER = "starting", "steps", "steps done again", "report and the like"
 _VALIDATION, _SAVING, _TABLE = "validation", "saving", "image table"
+_VARIANT = "waiting for a variant"
 _GROUPS = {
     Activity.START: _STARTING,
     Activity.PEERS: _STARTING,
@@ -22,10 +23,13 @@ _GROUPS = {
     Activity.COMPILE: _STARTING,
     Activity.TABLE: _TABLE,
     Activity.STEPS: _STEPS,
+    Activity.VARIANT: _VARIANT,
     Activity.VALIDATION: _VALIDATION,
     Activity.SAVING: _SAVING,
+    Activity.WRITING: _SAVING,
     Activity.CALLBACKS: _OTHER,
     Activity.PROFILER: _OTHER,
+    Activity.CLOSING: _OTHER,
     Activity.REPORT: _OTHER,
 }
 _COLORS = {
@@ -33,6 +37,7 @@ _COLORS = {
     _TABLE: "#a6d3ee",
     _STEPS: "#009e73",
     _AGAIN: "#d55e00",
+    _VARIANT: "#f0e442",
     _VALIDATION: "#0072b2",
     _SAVING: "#e69f00",
     _OTHER: "#cc79a7",

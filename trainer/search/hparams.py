@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import shutil
-import struct
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tensorboard.compat.proto import event_pb2, summary_pb2
 from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
 
-from preprocess.shell.checksum import masked_crc
+from preprocess.shell.checksum import frame
 from trainer.monitoring.metric_rows import number
 from trainer.search.search_run import Run, params_text
 from trainer.search.space import Space
@@ -107,10 +106,5 @@ def _write(directory: Path, events: list[Any]) -> None:
     """An event file: TFRecords of events, the first one naming the format."""
     directory.mkdir(parents=True, exist_ok=True)
     first = event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2")
-    records = b"".join(_record(event.SerializeToString()) for event in (first, *events))
+    records = b"".join(frame(event.SerializeToString()) for event in (first, *events))
     (directory / f"events.out.tfevents.{int(time.time())}.search").write_bytes(records)
-
-
-def _record(payload: bytes) -> bytes:
-    length = struct.pack("<Q", len(payload))
-    return length + masked_crc(length) + payload + masked_crc(payload)

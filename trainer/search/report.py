@@ -10,6 +10,7 @@ from pathlib import Path
 from preprocess.shell.atomic import write_bytes, write_text
 from preprocess.shell.csv_cells import safe_cells
 from preprocess.shell.json_text import JsonObject, json_text
+from trainer.report.run_curves import Curve, correlations_in_words, curve_correlations
 from trainer.report.style import figure_png
 from trainer.search.next_runs import plan
 from trainer.search.noise import Noise, Point, best_of, noise_of, summarise, within_noise
@@ -17,9 +18,17 @@ from trainer.search.plot import search_figure
 from trainer.search.search_run import Run, params_text, points_of, value_text
 from trainer.search.space import Params, Space, flag_text
 
+MOST_CURVES = 200  # compared: 20,000 pairs take a second
 
-def result_of(space: Space, start: Params, runs: Sequence[Run], repeats: int) -> JsonObject:
-    """All that a search found, as plain data.
+
+def result_of(
+    space: Space,
+    start: Params,
+    runs: Sequence[Run],
+    repeats: int,
+    curves: Sequence[Curve] = (),
+) -> JsonObject:
+    """All that a search found, as plain data; `curves` of its metric are those of finished runs.
 
     `points` are ordered, the best first; `within_noise` of a point is whether its difference to
     the best may be chance, null where nothing tells; `stages` name the best of each stage.
@@ -41,6 +50,7 @@ def result_of(space: Space, start: Params, runs: Sequence[Run], repeats: int) ->
         "best": None if best is None else {**_point(best), "flags": _flags(best.params)},
         "verdict": _verdict(space, best, others, near, noise),
         "noise": {"source": noise.source, "deviation": noise.deviation, "freedom": noise.freedom},
+        "curves": curve_correlations(curves[:MOST_CURVES], space.metric),
         "stages": [
             {
                 "keys": list(stage.keys),
@@ -113,7 +123,9 @@ def table_text(result: JsonObject) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
-    return "\n".join([*lines, "", result["verdict"]])
+    about_curves = correlations_in_words(result["curves"])
+    about = [f"{about_curves[0].upper()}{about_curves[1:]}."] if about_curves else []
+    return "\n".join([*lines, "", result["verdict"], *about])
 
 
 def _point(point: Point) -> JsonObject:

@@ -178,7 +178,11 @@ def base_config(
 
 def flag_text(value: Any) -> str:
     """A value as `--config.KEY=` takes it."""
-    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    if not isinstance(value, (list, tuple)):
+        return str(value)
+    if any(isinstance(item, Mapping) for item in value):
+        return str(list(value))  # of a single one, the mapping alone would be no list
+    return ",".join(map(str, value))
 
 
 def starting_point(space: Space, config: Config) -> Params:

@@ -31,7 +31,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
-from preprocess.shell.errors import ConfigError, DataError
+from preprocess.shell.errors import ConfigError, DataError, first_line
 from preprocess.shell.json_text import JsonObject
 from trainer.config.keys import KEYS
 from trainer.search.search_run import FAILED, FINISHED, RUNNING, WAITING, Run, identity
@@ -89,7 +89,7 @@ class Study:
                     load_if_exists=True,
                 )
         except _DAMAGE as error:
-            reason = str(error).partition("\n")[0][:200] or type(error).__name__
+            reason = first_line(error)[:200]
             raise DataError(f"'{journal}' cannot be read ({reason}); move it away") from None
 
     @contextmanager

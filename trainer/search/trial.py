@@ -15,7 +15,6 @@ from preprocess.shell.errors import DataError, UserError
 from preprocess.shell.exit_codes import UNCOUNTED, ExitCode
 from preprocess.shell.process import dying_with_parent
 from preprocess.shell.regular_files import append_regular, read_json
-from trainer.config.keys import Config
 from trainer.search.search_run import Run
 from trainer.search.space import flag_text
 from trainer.training.run_directory import RunDirectory
@@ -48,9 +47,9 @@ class Stopped(Exception):
     """The search was asked to stop; the run is saved, or was taken over."""
 
 
-def train_flags(run: Run, config: Config, config_file: Path, data: str, workdir: Path) -> list[str]:
+def train_flags(run: Run, seed: int, config_file: Path, data: str, workdir: Path) -> list[str]:
     """The command line of `trainer train` for a run: every searched key, and its seed."""
-    values = {**run.params, "seed": config.seed + run.repeat}
+    values = {**run.params, "seed": seed + run.repeat}
     changes = [f"--config.{key}={flag_text(value)}" for key, value in values.items()]
     return ["train", f"--config={config_file}", f"--data={data}", f"--workdir={workdir}", *changes]
 

@@ -182,7 +182,7 @@ def _train(
 ) -> None:
     folder, metric = request.folder, request.space.metric
     workdir, log = folder / "trials" / run.name, folder / "logs" / f"{run.name}.log"
-    flags = train_flags(run, request.config, config_file, request.data, workdir)
+    flags = train_flags(run, request.config.seed, config_file, request.data, workdir)
     renewed = time.monotonic()
 
     def beat() -> str:

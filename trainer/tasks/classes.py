@@ -9,35 +9,39 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from preprocess.dataset_format import Target
 from preprocess.shell.errors import ConfigError
 from preprocess.shell.json_text import JsonObject
 from trainer.config.keys import Config
 from trainer.config.task_table import TaskKind
 from trainer.data.reader import Reader
 from trainer.data.rows import Tensors
-from trainer.metrics import classification_report, wilson_interval
-from trainer.models.heads import LOGITS, class_head, features_of
+from trainer.metrics import classification_report
+from trainer.models.heads import LOGITS
 from trainer.report.confusion import confusion_figure
+from trainer.report.contact_sheets import ClassMistake
 from trainer.report.figures import percent
 from trainer.report.page import Section
-from trainer.report.pictures import ClassMistake
 from trainer.tasks.outputs import Floats, Outputs, mean_of, softmax
-from trainer.tasks.task import Task
+from trainer.tasks.part import Part
 
 SHOWN_PAIRS = 20  # of classes that are mistaken for each other, in report.html
 SHOWN_CLASSES = 1_000
 
 
-class Classes(Task):
+class Classes(Part):
     """Outputs and values are logits [b,classes]."""
 
     target = "label"
     output = "logits"
+    layer = LOGITS
     detail = "classification"
     evaluate_detail = "report"
 
-    def __init__(self, kind: TaskKind, config: Config, classes: Sequence[str]) -> None:
-        super().__init__(kind, config, classes)
+    def __init__(
+        self, kind: TaskKind, config: Config, classes: Sequence[str], targets: Sequence[Target] = ()
+    ) -> None:
+        super().__init__(kind, config, classes, targets)
         if not self.classes:
             raise ConfigError(f"task={config.task} on a dataset with no classes")
 
@@ -46,20 +50,20 @@ class Classes(Task):
         """A logit a class."""
         return len(self.classes)
 
-    def head(self, features: tf.Tensor) -> tf.Tensor:
-        """float32[N,classes] logits."""
-        return class_head(features, self._config.model, len(self.classes))
+    @property
+    def target_spec(self) -> tuple[type[np.generic], tuple[int, ...]]:
+        """A class number."""
+        return np.int64, ()
 
-    def factors(self, batch: Tensors) -> tf.Tensor | None:
-        """The loss weight of a record's class times the record's own weight."""
-        found, weights = super().factors(batch), self._config.loss.class_weights
+    def class_factors(self, batch: Tensors) -> tf.Tensor | None:
+        """The loss weight of each record's class."""
+        weights = self._config.loss.class_weights
         if not weights:
-            return found
+            return None
         # Numbers by now: trainer/data/class_weights.py has replaced "balanced".
         assert isinstance(weights, Mapping)
         table = tf.constant([weights[name] for name in self.classes], tf.float32)
-        of_class = tf.gather(table, batch[self.target])
-        return of_class if found is None else tf.cast(of_class, found.dtype) * found
+        return tf.gather(table, batch[self.target])
 
     def hits(self, outputs: tf.Tensor, batch: Tensors) -> tuple[tf.Tensor, tf.Tensor]:
         """All records: every picture counts."""
@@ -69,16 +73,6 @@ class Classes(Task):
     def scores(self, outputs: Outputs) -> Floats:
         """Probabilities."""
         return softmax(outputs.values)
-
-    def figures(self, outputs: Outputs) -> JsonObject:
-        """All records: every picture counts."""
-        hits, total = int((~self.wrong(outputs)).sum()), len(outputs.records)
-        return {
-            "loss": float(self.losses(outputs).mean()),
-            "counted": total,
-            "accuracy": hits / total if total else None,
-            "interval": list(wilson_interval(hits, total)) if total else None,
-        }
 
     def baseline(self, outputs: Outputs) -> JsonObject:
         """The accuracy of always predicting the most frequent class of the split."""
@@ -162,10 +156,6 @@ class Classes(Task):
             predicted=self.classes[chosen],
             probability=float(probabilities[chosen]),
         )
-
-    def embedding(self, model: tf.keras.Model) -> tf.Tensor:
-        """The features in front of the last layer."""
-        return features_of(model, LOGITS)
 
     def served(self, embedding: tf.Tensor, output: tf.Tensor) -> Tensors:
         """The logits, and what is read from them."""

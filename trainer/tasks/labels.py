@@ -10,6 +10,7 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from preprocess.dataset_format import Target
 from preprocess.shell.errors import ConfigError
 from preprocess.shell.json_text import JsonObject
 from trainer.config.keys import Config
@@ -17,31 +18,33 @@ from trainer.config.task_table import TaskKind
 from trainer.data.reader import Reader
 from trainer.data.rows import Tensors
 from trainer.measures.class_counts import THRESHOLD
-from trainer.metrics import wilson_interval
-from trainer.models.heads import LOGITS, class_head, features_of
+from trainer.models.heads import LOGITS
+from trainer.report.contact_sheets import LabelsMistake
 from trainer.report.figures import percent
 from trainer.report.page import Section
-from trainer.report.pictures import LabelsMistake
-from trainer.report.thresholds import thresholds_figure
+from trainer.report.thresholds_figure import thresholds_figure
 from trainer.tasks.label_report import label_report
 from trainer.tasks.outputs import Floats, Outputs, mean_of, sigmoid
-from trainer.tasks.task import Task
+from trainer.tasks.part import Part
 
 SHOWN_LABELS = 1_000  # in report.html
 NO_LABEL = "no label"
 _WIDTH = len("exact_match")  # of a column of the table of thresholds
 
 
-class Labels(Task):
+class Labels(Part):
     """Outputs and values are logits [b,labels]; a label is predicted at a probability >= 0.5."""
 
     target = "labels"
     output = "logits"
+    layer = LOGITS
     detail = "multilabel"
     evaluate_detail = "report"
 
-    def __init__(self, kind: TaskKind, config: Config, classes: Sequence[str]) -> None:
-        super().__init__(kind, config, classes)
+    def __init__(
+        self, kind: TaskKind, config: Config, classes: Sequence[str], targets: Sequence[Target] = ()
+    ) -> None:
+        super().__init__(kind, config, classes, targets)
         if not self.classes:
             raise ConfigError(f"task={config.task} on a dataset with no labels")
         # Joins the labels of a prediction; label names rarely contain it.
@@ -53,9 +56,10 @@ class Labels(Task):
         """A logit a label."""
         return len(self.classes)
 
-    def head(self, features: tf.Tensor) -> tf.Tensor:
-        """float32[N,labels] logits."""
-        return class_head(features, self._config.model, len(self.classes))
+    @property
+    def target_spec(self) -> tuple[type[np.generic], tuple[int, ...]]:
+        """1 for each label that a record has, else 0."""
+        return np.float32, (len(self.classes),)
 
     def hits(self, outputs: tf.Tensor, batch: Tensors) -> tuple[tf.Tensor, tf.Tensor]:
         """Correct are records with exactly the right labels; every picture counts."""
@@ -65,16 +69,6 @@ class Labels(Task):
     def scores(self, outputs: Outputs) -> Floats:
         """The probability of each label."""
         return sigmoid(outputs.values)
-
-    def figures(self, outputs: Outputs) -> JsonObject:
-        """All records: every picture counts."""
-        hits, total = int((~self.wrong(outputs)).sum()), len(outputs.records)
-        return {
-            "loss": float(self.losses(outputs).mean()),
-            "counted": total,
-            "exact_match": hits / total if total else None,
-            "interval": list(wilson_interval(hits, total)) if total else None,
-        }
 
     def baseline(self, outputs: Outputs) -> JsonObject:
         """The accuracy of always predicting the most frequent combination of labels."""
@@ -176,10 +170,6 @@ class Labels(Task):
             true=", ".join(self._names(outputs.targets[row] > 0)) or NO_LABEL,
             predicted=", ".join(self._names(outputs.values[row] >= 0)) or NO_LABEL,
         )
-
-    def embedding(self, model: tf.keras.Model) -> tf.Tensor:
-        """The features in front of the last layer."""
-        return features_of(model, LOGITS)
 
     def served(self, embedding: tf.Tensor, output: tf.Tensor) -> Tensors:
         """The logits, and what follows from them: `labels` int64[N,labels] is 1 where predicted."""

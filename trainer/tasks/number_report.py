@@ -11,13 +11,12 @@ from preprocess.dataset_format import Target
 from preprocess.shell.json_text import JsonObject
 from trainer.tasks.outputs import Floats
 
+CONFIDENCE = 0.95  # of an interval
 MOST_POINTS = 1_000  # of a scatter plot, sampled evenly over the split
 
 
-def r_squared(
-    predicted: Floats, true: Floats, confidence: float = 0.95
-) -> tuple[float | None, tuple[float, float] | None]:
-    """R², the mean over targets, and its interval by the delta method.
+def r_squared(predicted: Floats, true: Floats) -> tuple[float | None, tuple[float, float] | None]:
+    """R², the mean over targets, and its two-sided interval of 95 % by the delta method.
 
     With e the errors and d the deviations from the mean, R² = 1 - mean(e²) / mean(d²). A record's
     influence on it is mean(e²) (d² - mean(d²)) / mean(d²)² - (e² - mean(e²)) / mean(d²), whose
@@ -26,7 +25,6 @@ def r_squared(
     Args:
       predicted: float64[N,T].
       true: float64[N,T].
-      confidence: of the two-sided interval, in (0, 1).
 
     Returns:
       (None, None) where every target is constant; constant targets are left out of the mean.
@@ -39,7 +37,7 @@ def r_squared(
     error, variance = errors.mean(0), spread.mean(0)
     found = float((1 - error / variance).mean())
     influence = error * (spread - variance) / variance**2 - (errors - error) / variance
-    half = NormalDist().inv_cdf((1 + confidence) / 2)
+    half = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
     half *= float(influence.mean(1).std()) / len(true) ** 0.5
     return found, (found - half, min(1.0, found + half))
 

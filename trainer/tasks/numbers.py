@@ -16,25 +16,26 @@ from trainer.config.keys import Config
 from trainer.config.task_table import TaskKind
 from trainer.data.reader import Reader
 from trainer.data.rows import Tensors
-from trainer.models.heads import NUMBERS, features_of, number_head
+from trainer.models.heads import NUMBERS
+from trainer.report.contact_sheets import LabelsMistake
 from trainer.report.figures import figure, percent
 from trainer.report.page import Section
-from trainer.report.pictures import LabelsMistake
 from trainer.report.scatter import scatter_figure
 from trainer.tasks.number_report import number_report, r_squared
 from trainer.tasks.outputs import Floats, Outputs
-from trainer.tasks.task import Task
+from trainer.tasks.part import Part
 
 STANDARDIZED = "standardized"
 
 
-class Numbers(Task):
+class Numbers(Part):
     """Outputs [b,T] are deviations from the training split's mean, in standard deviations; values
     float64[N,T] are in the targets' own units, so that runs with different means can be averaged.
     """
 
     target = "numbers"
     output = STANDARDIZED
+    layer = NUMBERS
     detail = "regression"
     evaluate_detail = "report"
     binomial = False
@@ -53,9 +54,10 @@ class Numbers(Task):
         """A deviation a number."""
         return len(self.targets)
 
-    def head(self, features: tf.Tensor) -> tf.Tensor:
-        """float32[N,T] deviations."""
-        return number_head(features, self._config.model, len(self.targets))
+    @property
+    def target_spec(self) -> tuple[type[np.generic], tuple[int, ...]]:
+        """The numbers in their own units."""
+        return np.float32, (len(self.targets),)
 
     def loss(self, outputs: tf.Tensor, batch: Tensors) -> tf.Tensor:
         """float32[b], of standardized deviations."""
@@ -152,10 +154,6 @@ class Numbers(Task):
             true=self._text(outputs.targets[row]),
             predicted=self._text(outputs.values[row]),
         )
-
-    def embedding(self, model: tf.keras.Model) -> tf.Tensor:
-        """The features in front of the last layer."""
-        return features_of(model, NUMBERS)
 
     def served(self, embedding: tf.Tensor, output: tf.Tensor) -> Tensors:
         """The numbers in their own units, and as standardized deviations."""

@@ -17,25 +17,29 @@ from numpy.typing import NDArray
 
 from preprocess.dataset_format import Target
 from preprocess.shell.entries import load
+from preprocess.shell.errors import ConfigError
 from preprocess.shell.json_text import JsonObject
 from preprocess.shell.references import load_class
 from trainer.compat.autograph import PACKAGE, converted
 from trainer.config.combinations import asked_measures
 from trainer.config.keys import Config
 from trainer.config.own_code import blamed, is_own
-from trainer.config.task_table import TaskKind, task_kind
+from trainer.config.task_table import TaskKind, records_of, task_kind
 from trainer.data.reader import Reader
 from trainer.data.rows import Tensors
 from trainer.data.targets import WEIGHT
 from trainer.losses.build_loss import build_loss
 from trainer.measures.build_measures import build_measures
+from trainer.metrics import wilson_interval
 from trainer.monitoring.stages import PREPROCESS
+from trainer.report.contact_sheets import Mistake
 from trainer.report.page import Section
-from trainer.report.pictures import Mistake
 from trainer.tasks.outputs import Floats, Outputs, mean_of
 
 KEY = "task"
-_TRACED = ("judged", "loss", "factors", "hits", "outputs", "pixels")  # called in a training step
+_TRACED = (  # called in a training step
+    *("judged", "loss", "minimized", "factors", "hits", "part_sums", "outputs", "pixels"),
+)
 SQUARED, COSINE = "squared distance", "cosine distance"
 
 
@@ -44,7 +48,8 @@ class Task(abc.ABC):
 
     Class attributes that each task sets:
 
-      target: the tensor of a batch that outputs are compared with; see trainer/data/reader.py.
+      target: the tensor of a batch that outputs are compared with; see trainer/data/reader.py. A
+        task that compares them with several has target_names and truth() of its own.
       picture_columns: one name for each picture of a record, used by `predict`. With one, it takes
         a folder of pictures; with several, a table that has these columns.
       output: the name of the model's output in an export.
@@ -74,7 +79,8 @@ class Task(abc.ABC):
         self.classes = tuple(classes)
         self.targets = tuple(targets)
         self._config = config
-        self._loss = build_loss(config.task, config.loss)
+        if kind.loss:
+            self._loss = build_loss(config.task, config.loss)
         self._measures = build_measures(asked_measures(config), config.task)
 
     @property
@@ -86,6 +92,11 @@ class Task(abc.ABC):
     def measured_names(self) -> tuple[str, ...]:
         """The further metrics of a validation split, as measured() names them."""
         return tuple(self._measures)
+
+    @property
+    def target_names(self) -> tuple[str, ...]:
+        """The tensors of a batch that truth() takes."""
+        return (self.target,)
 
     # On the device, in a training step.
 
@@ -105,6 +116,18 @@ class Task(abc.ABC):
     def loss(self, outputs: tf.Tensor, batch: Tensors) -> tf.Tensor:
         """float32[b], the loss of each record, from outputs()."""
         return self._loss(self.judged(outputs), batch[self.target])
+
+    def minimized(self, losses: tf.Tensor, outputs: tf.Tensor, batch: Tensors) -> tf.Tensor:
+        """float32[b]: what training minimizes of each record, before factors(); `losses` are those
+        of loss(), which are reported.
+        """
+        return losses
+
+    def part_sums(self, outputs: tf.Tensor, batch: Tensors) -> list[tuple[tf.Tensor, tf.Tensor]]:
+        """Two float32[b] for each of kind.part_figures, in training: the figure is the quotient of
+        their sums.
+        """
+        return []
 
     def factors(self, batch: Tensors) -> tf.Tensor | None:
         """float32[b]: each record's weight in the training loss; None = all equal."""
@@ -164,6 +187,10 @@ class Task(abc.ABC):
 
     # On the host, of a whole split.
 
+    def truth(self, rows: Mapping[str, np.ndarray]) -> np.ndarray:
+        """[N,...]: what outputs are compared with, from the tensors target_names of N records."""
+        return rows[self.target]
+
     def values(self, outputs: Floats) -> Floats:
         """float64[N,F], from which metrics are computed and which are averaged; from float64
         outputs.
@@ -190,6 +217,15 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def figures(self, outputs: Outputs) -> JsonObject:
         """`loss`, `counted`, the metric (None if nothing counts) and its 95 % `interval`."""
+
+    def counted_figures(self, outputs: Outputs, hits: int, total: int) -> JsonObject:
+        """figures() where `hits` of the `total` records that count are right."""
+        return {
+            "loss": float(self.losses(outputs).mean()),
+            "counted": total,
+            self.metric: hits / total if total else None,
+            "interval": list(wilson_interval(hits, total)) if total else None,
+        }
 
     def baseline(self, outputs: Outputs) -> JsonObject:
         """The baseline without learning on this split: `name` and `accuracy`; {} if there is
@@ -271,7 +307,8 @@ def make_task(config: Config, classes: Sequence[str] = (), targets: Sequence[Tar
     """The task of a configuration, for a dataset with these classes or targets.
 
     Raises:
-      ConfigError: unknown task, or the dataset has no classes and the task needs them.
+      ConfigError: unknown task, the dataset has no classes and the task needs them, or a user's
+        own is for records of several parts and does not know of parts.
     """
     kind = task_kind(config.task)
     given = (kind, config, classes, *([targets] if targets else []))
@@ -279,9 +316,20 @@ def make_task(config: Config, classes: Sequence[str] = (), targets: Sequence[Tar
         task: Task = load(kind.task)(*given)
         return task
     cls = load_class(config.task, KEY, Task)
+    _check_parts(config.task, kind, cls)
     with blamed(KEY, config.task, f"{cls.__name__}(kind, config, classes)"):
         own: Task = cls(*given)
     for name in _TRACED:
         if getattr(cls, name).__module__.partition(".")[0] != PACKAGE:
             setattr(own, name, converted(getattr(own, name)))
     return own
+
+
+def _check_parts(task: str, kind: TaskKind, cls: type) -> None:
+    """Raises ConfigError if a user's own lacks the figures and losses of its records' parts."""
+    if kind.parts and not issubclass(cls, load(kind.task)):
+        base = kind.task.replace(":", ".")
+        raise ConfigError(
+            f"{KEY}={task} learns from {records_of(task)}, whose parts have a loss and figures "
+            f"each: derive {cls.__name__} from {base}"
+        )

@@ -14,10 +14,10 @@ from trainer import losses
 from trainer.data.reader import Reader
 from trainer.data.rows import Tensors
 from trainer.data.triplets import TripletReader
-from trainer.metrics import MAJORITY, triplet_hits, triplet_hits_from_distances, wilson_interval
+from trainer.metrics import MAJORITY, triplet_hits, triplet_hits_from_distances
 from trainer.models.heads import embedding_head
+from trainer.report.contact_sheets import TripletMistake
 from trainer.report.page import Section
-from trainer.report.pictures import TripletMistake
 from trainer.tasks import triplet_card
 from trainer.tasks.outputs import Floats, Outputs
 from trainer.tasks.task import SQUARED, Task
@@ -64,12 +64,7 @@ class Triplets(Task):
         """Triplets without a majority do not count."""
         right, counted = triplet_hits_from_distances(outputs.values, outputs.targets)
         hits, total = int(np.sum(right & counted)), int(np.sum(counted))
-        return {
-            "loss": float(self.losses(outputs).mean()),
-            "counted": total,
-            "triplet_accuracy": hits / total if total else None,
-            "interval": list(wilson_interval(hits, total)) if total else None,
-        }
+        return self.counted_figures(outputs, hits, total)
 
     def details(self, outputs: Outputs, reader: Reader) -> JsonObject:
         """The report card, by the triplet types that the reader knows."""

@@ -15,7 +15,7 @@ from preprocess.shell.json_text import JsonObject
 from trainer.config.keys import Config
 from trainer.config.measure_table import greater_is_better
 from trainer.optimizers.current_rate import has_rate
-from trainer.training.own_callbacks import OwnCallbacks
+from trainer.training.own_callbacks import OwnCallbacks, numbers
 
 STOPPING, OWN = "early_stopping", "own"
 # The attributes that they carry from epoch to epoch.
@@ -76,7 +76,7 @@ class Callbacks:
         Nothing is counted where the metric is not among them, as when nothing was validated or no
         record counts.
         """
-        figures = _numbers(row)
+        figures = numbers(row)
         if self.metric not in figures:
             return False
         with self._stop_kept():
@@ -89,7 +89,7 @@ class Callbacks:
 
     def would_stop(self, row: JsonObject) -> bool:
         """Whether measured() would, with the figures known so far; changes nothing."""
-        stopping, figures = self._callbacks.get(STOPPING), _numbers(row)
+        stopping, figures = self._callbacks.get(STOPPING), numbers(row)
         if stopping is None or self.metric not in figures:
             return False
         before = _state_of(stopping)
@@ -110,7 +110,7 @@ class Callbacks:
         """Tells the user's callbacks of an epoch, from 0, and its figures; returns whether one of
         this worker stops the run.
         """
-        self.own.epoch_ended(epoch, _numbers(row))
+        self.own.epoch_ended(epoch, row)
         return bool(self.own.stopped_by)
 
     def early_stop(self) -> str:
@@ -126,6 +126,24 @@ class Callbacks:
             f"{self.metric} has not improved since epoch {stopping.best_epoch + 1:g} "
             f"(early_stopping.patience={stopping.patience})"
         )
+
+    def way_on(self) -> str:
+        """How to continue a run that stopped early."""
+        if self.own.stopped_by:
+            return "to continue, run the same command without it in --config.callbacks"
+        return (
+            "to continue, run the same command with a higher --config.early_stopping.patience "
+            "(0 = off)"
+        )
+
+    def resumed(self, stopped: str) -> tuple[str, str]:
+        """Why a run that had stopped early is still over, "" if what is now configured lets it
+        continue; and a message.
+        """
+        if self.early_stop():
+            return stopped, f"this run stopped {stopped}: {self.way_on()}"
+        line = f"this run had stopped {stopped}; it continues, as patience or callbacks changed"
+        return "", line
 
     def better(self, value: float, best: float | None) -> bool:
         """Whether a value of the watched metric beats the best one so far."""
@@ -154,10 +172,6 @@ def _state_of(callback: tf.keras.callbacks.Callback) -> JsonObject:
 def _set_state(callback: tf.keras.callbacks.Callback, state: Mapping[str, object]) -> None:
     for key, value in state.items():
         setattr(callback, key, value)
-
-
-def _numbers(row: JsonObject) -> dict[str, float]:
-    return {name: value for name, value in row.items() if isinstance(value, (int, float))}
 
 
 def _plain(value: float | np.generic) -> float:

@@ -5,10 +5,10 @@
                                                     stepped.npz}
     RUN/checkpoints/best/step-00001000-epoch-00005/...
 
-A state is written under a temporary name, synced and renamed, and only then is its predecessor
-removed: whatever happens in between, one complete state exists. The epochs are part of the name
-because the states before and after an epoch's validation have the same step; the state after a
-validation within an epoch is named step-...-epoch-...-validated.
+A state is copied at its step (state_files.py), written under a temporary name, synced and renamed,
+and only then is its predecessor removed: whatever happens in between, one complete state exists.
+The epochs are part of the name because the states before and after an epoch's validation have the
+same step; the state after a validation within an epoch is named step-...-epoch-...-validated.
 
 Replicas differ in their BatchNorm statistics only; each worker writes those of its own replicas,
 worker 0 to replicas.npz and everything else, worker N to replicas-N.npz.
@@ -22,20 +22,19 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import math
 import os
 import shutil
-import tempfile
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from preprocess.shell.atomic import sync_folder
+from preprocess.shell.atomic import sync_folder, write_text
 from preprocess.shell.errors import ConfigError, DataError
 from preprocess.shell.json_text import JsonObject
 from preprocess.shell.regular_files import odd_entries, read_json
@@ -44,16 +43,23 @@ from trainer.models.foreign_arrays import load_npz
 from trainer.models.foreign_checkpoints import check_checkpoint
 from trainer.models.graph import settle_constants
 from trainer.models.saved_graph import GRAPH, settle_old_state
-from trainer.models.weight_order import weights_in_order
 from trainer.optimizers.averages import put
+from trainer.training.replica_values import set_replica_values
 from trainer.training.session import Session
+from trainer.training.state_files import (
+    STATE_FILE,
+    STEPPED,
+    StateFiles,
+    checkpoint_of,
+    replicas_file,
+)
 from trainer.workers.worker_group import ALONE, WorkerGroup
 
 LAST, BEST = "last", "best"
 STAGE = "stage"  # of state.json: the number of the run's stage
-STEPPED = "stepped.npz"
 MOVING_SECONDS = 300.0  # how long a reader retries while a training removes what it reads
 SEEN_SECONDS = 60.0  # until a file written by another machine is visible on shared storage
+LAST_SECONDS = 10.0  # for the parts of the others when this worker's run ends
 
 # What TensorFlow and numpy raise for files that are damaged or belong to another model.
 DAMAGE = (
@@ -92,10 +98,11 @@ class Checkpoints:
         """Folders of complete states, newest first."""
         folder = self._root / kind
         found = folder.glob("step-*") if folder.is_dir() else ()
-        return sorted((p for p in found if (p / "state.json").is_file()), reverse=True)
+        return sorted((p for p in found if (p / STATE_FILE).is_file()), reverse=True)
 
     def save(self, kind: str, session: Session, state: JsonObject) -> None:
-        """Writes model, optimizer and `state`, whose "step" and "epochs" name the folder.
+        """Writes model, optimizer and `state`, whose "step" and "epochs" name the folder, and
+        returns when they are on the disk; saver.py does it during the next steps.
 
         All workers must call this. Each writes its own part, and the state gets its final name
         when all parts are there.
@@ -104,33 +111,72 @@ class Checkpoints:
           ConfigError: the workers do not write to the same folder.
           OSError: it cannot be written, or the run directory is gone, which is not made again.
         """
+        with contextlib.closing(self.copied(session)) as files:
+            self.save_copy(kind, files, {**state, **session.graphs})
+
+    def save_copy(self, kind: str, files: StateFiles, state: JsonObject) -> None:
+        """save() of a state that was copied before; `state` is all of its JSON part."""
+        name = name_of(state)
+        self.write_part(kind, name, files, json.dumps(state))
+        self._workers.barrier()
+        self.publish(kind, name, all_written=lambda: True)
+
+    def copied(self, session: Session) -> StateFiles:
+        """This worker's part of a state, as it is now. All workers must call this."""
+        return StateFiles(session, self._workers.rank)
+
+    def write_part(self, kind: str, name: str, files: StateFiles, state: str) -> None:
+        """Writes this worker's files of a state, and worker 0 its JSON text, synced to the disk.
+
+        Raises OSError if they cannot be written, or the run directory is gone.
+        """
         self._check()
         if not self._root.parent.is_dir():
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self._root.parent))
-        state = {**state, **session.graphs}
-        folder = self._root / kind
-        name = f"step-{state['step']:08d}-epoch-{state['epochs']:05d}"
-        if state["step"] == state.get("validated", 0) > 0:
-            name += "-validated"  # which sorts behind the state without
-        temporary = folder / f"tmp-{name}"
-        if self._workers.chief:
-            # The other workers may already be writing into the shared folder.
-            self._drop_torn(kind, keep=temporary if self._workers.size > 1 else None)
+        temporary = self._temporary(kind, name)
         temporary.mkdir(parents=True, exist_ok=True)
-        own = temporary / _replicas_file(self._workers.rank)
         try:
-            with session.averages.in_place() as stepped:
-                _write(temporary if self._workers.chief else None, own, session, state, stepped)
-        except Exception:  # such as a full disk, which must not fill up further
             if self._workers.chief:
-                shutil.rmtree(temporary, ignore_errors=True)
-            else:
-                own.unlink(missing_ok=True)
+                write_text(temporary / STATE_FILE, state)
+            files.write(temporary)
+        except Exception:  # such as a full disk, which must not fill up further
+            self.drop_part(kind, name)
             raise
-        self._workers.barrier()
+
+    def drop_part(self, kind: str, name: str) -> None:
+        """Removes what this worker has written of a state that will never be whole."""
+        temporary = self._temporary(kind, name)
+        if self._workers.chief:
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            (temporary / replicas_file(self._workers.rank)).unlink(missing_ok=True)
+
+    def publish(
+        self,
+        kind: str,
+        name: str,
+        all_written: Callable[[], bool],
+        given_up: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """On worker 0: gives a state its final name, when the parts of all workers are there, and
+        removes those it replaces.
+
+        Args:
+          kind: of the state.
+          name: of its folder.
+          all_written: whether all workers have written their part by now.
+          given_up: whether this worker's run ends, so that missing ones may never come.
+
+        Raises:
+          ConfigError: the workers do not write to the same folder.
+          OSError: as write_part().
+        """
         if not self._workers.chief:
             return
-        self._check_complete(temporary)
+        folder, temporary = self._root / kind, self._temporary(kind, name)
+        if not self._is_complete(temporary, all_written, given_up):
+            return
+        self._check()  # the other parts may have taken long, and others are removed below
         sync_folder(temporary)
         final = folder / name
         if final.exists():  # damaged, or left by a lost attempt, before whose step this run resumed
@@ -148,32 +194,42 @@ class Checkpoints:
     def drop_torn(self) -> None:
         """Removes partial states of lost attempts; call it before any worker saves."""
         if self._workers.chief:
-            for kind in (LAST, BEST):
-                self._drop_torn(kind)
-
-    def _drop_torn(self, kind: str, keep: Path | None = None) -> None:
-        for torn in (self._root / kind).glob("tmp-*"):
-            if torn != keep:
+            for torn in (t for kind in (LAST, BEST) for t in (self._root / kind).glob("tmp-*")):
                 shutil.rmtree(torn)
 
-    def _check_complete(self, temporary: Path) -> None:
-        """Raises ConfigError if another worker's part is missing from a state."""
-        missing = set(range(self._workers.size))
-        deadline = time.monotonic() + SEEN_SECONDS
-        while missing:
-            missing = {rank for rank in missing if not _has(temporary, _replicas_file(rank))}
-            if missing and time.monotonic() > deadline:
+    def _temporary(self, kind: str, name: str) -> Path:
+        return self._root / kind / f"tmp-{name}"
+
+    def _is_complete(
+        self, temporary: Path, all_written: Callable[[], bool], given_up: Callable[[], bool]
+    ) -> bool:
+        """Waits until every worker's part is there; False if that is given up, LAST_SECONDS later.
+
+        Raises ConfigError if one cannot be seen SEEN_SECONDS after all have been written.
+        """
+        deadline = ending = math.inf
+        while True:
+            present = _names(temporary)
+            missing = [n for n in range(self._workers.size) if replicas_file(n) not in present]
+            if not missing:
+                return True
+            if ending == math.inf and given_up():
+                ending = time.monotonic() + LAST_SECONDS
+            if time.monotonic() > ending:
+                return False
+            if deadline == math.inf and all_written():
+                deadline = time.monotonic() + SEEN_SECONDS
+            if time.monotonic() > deadline:
                 raise ConfigError(
-                    f"--workdir: the part of worker {min(missing)} is missing from '{temporary}' "
+                    f"--workdir: the part of worker {missing[0]} is missing from '{temporary}' "
                     "of worker 0; put the run directory on storage that all workers share"
                 )
-            if missing:
-                time.sleep(0.1)
+            time.sleep(0.1)
 
     def read_state(self, path: Path) -> JsonObject:
         """The JSON part of a state; raises DataError if it is damaged."""
         try:
-            state = read_json(path / "state.json")
+            state = read_json(path / STATE_FILE)
         except (OSError, DataError) as error:
             raise DataError(f"'{path}' is damaged: {error}") from None
         if not all(isinstance(state.get(name), int) for name in ("step", "epochs")):
@@ -207,12 +263,12 @@ class Checkpoints:
             self._workers.size,
         )
         try:
-            checkpoint = _checkpoint(session)
+            checkpoint = checkpoint_of(session)
             check_checkpoint(str(path / "state"))
             checkpoint.read(str(path / "state")).assert_existing_objects_matched().expect_partial()
             if same:
-                values = load_npz(path / _replicas_file(self._workers.rank))
-                _set_replica_values(session.model, values)
+                values = load_npz(path / replicas_file(self._workers.rank))
+                set_replica_values(session.model, values)
             if getattr(session.model, "optimizer", None) and (path / STEPPED).is_file():
                 put(session.model.trainable_variables, list(load_npz(path / STEPPED).values()))
             if GRAPH not in state:
@@ -270,107 +326,14 @@ class Checkpoints:
         return ""
 
 
-def _write(
-    folder: Path | None,
-    own: Path,
-    session: Session,
-    state: JsonObject,
-    stepped: list[np.ndarray] | None,
-) -> None:
-    """Writes a state into a folder, and this worker's part of it into `own`, synced to disk.
-
-    Workers other than the chief pass no folder and write their part only. `stepped` are the weights
-    to continue from, if those of the model are their averages.
-    """
-    if folder is not None:
-        _checkpoint(session).write(str(folder / "state"))
-        (folder / "state.json").write_text(json.dumps(state), encoding="utf-8")
-        if stepped is not None:
-            np.savez(folder / STEPPED, *stepped)
-    elif _components(session.model):
-        # Reading the mean of variables that differ is a collective: all workers take part.
-        with tempfile.TemporaryDirectory(prefix="state-") as scratch:
-            _checkpoint(session).write(os.path.join(scratch, "state"))
-    np.savez(own, **_replica_values(session.model))
-    for file in folder.iterdir() if folder is not None else [own]:
-        _sync(file)
+def name_of(state: JsonObject) -> str:
+    """The name of a state's folder."""
+    name = f"step-{state['step']:08d}-epoch-{state['epochs']:05d}"
+    if state["step"] == state.get("validated", 0) > 0:
+        name += "-validated"  # which sorts behind the state without
+    return name
 
 
-def _replicas_file(rank: int) -> str:
-    """The file name of a worker's part of a state."""
-    return f"replicas-{rank}.npz" if rank else "replicas.npz"
-
-
-def _has(folder: Path, name: str) -> bool:
-    """Whether a folder lists a file: a look-up by name may be answered from a stale cache."""
-    return name in os.listdir(folder)
-
-
-def _checkpoint(session: Session) -> tf.train.Checkpoint:
-    optimizer = getattr(session.model, "optimizer", None)
-    parts = {"model": session.model}
-    if optimizer is not None:
-        parts["optimizer"] = optimizer
-        if session.accumulation:
-            parts["accumulation"] = session.accumulation
-    return tf.train.Checkpoint(**parts)
-
-
-def copy_weights(before: Session, session: Session) -> None:
-    """Gives a session the weights of another stage's, each replica's own: what restore() of a state
-    of that stage would; where its optimizer keeps averages, these.
-    """
-    taken = [weights_in_order(each.model) for each in (before, session)]
-    with before.averages.in_place():
-        for source, target in zip(*taken, strict=True):
-            target.assign(source.numpy())
-            for part, own in zip(_own_values(source), _own_values(target), strict=True):
-                own.assign(part.numpy())
-    settle_constants(session.model)
-
-
-def differs_by_replica(model: tf.keras.Model) -> bool:
-    """Whether there are variables whose value a state has of each replica."""
-    return bool(_components(model))
-
-
-def _components(model: tf.keras.Model) -> dict[str, list[tf.Variable]]:
-    """Variables that differ between replicas (BatchNorm's statistics), with their components.
-
-    A checkpoint holds only the mean of these; an exact resume needs each of them.
-    """
-    numbered = ((str(number), _own_values(each)) for number, each in enumerate(model.weights))
-    return {name: values for name, values in numbered if values}
-
-
-def _own_values(variable: tf.Variable) -> list[tf.Variable]:
-    """Those of each replica of this process, where they may differ; else []."""
-    reads_mean = getattr(variable, "synchronization", None)
-    differ = reads_mean == tf.VariableSynchronization.ON_READ
-    return list(getattr(variable, "values", ())) if differ else []
-
-
-def _replica_values(model: tf.keras.Model) -> dict[str, np.ndarray]:
-    return {
-        f"{name}/{i}": component.numpy()
-        for name, components in _components(model).items()
-        for i, component in enumerate(components)
-    }
-
-
-def _set_replica_values(model: tf.keras.Model, values: Mapping[str, np.ndarray]) -> None:
-    components = _components(model)
-    expected = {f"{name}/{i}" for name, parts in components.items() for i in range(len(parts))}
-    if expected != set(values):
-        return  # the number of replicas differs: all start from the mean, which is already restored
-    for name, parts in components.items():
-        for i, component in enumerate(parts):
-            component.assign(values[f"{name}/{i}"])
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _names(folder: Path) -> list[str]:
+    """What a folder lists: a look-up by name may be answered from a stale cache."""
+    return os.listdir(folder)

@@ -17,15 +17,19 @@ from trainer.workers.worker_group import WorkerGroup
 
 
 def training_row(sums: np.ndarray, session: Session) -> JsonObject:
-    """Loss, accuracy and learning rate of an epoch from its sums (loss, weight, right, counted)."""
-    loss, weight, right, counted = sums
-    metric = session.task.metric
+    """Loss, accuracy, figures of parts and learning rate of an epoch from its sums, which are those
+    of sum_names().
+    """
+    loss, weight, right, counted, *of_parts = sums
+    task, metric = session.task, session.task.metric
+    figures = zip(task.kind.part_figures, of_parts[::2], of_parts[1::2], strict=True)
     return {
         "loss": float(loss / weight) + 0.0,  # -0.0, of a perfect model, is 0
         metric: float(right / counted) if counted else None,
         f"{metric}_interval": list(wilson_interval(right, counted))
-        if counted and session.task.binomial
+        if counted and task.binomial
         else None,
+        **{name: float(part / whole) if whole else None for name, part, whole in figures},
         "learning_rate": current_rate(session.model.optimizer),
     }
 

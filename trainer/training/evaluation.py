@@ -22,6 +22,7 @@ from trainer.training.session import Session
 from trainer.training.step_functions import predict_function
 from trainer.workers import devices
 
+_OUTPUTS = "outputs"  # next to the names that a batch has
 # TensorFlow's messages for a stored picture that cannot be decoded.
 _UNDECODABLE = ("Unknown image file format", "Invalid JPEG", "Invalid PNG", "invalid image")
 
@@ -50,6 +51,7 @@ class Evaluator:
         self._draw_rows = draw_rows
         self.steps = min(steps or reader.steps_per_pass, reader.steps_per_pass)
         self._predict = predict_function(session)
+        self._gather = gather_function(session.strategy)
         self._augmented: Callable[..., Any] | None = None
         self._batches: tf.distribute.DistributedDataset | None = None
 
@@ -81,11 +83,13 @@ class Evaluator:
                 self._batches = devices.distribute(strategy, self._dataset)
             for batch in self._batches:
                 outputs, _ = predict(batch, number)
-                real = _gather(strategy, batch["weight"]) > 0
-                values = _gather(strategy, outputs)[real].astype(np.float64)
-                found["values"].append(task.values(values))
-                found["targets"].append(_gather(strategy, batch[task.target])[real])
-                found["records"].append(_gather(strategy, batch["record"])[real])
+                names = ("weight", "record", *task.target_names)
+                rows = self._gather({**{name: batch[name] for name in names}, _OUTPUTS: outputs})
+                real = rows["weight"] > 0
+                found["values"].append(task.values(rows[_OUTPUTS][real].astype(np.float64)))
+                truths = {name: rows[name][real] for name in task.target_names}
+                found["targets"].append(task.truth(truths))
+                found["records"].append(rows["record"][real])
                 between()
         except tf.errors.OpError as error:
             raise read_error(self._reader, error) from None
@@ -128,13 +132,26 @@ def read_error(reader: Reader, error: tf.errors.OpError) -> Exception:
     return error
 
 
-def _gather(strategy: tf.distribute.Strategy, value: tf.distribute.DistributedValues) -> np.ndarray:
-    """The rows of all replicas, in order. strategy.gather takes 0.1 s a call, so it is used only
-    with several processes.
+def gather_function(
+    strategy: tf.distribute.Strategy,
+) -> Callable[[dict[str, tf.distribute.DistributedValues]], dict[str, np.ndarray]]:
+    """A function that returns the rows of all replicas, in order, of values by name.
+
+    With several processes it is traced once: outside of a tf.function, strategy.gather traces its
+    collectives again at each call, which takes longer than the forward pass of a small network.
     """
     if strategy.extended._in_multi_worker_mode():
-        return strategy.gather(value, axis=0).numpy()
-    return np.concatenate([part.numpy() for part in strategy.experimental_local_results(value)])
+
+        @tf.function(autograph=False)
+        def gathered(values: dict[str, Any]) -> dict[str, tf.Tensor]:
+            return {name: strategy.gather(values[name], axis=0) for name in sorted(values)}
+
+        return lambda values: {name: rows.numpy() for name, rows in gathered(values).items()}
+
+    return lambda values: {
+        name: np.concatenate([part.numpy() for part in strategy.experimental_local_results(value)])
+        for name, value in values.items()
+    }
 
 
 def figures(task: Task, outputs: Outputs) -> JsonObject:

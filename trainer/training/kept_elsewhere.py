@@ -25,9 +25,11 @@ from preprocess.shell.errors import OutputError, UserError, full_disk
 from preprocess.shell.json_text import JsonObject
 from preprocess.shell.tensorflow_text import error_reason
 from preprocess.shell.user_state import state_folder
-from trainer.config.stages import stages_left
-from trainer.training.checkpoints import LAST, Checkpoints, differs_by_replica
+from trainer.config.training_stages import stages_left
+from trainer.training.checkpoints import LAST, Checkpoints
+from trainer.training.replica_values import differs_by_replica
 from trainer.training.run_directory import RunDirectory
+from trainer.training.state_files import StateFiles
 from trainer.training.training_run import Run
 from trainer.workers.worker_group import lost_peer
 
@@ -39,16 +41,25 @@ class RunRefusesState(Exception):
 
     Attributes:
       state: the JSON part of the state that was to be saved.
+      files: the copy of the rest; None if it is what the session has now.
     """
 
-    def __init__(self, state: JsonObject) -> None:
+    def __init__(self, state: JsonObject, files: StateFiles | None) -> None:
         super().__init__("the run directory cannot be written")
         self.state = state
+        self.files = files
+
+    def close(self) -> None:
+        """Gives back the memory of the copy."""
+        if self.files:
+            self.files.close()
 
 
 @contextlib.contextmanager
-def writing(run: Run, state: Callable[[], JsonObject]) -> Iterator[None]:
-    """Wraps what writes to the run directory.
+def writing(
+    run: Run, unsaved: Callable[[], tuple[JsonObject, StateFiles | None]]
+) -> Iterator[None]:
+    """Wraps what writes to the run directory; `unsaved` gives what RunRefusesState has.
 
     Raises:
       RunRefusesState: it could not be written.
@@ -58,7 +69,7 @@ def writing(run: Run, state: Callable[[], JsonObject]) -> Iterator[None]:
     except (OSError, tf.errors.OpError) as error:
         if run.workers.size > 1 and lost_peer(error):
             raise
-        raise RunRefusesState(state()) from error
+        raise RunRefusesState(*unsaved()) from error
 
 
 def kept_elsewhere(run: Run, record: JsonObject, refused: RunRefusesState) -> OutputError:
@@ -79,7 +90,8 @@ def kept_elsewhere(run: Run, record: JsonObject, refused: RunRefusesState) -> Ou
         step = int(states[0].name.split("-")[1])
         way_back += f" and run the same command, which resumes from step {step}"
     step = refused.state["step"]
-    if run.workers.size > 1 and differs_by_replica(run.session.model):
+    copy = refused.files
+    if copy is None and run.workers.size > 1 and differs_by_replica(run.session.model):
         # Reading them is a collective, and the other workers do not take part in it.
         return OutputError(f"{why}: '{given}', so the state of step {step} is lost; {way_back}")
     for place in _places(run.directory.path):
@@ -87,7 +99,12 @@ def kept_elsewhere(run: Run, record: JsonObject, refused: RunRefusesState) -> Ou
         try:
             kept.path.mkdir(parents=True, exist_ok=True)
             kept.write_config(record)
-            Checkpoints(kept.checkpoints).save(LAST, run.session, refused.state)
+            checkpoints = Checkpoints(kept.checkpoints)
+            checkpoints.drop_torn()
+            if copy:
+                checkpoints.save_copy(LAST, copy, refused.state)
+            else:
+                checkpoints.save(LAST, run.session, refused.state)
         except (OSError, tf.errors.OpError):
             continue
         return OutputError(
@@ -143,15 +160,18 @@ def _places(run: Path) -> Iterator[Path]:
 
 def _command(run: Run, kept: RunDirectory, state: JsonObject) -> str:
     """The command that trains the remaining epochs, or evaluates if there are none."""
-    data, left = f"--data={run.dataset}", run.config.epochs - state["epochs"]
+    data = [f"--data={each.path}" for each in run.sets]
+    left = run.config.epochs - state["epochs"]
     if left <= 0 or state["stopped"]:
-        return shlex.join(["python", "-m", "trainer", "evaluate", f"--workdir={kept.path}", data])
+        return shlex.join(
+            ["python", "-m", "trainer", "evaluate", f"--workdir={kept.path}", data[0]]
+        )
     target = str(run.directory.path)
     number = next(n for n in itertools.count(2) if not os.path.lexists(f"{target}-{n}"))
     stages = stages_left(run.config, state["epochs"])
     return shlex.join(
         [
-            *("python", "-m", "trainer", "train", f"--config={kept.path}", data),
+            *("python", "-m", "trainer", "train", f"--config={kept.path}", *data),
             *(f"--workdir={target}-{number}", f"--from={kept.path}"),
             f"--config.epochs={left}",
             *([f"--config.stages={stages}"] if stages else ()),

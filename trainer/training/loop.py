@@ -9,16 +9,15 @@ last step and its validation.
 from __future__ import annotations
 
 import dataclasses
-import sys
+import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 
 import numpy as np
 import tensorflow as tf
 
 from preprocess.shell.errors import DataError
 from preprocess.shell.json_text import JsonObject
-from trainer.config.stages import stages_of
+from trainer.config.training_stages import stages_of
 from trainer.data.order import ReplicaSlice
 from trainer.data.rows import Tensors
 from trainer.monitoring.profiling import planned, was_asked_for
@@ -26,24 +25,20 @@ from trainer.monitoring.tensorboard_log import TensorBoardLog
 from trainer.monitoring.timeline import GOODPUT, Activity
 from trainer.optimizers.current_rate import current_rate
 from trainer.training.callbacks import Callbacks
-from trainer.training.checkpoints import BEST, LAST, STAGE, copy_weights
+from trainer.training.checkpoints import STAGE, name_of
 from trainer.training.epoch_row import row_in_words, training_row, worker_waits
 from trainer.training.evaluation import NotFiniteError, read_error
-from trainer.training.kept_elsewhere import writing
 from trainer.training.opening import rates_in_words
 from trainer.training.own_callbacks import ANOTHER, OwnCallbacks
 from trainer.training.record_log import RecordLog
+from trainer.training.replica_values import copy_weights
 from trainer.training.resuming import other_replicas, restore_newest
+from trainer.training.saver import Saver
 from trainer.training.session import Session, finite_function, in_stage
 from trainer.training.steps import Diverged, Steps
 from trainer.training.training_run import Run
 from trainer.training.validation import Validation, next_validation, validates_after
 from trainer.workers import devices
-
-_AFTER_EARLY_STOP = (
-    "to continue, run the same command with a higher --config.early_stopping.patience (0 = off)"
-)
-_AFTER_OWN_STOP = "to continue, run the same command without it in --config.callbacks"
 
 
 class Loop:
@@ -60,6 +55,7 @@ class Loop:
     """
 
     def __init__(self, run: Run) -> None:
+        self._saver = Saver(run, self._state)
         self._enter(run)
         self._batches: Iterator[Tensors] | None = None
         self.epochs = 0
@@ -67,16 +63,11 @@ class Loop:
         self.stopped = ""
         self._begun = -1  # the last epoch of which the user's callbacks know that it began
         self._validated = 0  # step of the last validation within an epoch
-        self._saved = (
-            0,
-            0,
-            0,
-        )  # step, epochs and this of the last state, so that none is saved twice
         self.history: list[JsonObject] = []
 
     def _enter(self, run: Run, own: OwnCallbacks | None = None) -> None:
         """Begins with a run, or with a stage of it: all that belongs to its model and optimizer."""
-        self.run = run
+        self.run = self._saver.run = run
         self.steps = Steps(run)
         self.validation = Validation(run.session, run.validation)
         self._callbacks = Callbacks(run.config, run.session.model, own)
@@ -106,13 +97,20 @@ class Loop:
         if trains and (self.run.workers.chief or config.profile.workers == "all"):
             windows = planned(config, self.steps.done, self.steps.total)
             self.run.monitors.profiler.plan(
-                windows, config.steps_per_execution, was_asked_for(config)
+                windows, config.steps_per_execution, was_asked_for(config.profile)
             )
         if trains:
+            if self.run.reader.live:
+                # A follower builds for the pass in which a run resumes, not that of its end.
+                done, seconds = self.steps.done, self.steps.seconds
+                self.steps.progress.update(done, self.epochs + 1, seconds, last=True)
             for line in self._callbacks.own.notes():
                 self.run.say(line)
         if config.data.log_records:
             self.steps.record_log = RecordLog(self.run.directory.records_file, self.steps.done)
+        self.steps.show_norms = log.scalars
+        if config.tensorboard.graph and self.run.workers.chief and not config.debug.eager:
+            self.steps.show_graph = log.graph
         try:
             with self.run.signals:
                 self.run.signals.idle = True  # until the first call has been traced
@@ -124,15 +122,27 @@ class Loop:
                     else:
                         self._finish_epoch(log)
         except tf.errors.OpError as error:
-            raise self._read_error(error) from error
+            readers = (self.run.reader, *self.validation.readers.values())
+            found = (read_error(reader, error) for reader in readers)
+            raise next((each for each in found if each is not error), error) from error
         finally:
-            # tf.data of TensorFlow 2.15 took 11 to 38 s for this in 4 of 10 runs, else 1 s at most.
-            self.run.monitors.timeline.enter(Activity.REPORT)
-            self._batches = None
+            self.run.monitors.timeline.enter(Activity.CLOSING)
+            if self.run.reader.live:  # else its threads wait for variants that never come
+                self.run.reader.live.close()
+            self._close_input()
+            self._saver.close()
         if trains:
             self._callbacks.own.train_ended()
-        if self.run.monitors.profiler.waits and was_asked_for(config):
+        if self.run.monitors.profiler.waits and was_asked_for(config.profile):
             self.run.say("no trace taken: the run ended before the requested step")
+
+    def _close_input(self) -> None:
+        """Closes the input next to what follows. tf.data's thread that chooses how much is done at
+        a time may miss its end (it is woken before it can see that it is to end) and sleeps on: for
+        as long as it has run, a minute at most.
+        """
+        held, self._batches = [self._batches], None
+        threading.Thread(target=held.clear, name="closing the input").start()
 
     @property
     def _epoch_end(self) -> int:
@@ -152,7 +162,7 @@ class Loop:
         # One iterator for all epochs: a new one would read the picture table again.
         if self._batches is None:
             self._batches = self._iterator()
-        self.steps.run(self._batches, end, self.epochs, self._save)
+        self.steps.run(self._batches, end, self.epochs, self._save, self._saver.failed)
         self.steps.catch_up()
 
     def _iterator(self) -> Iterator[Tensors]:
@@ -178,24 +188,24 @@ class Loop:
         self._tell_own(row)
         self.epochs = epoch
         self.steps.sums[:] = 0
-        self._keep(row)
-        self._save()
+        self._save(best=self._keep(row))
         if self.finished:
             self.steps.progress.update(self.steps.done, self.epochs, self.steps.seconds, last=True)
         log.weights(self.run.session.model, self.steps.done)
         self._tell(row, log)
 
     def _next_stage(self) -> None:
-        """Enters the next stage where one has ended, whose last state is saved by now."""
+        """Enters the next stage where one has ended."""
         before = self.run.session
         if self.epochs < before.stage.end:
             return
+        self._saver.hand_over(wait=True)
         self.run.monitors.timeline.enter(Activity.BUILD)
         self.run.monitors.watchdog.alive("building the model of the next stage", long=True)
         self._enter_stage(before.number + 1)
         copy_weights(before, self.run.session)
         self.run.signals.idle = True  # until its first call has been traced
-        for line in rates_in_words(self.run, self.steps, self.run.config.epochs):
+        for line in rates_in_words(self.run, self.steps, self.run.config):
             self.run.say(line)
 
     def _enter_stage(self, number: int) -> None:
@@ -213,9 +223,11 @@ class Loop:
         row |= self._validation_row()
         self._count(epochs, row)
         self._validated = self.steps.done
-        self._keep(row)
+        best = self._keep(row)
+        if best and not self.stopped:
+            self._saver.hand_over(best=self.metric)
         if self.stopped:
-            self._save()
+            self._save(best=best)
             self.steps.progress.update(self.steps.done, self.epochs, self.steps.seconds, last=True)
         self._tell(row, log)
 
@@ -223,7 +235,7 @@ class Loop:
         """Validates now; before the first validation, the state is saved."""
         if not self.validation.traced:
             # Tracing may outlast a grace period, so there must be nothing to save meanwhile.
-            self._save()
+            self._save(wait=True)
             self.run.signals.idle = True
         self.run.monitors.watchdog.alive("validation", long=True)
         self._callbacks.own.test_begins()
@@ -258,21 +270,25 @@ class Loop:
             f"{self._callbacks.early_stop()}"
         )
 
-    def _keep(self, row: JsonObject) -> None:
-        """Saves the state if it is the best one, and the row. The row is written before the last
-        state: a kill in between leaves an extra row, which a restart removes, and never a missing
+    def _keep(self, row: JsonObject) -> bool:
+        """Writes the row; whether the state is the best one so far. The row is written before its
+        states: a kill in between leaves an extra row, which a restart removes, and never a missing
         one.
         """
-        self._keep_best(row)
-        with self._writing():
+        with self._saver.writing():
             self.run.directory.append(row)
         self.history.append(row)
+        value = row.get(self.metric)
+        if value is None or not self._callbacks.better(value, self.best):
+            return False
+        self.best = value
+        return True
 
     def _tell(self, row: JsonObject, log: TensorBoardLog) -> None:
         log.epoch(row)
         self.run.say(row_in_words(row, self.run.session))
         if self.stopped:
-            self.run.say(f"stopped {self.stopped}; {self._way_on()}")
+            self.run.say(f"stopped {self.stopped}; {self._callbacks.way_on()}")
 
     def _training_row(self) -> JsonObject:
         steps = self.steps
@@ -290,38 +306,16 @@ class Loop:
             **worker_waits(speed["input_wait_fraction"], self.run.workers),
         }
 
-    def _keep_best(self, row: JsonObject) -> None:
-        value = row.get(self.metric)
-        if value is not None and self._callbacks.better(value, self.best):
-            self.best = value
-            with self._writing(), self.run.monitors.timeline.during(Activity.SAVING):
-                self.run.checkpoints.save(
-                    BEST, self.run.session, {**self._state(), "metric": self.metric}
-                )
-
-    def _save(self) -> None:
-        """Saves the last state; exits if any worker has received a signal."""
-        self.run.monitors.watchdog.alive("saving", long=True)
+    def _save(self, *, best: bool = False, wait: bool = False) -> None:
+        """Saves the last state, also as the best one; exits if any worker has received a signal."""
         self._check_finite()
-        if self._saved != (self.steps.done, self.epochs, self._validated):
-            with self._writing(), self.run.monitors.timeline.during(Activity.SAVING):
-                self.run.checkpoints.save(LAST, self.run.session, self._state())
-            self._saved = (self.steps.done, self.epochs, self._validated)
-        number = self.run.signals.received
-        if self.run.workers.any_worker(number is not None):
-            name = number.name if number else "a signal to another worker"
-            self.run.say(f"{name}: saved at step {self.steps.done}; the same command resumes there")
-            sys.exit(self.run.signals.exit_code)
+        self._saver.save(best=self.metric if best else "", wait=wait or self.finished)
 
     def _save_if_stopped(self) -> None:
         """Between two batches of a validation."""
         self.run.monitors.watchdog.alive("validation", long=not self.validation.traced)
         if self.run.workers.any_worker(self.run.signals.received is not None):
             self._save()
-
-    def _writing(self) -> AbstractContextManager[None]:
-        """Around what writes to the run directory."""
-        return writing(self.run, self._state)
 
     def _check_finite(self) -> None:
         self.steps.catch_up()
@@ -366,7 +360,7 @@ class Loop:
             return
         self.steps.done, self.epochs = state["step"], state["epochs"]
         self._validated = state.get("validated", 0)
-        self._saved = (self.steps.done, self.epochs, self._validated)
+        self._saver.saved = name_of(state)
         self.best, self.stopped = state["best"], state["stopped"]
         self.steps.seconds = state["seconds"]
         self.steps.sums = np.asarray(state["sums"])
@@ -374,29 +368,9 @@ class Loop:
             self.run.say(line)
         self.history = self.run.directory.history(self.epochs, self._validated)
         if self.stopped:
-            self._after_early_stop()
+            self.stopped, line = self._callbacks.resumed(self.stopped)
+            self.run.say(line)
         if not self.finished:
             self.run.say(f"resuming at step {self.steps.done} of {self.steps.total}")
         if state["replicas"] != self.steps.replicas:
             self.run.say(other_replicas(state["replicas"], self.run.session))
-
-    def _way_on(self) -> str:
-        return _AFTER_OWN_STOP if self._callbacks.own.stopped_by else _AFTER_EARLY_STOP
-
-    def _after_early_stop(self) -> None:
-        """Continues if the patience now set allows it; otherwise reports that the run is over."""
-        if self._callbacks.early_stop():
-            self.run.say(f"this run stopped {self.stopped}: {self._way_on()}")
-        else:
-            self.run.say(
-                f"this run had stopped {self.stopped}; it continues, as patience or callbacks "
-                "changed"
-            )
-            self.stopped = ""
-
-    def _read_error(self, error: tf.errors.OpError) -> BaseException:
-        for reader in (self.run.reader, *self.validation.readers.values()):
-            found = read_error(reader, error)
-            if found is not error:
-                return found
-        return error

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
@@ -118,12 +118,12 @@ class OwnCallbacks:
 
     def test_ended(self, figures: Mapping[str, object]) -> None:
         """Takes the figures of a validation."""
-        self._call("on_test_end", logs=_numbers(figures))
+        self._call("on_test_end", logs=numbers(figures))
 
     def epoch_ended(self, epoch: int, figures: Mapping[str, object]) -> None:
         """Takes an epoch's number, from 0, and its figures."""
         for name in self._made:
-            self._call("on_epoch_end", epoch, logs=_numbers(figures), only=name)
+            self._call("on_epoch_end", epoch, logs=numbers(figures), only=name)
             if self._model.stop_training and not self.stopped_by:
                 self.stopped_by = name
 
@@ -177,9 +177,9 @@ class OwnCallbacks:
         return blamed(KEY, self._references[name], takes)
 
 
-def try_callbacks(config: Config) -> None:
+def try_callbacks(references: Sequence[str]) -> None:
     """Makes each callback; raises ConfigError if one cannot be called or saved."""
-    for reference in config.callbacks:
+    for reference in references:
         made = _make(reference, own_name(KEY, reference))
         for hook, takes in HOOKS.items():
             method = _method(made, hook)
@@ -242,7 +242,8 @@ def _state_of(made: object, reference: str) -> object:
         ) from None
 
 
-def _numbers(figures: Mapping[str, object]) -> dict[str, float]:
+def numbers(figures: Mapping[str, object]) -> dict[str, float]:
+    """The figures that are numbers: what callbacks are given."""
     return {name: value for name, value in figures.items() if isinstance(value, (int, float))}
 
 

@@ -16,6 +16,7 @@ from trainer.data.reader import Reader
 from trainer.data.rows import Tensors
 from trainer.models.randomness import keyed
 from trainer.tasks.outputs import Outputs
+from trainer.tasks.task import Task
 from trainer.training.own_callbacks import try_callbacks
 from trainer.training.own_network_trial import try_layers, try_network
 from trainer.training.own_optimizer_trial import try_optimizer
@@ -50,8 +51,9 @@ def try_own_code(session: Session, reader: Reader) -> list[str]:
             outputs = _outputs(session, batch)
             _try_task(session, reader, batch, outputs)
     outputs = _outputs(session, batch)
-    if "loss.name" in tried:
-        _try_loss(session, batch, outputs)
+    for key in tried:
+        if key.startswith("loss."):
+            _try_loss(session, batch, outputs, key, tried[key])
     if any(key.startswith("metrics.") for key in tried):
         _try_measures(session, batch, outputs)
     if network := {key: tried[key] for key in _NETWORK if key in tried}:
@@ -62,7 +64,7 @@ def try_own_code(session: Session, reader: Reader) -> list[str]:
         per_epoch = session.config.steps_per_epoch or reader.steps_per_pass
         try_optimizer(session, session.stage.epochs * per_epoch, optimizer)
     if any(key.startswith("callbacks.") for key in tried):
-        try_callbacks(session.config)
+        try_callbacks(session.config.callbacks)
     return list(tried)
 
 
@@ -104,9 +106,9 @@ def _outputs(session: Session, batch: Tensors) -> tf.Tensor:
     return tf.cast(outputs, tf.float32)
 
 
-def _try_loss(session: Session, batch: Tensors, outputs: tf.Tensor) -> None:
-    key, reference = "loss.name", session.config.loss.name
-
+def _try_loss(
+    session: Session, batch: Tensors, outputs: tf.Tensor, key: str, reference: str
+) -> None:
     @tf.function
     def of_outputs(given: tf.Tensor, records: Tensors) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
@@ -141,7 +143,7 @@ def _try_task(session: Session, reader: Reader, batch: Tensors, outputs: tf.Tens
                 f"return two tensors of [{rows}]: one value a record"
             )
     values = task.values(outputs.numpy().astype(np.float64))
-    measured = Outputs(values, batch[task.target].numpy(), np.arange(rows))
+    measured = Outputs(values, _truth(task, batch), np.arange(rows))
     _check_rows(reference, "wrong", task.wrong(measured), rows)
     _check_rows(reference, "losses", task.losses(measured), rows)
     figures = task.figures(measured)
@@ -181,7 +183,11 @@ def _try_measures(session: Session, batch: Tensors, outputs: tf.Tensor) -> None:
     task = session.task
     values = task.values(outputs.numpy().astype(np.float64))
     records = np.arange(len(values))
-    task.measured(Outputs(values, batch[task.target].numpy(), records))
+    task.measured(Outputs(values, _truth(task, batch), records))
+
+
+def _truth(task: Task, batch: Tensors) -> np.ndarray:
+    return task.truth({name: batch[name].numpy() for name in task.target_names})
 
 
 def check_tensor(

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 import tensorflow as tf
 
-from preprocess.shell.errors import ConfigError
+from preprocess.shell.errors import ConfigError, first_line
 from trainer.config.own_code import blamed
 from trainer.data.rows import Tensors
 from trainer.models.generators import generators, key_by_step
@@ -121,9 +121,9 @@ def _check_described(session: Session, key: str, value: str) -> None:
     try:
         _ = session.graphs
     except (NotImplementedError, TypeError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)[:200]
         raise ConfigError(
-            f"{key}={value}: a layer of it cannot be described in a saved state ({reason[:200]}); "
+            f"{key}={value}: a layer of it cannot be described in a saved state ({reason}); "
             "add get_config() to its class"
         ) from None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -45,32 +44,54 @@ def restore_newest(
     states = checkpoints.states(LAST)
     _check_same(states, workers)
     for path in states:
-        problem: DataError | None = None
-        try:
-            stage = checkpoints.read_state(path).get(STAGE, 0)
-            state = checkpoints.restore(path, session_of(stage))
-        except DataError as error:
-            problem = error
-        if not workers.any_worker(problem is not None):
+        state, problem = _restored(checkpoints, path, session_of, workers)
+        if state:
             return state
         say(f"warning: {problem or f'another worker cannot restore {path}'}")
     if states:
+        best = _best_instead(checkpoints, session_of, workers, states[0].parents[2])
         raise DataError(
             f"none of the {len(states)} saved states below '{states[0].parent}' can be "
-            f"restored; {_best_instead(checkpoints, session_of, states[0].parents[2])}remove them "
-            "to start from the beginning, or give another --workdir"
+            f"restored; {best}remove them to start from the beginning, or give another --workdir"
         )
     return None
 
 
-def _best_instead(checkpoints: Checkpoints, session_of: Callable[[int], Session], run: Path) -> str:
+def _restored(
+    checkpoints: Checkpoints,
+    path: Path,
+    session_of: Callable[[int], Session],
+    workers: WorkerGroup,
+) -> tuple[JsonObject | None, DataError | None]:
+    """Restores one state on all workers; None if one cannot, and why if it is this one."""
+    problem: DataError | None = None
+    stage, state = 0, None
+    try:
+        stage = checkpoints.read_state(path).get(STAGE, 0)
+    except DataError as error:
+        problem = error
+    # Before a session is made: the workers make the variables of one together.
+    if workers.any_worker(problem is not None):
+        return None, problem
+    try:
+        state = checkpoints.restore(path, session_of(stage))
+    except DataError as error:
+        problem = error
+    return (None, problem) if workers.any_worker(problem is not None) else (state, None)
+
+
+def _best_instead(
+    checkpoints: Checkpoints,
+    session_of: Callable[[int], Session],
+    workers: WorkerGroup,
+    run: Path,
+) -> str:
     """How to start from the best state of a run, if that one is intact; else ""."""
-    for path in checkpoints.states(BEST)[:1]:
-        with contextlib.suppress(DataError):
-            stage = checkpoints.read_state(path).get(STAGE, 0)
-            step = checkpoints.restore(path, session_of(stage))["step"]
+    best = checkpoints.states(BEST)[:1]
+    for path in best if workers.same(len(best)) else ():
+        if state := _restored(checkpoints, path, session_of, workers)[0]:
             return (
-                f"the best one, of step {step}, is intact: start a new run from it with "
+                f"the best one, of step {state['step']}, is intact: start a new run from it with "
                 f"--from={run}@{BEST} --workdir=NEW, or "
             )
     return ""

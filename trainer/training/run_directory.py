@@ -32,6 +32,8 @@ class RunDirectory:
         self.metrics_file = self.path / "metrics.jsonl"
         self.progress_file = self.path / "progress.json"
         self.records_file = self.path / "records.jsonl"
+        self.reused_file = self.path / "reused_variants.jsonl"
+        self.live_file = self.path / "live_variants.json"
         self.report_file = self.path / "report.json"
         self.page_file = self.path / "report.html"
         self.plots = self.path / "plots"

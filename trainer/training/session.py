@@ -16,8 +16,8 @@ from trainer.compat.autograph import call_own_as_written
 from trainer.config.keys import Config
 from trainer.config.learning_sections import OptimizerConfig
 from trainer.config.own_code import blamed, is_own
-from trainer.config.stages import Stage, stages_of
 from trainer.config.task_table import check_same_task
+from trainer.config.training_stages import Stage, stages_of
 from trainer.models import build_model
 from trainer.models.build_augmentation import build_augmentation
 from trainer.models.build_mixing import Mixer, Mixture, build_mixers
@@ -26,6 +26,7 @@ from trainer.models.saved_graph import graphs_of
 from trainer.optimizers import build_optimizer
 from trainer.optimizers.accumulation import Accumulation
 from trainer.optimizers.averages import Averages
+from trainer.optimizers.gradient_norms import GradientNorms
 from trainer.optimizers.weight_decay import leave_out
 from trainer.tasks.task import Task, make_task
 
@@ -76,6 +77,14 @@ class Session:
             return None
         with self.strategy.scope():
             return Accumulation(self.model.trainable_variables, steps)
+
+    @functools.cached_property
+    def gradient_norms(self) -> GradientNorms | None:
+        """The norms of the newest gradients, if they are asked for."""
+        if not self.config.tensorboard.gradients:
+            return None
+        with self.strategy.scope():
+            return GradientNorms(self.model.trainable_variables)
 
     def weights_digest(self) -> str:
         """sha256 over all weights, moving statistics included, in layer order."""

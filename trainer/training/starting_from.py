@@ -11,6 +11,7 @@ import dataclasses
 import itertools
 import os
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import tensorflow as tf
@@ -123,12 +124,15 @@ def take_optimizer(session: Session, origin: Origin) -> str:
     return "with the optimizer's state" + ("" if counts else ", its count of steps from 0")
 
 
-def after_divergence(workdir: str, dataset: str, config: Config) -> str:
+def after_divergence(
+    workdir: str, dataset: str, config: Config, further: Sequence[str] = ()
+) -> str:
     """What to do after a run diverged: which state is kept, and a command to copy."""
     rate = config.optimizer.learning_rate
     states = Checkpoints(RunDirectory(workdir).checkpoints).states(LAST)
     target = workdir.rstrip("/")
-    words = ["python", "-m", "trainer", "train", f"--config={target}", f"--data={dataset}"]
+    words = ["python", "-m", "trainer", "train", f"--config={target}"]
+    words += [f"--data={each}" for each in (dataset, *further)]
     if states:
         number = next(n for n in itertools.count(2) if not os.path.lexists(f"{target}-{n}"))
         words += [f"--workdir={target}-{number}", f"--from={target}"]

@@ -12,12 +12,10 @@ from trainer.data.rows import Tensors
 from trainer.models.build_mixing import Judge, check_pairs
 from trainer.models.generators import generators, key_by_step
 from trainer.models.randomness import keyed
-from trainer.monitoring.stages import UPDATE_SCOPE
+from trainer.monitoring.stages import LOSS_SCOPE, UPDATE_SCOPE
 from trainer.optimizers.clipping import apply_clipped, apply_summed, clip_function
+from trainer.tasks.task import Task
 from trainer.training.session import Session
-
-# Sums over rows that a training step returns: loss, weight, right, counted.
-SUMS = 4
 
 StepResult: TypeAlias = "tuple[tf.Tensor, tf.Tensor]"  # sums, records
 OneStep: TypeAlias = Callable[[Tensors], StepResult]
@@ -25,12 +23,19 @@ ManySteps: TypeAlias = "Callable[[Iterator[Tensors], tf.Tensor], StepResult]"
 Outputs: TypeAlias = "tuple[tf.Tensor, tf.Tensor]"  # outputs, losses
 
 
+def sum_names(task: Task) -> list[str]:
+    """What a training step sums up over rows; of each figure of a part (part, whole)."""
+    figures = [name for figure in task.kind.part_figures for name in (figure, f"{figure} of")]
+    return ["loss", "weight", "right", "counted", *figures]
+
+
 def train_functions(session: Session, before: int = 0) -> tuple[OneStep, ManySteps]:
     """Two tf.functions: (batch) and (iterator, steps int32) -> (sums, records).
 
-    Sums are float32[SUMS] over the rows of the global batch, each with the same weight. The sum
-    over a replica's rows of share * loss is its part of the mean over the global batch (a weighted
-    mean if the task has factors); the optimizer sums gradients over replicas. Records are
+    Sums are those of sum_names(), float32, over the rows of the global batch, each with the same
+    weight. The sum over a replica's rows of share * loss is its part of the mean over the global
+    batch (a weighted mean if the task has factors); the optimizer sums gradients over replicas.
+    Records are
     int64[steps, rows], for the rows that this process feeds, -1 for padding; [steps, 0] without
     `data.log_records`. With accumulation, a step adds to its sums, and only the last of an
     update's steps moves the weights.
@@ -48,6 +53,7 @@ def train_functions(session: Session, before: int = 0) -> tuple[OneStep, ManySte
         check_pairs(config.batch_size, replicas)
     inside = generators(model, config.seed)
     clip, accumulation = clip_function(config.optimizer), session.accumulation
+    look = session.gradient_norms.keep if session.gradient_norms else None
 
     def replica_step(batch: Tensors) -> tf.Tensor:
         mixture = session.mixture(batch["weight"])
@@ -62,16 +68,20 @@ def train_functions(session: Session, before: int = 0) -> tuple[OneStep, ManySte
                     augment=True,
                     mix=mix,
                 )
-                losses = judge.loss(outputs, batch)
-                if accumulation:  # divided by their sum at the update
-                    shares = _weights(judge, batch) / config.batch_size
-                else:
-                    shares = _shares(judge, batch)
-                loss = tf.reduce_sum(losses * shares)
-                if model.losses:  # weight decay of layers: equal on all replicas
-                    penalty = tf.add_n(model.losses)
-                    loss += penalty * tf.reduce_sum(shares) if accumulation else penalty / replicas
-                objective = optimizer.get_scaled_loss(loss) if scaled else loss
+                with tf.name_scope(LOSS_SCOPE):
+                    losses = judge.loss(outputs, batch)
+                    if accumulation:  # divided by their sum at the update
+                        shares = _weights(judge, batch) / config.batch_size
+                    else:
+                        shares = _shares(judge, batch)
+                    loss = tf.reduce_sum(judge.minimized(losses, outputs, batch) * shares)
+                    if model.losses:  # weight decay of layers: equal on all replicas
+                        penalty = tf.add_n(model.losses)
+                        if accumulation:
+                            loss += penalty * tf.reduce_sum(shares)
+                        else:
+                            loss += penalty / replicas
+                    objective = optimizer.get_scaled_loss(loss) if scaled else loss
             variables = model.trainable_variables
             gradients = tape.gradient(objective, variables)
             if scaled:
@@ -79,8 +89,8 @@ def train_functions(session: Session, before: int = 0) -> tuple[OneStep, ManySte
             with tf.name_scope(UPDATE_SCOPE):
                 if accumulation:
                     accumulation.add(gradients, tf.reduce_sum(shares))
-                elif clip:
-                    apply_clipped(optimizer, gradients, variables, clip)
+                elif clip or look:
+                    apply_clipped(optimizer, gradients, variables, clip, look)
                 else:
                     optimizer.apply_gradients(zip(gradients, variables, strict=True))
         right, counted = judge.hits(outputs, batch)
@@ -88,16 +98,18 @@ def train_functions(session: Session, before: int = 0) -> tuple[OneStep, ManySte
         if right.dtype == tf.bool:
             right = tf.logical_and(right, counted)
         hit = tf.cast(right, weight.dtype)
-        sums = [losses * weight, weight, hit * weight, tf.cast(counted, weight.dtype) * weight]
-        return tf.stack([tf.reduce_sum(column) for column in sums])
+        sums = [losses, tf.ones_like(weight), hit, tf.cast(counted, weight.dtype)]
+        for part, whole in judge.part_sums(outputs, batch):
+            sums += [part, whole]
+        return tf.stack([tf.reduce_sum(column * weight) for column in sums])
 
     def replica_update() -> None:
         assert accumulation
         with tf.name_scope(UPDATE_SCOPE):
-            gradients = accumulation.means()
-            apply_summed(
-                optimizer, clip(gradients) if clip else gradients, model.trainable_variables
-            )
+            gradients, variables = accumulation.means(), model.trainable_variables
+            if look:
+                look(gradients, variables)
+            apply_summed(optimizer, clip(gradients) if clip else gradients, variables)
 
     def on_all_replicas(batch: Tensors) -> StepResult:
         results = session.strategy.run(replica_step, args=(batch,))
@@ -108,7 +120,7 @@ def train_functions(session: Session, before: int = 0) -> tuple[OneStep, ManySte
 
     @tf.function
     def several(iterator: Iterator[Tensors], steps: tf.Tensor) -> StepResult:
-        total = tf.zeros([SUMS])
+        total = tf.zeros([len(sum_names(task))])
         seen = tf.TensorArray(tf.int64, steps, element_shape=[None])
         for step in tf.range(steps):
             sums, records = on_all_replicas(next(iterator))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from preprocess.shell.errors import ConfigError
 from trainer.config.keys import Config
-from trainer.config.stages import Stage, stages_of
+from trainer.config.training_stages import Stage, stages_of
 from trainer.data.rows import Tensors
 from trainer.monitoring.memory_pressure import MemoryMonitor
 from trainer.monitoring.processor import ProcessorMonitor
@@ -30,8 +30,9 @@ from trainer.training.own_callbacks import BatchHooks
 from trainer.training.progress import ProgressFile, epoch_bar
 from trainer.training.record_log import RecordLog
 from trainer.training.session import add_optimizer
-from trainer.training.step_functions import SUMS, train_functions
+from trainer.training.step_functions import sum_names, train_functions
 from trainer.training.training_run import StepRun
+from trainer.training.variant_wait import VariantWait
 from trainer.workers import devices
 
 LOOK_AT_LOSS_EVERY = 20  # calls; reading the loss waits for the device
@@ -57,6 +58,8 @@ class Steps:
       memory: time waited for memory, likewise.
       record_log: which records each step took, if enabled.
       hooks: what the user's callbacks want to be called around each call.
+      show_norms: takes the norms of the gradients at a step, by name, if they are asked for.
+      show_graph: takes the function of the next call and its arguments, once it is traced.
     """
 
     def __init__(self, run: StepRun) -> None:
@@ -70,7 +73,13 @@ class Steps:
         }
         self.per_epoch = config.steps_per_epoch or reader.steps_per_pass
         self.total = config.epochs * self.per_epoch
-        self.progress = ProgressFile(run.monitors.progress_file, self.total)
+        self.progress = ProgressFile(
+            run.monitors.progress_file,
+            self.total,
+            reader.steps_per_pass,
+            reader.live.now_read if reader.live else None,
+        )
+        self._variants = VariantWait(run, config.steps_per_execution)
         stage = session.stage
         check_lengths(config, self.per_epoch, stage.number + 1)  # not only when they begin
         steps = stage.epochs * self.per_epoch
@@ -82,7 +91,7 @@ class Steps:
         self._at_once = 1 if self._numerics or config.debug.eager else config.steps_per_execution
         self.done = 0
         self.seconds = 0.0
-        self.sums = np.zeros(SUMS)
+        self.sums = np.zeros(len(sum_names(session.task)))
         self._pending: list[Any] = []
         self.replicas = session.strategy.num_replicas_in_sync
         self.pictures_a_step = config.batch_size * reader.pictures_a_record
@@ -91,11 +100,15 @@ class Steps:
         self.memory = MemoryMonitor()
         self.record_log: RecordLog | None = None
         self.hooks: BatchHooks | None = None
+        self.show_norms: Callable[[Mapping[str, float], int], None] | None = None
+        self.show_graph: Callable[..., None] | None = None
+        self._norms: list[tuple[int, tf.Tensor]] = []
 
     def follow(self, earlier: Steps) -> None:
         """Counts on from the steps of an earlier stage, at the end of an epoch."""
         self.done, self.seconds = earlier.done, earlier.seconds
         self.progress, self.record_log = earlier.progress, earlier.record_log
+        self.show_norms = earlier.show_norms
 
     def run(
         self,
@@ -103,6 +116,7 @@ class Steps:
         end: int,
         epoch: int,
         save: Callable[[], None] = lambda: None,
+        save_failed: Callable[[], bool] = lambda: False,
         *,
         shown: bool = True,
     ) -> None:
@@ -114,6 +128,7 @@ class Steps:
           end: see above.
           epoch: counted from 0.
           save: called when a state has to be saved or the run has to exit.
+          save_failed: whether a save has failed, of which `save` says more.
           shown: whether a progress bar may be shown.
 
         Raises:
@@ -131,7 +146,9 @@ class Steps:
             timeline.enter(Activity.STEPS if clock.warm else Activity.TABLE)
             clock.start()
             while self.done < end:
-                steps = min(self._at_once, end - self.done, self._until_save())
+                steps = min(self._at_once, end - self.done, self._until_look())
+                if self._variants.before(self.done, steps, lambda: self._note(epoch), save):
+                    clock.start()
                 left = -(-(end - self.done) // self._at_once)
                 if profiler.before(self.done, left, self.done == begun, end == self.total):
                     clock.start()
@@ -156,7 +173,9 @@ class Steps:
                     if not bar.disable:
                         bar.set_postfix_str(self._postfix(), refresh=False)
                 clock.lap(HOST)
-                stop = self._run.workers.any_worker_soon(self._run.signals.received is not None)
+                stop = self._run.workers.any_worker_soon(
+                    self._run.signals.received is not None or save_failed()
+                )
                 # With several workers, this includes waiting for the step's collectives.
                 clock.lap(STEP)
                 self.seconds += clock.end(steps)
@@ -171,6 +190,9 @@ class Steps:
                     save()
                     clock.start()
 
+    def _note(self, epoch: int) -> None:
+        self.progress.update(self.done, epoch + 1, self.seconds, last=True)
+
     def catch_up(self) -> None:
         """Waits for the device and adds the sums of the calls so far.
 
@@ -180,6 +202,7 @@ class Steps:
         for sums in self._pending:
             self.sums += np.asarray(sums, np.float64)
         self._pending.clear()
+        self._write_norms()
         if not np.isfinite(self.sums).all():
             raise Diverged(f"the loss is not finite after step {self.done}")
 
@@ -204,6 +227,12 @@ class Steps:
                 timeline.enter(Activity.COMPILE)
             sums, records = self._train_several(batches, tf.constant(steps))
         self.clock.lap(STEP)
+        if self.show_graph:  # traced by now, so that this takes no second trace
+            if self._at_once == 1:
+                self.show_graph(self.train_one, batch)
+            else:
+                self.show_graph(self._train_several, batches, tf.constant(steps))
+            self.show_graph = None
         if first:
             timeline.enter(Activity.STEPS)
         self._run.signals.idle = False
@@ -211,6 +240,9 @@ class Steps:
         if self.record_log:
             self.record_log.write(self.done, records.numpy())
         self.done += steps
+        every, norms = self._run.config.tensorboard.gradients, self._run.session.gradient_norms
+        if norms and self.done % every == 0:
+            self._norms.append((self.done, norms.read()))
 
     def _postfix(self) -> str:
         return bar_in_words(
@@ -225,9 +257,18 @@ class Steps:
         """Of the epoch so far."""
         return float(self.sums[0] / self.sums[1]) if self.sums[1] else math.nan
 
-    def _until_save(self) -> int:
-        every = self._run.config.checkpoint.every_steps
-        return every - self.done % every if every else sys.maxsize
+    def _write_norms(self) -> None:
+        norms = self._run.session.gradient_norms
+        for step, values in self._norms:
+            if norms and self.show_norms:
+                self.show_norms(norms.scalars(values), step)
+        self._norms.clear()
+
+    def _until_look(self) -> int:
+        """Steps until a state is saved or the gradients are looked at."""
+        config = self._run.config
+        wanted = (config.checkpoint.every_steps, config.tensorboard.gradients)
+        return min((every - self.done % every for every in wanted if every), default=sys.maxsize)
 
 
 def check_lengths(config: Config, steps_an_epoch: int, first: int = 0) -> None:

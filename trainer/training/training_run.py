@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from preprocess.dataset_format import Manifest
 from trainer.config import Config
-from trainer.data.reader import Reader
+from trainer.data.reader import Reader, SetReader
+from trainer.data.sets import TrainingSet
 from trainer.monitoring.gpu_monitor import GpuMonitor
 from trainer.monitoring.profiling import StepProfiler
 from trainer.monitoring.timeline import Timeline
@@ -68,16 +68,14 @@ class Run(StepRun):
 
     Attributes:
       validation: readers by split; the first one decides about best and early stopping.
-      dataset: its folder.
-      manifest: its contents.
+      sets: the datasets.
       directory: where this worker writes; on workers other than the first, a temporary folder.
       checkpoints: of the run directory that all workers share.
       say: takes a message.
     """
 
-    validation: Mapping[str, Reader]
-    dataset: str
-    manifest: Manifest
+    validation: Mapping[str, SetReader]
+    sets: Sequence[TrainingSet]
     directory: RunDirectory
     checkpoints: Checkpoints
     say: Callable[[str], None]

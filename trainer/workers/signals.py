@@ -15,14 +15,10 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from typing import NoReturn
 
-from preprocess.shell.exit_codes import ExitCode
+from preprocess.shell.exit_codes import ON_SIGNAL, ExitCode
 
-EXIT_CODES = {
-    signal.SIGTERM: ExitCode.SAVED,
-    signal.SIGHUP: ExitCode.SAVED,
-    signal.SIGINT: ExitCode.INTERRUPTED,
-}
 _before_leaving: list[Callable[[], object]] = []
 
 
@@ -58,14 +54,14 @@ class StopSignals:
     @property
     def exit_code(self) -> int:
         """The exit code for the received signal."""
-        return EXIT_CODES[self.received or signal.SIGTERM]
+        return ON_SIGNAL[self.received or signal.SIGTERM]
 
     def __enter__(self) -> StopSignals:
         self._read, self._write = os.pipe()
         os.set_blocking(self._write, False)
         # Python immediately writes the number of every signal with a handler to this pipe.
         self._wakeup = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-        self._handlers = {n: signal.signal(n, _nothing) for n in EXIT_CODES if not _ignored(n)}
+        self._handlers = {n: signal.signal(n, _nothing) for n in ON_SIGNAL if not _ignored(n)}
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
         return self
@@ -123,7 +119,7 @@ def before_leaving(act: Callable[[], object]) -> Iterator[None]:
         _before_leaving.remove(act)
 
 
-def leave(code: int) -> None:
+def leave(code: int) -> NoReturn:
     """Ends the process without waiting for threads that may be deep inside TensorFlow."""
     for act in _before_leaving:
         act()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from preprocess.shell.errors import LostPeerError
+from preprocess.shell.errors import LostPeerError, first_line
 from preprocess.shell.process import boot_number
 from trainer.compat.grpc_proxy import proxy_note
 from trainer.monitoring.cores import shared_cores_number
@@ -150,9 +150,9 @@ def lost_peer(error: BaseException) -> LostPeerError | None:
     if not isinstance(error, _LOST) and not any(word in message for word in _LOST_WORDS):
         return None
     words = [line for line in message.splitlines() if "Collective ops is aborted" in line]
-    reason = (words or message.splitlines() or [type(error).__name__])[0][:200]
+    reason = (words[0] if words else first_line(error)).strip()[:200]
     return LostPeerError(
-        f"another worker is gone or out of step ({reason.strip()}); run the same command on all "
+        f"another worker is gone or out of step ({reason}); run the same command on all "
         f"workers to resume from the last saved state{proxy_note()}"
     )
 

@@ -18,6 +18,7 @@ from trainer.bottleneck.phases.phase_runner import ROUNDS, SECONDS, measure
 from trainer.bottleneck.phases.phase_verdict import phase_verdict
 from trainer.bottleneck.phases.step_model import Cost, StepModel, fit
 from trainer.config import Config, Value, with_changes, with_values
+from trainer.config.running_sections import REUSE
 from trainer.data.class_weights import with_class_weights
 from trainer.data.dataset import check_fits, load_manifest
 from trainer.data.reader import Reader, open_reader
@@ -133,18 +134,22 @@ def _without_reports(config: Config) -> Config:
         "checkpoint.every_steps": 0,
         "data.validation_splits": (),
     }
+    if config.data.live:  # no follower builds for a measurement
+        without["data.on_late"] = REUSE
     return with_values(config, without)
 
 
 def _facts(config: Config, manifest: Manifest, reader: Reader) -> Facts:
     height, width, channels = reader.picture_shape
     split = manifest.split(config.data.train_split)
-    variants = min(config.data.variants or split.variants, split.variants)
+    variants = config.data.stored_variants(split.variants)
+    if config.data.live:  # each pass has another one
+        variants = max(2, variants)
     shards = split.image_shards(0)
     pictures, stored_bytes = sum(s.records for s in shards), sum(s.bytes for s in shards)
     encoded = manifest.image.encoding != "raw"
     gather = Cost()
-    if not reader.table and not config.data.service:
+    if not reader.table:
         gather = gather_cost(pictures, reader.picture_shape, config.batch_size)
     needed = pictures * height * width * channels * TABLES_AT_ONCE[variants > 1]
     augment, stored = config.augment, max(manifest.image.height or 0, manifest.image.width or 0)
@@ -156,7 +161,6 @@ def _facts(config: Config, manifest: Manifest, reader: Reader) -> Facts:
     capabilities = [device.get("compute_capability", (0, 0)) for device in details]
     uses = reader.records * reader.pictures_a_record
     return Facts(
-        task=manifest.task,
         table=reader.table,
         shards=len(shards),
         table_fits=needed <= available_bytes() * MEMORY_SHARE,
@@ -170,8 +174,6 @@ def _facts(config: Config, manifest: Manifest, reader: Reader) -> Facts:
         batch_size=config.batch_size,
         steps_per_epoch=config.steps_per_epoch or reader.steps_per_pass,
         augment=bool(augment.enabled),
-        deterministic=config.deterministic,
-        service=bool(config.data.service),
         gpu_capability=min((float(f"{a}.{b}") for a, b in capabilities), default=0.0),
         precision=config.precision,
     )

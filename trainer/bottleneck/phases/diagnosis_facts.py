@@ -12,7 +12,6 @@ class Facts:
     """What of configuration, dataset and machine the rules look at.
 
     Attributes:
-      task: of the dataset.
       table: "decoded", "encoded", or "" where pictures are streamed.
       table_fits: whether a decoded table of the pictures in use fits into memory.
       decoded_share: with such a table, how many pictures are decoded for one that is used: 0 where
@@ -25,13 +24,10 @@ class Facts:
       parallel_reads, steps_per_execution, batch_size: as configured.
       steps_per_epoch: resolved.
       augment: whether there are on-device layers.
-      deterministic: as configured.
-      service: whether a tf.data service prepares the batches.
       gpu_capability: of the GPUs, the least; 0 = on the CPU.
       precision: as configured.
     """
 
-    task: str
     table: str
     table_fits: bool
     decoded_share: float
@@ -45,7 +41,5 @@ class Facts:
     batch_size: int
     steps_per_epoch: int
     augment: bool
-    deterministic: bool
-    service: bool
     gpu_capability: float
     precision: str

@@ -44,9 +44,6 @@ class Timing:
         return Timing((self.seconds[number],), (self.cpu_seconds[number],))
 
 
-NOTHING = Timing((0.0,), (0.0,))
-
-
 @dataclasses.dataclass(frozen=True)
 class InputTiming:
     """A reader's pipeline up to and including a stage.

@@ -15,10 +15,10 @@ from trainer.bottleneck.phases.diagnosis_facts import Facts
 from trainer.bottleneck.phases.measurements import Measurements
 from trainer.bottleneck.phases.step_model import Cost, StepModel, imbalance, slowest
 from trainer.bottleneck.thresholds import SMALL_GAIN, STEPS_A_CALL
-from trainer.config.task_table import task_kind
 
 MOST_PARALLEL_READS = 32
 LARGER_BATCH = 4
+MORE_CORES = 4  # times as many, at most
 LARGER_SIDE = 1.25  # stored pictures this much larger than what is used are worth storing smaller
 BFLOAT16_CAPABILITY = 8.0  # Ampere
 
@@ -29,7 +29,7 @@ def more_parallel_reads(facts: Facts, model: StepModel, measured: Measurements) 
     reads = min(MOST_PARALLEL_READS, 4 * facts.parallel_reads)
     if facts.table:
         reads = min(reads, facts.shards)
-    if facts.service or not waiting or reads <= facts.parallel_reads:
+    if not waiting or reads <= facts.parallel_reads:
         return None
     changed = Cost(storage.seconds - waiting * (1 - facts.parallel_reads / reads), storage.cpu)
     speed = model.speed({"storage": changed})
@@ -49,7 +49,7 @@ def more_shards(facts: Facts, model: StepModel, measured: Measurements) -> Advic
 
 def decoded_table(facts: Facts, model: StepModel, measured: Measurements) -> Advice | None:
     """Pictures that are used more than once can be decoded once, where memory holds them."""
-    if facts.table == "decoded" or not facts.table_fits or facts.service:
+    if facts.table == "decoded" or not facts.table_fits:
         return None
     if facts.decoded_share >= 1:
         return None  # each picture, in the variant at hand, is used once
@@ -92,15 +92,22 @@ def store_raw(facts: Facts, model: StepModel, measured: Measurements) -> Advice 
     return _advice("store_raw", model, model.speed({"decode": Cost(), **more}), growth=growth)
 
 
-def data_service(facts: Facts, model: StepModel, measured: Measurements) -> Advice | None:
-    """Other machines can prepare the batches."""
-    if task_kind(facts.task).no_service or facts.service or facts.deterministic:
+def more_cores(facts: Facts, model: StepModel, measured: Measurements) -> Advice | None:
+    """Where the work of a step fills the cores, more of them prepare the batches sooner: as many
+    as do all of it while the device runs a step.
+    """
+    work = sum(cost.cpu for cost in model.costs.values())
+    needed = math.ceil(work / model.resident) if model.resident else 0
+    cores = min(needed, math.floor(MORE_CORES * model.cores))
+    if cores <= model.cores:
         return None
-    stages = ("storage", "parse", "decode", "host_map")
-    seconds = sum(model.costs[stage].seconds for stage in stages)
-    workers = math.ceil(seconds / model.resident) if model.resident else 1
-    speed = model.speed(dict.fromkeys(stages, Cost()))
-    return _advice("data_service", model, speed, workers=workers)
+    ratio = model.cores / cores
+    changed = {stage: Cost(cost.seconds, cost.cpu * ratio) for stage, cost in model.costs.items()}
+    for stage in ("table", "parse", "decode", "host_map"):  # which work on all cores
+        cost = model.costs[stage]
+        working = min(cost.seconds, cost.cpu / model.cores)
+        changed[stage] = Cost(cost.seconds - working * (1 - ratio), cost.cpu * ratio)
+    return _advice("more_cores", model, model.speed(changed), cores=cores, now=model.cores)
 
 
 def variants_offline(facts: Facts, model: StepModel, measured: Measurements) -> Advice | None:
@@ -202,7 +209,7 @@ RULES: tuple[Rule, ...] = (
     store_smaller,
     one_stored_size,
     store_raw,
-    data_service,
+    more_cores,
     variants_offline,
     costly_layer,
     steps_per_execution,

@@ -2,6 +2,7 @@
 
 read_trace.py alone touches files and TensorFlow; what it makes, an `Explanation`, is plain data,
 and all that follows from it (stages, rules, text, the verdict) are pure functions.
+Imports the room above and the names of stages. Start reading at explanation.py.
 """
 
 from trainer.bottleneck.trace.explanation import Explanation

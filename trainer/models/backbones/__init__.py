@@ -2,5 +2,5 @@
 
 Names and forms are read from the source (trainer/config/entries.py), so a new file is all that a
 new backbone takes. `build(wanted)` gets a trainer.models.wanted.Wanted and returns features
-float [N, F]. Start reading at cnn.py.
+float [N, F]. Imports the room above. Start reading at cnn.py.
 """

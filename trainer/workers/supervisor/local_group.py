@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from typing import IO
 
 from preprocess.shell.cli import say
-from preprocess.shell.exit_codes import ExitCode
+from preprocess.shell.exit_codes import ON_SIGNAL
 from preprocess.shell.process import dying_with_parent
 from preprocess.shell.stop_flag import StopFlag
 from trainer.workers.supervisor.memory_kills import MemoryKills
@@ -65,8 +65,7 @@ def run_local_group(command: Sequence[str], workers: int, max_restarts: int) -> 
             if decision.action == FINISHED or follows(decision.exit_code) == FAIL:
                 return decision.exit_code
             if stop.received:
-                interrupted = stop.received == signal.SIGINT
-                return ExitCode.INTERRUPTED if interrupted else ExitCode.SAVED
+                return ON_SIGNAL[stop.received]
             if decision.action == FAIL:
                 say(f"run failed: {decision.reason}{kills.note()}")
                 return decision.exit_code

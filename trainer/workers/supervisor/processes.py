@@ -11,13 +11,14 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Collection
 
 from preprocess.shell.cli import say
 from preprocess.shell.exit_codes import FINAL
 from preprocess.shell.stop_flag import StopFlag
 
 POLL_SECONDS = 0.05
+Processes = Collection[subprocess.Popen[bytes] | subprocess.Popen[str]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,11 +39,7 @@ class Patience:
     deadline: float = math.inf
 
 
-def wait_for_all(
-    processes: Sequence[subprocess.Popen[bytes] | subprocess.Popen[str]],
-    stop: StopFlag,
-    patience: Patience,
-) -> dict[int, int]:
+def wait_for_all(processes: Processes, stop: StopFlag, patience: Patience) -> dict[int, int]:
     """Waits until all have ended; each is the leader of its own process group.
 
     Forwards a stop signal, or the deadline, as SIGTERM; a second signal kills at once.
@@ -75,14 +72,24 @@ def wait_for_all(
     return codes
 
 
-def signal_groups(
-    processes: Sequence[subprocess.Popen[bytes] | subprocess.Popen[str]], number: signal.Signals
-) -> None:
+def signal_groups(processes: Processes, number: signal.Signals) -> None:
     """Sends a signal to the process groups that are still running."""
     for process in processes:
         if process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, number)
+
+
+def end_all(processes: Processes, grace: float) -> None:
+    """Ends processes as a cluster does: SIGTERM, `grace` seconds for all of them, SIGKILL."""
+    for process in processes:
+        process.terminate()
+    until = time.monotonic() + grace
+    for process in processes:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(max(0.0, until - time.monotonic()))
+        process.kill()
+        process.wait()
 
 
 # The variable with a secret that the workers of one start share, so that they only answer each

@@ -148,12 +148,11 @@ def augmented_batch(before: np.ndarray, after: np.ndarray, columns: int = 8) -> 
     return sheet.pixels()
 
 
-def mistakes_sheet(items: Sequence[Mistake], columns: int | None = None) -> np.ndarray:
+def mistakes_sheet(items: Sequence[Mistake]) -> np.ndarray:
     """The mistakes given, in their order: the first is at the top left.
 
     Args:
       items: all of one kind; none at all gives an empty sheet with a note.
-      columns: items in a row; by default what the kind wants.
 
     Returns:
       uint8 [H', W', 3].
@@ -164,7 +163,7 @@ def mistakes_sheet(items: Sequence[Mistake], columns: int | None = None) -> np.n
         return sheet.pixels()
     kind = items[0]
     height = CELL + kind.lines * LINE + 3 * GAP
-    columns = max(1, min(columns or kind.columns, len(items)))
+    columns = min(kind.columns, len(items))
     sheet = Sheet(columns * kind.width + GAP, -(-len(items) // columns) * height + GAP)
     for at, item in enumerate(items):
         item.draw(sheet, GAP + at % columns * kind.width, GAP + at // columns * height)
