@@ -51,7 +51,7 @@ class Popen(subprocess.Popen[str]):
         self.pid = self._process.pid
         self._child_created = True
         ends = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
-        self._close_pipe_fds(*(wanted[name] for name in ends))
+        self._close_pipe_fds(*(wanted[name] for name in ends))  # type: ignore[attr-defined]
 
     def _internal_poll(self, **_: Any) -> int | None:
         if self.returncode is None and self._child_created:

@@ -16,8 +16,10 @@ from trainer.compat import quiet  # noqa: E402
 
 quiet.silence()
 
-import apache_beam  # noqa: E402
-import apache_beam.runners.portability.fn_api_runner  # noqa: E402, F401
+from preprocess.engines.light_import import without_connectors  # noqa: E402
+
+with without_connectors():  # as a local build does
+    import apache_beam.runners.portability.fn_api_runner  # noqa: F401
 import cv2  # noqa: E402, F401
 import matplotlib.pyplot  # noqa: E402, F401
 import tensorflow  # noqa: E402
@@ -26,6 +28,7 @@ assert tensorflow.keras.layers  # Keras is imported at its first use
 
 import trainer.train  # noqa: E402, F401
 
-# The processes to be forked share what is there: their collector does not walk through it.
+# The processes to be forked share what is there: their collector does not walk through it. What a
+# command makes itself is collected as often as in a process that was started.
 gc.collect()
 gc.freeze()

@@ -55,7 +55,6 @@ LAUNCH = {
     "resume": "watched",
     "wait": "watched",
     "stop": "watched",
-    "dataservice": "--backend=job --image={image} --name=shared",
 }
 CODES = {"trainer capture": 69, "launch resume": 64}  # nothing trains there, the run is done
 # Trainer commands of 10 s and more each are of the integration tests.
@@ -104,7 +103,8 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
 
 def test_every_command_that_should_listen_on_nothing_is_watched():
     silent = [row for row, listens in documented().items() if listens == NOTHING]
-    of_others = ("preprocess build", "trainer train", "trainer evaluate")
+    # `follow` starts the jobs of `build`.
+    of_others = ("preprocess build", "preprocess follow", "trainer train", "trainer evaluate")
     of_others += tuple(f"launch {verb}" for verb in ("train", "search", "preprocess", "rehearse"))
     named = set()
     for row in silent:

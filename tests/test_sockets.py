@@ -15,7 +15,6 @@ import pytest
 from tests.listening import NOTHING, documented, watch
 from tests.preprocess import made
 from tests.trainer import datasets
-from tests.trainer.data.services import servers
 
 
 def test_every_command_is_in_the_table_or_under_the_row_of_those_that_listen_nowhere():
@@ -33,7 +32,7 @@ def test_every_command_is_in_the_table_or_under_the_row_of_those_that_listen_now
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("workers", "row"),
-    [(1, "preprocess build, one worker"), (2, "preprocess build, several workers")],
+    [(1, "preprocess build, follow, one worker"), (2, "preprocess build, follow, several workers")],
 )
 def test_a_build_listens_where_the_table_says(tmp_path, workers, row):
     pictures = made.class_folders(tmp_path / "pictures")
@@ -69,20 +68,6 @@ def test_workers_that_train_together_listen_where_the_table_says(training, tmp_p
         ["trainer", "train", *training, f"--workdir={tmp_path / 'run'}", "--local_workers=2"]
     )
     assert listens == documented()["trainer train, several workers"]
-
-
-@pytest.mark.slow
-def test_a_dispatcher_listens_where_the_table_says():
-    listens = watch(["trainer", "dataservice", "--role=dispatcher", "--port=0"], serves=True)
-    assert listens == documented()["trainer dataservice"]
-
-
-@pytest.mark.slow
-def test_a_worker_of_a_data_service_listens_where_the_table_says():
-    with servers(0) as (dispatcher,):
-        flags = ["--role=worker", "--port=0", f"--dispatcher={dispatcher.address}"]
-        listens = watch(["trainer", "dataservice", *flags], serves=True)
-        assert listens == documented()["trainer dataservice"]
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 and by the sentence that a training ends with.
 
     python -m tests.benchmarks.bench_diagnose [NAME ...] [--way=diagnose] [--times=5] [--load=0]
+                                             [--at_once=1]
 
 For each bottleneck of tests/trainer/bottlenecks.py, in processes of their own: how often it was
 named, and where there is a change for it (--apply=1), the speed before and after and how far that
@@ -10,19 +11,24 @@ slowly. Some forty minutes for all.
 
 --way=run: what holds up a whole run outside of its steps, of tests/trainer/run_causes.py: how often
 it was named first, with a remedy and its gain, and for saves, validation and a CPU quota what
-following the advice once brought. A CPU quota and a memory limit need root, and control groups of
-version 1; they are left out elsewhere. Some twelve minutes for each time.
+following the advice brought (--follow times). A CPU quota and a memory limit need root, and control
+groups of version 1; they are left out elsewhere. Some twelve minutes for each time; --at_once=N has
+N runs beside each other, most of which sleep. The load is the mean number of processes that ran or
+wanted to, by the system's own average over a minute.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import os
 import subprocess
 import sys
 import tempfile
+from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +150,7 @@ def whole_run(name: str, data: str, folder: Path, follow: bool) -> dict[str, Any
     """A run with a cause outside of its steps, and once another that follows its advice."""
     with tempfile.TemporaryDirectory(dir=folder) as own:
         run = caused_runs.train(name, data, Path(own) / "run")
-        row = caused_runs.judged(name, run)
+        row = caused_runs.judged(name, run) | {"load": os.getloadavg()[0]}
         return row | (caused_runs.followed(name, run, data, Path(own) / "then") if follow else {})
 
 
@@ -158,12 +164,16 @@ def run_line(name: str, rows: list[dict[str, Any]]) -> str:
     gains = [row["gain"] for row in rows if row["gain"] is not None]
     if gains:
         words += f", gain {min(gains):.1f} to {max(gains):.1f} x"
+    beside = Counter(name for row in rows for name in row["beside"])
+    if beside:
+        words += "; besides " + ", ".join(f"{name} {count}" for name, count in beside.items())
     words += "".join(f"\n  else: {row['said']}" for row in rows if not row["right"])
     for row in (row for row in rows if "got" in row):
         verdict = "ok" if abs(row["off"]) <= RUN_WITHIN else "MISSED"
         words += f"; followed: {row['got']:.2f} x, {row['off']:+.0%} off (bar {RUN_WITHIN:.0%}: "
         words += f"{verdict})"
-    return words
+    loads = [row["load"] for row in rows]
+    return words + f"; load {min(loads):.1f} to {max(loads):.1f}"
 
 
 def runs_here() -> list[str]:
@@ -191,10 +201,10 @@ def line(way: str, name: str, rows: list[dict[str, Any]]) -> str:
     return words
 
 
-def once_more(way: str, name: str, folder: Path, data: str, first: bool) -> dict[str, Any]:
+def once_more(way: str, name: str, folder: Path, data: str, follow: bool) -> dict[str, Any]:
     """One row of a bottleneck."""
     if way == RUN:
-        return whole_run(name, data, folder, follow=first)
+        return whole_run(name, data, folder, follow=follow)
     if name in WORKERS:
         return by_two_workers(way, name, folder, data)
     return in_a_process(way, name, data)
@@ -206,6 +216,10 @@ def main() -> None:
     parser.add_argument("--way", choices=(DIAGNOSE, TRAIN, RUN))
     parser.add_argument("--times", type=int, default=5)
     parser.add_argument("--load", type=float, default=0.0, help="of the processor, by others")
+    parser.add_argument("--at_once", type=int, default=1, help="runs of --way=run")
+    parser.add_argument(
+        "--follow", type=int, default=1, help="of the times, the advice is followed"
+    )
     parser.add_argument("--folder", default="")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--data", default="", help=argparse.SUPPRESS)
@@ -220,26 +234,31 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory(dir=flags.folder or None) as folder,
         foreign_load(flags.load),
+        contextlib.ExitStack() as stack,
     ):
         made: dict[str, str] = {}
+        pool = stack.enter_context(ThreadPoolExecutor(flags.at_once))
+        begun: list[tuple[str, str, list[Future[dict[str, Any]]]]] = []
         ways = [flags.way] if flags.way else list(names)
         wanted = [(way, name) for way in ways for name in names[way]]
         for way, name in wanted:
             if flags.names and name not in flags.names:
                 continue
-            cause = {**BOTTLENECKS, **RUN_CAUSES}.get(name)
+            cause = BOTTLENECKS.get(name) or RUN_CAUSES.get(name)
             data = cause.data if cause else "classes"
             if data not in made:
                 own = Path(folder) / data
                 own.mkdir()
                 made[data] = bottlenecks.make_data(own, data)
             rows = [
-                once_more(way, name, Path(folder), made[data], time == 0)
+                pool.submit(once_more, way, name, Path(folder), made[data], time < flags.follow)
                 for time in range(flags.times)
             ]
-            report.setdefault(way, {})[name] = rows
+            begun.append((way, name, rows))
+        for way, name, rows in begun:
+            done = report.setdefault(way, {})[name] = [row.result() for row in rows]
             if not flags.json:
-                print(run_line(name, rows) if way == RUN else line(way, name, rows), flush=True)
+                print(run_line(name, done) if way == RUN else line(way, name, done), flush=True)
     if flags.json:
         print(json.dumps(report))
 

@@ -62,7 +62,11 @@ def rate(batches: Callable[[], Iterable[Any]]) -> tuple[float, float]:
 
 def sides_of(dataset: str) -> dict[str, Callable[[], Iterable[Any]]]:
     """A pass by each of the readers."""
-    values = {"task": "classification", "batch_size": BATCH, "data.validation_splits": ()}
+    values: dict[str, Any] = {
+        "task": "classification",
+        "batch_size": BATCH,
+        "data.validation_splits": (),
+    }
     reader = open_reader(
         dataset, Manifest.load(dataset), "train", with_values(Config(), values), training=True
     )

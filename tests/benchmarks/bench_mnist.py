@@ -5,7 +5,9 @@
 
 Trains the preset `mnist_mlp` with the seeds 0, 1, ... as `trainer train` does, then measures each
 run, and the average of their logits and of their probabilities, on the test split as `trainer
-evaluate` does. With --output the run directories stay, and a second call goes on from them.
+evaluate` does, with --halves: the first and the second 5,000 pictures, which come from different
+writers, and halves by chance, by one of which a run is chosen. How the curves of the runs correlate
+is shown as well. With --output the run directories stay, and a second call goes on from them.
 """
 
 from __future__ import annotations
@@ -26,9 +28,12 @@ import tensorflow as tf
 from trainer.config import load_config
 from trainer.data.dataset import load_manifest
 from trainer.data.reader import open_reader
+from trainer.inference.halves import HASH, ORDER, compare_halves, halves_in_words, in_first_half
 from trainer.inference.trained_run import open_runs
+from trainer.report.run_curves import correlations_in_words, curve_correlations
 from trainer.train import train
 from trainer.training.evaluation import Evaluator, figures
+from trainer.training.recorded_curves import recorded_curves
 
 # What the project promises.
 MEDIAN_BAR = (0.978, 0.982)
@@ -60,17 +65,23 @@ def measure(data: str, root: Path, runs: int) -> dict[str, Any]:
     """Accuracies of every run and of the averages, with 95 % intervals."""
     workdirs = train_runs(data, root, runs)
     manifest = load_manifest(data)
-    outputs, alone = [], []
+    outputs, alone, halves = [], [], {}
     for workdir in workdirs:
         (run,) = open_runs([workdir], "last", say)
         reader = open_reader(data, manifest, "test", run.session.config, training=False)
         outputs.append(Evaluator(run.session, reader).outputs())
-        alone.append(figures(run.session.task, outputs[-1])["accuracy"])
-        averages = {
-            how: figures(run.session.task, run.session.task.average(outputs, how))
-            for how in ("logits", "probabilities")
-            if len(outputs) == runs
-        }
+        task = run.session.task
+        alone.append(figures(task, outputs[-1])["accuracy"])
+        if len(outputs) == runs:
+            averages = {
+                how: figures(task, task.average(outputs, how))
+                for how in ("logits", "probabilities")
+            }
+            named = dict(zip((Path(each).name for each in workdirs), outputs, strict=True))
+            average, ids = task.average(outputs, "logits"), reader.ids()
+            for how in (HASH, ORDER):
+                first = in_first_half(reader.id_columns, ids, how)
+                halves[how] = compare_halves(task, average, named, first, how)
         tf.keras.backend.clear_session()
     median = statistics.median(alone)
     report: dict[str, Any] = {
@@ -80,6 +91,14 @@ def measure(data: str, root: Path, runs: int) -> dict[str, Any]:
         "median_bar": MEDIAN_BAR,
         "average_bar": AVERAGE_BAR,
     }
+    report["halves"] = halves
+    report["median_difference"] = {
+        how: statistics.median(row["b"] - row["a"] for row in found["runs"])
+        for how, found in halves.items()
+        if found["runs"]
+    }
+    curves = recorded_curves(workdirs, "val_accuracy")
+    report["curves"] = curve_correlations(curves, "val_accuracy")
     for how, found in averages.items():
         report[how] = found["accuracy"]
         report[f"{how}_interval"] = found["interval"]
@@ -114,6 +133,14 @@ def main() -> None:
             f"average of {how:14s} {report[how]:.4f}, 95 % interval [{bottom:.4f}, {top:.4f}], "
             f"bar {AVERAGE_BAR}"
         )
+    for found in report["halves"].values():
+        words = halves_in_words(found)
+        # Of the average, then what choosing a run is worth; not a line for each run.
+        print("\n".join([f"average of logits, {words[0]}", *words[1:][-2:]]))
+    for how, difference in report["median_difference"].items():
+        print(f"halves by {how}: the median over the runs of their difference {difference:+.4f}")
+    if about_curves := correlations_in_words(report["curves"]):
+        print(about_curves)
 
 
 if __name__ == "__main__":

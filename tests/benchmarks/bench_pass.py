@@ -54,7 +54,7 @@ def configured() -> Config:
 def plain_batches(folder: Path, rows: list[list[str]], resize: bool) -> Any:
     """Batches of plain_pipeline() with what a training step needs beside the pictures."""
     extra = {
-        "votes": np.tile(np.float32([0.7, 0.2, 0.1]), (BATCH, 1)),
+        "votes": np.tile(np.array([0.7, 0.2, 0.1], np.float32), (BATCH, 1)),
         "weight": np.ones(BATCH, np.float32),
         "share": np.full(BATCH, 1 / BATCH, np.float32),
         "row": np.arange(BATCH, dtype=np.int32),

@@ -30,7 +30,7 @@ def main() -> None:
     os.makedirs(request.output)
     _, plan = plan_build(request)
     workspace = Workspace(request.output)
-    workspace.write_plan(plan)
+    workspace.write_plan(plan.options, plan.shards, plan.refused_keys)
     cv2.setNumThreads(0)
     shards = [s for s in plan.shards if s.kind == IMAGES and s.split == "train"][::2]
     started, cpu_started = time.perf_counter(), time.process_time()

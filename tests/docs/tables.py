@@ -18,6 +18,7 @@ KINDS = {
     "int": "integer",
     "float": "number",
     "multi string": "text, may be repeated",
+    "multi path": "path, may be repeated",
     "string": "text",
     "comma separated list of strings": "list, with commas",
 }

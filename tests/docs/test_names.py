@@ -13,12 +13,12 @@ from trainer.config.keys import FREE_KEYS, KEYS, SECTIONS
 
 # Flags of other programs, and of modules below tests/, by whose they are.
 FOREIGN = {
-    "Apache Beam": "environment_type flink_master flink_job_server_jar parallelism project region "
-    "runner sdk_container_image service_port",
-    "TensorBoard": "load_fast logdir reload_interval",
+    "Apache Beam": "environment_type flink_master flink_job_server_jar num_workers "
+    "parallelism project region runner sdk_container_image service_port",
+    "TensorBoard": "host load_fast logdir reload_interval",
     "pip and apt": "no require",
     "Docker and useradd": "build gid shell uid",
-    "tests.benchmarks and tests.fuzz": "minutes pictures target",
+    "tests.benchmarks and tests.fuzz": "minutes pictures target way",
     "absl": "help noNAME NAME",
 }
 # Where they stand for something else: a key that an example adds, a name to be filled in.

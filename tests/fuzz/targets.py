@@ -24,6 +24,7 @@ from launch.render.slurm import batch_script
 from launch.render.text import to_yaml
 from launch.runs.records import Record, read_record
 from launch.runs.run_progress import progress
+from launch.runs.status import LogQuery
 from launch.spec import Mount, Secret, Spec
 from launch.supervisor.attempts import Attempts
 from launch.supervisor.log_files import read_logs
@@ -34,7 +35,8 @@ from preprocess.examine.verify import verify
 from preprocess.pictures.decode import decode
 from preprocess.pictures.refusal import Refused
 from preprocess.shards import reading
-from preprocess.shards.tfrecord import frame, read_records
+from preprocess.shards.tfrecord import read_records
+from preprocess.shell.checksum import frame
 from preprocess.shell.errors import UserError
 from preprocess.shell.escaped_output import escaped, has_controls
 from preprocess.sources import read_source
@@ -189,7 +191,7 @@ def run_directory(folder: Path) -> Target:
                 look(run)
             except UserError as error:
                 faults.append(error)
-        read_logs([Attempts(lives)], None, False, False, lambda: True)
+        list(read_logs([Attempts(lives)], LogQuery(), lambda: True))
         if faults:
             raise faults[0]
 
@@ -335,7 +337,7 @@ def _looks_of_launch(run: Path) -> None:
     if record.spec.backend == "local":
         Local().status(record)
         Local().why(record)
-        list(Local().logs(record, None, False, False))
+        list(Local().logs(record, LogQuery()))
     for command in ("resume", "replay", "stop"):
         try:
             confirmed(command, record, yes=False)

@@ -131,9 +131,7 @@ def test_an_output_that_the_workers_do_not_see_is_said(cluster: flink.Cluster, j
             image_shards=["train-images-00000"],
             triplet_shards=[],
             refused=[],
-            workers=1,
-            variants=1,
-            variants_to_write=1,
+            local=pipeline.LocalRun(workers=1, variants=1, variants_to_write=1),
             beam_arguments=[*engine, f"--flink_job_server_jar={jar}"],
         )
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from launch.render.objects import objects
-from launch.render.services import data_service, tensorboard
+from launch.render.services import tensorboard
 from launch.render.text import to_yaml
 from launch.spec import Mount
 from tests.integration import system
@@ -63,7 +63,6 @@ def manifests(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rendered = {
         **{name: objects(made) for name, made in MATRIX.items()},
         "tensorboard": tensorboard(mounted, "/runs"),
-        "dataservice": data_service(mounted, 4, shared=True),
     }
     for name, made in rendered.items():
         (folder / name).mkdir()

@@ -13,8 +13,9 @@ import pytest
 from preprocess.synth.dataset import synthesise
 from tests.integration import slurm
 from tests.launch import started_runs as runs
+from tests.launch.followed_runs import FOLLOWED, flags_of, follower
 from tests.launch.started_runs import Launcher, actions, digest, disturb, gone, trains, worker
-from tests.trainer import datasets
+from tests.trainer import datasets, live_runs
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -125,9 +126,9 @@ def test_a_job_told_to_end_or_held_goes_on_uncounted_to_the_same_weights(
 def test_a_job_at_its_time_limit_saves_and_is_requeued_until_it_is_stopped(
     launch, training, tmp_path
 ):
-    """Of two minutes: SIGTERM comes --grace and up to a minute before, when both train."""
+    """Of three minutes: SIGTERM comes one and a half to two and a half before, when both train."""
     run = tmp_path / "run"
-    flags = ["--time_limit=2m", "--grace=20s", "--config.epochs=1000"]
+    flags = ["--time_limit=3m", "--grace=30s", "--config.epochs=1000"]
     at = training.index("--")
     words = [*training[:at], *flags[:2], *training[at:], flags[2], f"--workdir={run}"]
     launch("train", "--name=limited", *words)
@@ -141,6 +142,26 @@ def test_a_job_at_its_time_limit_saves_and_is_requeued_until_it_is_stopped(
     assert status["restarts"] == 0 and status["interruptions"] >= 1
     runs.until("the workers end", lambda: all(map(gone, workers)))
     assert launch("wait", "limited", code=1)
+
+
+def test_a_follower_runs_in_the_job_and_ends_with_it(cluster, launch, tmp_path):
+    """Six passes, of whose variants the dataset has one; then one that is cancelled."""
+    data, run = live_runs.class_data(tmp_path, 1, "one"), tmp_path / "run"
+    words = ["train", *ON_SLURM, *FOLLOWED, "--name"]
+    launch(*words, "followed", "--wait", "--", *flags_of(tmp_path, data, run))
+    assert launch.status("followed")["state"] == "succeeded"
+    assert job(cluster, launch, "followed")["NumCPUs"] == "2"
+    assert "[follower] variant 5: 21 pictures" in launch("logs", "followed")
+    assert gone(follower(run))
+
+    run = tmp_path / "cancelled"
+    endless = [*flags_of(tmp_path, data, run), "--config.epochs=1000"]
+    launch(*words, "cancelled", "--", *endless)
+    trains(run, 0)
+    assert launch.status("cancelled")["follower"] == "running"
+    launch("stop", "cancelled")
+    launch.wait_for("cancelled", "stopped")
+    runs.until("the follower ends", lambda: gone(follower(run)))
 
 
 def lives_that_saved(run: Path) -> list[Any]:

@@ -15,6 +15,7 @@ import pytest
 from tests.integration import boards, chromium, system
 from tests.trainer.datasets import REPOSITORY
 from trainer.bottleneck import trace
+from trainer.monitoring.stages import LOSS_SCOPE, UPDATE_SCOPE
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -108,11 +109,13 @@ def test_the_histograms_are_of_the_weights(page, board):
     no_faults(page)
 
 
-def test_the_graph_is_the_models(page, board):
+def test_the_graph_is_that_of_a_training_step(page, board):
     page.open(f"{board}#graphs")
-    # The pictures' shape on an edge, and the model as a node.
-    page.shows("Conceptual graph", "1×32×32×3")
-    assert any(node.startswith("model") for node in page.all("text"))
+    # The pictures' shape on an edge: three of each of eight triplets; and the parts of a step.
+    page.shows("Conceptual graph", "24×32×32×3")
+    nodes = page.all("text")
+    for part in ("model", LOSS_SCOPE, UPDATE_SCOPE):
+        assert any(node.startswith(part) for node in nodes), (part, nodes)
     no_faults(page)
 
 

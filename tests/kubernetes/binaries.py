@@ -61,12 +61,18 @@ PROGRAMS = (
     ),
     Program("jobset", JOBSET, "sigs.k8s.io/jobset"),
 )
+# What nodes need besides.
+OF_NODES = tuple(
+    Program(name, KUBERNETES, f"k8s.io/kubernetes/cmd/{name}")
+    for name in ("kube-scheduler", "kubelet")
+)
 
 
-def ready(seconds: float = math.inf) -> None:
+def ready(seconds: float = math.inf, kubelets: bool = False) -> None:
     """Builds what is missing within so many seconds; raises Unavailable."""
     deadline = time.monotonic() + seconds
-    missing = [program for program in PROGRAMS if not program.path.exists()]
+    wanted = (*PROGRAMS, *OF_NODES) if kubelets else PROGRAMS
+    missing = [program for program in wanted if not program.path.exists()]
     try:
         system.command("etcd", "etcd-server")
         if missing:
@@ -87,7 +93,7 @@ def ready(seconds: float = math.inf) -> None:
 
 def program(name: str) -> str:
     """Path of a program that is built."""
-    [found] = [program for program in PROGRAMS if program.name == name]
+    [found] = [program for program in (*PROGRAMS, *OF_NODES) if program.name == name]
     return str(found.path)
 
 

@@ -32,10 +32,10 @@ SERVER = f"https://127.0.0.1:{SERVER_PORT}"
 ADVERTISED = "192.0.2.1"  # the server refuses to advertise a loopback address
 ADMIN, USERS = "admin", ("alice", "bob")
 START_SECONDS = 180.0  # for any program; the machine may be shared
-# Those of which nothing is tested, or that would need a kubelet's heartbeat.
-WITHOUT = ("node-lifecycle-controller", "taint-eviction-controller", "node-ipam-controller",
-           "node-route-controller", "cloud-node-lifecycle-controller", "service-lb-controller",
-           "horizontal-pod-autoscaler-controller")  # fmt: skip
+# Those of which nothing is tested, and those that need a kubelet's heartbeat.
+WITHOUT = ("node-ipam-controller", "node-route-controller", "cloud-node-lifecycle-controller",
+           "service-lb-controller", "horizontal-pod-autoscaler-controller")  # fmt: skip
+OF_NODES = ("node-lifecycle-controller", "taint-eviction-controller")
 
 
 class Refused(Exception):
@@ -49,8 +49,8 @@ class Refused(Exception):
 class ControlPlane:
     """Its programs as children of this process, and requests to its API server."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, kubelets: bool = False) -> None:
+        self.folder, self._kubelets = folder, kubelets
         self.certificate, self.key = folder / "tls.crt", folder / "tls.key"
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -69,12 +69,13 @@ class ControlPlane:
         (self.folder / "tokens.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
         for user in (ADMIN, *USERS):
             self.kubeconfig(user).write_text(json.dumps(self._config(user)), encoding="utf-8")
-        self._start("etcd", ["etcd", f"--data-dir={self.folder / 'etcd'}", "--unsafe-no-fsync",
+        self.spawn("etcd", ["etcd", f"--data-dir={self.folder / 'etcd'}", "--unsafe-no-fsync",
                              f"--listen-client-urls={ETCD}", f"--advertise-client-urls={ETCD}",
                              "--listen-peer-urls=http://127.0.0.1:2380"])  # fmt: skip
         self.start_server()
-        disabled = ",".join(f"-{name}" for name in WITHOUT)
-        self._start("kube-controller-manager", [
+        without = WITHOUT if self._kubelets else (*WITHOUT, *OF_NODES)
+        disabled = ",".join(f"-{name}" for name in without)
+        self.spawn("kube-controller-manager", [
             binaries.program("kube-controller-manager"), f"--kubeconfig={self.kubeconfig()}",
             f"--service-account-private-key-file={self.key}", "--leader-elect=false",
             f"--root-ca-file={self.certificate}", f"--controllers=*,{disabled}",
@@ -88,7 +89,7 @@ class ControlPlane:
 
     def start_server(self) -> None:
         """Starts the API server, also again, and returns when it is ready."""
-        self._start("kube-apiserver", [
+        self.spawn("kube-apiserver", [
             binaries.program("kube-apiserver"), f"--etcd-servers={ETCD}",
             "--bind-address=127.0.0.1", f"--secure-port={SERVER_PORT}",
             f"--advertise-address={ADVERTISED}", "--endpoint-reconciler-type=none",
@@ -96,13 +97,14 @@ class ControlPlane:
             f"--service-account-key-file={self.key}",
             f"--service-account-signing-key-file={self.key}",
             "--service-account-issuer=https://kubernetes.default.svc",
+            "--kubelet-preferred-address-types=InternalIP",
             "--service-cluster-ip-range=10.96.0.0/16", "--authorization-mode=RBAC",
             f"--token-auth-file={self.folder / 'tokens.csv'}",
             # Clusters that enforce it ask who may block the deletion of an owner.
             "--enable-admission-plugins=OwnerReferencesPermissionEnforcement",
             "--shutdown-delay-duration=0s", "--profiling=false",
         ])  # fmt: skip
-        self._wait("kube-apiserver", self._is_ready)
+        self.await_start("kube-apiserver", self._is_ready)
 
     def kill_server(self) -> None:
         """Ends the API server at once, as a crash does."""
@@ -122,6 +124,27 @@ class ControlPlane:
         for process in reversed(self._processes.values()):
             process.kill()
             process.wait()
+
+    def spawn(self, name: str, command: list[str], **environment: str) -> None:
+        """Starts a program, which ends with this process; its output goes to NAME.log."""
+        with open(self.folder / f"{name}.log", "ab") as log:
+            self._processes[name] = subprocess.Popen(
+                command,
+                env={**os.environ, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                preexec_fn=dying_with_parent(),
+            )
+
+    def await_start(self, name: str, seen: Callable[[], bool]) -> None:
+        """Returns when a program is seen to have started; fails where it ended."""
+        deadline = time.monotonic() + START_SECONDS
+        while not seen():
+            if self._processes[name].poll() is not None or time.monotonic() > deadline:
+                log = (self.folder / f"{name}.log").read_text("utf-8", errors="replace")
+                raise AssertionError(f"{name} did not start: {log[-2000:]}")
+            time.sleep(0.05)
 
     def call(
         self, method: str, path: str, body: Object | None = None, kind: str = "application/json"
@@ -202,9 +225,9 @@ class ControlPlane:
         }
         file = self.folder / "jobset.yaml"
         file.write_text(json.dumps(configuration), encoding="utf-8")
-        self._start("jobset", [binaries.program("jobset"), f"--config={file}"],
+        self.spawn("jobset", [binaries.program("jobset"), f"--config={file}"],
                     KUBECONFIG=str(self.kubeconfig()))  # fmt: skip
-        self._wait("jobset", lambda: _listens(WEBHOOK_PORT))
+        self.await_start("jobset", lambda: _listens(WEBHOOK_PORT))
         webhooks = binaries.module_file(*binaries.JOBSET_WEBHOOKS)
         self.apply(*map(self._by_address, yaml.safe_load_all(webhooks.read_text("utf-8"))))
 
@@ -219,25 +242,6 @@ class ControlPlane:
                 mine = {"key": "jobset.sigs.k8s.io/jobset-name", "operator": "Exists"}
                 hook["objectSelector"] = {"matchExpressions": [mine]}
         return configuration
-
-    def _start(self, name: str, command: list[str], **environment: str) -> None:
-        with open(self.folder / f"{name}.log", "ab") as log:
-            self._processes[name] = subprocess.Popen(
-                command,
-                env={**os.environ, **environment},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                preexec_fn=dying_with_parent(),
-            )
-
-    def _wait(self, name: str, seen: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while not seen():
-            if self._processes[name].poll() is not None or time.monotonic() > deadline:
-                log = (self.folder / f"{name}.log").read_text("utf-8", errors="replace")
-                raise AssertionError(f"{name} did not start: {log[-2000:]}")
-            time.sleep(0.05)
 
 
 def _listens(port: int) -> bool:

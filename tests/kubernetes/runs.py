@@ -75,44 +75,16 @@ class Person:
         return dict(json.loads(self.launch("status", name, "--json")))
 
 
-class Team:
+class People:
     """Alice and Bob, who may edit what is in their namespace, and nothing elsewhere."""
 
-    def __init__(
-        self, cluster: ControlPlane, kubelet: Kubelet, namespace: str, folder: Path
-    ) -> None:
-        self.cluster, self.kubelet, self.namespace = cluster, kubelet, namespace
+    def __init__(self, cluster: ControlPlane, namespace: str, folder: Path) -> None:
+        self.cluster, self.namespace = cluster, namespace
         self.alice = Person(cluster, "alice", namespace, folder / "alice")
         self.bob = Person(cluster, "bob", namespace, folder / "bob")
         self.admin = Person(cluster, ADMIN, namespace, folder / "admin")
 
-    @classmethod
-    def new(cls, cluster: ControlPlane, kubelet: Kubelet, namespace: str, folder: Path) -> Team:
-        """With a new namespace that admits as k8s/base does."""
-        level = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
-        metadata = {"namespace": namespace}
-        subjects = [
-            {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}
-            for user in ("alice", "bob")
-        ]
-
-        def bound(name: str, kind: str) -> Object:
-            role = {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name}
-            return {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
-                    "metadata": {"name": name, **metadata}, "roleRef": role,
-                    "subjects": subjects}  # fmt: skip
-
-        cluster.apply(
-            {"apiVersion": "v1", "kind": "Namespace",
-             "metadata": {"name": namespace, "labels": level}},
-            {"apiVersion": "v1", "kind": "ServiceAccount",
-             "metadata": {"name": "trainer", **metadata}},
-            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
-             "metadata": {"name": "jobsets", **metadata}, "rules": [_JOBSETS]},
-            bound("edit", "ClusterRole"),
-            bound("jobsets", "Role"),
-        )  # fmt: skip
-        return cls(cluster, kubelet, namespace, folder)
+        self._make_namespace()
 
     def run(self, name: str, backend: str = JOB) -> Object:
         """The Job or JobSet of a run; {} where it is gone."""
@@ -178,6 +150,42 @@ class Team:
         self.cluster.call("DELETE", _PATHS[backend].format(self.namespace, name),
                           {"propagationPolicy": "Background"})  # fmt: skip
         until(f"{name} is gone", lambda: not self.run(name, backend))
+
+    def _make_namespace(self) -> None:
+        """It admits as k8s/base does."""
+        level = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
+        metadata = {"namespace": self.namespace}
+        subjects = [
+            {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}
+            for user in ("alice", "bob")
+        ]
+
+        def bound(name: str, kind: str) -> Object:
+            role = {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name}
+            return {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+                    "metadata": {"name": name, **metadata}, "roleRef": role,
+                    "subjects": subjects}  # fmt: skip
+
+        self.cluster.apply(
+            {"apiVersion": "v1", "kind": "Namespace",
+             "metadata": {"name": self.namespace, "labels": level}},
+            {"apiVersion": "v1", "kind": "ServiceAccount",
+             "metadata": {"name": "trainer", **metadata}},
+            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
+             "metadata": {"name": "jobsets", **metadata}, "rules": [_JOBSETS]},
+            bound("edit", "ClusterRole"),
+            bound("jobsets", "Role"),
+        )  # fmt: skip
+
+
+class Team(People):
+    """Where their pods run, and how they end, is for the test to say."""
+
+    def __init__(
+        self, cluster: ControlPlane, kubelet: Kubelet, namespace: str, folder: Path
+    ) -> None:
+        super().__init__(cluster, namespace, folder)
+        self.kubelet = kubelet
 
     def end(self, name: str, workers: int, code: int) -> None:
         """Every worker of a run ends with a code, once all of them run."""

@@ -52,6 +52,40 @@ def test_a_run_of_the_same_name_at_once_takes_nothing_of_the_run_before(team: Te
         assert owner == team.run(name, backend)["metadata"]["uid"]
 
 
+def test_own_code_is_a_config_map_that_is_deleted_with_the_run(team: Team):
+    """Under `restricted` admission, and with no rights but those of the role `edit`."""
+    mine = team.alice.folder / "mine"
+    mine.mkdir()
+    (mine / "losses.py").write_text("import shared\n")
+    (mine / "shared.py").write_text("x = 'ä'\r\n", newline="")
+    maps = f"/api/v1/namespaces/{team.namespace}/configmaps"
+    for backend in (JOB, JOBSET):
+        name = f"own-{backend}"
+        reference = "--config.loss.name=mine/losses.py:f"
+        team.alice.train(name, "--workers=2", "--", reference, backend=backend)
+        pods = team.running(name, 2)
+        made = team.cluster.call("GET", f"{maps}/{name}-own-code")
+        assert sorted(made["data"].values()) == ["import shared\n", "x = 'ä'\r\n"]
+        assert (
+            made["metadata"]["ownerReferences"][0]["uid"]
+            == (team.run(name, backend)["metadata"]["uid"])
+        )
+        for pod in pods:
+            [volume] = [v for v in pod["spec"]["volumes"] if "configMap" in v]
+            assert volume["configMap"]["name"] == f"{name}-own-code"
+            [container] = pod["spec"]["containers"]
+            assert "--config.loss.name=/own/mine/losses.py:f" in container["args"]
+        (mine / "shared.py").write_text("x = 1\n")
+        team.alice.launch("replay", name, f"--name={name}-2")
+        again = team.cluster.call("GET", f"{maps}/{name}-2-own-code")
+        assert again["data"] == made["data"]
+        (mine / "shared.py").write_text("x = 'ä'\r\n", newline="")
+        team.alice.launch("stop", name)
+        until("the ConfigMap is gone", lambda maps=maps, name=name: f"{name}-own-code" not in {
+            o["metadata"]["name"] for o in team.cluster.call("GET", maps)["items"]
+        })  # fmt: skip
+
+
 def test_a_run_that_is_over_makes_room_for_one_of_its_name(team: Team):
     team.alice.train("fec")
     team.end("fec", 1, 65)

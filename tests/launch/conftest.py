@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.launch import started_runs as runs
+from tests.shared import shared_folder
 from tests.trainer import datasets
 
 
@@ -20,9 +22,15 @@ def training(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 @pytest.fixture(scope="session")
 def calm(training: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run directory of that training on two workers, which nothing disturbed."""
-    folder = tmp_path_factory.mktemp("calm")
-    launch = runs.Launcher(folder / "state")
-    flags = [*training, f"--workdir={folder / 'run'}"]
-    launch("train", "--name=calm", "--workers=2", "--wait", "--", *flags)
-    return folder / "run"
+    """The report of that training on two workers, which nothing disturbed; the only file that is
+    left of it.
+    """
+
+    def make(folder: Path) -> None:
+        work = tmp_path_factory.mktemp("calm")
+        launch = runs.Launcher(work / "state")
+        flags = [*training, f"--workdir={work / 'run'}"]
+        launch("train", "--name=calm", "--workers=2", "--wait", "--", *flags)
+        shutil.copy(work / "run" / "report.json", folder)
+
+    return shared_folder(tmp_path_factory, "calm", make)

@@ -17,8 +17,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import yaml
 
+from launch.render.pod import CONTAINER
+
 LISTED = ("pods", "events", "nodes", "localqueues", "resourcequotas", "jobs", "jobsets",
-          "deployments", "statefulsets")  # fmt: skip
+          "deployments")  # fmt: skip
 
 
 class FakeCluster:
@@ -29,7 +31,9 @@ class FakeCluster:
         self.requests: list[tuple[str, str]] = []
         self.failures: list[tuple[int, dict[str, str]]] = []
         self.denied: dict[str, str] = {}  # kind -> what admission says against it
-        self.logs: dict[str, list[bytes]] = {}  # pod -> what each request for its log gives
+        # Pod, or POD/CONTAINER for another one than the trainer -> what each request for its log
+        # gives.
+        self.logs: dict[str, list[bytes]] = {}
         self._number = itertools.count(1)
         cluster = self
 
@@ -102,8 +106,11 @@ class FakeCluster:
             _send(handler, code, {"message": f"told to answer {code}"}, headers)
             return
         if url.path.endswith("/log"):
-            pieces = self.logs[url.path.split("/")[-2]]
+            pod, container = url.path.split("/")[-2], parse_qs(url.query)["container"][0]
+            pieces = self.logs[pod if container == CONTAINER else f"{pod}/{container}"]
             data = pieces.pop(0) if pieces else b""
+            last = int(parse_qs(url.query).get("tailLines", ["0"])[0])
+            data = b"".join(data.splitlines(keepends=True)[-last:])
             handler.send_response(200)
             handler.send_header("Content-Length", str(len(data)))
             handler.end_headers()

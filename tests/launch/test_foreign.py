@@ -19,6 +19,7 @@ from launch.backends.local import Local
 from launch.foreign import confirmed
 from launch.runs.records import RECORD, Record, read_record
 from launch.runs.run_progress import progress
+from launch.runs.status import LogQuery
 from launch.supervisor.attempts import Attempts
 from launch.supervisor.log_files import CHUNK, read_logs
 from preprocess.shell.errors import DataError, UsageError
@@ -188,14 +189,14 @@ def test_logs_are_read_from_plain_files_only(tmp_path, kind):
     os.mkfifo(log) if kind == "pipe" else log.symlink_to(tmp_path / "private")
     attempts = Attempts(log.parents[1])
     with pytest.raises(DataError, match=r"rank-00000\.log"):
-        list(read_logs([attempts], None, False, False, lambda: True))
+        list(read_logs([attempts], LogQuery(), lambda: True))
     assert Local().why(read_record(str(tmp_path / "far"))).startswith("failed")
 
 
 def test_a_line_without_an_end_is_cut(tmp_path):
     log = from_elsewhere(tmp_path / "far") / "launch/lives/000/rank-00000.log"
     log.write_bytes(b"x" * (CHUNK + 5) + b"\nlast\n")
-    lines = [len(x.text) for x in read_logs([Attempts(log.parents[1])], None, False, False, bool)]
+    lines = [len(x.text) for x in read_logs([Attempts(log.parents[1])], LogQuery(), bool)]
     assert lines == [CHUNK, 5, 4]
 
 

@@ -143,10 +143,12 @@ def test_shared_memory_has_to_leave_memory_for_the_worker():
 
 
 def test_a_time_limit_leaves_time_to_train():
-    """SIGTERM comes up to grace + 60 s before it: of 181 s a second may be left."""
-    with pytest.raises(UsageError, match="--time_limit=180s leaves no time"):
-        spec(backend="slurm", time_limit=180, grace=120)
-    assert spec(backend="slurm", time_limit=181, grace=120).time_limit == 181
+    """SIGTERM comes up to grace + 60 s + 60 s before it: of 241 s a second may be left."""
+    with pytest.raises(UsageError, match="--time_limit=240s leaves no time"):
+        spec(backend="slurm", time_limit=240, grace=120)
+    assert spec(backend="slurm", time_limit=241, grace=120).time_limit == 241
+    with pytest.raises(UsageError, match="--deadline=240s leaves no time"):
+        spec(backend="slurm", deadline=240, grace=120)
 
 
 def test_on_spot_nodes_the_grace_is_what_they_give():
@@ -200,3 +202,8 @@ def test_the_same_command_gets_the_same_name():
 def test_a_specification_survives_being_written_down(name):
     text = json.dumps(MATRIX[name].to_dict())
     assert Spec.from_dict(json.loads(text)) == MATRIX[name]
+
+
+def test_a_record_of_the_time_of_data_services_is_read():
+    made = spec()
+    assert Spec.from_dict({**made.to_dict(), "data_workers": 4}) == made

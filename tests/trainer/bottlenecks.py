@@ -8,8 +8,12 @@ busy machine adds elsewhere hardly counts; the others are real work.
 from __future__ import annotations
 
 import dataclasses
+import os
+import statistics
 import time
 from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,9 +26,12 @@ READ_SECONDS = 0.03  # of a picture
 MAP_SECONDS = 0.05
 DECODE_SECONDS = 0.05
 TABLE_SECONDS = 0.02  # of decoding where a table is filled, some 64 pictures of which are timed
-BATCH_SECONDS = 0.2  # several times a step of `mlp`, on a busy machine too
+QUICK_BATCHES = 20
+BATCH_SECONDS = 0.2  # at least; several times a step of `mlp`
 STEP_SECONDS = 0.03  # of a step, so that what remains after a change is known too
 PYTHON_SECONDS = 0.06
+WORKER_SECONDS = 0.15
+RAW_PICTURES, RAW_SIDE = 1100, 600  # 1.2 GB
 REPLICA_SECONDS = 0.06
 # Long enough for a trace once it is warm, and for figures of epochs after the first.
 TRAINING = {"epochs": 3, "steps_per_epoch": 20, "profile.steps": (10, 20)}
@@ -67,26 +74,39 @@ def slow_storage(patch: Any) -> None:
 
 
 def slow_batches(patch: Any) -> None:
-    """Each batch of triplets comes late."""
+    """Each batch of triplets but the first ones comes late, by several steps.
+
+    Of those seen until then: on a busy machine a step may take longer than any fixed time.
+    """
     from trainer.data.reader import TripletReader
 
     dataset = TripletReader.dataset
+    began: list[float] = []
+
+    def seconds() -> float:
+        began.append(time.monotonic())
+        if len(began) <= QUICK_BATCHES:
+            return 0.0
+        steps = [
+            after - before for before, after in pairwise(began[QUICK_BATCHES // 2 : QUICK_BATCHES])
+        ]
+        return max(BATCH_SECONDS, 4 * statistics.median(steps))
 
     def late(self: Any, *arguments: Any, **named: Any) -> Any:
         def slowly(batch: dict[str, Any]) -> dict[str, Any]:
-            return {**batch, "weight": _sleeping(batch["weight"], BATCH_SECONDS)}
+            return {**batch, "weight": _sleeping(batch["weight"], seconds)}
 
         return dataset(self, *arguments, **named).map(slowly)
 
     patch.setattr(TripletReader, "dataset", late)
 
 
-def _sleeping(value: Any, seconds: float) -> Any:
+def _sleeping(value: Any, seconds: float | Callable[[], float]) -> Any:
     """The tensor, later."""
     import tensorflow as tf
 
     def sleep(number: Any) -> Any:
-        time.sleep(seconds)
+        time.sleep(seconds() if callable(seconds) else seconds)
         return number
 
     late = tf.numpy_function(sleep, [tf.constant(0, tf.int32)], tf.int32)
@@ -152,6 +172,11 @@ def slow_python(patch: Any) -> None:
 def slow_step(patch: Any) -> None:
     """Every replica's, which is no bottleneck yet."""
     _slow_outputs(patch, STEP_SECONDS, lambda replica: True)
+
+
+def slow_worker(patch: Any) -> None:
+    """For a worker whose peers have nothing in their steps but what a busy machine adds."""
+    _slow_outputs(patch, WORKER_SECONDS, lambda replica: True)
 
 
 def slow_replica(patch: Any) -> None:
@@ -234,7 +259,30 @@ def make_data(folder: Any, name: str) -> str:
         return datasets.build(
             folder / "large", "--source=folders", f"--images={folder / 'pictures'}", *flags
         )
+    if name == "more than memory":
+        return _raw_pictures(folder)
     return datasets.class_folders(folder, mixed=name == "mixed")
+
+
+def _raw_pictures(folder: Any) -> str:
+    """Raw pictures, more than a limit leaves room for."""
+    pictures = folder / "pictures"
+    datasets.write_folders(pictures)
+    one = Image.fromarray(np.zeros((RAW_SIDE, RAW_SIDE, 3), np.uint8))
+    for number in range(RAW_PICTURES):
+        path = pictures / "train" / datasets.CLASSES[number % 2] / f"raw{number:04d}.png"
+        one.save(path, compress_level=1)
+    flags = ("--variants=1", "--encoding=raw", f"--image_size={RAW_SIDE}")
+    return datasets.build(folder / "raw", "--source=folders", f"--images={pictures}", *flags)
+
+
+def forget_files(folder: str) -> None:
+    """Has the system drop the files of a folder from memory, whoever has read or written them."""
+    for path in Path(folder).rglob("*"):
+        if path.is_file():
+            with open(path, "rb") as file:
+                os.fsync(file.fileno())
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def configuration(bottleneck: Bottleneck, **changes: Any) -> Any:

@@ -81,11 +81,13 @@ def train_in_process(
     workdir: Any,
     replicas: int = 1,
     pictures: bool = False,
+    model: bool = False,
 ) -> dict[str, Any]:
     """Trains, and returns the report and what was `said`.
 
-    Devices are set up once a process, so what `prepare` would do to them is left out. So is the
-    drawing of the report's pictures, a third of a short run, where none are looked at.
+    Devices are set up once a process, so what `prepare` would do to them is left out. So is what
+    takes half of a short run, where it is not looked at: the drawing of the report's `pictures`,
+    and RUN/model, which is saved with them or alone.
     """
     import tensorflow as tf
 
@@ -98,16 +100,21 @@ def train_in_process(
         return strategy(replicas)
 
     patch.setattr(devices, "prepare", prepare)
-    if not pictures:
-        patch.setattr(finished_run, "figure_png", lambda figure: finished_run.png(DOT))
     said: list[str] = []
-    report = training.train(config, data, str(workdir), said.append)
+    with pytest.MonkeyPatch.context() as of_report:
+        if not pictures:
+            of_report.setattr(finished_run, "figure_png", lambda figure: finished_run.png(DOT))
+            for drawing in ("step_bar_figure", "timeline_figure"):
+                of_report.setattr(finished_run, drawing, lambda *_: None)
+            if not model:
+                of_report.setattr(finished_run, "save_model", lambda _: None)
+        report = training.train(config, data, str(workdir), said.append)
     return {**report, "said": said}
 
 
 @pytest.fixture
 def train_here(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """`train(config, data, workdir, replicas=1, pictures=False)` in this process."""
+    """`train(config, data, workdir, replicas=1, ...)` in this process."""
     return functools.partial(train_in_process, monkeypatch)
 
 

@@ -14,6 +14,13 @@ from trainer.monitoring import memory
 GONE_SECONDS = 30.0
 
 
+def read_limit(path: str, bytes_a_second: int) -> Mapping[str, str]:
+    """Files of a group of `blkio` that may read so much a second of the disk that holds a path."""
+    device = os.stat(path).st_dev
+    limit = f"{os.major(device)}:{os.minor(device)} {bytes_a_second}"
+    return {"blkio.throttle.read_bps_device": limit}
+
+
 def can_limit(controller: str) -> bool:
     """Whether groups of version 1 with limits of their own can be made beneath this process's."""
     parent = _parent(controller)

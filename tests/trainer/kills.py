@@ -22,10 +22,10 @@ from typing import Any
 from preprocess.shell.exit_codes import ExitCode
 from tests import forked
 from tests.trainer import datasets
-from trainer.monitoring.memory_pressure import STALLED
+from trainer.monitoring.memory_pressure import REREAD, STALLED
 from trainer.monitoring.processor import OTHERS, OWN, THROTTLED, WANTED
 from trainer.monitoring.timeline import GOODPUT
-from trainer.monitoring.timing import FIGURES
+from trainer.monitoring.timing import MEANS, SPREAD
 from trainer.training.record_log import read_record_log
 
 STEP, SAVE, VALIDATION = "step", "save", "validation"
@@ -90,12 +90,14 @@ def live(flags: list[str], run: Path, kill: Kill | None, steps_per_epoch: int) -
 CLOCK = (
     "seconds",
     "validation_seconds",
-    *FIGURES,
+    *MEANS,
+    *SPREAD,
     OWN,
     OTHERS,
     THROTTLED,
     WANTED,
     STALLED,
+    REREAD,
     GOODPUT,
 )
 

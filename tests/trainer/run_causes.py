@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -23,12 +24,14 @@ from preprocess.dataset_format import ImageKey
 from preprocess.shell import cli
 from tests.trainer import bottlenecks
 from tests.trainer.bottlenecks import SMALL
+from tests.trainer.control_groups import read_limit
 
 IMPORT_SECONDS = 0.02  # of a module: some 2,500 are imported
-FSYNC_SECONDS = 0.4  # a save makes several
+FSYNC_SECONDS = 1.5  # a save makes several
 VALIDATION_SECONDS = 4.0
 CALLBACK_SECONDS = 4.0
 TABLE_SECONDS, TABLE_PICTURES = 7.0, 22  # of a picture, and those that the table has
+FEC_TABLE_SECONDS, FEC_VALIDATION_SECONDS, FEC_STEP_SECONDS = 3.6, 9.0, 0.4
 COLD_SECONDS = 4.0  # of a picture, the first time
 LEAKED_BYTES = 12 << 20  # a step
 
@@ -44,12 +47,15 @@ class RunCause:
       changes: of the configuration.
       inject: makes it slow, in the process.
       data: which dataset of tests/trainer/bottlenecks.py.
+      cold: whether nothing of it is in memory when a run begins.
       replicas, workers: to train on, on this machine.
       cores: that its processes may run on; 0 = all.
       groups: files of control groups of its own, by controller; they need root.
       kills: SIGKILL after so many steps of each attempt.
       pause: seconds between two attempts, as in a queue.
       flags: further ones of an attempt, by its number from 0.
+      or_kinds: other kinds that are right too, by how busy the machine is.
+      said: what the verdict must say besides.
       unsaid: what the verdict must not say; "" = anything.
       followed: how the first advice is followed: by its "flags", the "quota" it names, or not.
     """
@@ -59,6 +65,7 @@ class RunCause:
     changes: Mapping[str, Any]
     inject: Callable[[Any], None] = lambda _: None
     data: str = "classes"
+    cold: bool = False
     replicas: int = 1
     workers: int = 1
     cores: int = 0
@@ -66,6 +73,8 @@ class RunCause:
     kills: tuple[int, ...] = ()
     pause: float = 0.0
     flags: Mapping[int, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    or_kinds: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()
     unsaid: str = ""
     followed: str = ""
 
@@ -140,6 +149,15 @@ def slow_table(patch: Any) -> None:
     patch.setattr(Decoder, "decode", slowly)
 
 
+def fec_size(patch: Any) -> None:
+    """The times of 100 steps on the pictures of FEC: no part of them is large alone."""
+    patch.setitem(globals(), "TABLE_SECONDS", FEC_TABLE_SECONDS)
+    patch.setitem(globals(), "VALIDATION_SECONDS", FEC_VALIDATION_SECONDS)
+    patch.setattr(bottlenecks, "STEP_SECONDS", FEC_STEP_SECONDS)
+    slow_table(patch)
+    slow_validation(patch)  # and the steps
+
+
 def cold_storage(patch: Any) -> None:
     """Each picture is slow to read the first time, and then is in the page cache."""
     from trainer.data.records import StoredPictures
@@ -210,6 +228,18 @@ RUN_CAUSES = {
         leak,
         groups={"memory": {"memory.limit_in_bytes": str(1200 << 20)}},
     ),
+    "dropped from memory": RunCause(
+        "memory",
+        ("keep_files",),
+        {**STEPS, "epochs": 3, "steps_per_epoch": 0, "batch_size": 16},
+        bottlenecks.slow_step,
+        data="more than memory",
+        cold=True,
+        groups={
+            "memory": {"memory.limit_in_bytes": str(1400 << 20)},
+            "blkio": read_limit(tempfile.gettempdir(), 40 << 20),
+        },
+    ),
     "two workers on one core": RunCause(
         "oversubscribed",
         ("fewer_workers",),
@@ -225,6 +255,16 @@ RUN_CAUSES = {
         | {"data__validation_splits": (), "steps_per_epoch": 40, "profile.steps": (10, 20)},
         slow_table,
         data="triplets",
+    ),
+    "FEC size, 100 steps": RunCause(
+        "table",
+        ("beside_table", "beside_start"),
+        {"model__backbone": "mlp", "augment__enabled": False, "data__variants": 1, "epochs": 1}
+        | {"steps_per_epoch": 100, "profile.steps": (10, 20)},
+        fec_size,
+        data="triplets",
+        or_kinds=("start",),
+        said=("starting", "image table", "validation"),
     ),
     "restarts": RunCause(
         "restarts",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import os
 import socket
@@ -16,21 +17,35 @@ from typing import Any
 import pytest
 
 from launch import watch
-from launch.backends import cluster_logs, kube, kube_request
+from launch.backends import cluster_logs, cluster_records, kube, kube_request
 from launch.backends.base import NotSent
 from launch.backends.cluster import Cluster
+from launch.backends.cluster_records import with_own_texts
 from launch.backends.cluster_state import FAILED_BEFORE
 from launch.backends.kube import Api, ClusterError
+from launch.foreign import IN_CLUSTER
+from launch.own_files import with_own_files
 from launch.render.labels import labels
-from launch.render.pod import CONTAINER, INDEX_ANNOTATION, WORKER
+from launch.render.pod import CONTAINER, FOLLOWER_CONTAINER, INDEX_ANNOTATION, WORKER
 from launch.runs import outage
 from launch.runs.records import Record
-from launch.runs.status import FAILED, PENDING, RUNNING, STOPPED, SUCCEEDED, SUSPENDED
+from launch.runs.status import (
+    FAILED,
+    FOLLOWER,
+    PENDING,
+    RUNNING,
+    STOPPED,
+    SUCCEEDED,
+    SUSPENDED,
+    LogQuery,
+)
+from preprocess.shell.errors import DataError
 from tests.launch.fake_cluster import FakeCluster
-from tests.launch.made import ARGUMENTS, IMAGE, spec
+from tests.launch.made import ARGUMENTS, IMAGE, OWN_FILES, own_file, spec
 
 ROOT = Path(__file__).parents[3]
 JOB = "/apis/batch/v1/namespaces/shardline/jobs"
+JOB_SETS = "/apis/jobset.x-k8s.io/v1alpha2/namespaces/shardline/jobsets"
 PODS = "/api/v1/namespaces/shardline/pods"
 
 
@@ -92,6 +107,45 @@ def test_a_run_starts_when_what_it_needs_is_there(cluster):
     assert (owner["kind"], owner["uid"]) == ("Job", job["metadata"]["uid"])
 
 
+CONFIG_MAP = "/api/v1/namespaces/shardline/configmaps/fec-own-code"
+
+
+@pytest.mark.parametrize("backend", ["job", "jobset"])
+def test_own_code_is_there_before_the_run_starts_and_is_deleted_with_it(cluster, backend):
+    Cluster().submit(record(own_files=OWN_FILES, backend=backend))
+    made = [(m, path.rsplit("/")[-1]) for m, path in cluster.written()]
+    assert made.index(("POST", "configmaps")) < made.index(("PATCH", "fec"))
+    [owner] = cluster.objects[CONFIG_MAP]["metadata"]["ownerReferences"]
+    run = cluster.objects[f"{JOB if backend == 'job' else JOB_SETS}/fec"]
+    assert (owner["kind"], owner["uid"]) == (run["kind"], run["metadata"]["uid"])
+    noted = run["metadata"]["annotations"]["shardline/record"]
+    assert OWN_FILES[0].sha256 in noted
+    assert "def confident" not in noted
+
+
+def test_other_own_code_is_another_run(cluster):
+    Cluster().submit(record(own_files=OWN_FILES))
+    Cluster().submit(record(own_files=OWN_FILES))
+    with pytest.raises(NotSent, match="is another run of yours; `launch stop fec`"):
+        Cluster().submit(record(own_files=(own_file("mine/losses.py", "x = 1"),)))
+
+
+def test_what_was_sent_of_own_code_is_read_from_the_cluster_where_it_is_not_recorded(cluster):
+    Cluster().submit(record(own_files=OWN_FILES))
+    before = Record.from_dict(record(own_files=OWN_FILES).to_dict())
+    assert {own.text for own in before.spec.own_files} == {""}
+    found = with_own_texts(dataclasses.replace(before, found_in=IN_CLUSTER))
+    assert [own.text for own in found.spec.own_files] == [own.text for own in OWN_FILES]
+    data = cluster.objects[CONFIG_MAP]["data"]
+    data[next(iter(data))] = "import os"
+    found = with_own_texts(dataclasses.replace(before, found_in=IN_CLUSTER))
+    with pytest.raises(DataError, match=r"mine/losses\.py, as it was submitted"):
+        with_own_files(found.spec)
+    del cluster.objects[CONFIG_MAP]
+    with pytest.raises(DataError, match=r"mine/losses\.py, as it was submitted"):
+        with_own_files(with_own_texts(before).spec)
+
+
 def test_a_run_in_a_queue_is_left_to_the_queue(cluster):
     Cluster().submit(record(queue="training"))
     assert cluster.objects[f"{JOB}/fec"]["spec"]["suspend"] is True
@@ -112,6 +166,19 @@ def test_an_interrupted_submission_is_completed(cluster):
     cluster.failures = []
     Cluster().submit(record())
     assert "/api/v1/namespaces/shardline/services/fec" in cluster.objects
+
+
+def test_a_run_that_an_earlier_version_submitted_is_known_again(cluster):
+    """Its mark is of a specification that had a field more, which its record still has."""
+    Cluster().submit(record())
+    annotations = cluster.objects[f"{JOB}/fec"]["metadata"]["annotations"]
+    kept = json.loads(annotations[cluster_records.RECORD])
+    kept["spec"]["data_workers"] = 0
+    annotations[cluster_records.RECORD] = json.dumps(kept)
+    annotations[cluster_records.SPEC_HASH] = "0123456789abcdef"
+    Cluster().submit(record())
+    annotations = cluster.objects[f"{JOB}/fec"]["metadata"]["annotations"]
+    assert annotations[cluster_records.SPEC_HASH] == cluster_records.mark(record())
 
 
 def test_a_name_that_another_run_has_is_refused(cluster):
@@ -152,7 +219,7 @@ def test_a_server_that_hangs_is_given_up_in_time(cluster, tmp_path, monkeypatch)
         with pytest.raises(ClusterError, match="does not respond") as given_up:
             api.get("Job", "fec")
         with pytest.raises(ClusterError, match="does not respond"):
-            list(api.log("fec-0", "trainer", follow=False, previous=False))
+            list(api.log("fec-0", "trainer", follow=False))
     assert given_up.value.passing
 
 
@@ -296,15 +363,70 @@ def test_logs_have_their_rank_and_no_time(cluster):
         "fec-0-running-0": [b"2026-01-01T00:00:00Z one\n2026-01-01T00:00:01Z two\n"],
         "fec-1-running-0": [b"2026-01-01T00:00:00Z other\n"],
     }
-    lines = list(Cluster().logs(record(), None, follow=False, previous=False))
+    lines = list(Cluster().logs(record(), LogQuery()))
     assert [(line.rank, line.text) for line in lines] == [(0, "one"), (0, "two"), (1, "other")]
+
+
+def test_the_follower_has_lines_and_a_state_of_its_own(cluster):
+    """Next to rank 0; rank 1 has the same container, with nothing to say."""
+    cluster.put(f"{JOB}/fec", {"spec": {}, "status": {}, "metadata": {}})
+    running = {"name": FOLLOWER_CONTAINER, "state": {"running": {"startedAt": "t"}}}
+    crashed = {**running, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+    put_pods(
+        cluster,
+        pod(0, "Running", initContainerStatuses=[running]),
+        pod(1, "Running", initContainerStatuses=[crashed]),
+    )
+    made = record(augment_workers=1)
+    for chosen, found in (
+        (None, [(0, "one"), (FOLLOWER, "variant 1"), (1, "other")]),
+        ({FOLLOWER}, [(FOLLOWER, "variant 1")]),
+        ({0}, [(0, "one")]),
+    ):
+        cluster.logs = {
+            "fec-0-running-0": [b"t one\n"],
+            "fec-0-running-0/follower": [b"t variant 1\n"],
+            "fec-1-running-0": [b"t other\n"],
+        }
+        lines = Cluster().logs(made, LogQuery(ranks=chosen))
+        assert [(line.rank, line.text) for line in lines] == found
+    assert Cluster().status(made).follower == "running"
+    put_pods(cluster, pod(0, "Running", initContainerStatuses=[crashed]))
+    assert Cluster().status(made).follower == "CrashLoopBackOff"
+    ended = {"exitCode": 64, "message": "following\nno recipe: set --recipe\n"}
+    put_pods(
+        cluster,
+        pod(0, "Running", initContainerStatuses=[{**crashed, "lastState": {"terminated": ended}}]),
+    )
+    state = "CrashLoopBackOff: ended with 64: no recipe: set --recipe"
+    assert Cluster().status(made).follower == state
+    assert Cluster().why(made) == f"running; follower: {state}"
+
+
+def test_followed_lines_of_a_follower_come_with_those_of_its_worker(cluster, monkeypatch):
+    monkeypatch.setattr(cluster_logs, "POLL_SECONDS", 0.01)
+    run = {"spec": {}, "status": {}, "metadata": {}}
+    cluster.put(f"{JOB}/fec", run)
+    worker = pod(0, "Running")
+    put_pods(cluster, worker)
+    cluster.logs = {
+        "fec-0-running-0": [b"2026-01-01T00:00:01Z one\n"],
+        "fec-0-running-0/follower": [b"2026-01-01T00:00:01Z variant 1\n"],
+    }
+    found = set()
+    for line in Cluster().logs(record(augment_workers=1), LogQuery(follow=True)):
+        found.add((line.rank, line.text))
+        if len(found) == 2:
+            worker["status"]["phase"] = "Succeeded"
+            run["status"] = {"conditions": [condition("Complete")]}
+    assert found == {(0, "one"), (FOLLOWER, "variant 1")}
 
 
 def test_a_last_line_that_was_not_ended_is_told(cluster):
     cluster.put(f"{JOB}/fec", {"spec": {}, "status": {}, "metadata": {}})
     put_pods(cluster, pod(0, "Failed"))
     cluster.logs = {"fec-0-failed-0": [b"2026-01-01T00:00:00Z one\n2026-01-01T00:00:01Z killed at"]}
-    lines = list(Cluster().logs(record(), None, follow=False, previous=False))
+    lines = list(Cluster().logs(record(), LogQuery()))
     assert [line.text for line in lines] == ["one", "killed at"]
 
 
@@ -314,7 +436,7 @@ def test_the_life_before_is_told_where_it_is_asked_for(cluster):
     lives = [pod(1, "Failed", number=n, made=f"2026-01-01T00:0{n}:00Z") for n in (1, 2)]
     put_pods(cluster, *lives, pod(1, "Running", made="2026-01-01T00:03:00Z"), pod(0, "Running"))
     cluster.logs = {"fec-1-failed-2": [b"t out of memory\n"], "fec-1-failed-1": [b"t older\n"]}
-    lines = list(Cluster().logs(record(), None, follow=False, previous=True))
+    lines = list(Cluster().logs(record(), LogQuery(previous=True)))
     assert [(line.rank, line.text) for line in lines] == [(1, "out of memory")]
 
 
@@ -332,6 +454,7 @@ def test_lines_are_chosen_by_rank_and_by_pattern(cluster, tmp_path):
     assert logs().stdout == "[0] step 0\n[0] loss 0\n[1] step 1\n[1] loss 1\n"
     assert logs("--rank=1").stdout == "[1] step 1\n[1] loss 1\n"
     assert logs("--grep=l.ss").stdout == "[0] loss 0\n[1] loss 1\n"
+    assert logs("--tail=1").stdout == "[0] loss 0\n[1] loss 1\n"
     assert logs("--rank=one").returncode == 64
     assert "--grep=(" in logs("--grep=(").stderr
 
@@ -350,12 +473,39 @@ def test_followed_logs_survive_a_dropped_connection(cluster, monkeypatch):
         ]
     }
     found = []
-    for line in Cluster().logs(record(), None, follow=True, previous=False):
+    for line in Cluster().logs(record(), LogQuery(follow=True)):
         found.append(line.text)
         if line.text == "three":
             worker["status"]["phase"] = "Succeeded"
             run["status"] = {"conditions": [condition("Complete")]}
     assert found == ["one", "two", "three"]
+
+
+def test_followed_from_the_last_line_a_later_pod_is_shown_whole(cluster, monkeypatch):
+    """The connection is dropped once; then the pod fails and another takes its place."""
+    monkeypatch.setattr(cluster_logs, "POLL_SECONDS", 0.01)
+    run = {"spec": {}, "status": {}, "metadata": {}}
+    cluster.put(f"{JOB}/fec", run)
+    first = pod(0, "Running")
+    second = pod(0, "Running", number=1, made="2026-01-01T00:09:00Z")
+    put_pods(cluster, first)
+    cluster.logs = {
+        "fec-0-running-0": [
+            b"2026-01-01T00:00:01Z one\n2026-01-01T00:00:02Z two\n",
+            b"2026-01-01T00:00:02Z two\n2026-01-01T00:00:03Z three\n",
+        ],
+        "fec-0-running-1": [b"2026-01-01T00:10:00Z four\n2026-01-01T00:10:01Z five\n"],
+    }
+    found = []
+    for line in Cluster().logs(record(), LogQuery(follow=True, tail=1)):
+        found.append(line.text)
+        if line.text == "three":
+            first["status"]["phase"] = "Failed"
+            put_pods(cluster, first, second)
+        if line.text == "five":
+            second["status"]["phase"] = "Succeeded"
+            run["status"] = {"conditions": [condition("Complete")]}
+    assert found == ["two", "three", "four", "five"]
 
 
 def test_followed_logs_survive_an_outage(cluster, monkeypatch, capsys):
@@ -368,7 +518,7 @@ def test_followed_logs_survive_an_outage(cluster, monkeypatch, capsys):
     before, after = b"2026-01-01T00:00:01Z before\n", b"2026-01-01T00:00:02Z after\n"
     cluster.logs = {"fec-0-running-0": [before, after]}
     found = []
-    for line in Cluster().logs(record(), None, follow=True, previous=False):
+    for line in Cluster().logs(record(), LogQuery(follow=True)):
         found.append(line.text)
         if line.text == "before":
             cluster.failures = [(503, {})] * (5 * kube_request.TRIES)
@@ -382,7 +532,7 @@ def test_followed_logs_survive_an_outage(cluster, monkeypatch, capsys):
 def test_following_ends_with_the_error_of_a_server_that_refuses(cluster):
     cluster.failures = [(403, {})]
     with pytest.raises(ClusterError, match="403"):
-        list(Cluster().logs(record(), None, follow=True, previous=False))
+        list(Cluster().logs(record(), LogQuery(follow=True)))
 
 
 def launch(state: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

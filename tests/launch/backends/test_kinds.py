@@ -20,7 +20,6 @@ def test_verbs_run_on_what_can_run_them_the_first_by_default():
     assert running("train") == ["local", "job", "jobset", "slurm"]
     assert running("search") == ["local", "job", "slurm"]
     assert running("preprocess") == ["local", "dataflow", "flink", "job", "slurm"]
-    assert running("dataservice") == ["job"]
     assert running("tensorboard") == ["local", "job"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,13 @@ from launch.backends import slurm
 from launch.backends.slurm import Slurm, places
 from launch.runs.orders import order
 from launch.runs.records import Record
+from launch.runs.status import LogQuery
 from launch.supervisor.attempts import Attempts, RankStatus
 from launch.supervisor.slurm_step import (
     addresses,
     attempt_number,
     job_name,
+    parser,
     tasks_per_node,
     worker_folder,
 )
@@ -41,6 +44,15 @@ def test_ranks_of_a_job_have_ports_of_their_own_below_linuxs():
 def test_lives_go_on_counting_where_a_run_is_submitted_again():
     assert attempt_number(0, {}) == 0
     assert attempt_number(3, {"SLURM_RESTART_COUNT": "2"}) == 5
+
+
+def test_a_job_that_an_earlier_version_submitted_starts_again():
+    """Its script has no --grace, and the old names of what it says of attempts."""
+    words = ["task", "--lives=/runs/lives", "--first_life=0", "--", "python", "-m", "trainer"]
+    given = parser().parse_args(words)
+    assert (given.attempts, given.first_attempt, given.grace) == ("/runs/lives", 0, math.inf)
+    assert given.command == ["python", "-m", "trainer"]
+    assert parser().parse_args([*words[:3], "--grace=60", *words[3:]]).grace == 60
 
 
 def test_a_job_of_an_array_is_not_named_like_the_array():
@@ -72,10 +84,12 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return lines
 
 
-def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str, workers: int) -> Record:
+def record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str, workers: int, **changes: int
+) -> Record:
     monkeypatch.setenv("SHARDLINE_STATE", str(tmp_path / "state"))
-    arguments = (f"--workdir={tmp_path / 'run'}",)
-    made = spec(verb=verb, backend="slurm", workers=workers, arguments=arguments)
+    arguments = (f"--workdir={tmp_path / 'run'}", "--data=/data")
+    made = spec(verb=verb, backend="slurm", workers=workers, arguments=arguments, **changes)
     return Record(spec=made, handle="slurm:7", submitted=1.0, argv=(), directory="/", commit="",
                   versions={})  # fmt: skip
 
@@ -91,13 +105,54 @@ def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str, workers: 
         ("JobState=COMPLETING Reason=None", "running", ""),
         ("JobState=COMPLETED Reason=None", "succeeded", ""),
         ("JobState=CANCELLED Reason=None", "stopped", ""),
-        ("JobState=OUT_OF_MEMORY Reason=OutOfMemory", "failed", "OUT_OF_MEMORY"),
+        ("JobState=BOOT_FAIL Reason=None", "failed", "BOOT_FAIL"),
     ],
 )
 def test_a_state_of_slurms_is_one_of_ours(tmp_path, monkeypatch, said, words, state, detail):
     said.append(f"JobId=7 JobName=fec {words} Dependency=(null) Command=/x y=z")
     status = Slurm().status(record(tmp_path, monkeypatch, "train", 2))
     assert (status.state, status.detail) == (state, detail)
+
+
+def test_why_names_the_limit_that_ended_a_job_not_what_was_made_good_before(
+    tmp_path, monkeypatch, said
+):
+    """Of two attempts the first was judged; Slurm ended the second with the job."""
+    said.append("JobId=7 JobName=fec JobState=TIMEOUT Reason=TimeLimit")
+    run = record(tmp_path, monkeypatch, "train", 2)
+    lives = Attempts(run.attempts_folder)
+    for rank in range(2):
+        lives.write_rank(0, RankStatus(rank, 10 + rank, 1.0, 2.0, -9))
+        lives.write_rank(1, RankStatus(rank, 20 + rank, 3.0, None, None))
+    lives.conclude(0, range(2), 3)
+    words = "Slurm ended it at its time limit before its end was judged"
+    assert Slurm().why(run) == f"failed: {words}"
+
+
+def test_a_run_that_finished_has_succeeded_where_slurm_killed_its_follower_for_memory(
+    tmp_path, monkeypatch, said
+):
+    """The end of the job that was submitted at 1.0, not that of one before it."""
+    said.append("JobId=7 JobName=fec JobState=OUT_OF_MEMORY Reason=OutOfMemory")
+    run = record(tmp_path, monkeypatch, "train", 2, augment_workers=1)
+    attempts = Attempts(run.attempts_folder)
+    for ended, state in ((0.5, "failed"), (2.0, "succeeded")):
+        for rank in range(2):
+            attempts.write_rank(0, RankStatus(rank, 10, 0.2, ended, 0))
+        attempts.conclude(0, range(2), 3)
+        assert Slurm().status(run).state == state
+
+
+def test_why_of_a_running_job_names_a_follower_that_has_ended(tmp_path, monkeypatch, said):
+    said.append("JobId=7 JobName=fec JobState=RUNNING Reason=None")
+    run = record(tmp_path, monkeypatch, "train", 2, augment_workers=1)
+    attempts = Attempts(run.attempts_folder)
+    attempts.write_follower(RankStatus(0, 10, 1.0, None, None))
+    assert Slurm().why(run) == "running"
+    attempts.write_follower(RankStatus(0, 10, 1.0, 2.0, 64))
+    attempts.follower_log.write_text("following\nno recipe: set --recipe\n", encoding="utf-8")
+    words = "ended with 64, starts again: no recipe: set --recipe"
+    assert Slurm().why(run) == f"running; follower: {words}"
 
 
 def test_a_job_that_slurm_forgot_is_as_it_was_left(tmp_path, monkeypatch, said):
@@ -148,7 +203,7 @@ def test_workers_of_an_array_keep_their_lives_apart(tmp_path, monkeypatch, said)
     status = Slurm().status(run)
     assert (status.state, status.restarts, status.interruptions) == ("running", 1, 2)
     assert [rank.rank for rank in status.ranks] == [0, 1]
-    lines = list(Slurm().logs(run, None, follow=False, previous=False))
+    lines = list(Slurm().logs(run, LogQuery()))
     assert [(line.rank, line.text) for line in lines] == [
         (0, "words of 0 in 0"),
         (1, "words of 1 in 1"),

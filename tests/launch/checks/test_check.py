@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from launch.backends import kube_request
-from launch.checks.cluster import cluster as checks
+from launch.checks.cluster_checks import cluster as checks
+from launch.checks.following import following
 from launch.checks.image import image, manifest_url
 from launch.checks.result import FAIL, OK, WARNING
 from launch.checks.room import room
@@ -75,6 +76,16 @@ def test_quantities_are_read_as_kubernetes_writes_them(text, value):
 def test_workers_fit_or_the_reason_is_told(workers, nodes, autoscaled, state, words):
     found = room(pod(workers=workers), workers, nodes, autoscaled)
     assert (found.state, words in found.message) == (state, True), found
+
+
+def test_what_a_worker_and_its_follower_request_is_summed_and_both_can_request_less():
+    """4 + 3 processors, 16 + 4 GiB and 20 + 1 GiB of disk, for a node with 4 of the first."""
+    found = room(pod(augment_workers=3), 1, [node({**ROOM_FOR_TWO, "cpu": "4"})], False)
+    assert "(cpu 7, memory 20Gi, ephemeral-storage 21Gi)" in found.message
+    assert "--augment_workers" in found.remedy
+    alone = room(pod(), 1, [node({**ROOM_FOR_TWO, "cpu": "3"})], False)
+    assert "(cpu 4, memory 16Gi, ephemeral-storage 20Gi)" in alone.message
+    assert "--augment_workers" not in alone.remedy and "--cpus" in alone.remedy
 
 
 def test_gpus_are_looked_for_by_kind_taint_and_number():
@@ -180,6 +191,13 @@ def test_a_name_that_is_taken_is_told(fake):
 def test_an_old_server_is_told(fake):
     fake.objects["/version"]["minor"] = "29"
     assert states()["server"] == WARNING
+
+
+@pytest.mark.parametrize(("minor", "state"), [("28", FAIL), ("29", WARNING), ("34", OK)])
+def test_a_server_without_sidecars_is_refused_for_a_follower(fake, minor, state):
+    fake.objects["/version"]["minor"] = minor
+    assert states(augment_workers=1)["server"] == state
+    assert states()["server"] != FAIL
 
 
 def test_where_nodes_may_be_added_too_few_are_a_warning(fake):
@@ -304,6 +322,45 @@ def test_what_would_end_with_its_pod_fails():
 def test_a_run_directory_at_an_address_fails_and_a_dataset_there_does_not():
     found = places(spec(arguments=("--workdir=gs://b/run", "--data=gs://b/data")))
     assert [(result.name, result.state) for result in found] == [("--workdir", FAIL)]
+
+
+def test_a_dataset_with_a_follower_is_written_to(tmp_path):
+    flags = (f"--data={tmp_path}", f"--workdir={tmp_path}/run")
+    asked = {"backend": "local", "workers": 1, "image": "", "arguments": flags}
+    names = [result.name for result in places(spec(**asked, augment_workers=1))]
+    assert names == ["--workdir", "--data"]
+    assert [result.name for result in places(spec(**asked))] == ["--workdir"]
+    missing = spec(**{**asked, "arguments": (f"--data={tmp_path}/x", flags[1])}, augment_workers=1)
+    assert places(missing)[1].message == f"'{tmp_path}/x' does not exist"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "state", "words"),
+    [
+        ("photos", OK, "comes with the builder"),
+        ("fotos", FAIL, "--augment_recipe=photos"),
+        ("/runs/mine.yaml", OK, "on the volume at /runs"),
+        ("/home/mine.yaml", FAIL, "on none of the pods' volumes"),
+        ("gs://bucket/mine.yaml", WARNING, "cannot be tested"),
+    ],
+)
+def test_a_recipe_of_a_follower_in_a_cluster_is_known_or_on_a_volume(recipe, state, words):
+    mounts = (Mount("runs", "/runs"),)
+    (result,) = following(spec(augment_workers=1, augment_recipe=recipe, mounts=mounts))
+    assert (result.name, result.state) == ("--augment_recipe", state)
+    assert words in f"{result.message} {result.remedy}"
+
+
+def test_a_follower_here_is_asked_whether_it_could_start(tmp_path, monkeypatch):
+    """The folder is no dataset."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    flags = (f"--data={tmp_path}", f"--workdir={tmp_path}/run")
+    asked = {"backend": "local", "workers": 1, "image": "", "arguments": flags}
+    assert following(spec(**asked)) == []
+    (result,) = following(spec(**asked, augment_workers=1))
+    assert (result.name, result.state) == ("follower", FAIL)
+    assert str(tmp_path) in result.message
+    assert list(tmp_path.iterdir()) == []
 
 
 def check(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -44,6 +44,15 @@ def test_all_workers_are_held_against_every_quota(quotas, state, words):
     assert (found.state, words in found.message) == (state, True), found
 
 
+def test_a_follower_is_counted_with_its_worker():
+    """Of 4 and 3 processors, 16 and 3 + 1 GiB; an init container that ends is not there then."""
+    with_follower = pod(augment_workers=3)
+    assert counted(with_follower)["cpu"] == 7
+    assert counted(with_follower)["limits.memory"] == 20 * 2**30
+    with_follower["initContainers"][0]["restartPolicy"] = "Never"
+    assert counted(with_follower) == counted(pod())
+
+
 def test_gpus_are_counted():
     assert counted(pod(gpu=Gpu("h100", 8)))["requests.nvidia.com/gpu"] == 8
     found = quota(pod(gpu=Gpu("h100", 8)), 2, [of({"requests.nvidia.com/gpu": "8"})])

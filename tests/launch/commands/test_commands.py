@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from launch.__main__ import COMMANDS, underscored
-from tests.launch.made import ARGUMENTS, IMAGE
+from launch.runs.records import Record
+from tests.launch.made import ARGUMENTS, IMAGE, spec
 
 ROOT = Path(__file__).parents[3]
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -100,6 +101,21 @@ def test_a_dry_run_is_what_render_prints(tmp_path):
     assert rendered.stdout
     assert dry.stdout == rendered.stdout
     assert list(tmp_path.iterdir()) == [], "nothing was recorded"
+
+
+def test_a_record_that_cannot_be_read_hides_no_other_run(tmp_path, monkeypatch):
+    """Of a command that an earlier version had."""
+    monkeypatch.setenv("SHARDLINE_STATE", str(tmp_path))
+    made = spec(name="mine", backend="local", arguments=(f"--workdir={tmp_path}/run",))
+    Record(spec=made, handle="local:mine", submitted=1.0, argv=(), directory="/", commit="",
+           versions={}).write({})  # fmt: skip
+    fields = json.loads((tmp_path / "mine" / "record.json").read_text())
+    fields["spec"].update(name="older", verb="dataservice")
+    (tmp_path / "older").mkdir()
+    (tmp_path / "older" / "record.json").write_text(json.dumps(fields))
+    done = launch("list", "--json", SHARDLINE_STATE=str(tmp_path))
+    assert [run["name"] for run in json.loads(done.stdout)["runs"]] == ["mine"]
+    assert "run 'older' is not listed" in done.stderr
 
 
 def test_without_a_run_the_list_is_empty(tmp_path):

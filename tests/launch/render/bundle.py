@@ -11,7 +11,7 @@ import yaml
 
 from launch.render.text import title
 
-WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job")
+WORKLOADS = ("Deployment", "DaemonSet", "ReplicaSet", "Job")
 
 Object = dict[str, Any]
 Found = Iterator[tuple["Pod | Object", str]]

@@ -119,9 +119,6 @@ def volumes_exist(bundle: Bundle) -> Found:
     """Each mount names a volume, and each volume is mounted."""
     for pod in bundle.pods():
         there = {volume.get("name") for volume in pod.spec.get("volumes", ())}
-        # A StatefulSet's claims are volumes too.
-        claims = (pod.owner.get("spec") or {}).get("volumeClaimTemplates", ())
-        there |= {claim["metadata"]["name"] for claim in claims}
         used = {m.get("name") for c in pod.containers() for m in c.get("volumeMounts", ())}
         for name in sorted(used ^ there):
             yield pod, f"the volume '{name}' is mounted and not there, or the other way round"

@@ -49,7 +49,7 @@ def selectors_match(bundle: Bundle) -> Found:
     """A workload selects its own pods."""
     for pod in bundle.pods():
         selector = ((pod.owner.get("spec") or {}).get("selector") or {}).get("matchLabels")
-        if pod.kind not in ("Deployment", "StatefulSet") or selector is None:
+        if pod.kind != "Deployment" or selector is None:
             continue
         if not matches(selector, pod.labels):
             yield pod, "its selector does not match the labels of its pods"
@@ -57,23 +57,7 @@ def selectors_match(bundle: Bundle) -> Found:
 
 def _covers(selector: Object, pod: Pod) -> bool:
     """Whether a label selector matches a pod; an empty one matches all (API reference)."""
-    wanted = selector.get("matchLabels") or {}
-    return wanted.items() <= pod.labels.items() and all(
-        _holds(expression, pod.labels) for expression in selector.get("matchExpressions") or ()
-    )
-
-
-def _holds(expression: Object, labels: dict[str, str]) -> bool:
-    value = labels.get(expression["key"])
-    match expression["operator"]:
-        case "In":
-            return value in expression["values"]
-        case "NotIn":
-            return value not in expression["values"]
-        case "Exists":
-            return value is not None
-        case _:
-            return value is None
+    return (selector.get("matchLabels") or {}).items() <= pod.labels.items()
 
 
 def _ports(pod: Pod) -> set[object]:

@@ -98,6 +98,6 @@ def test_the_shell_hands_every_word_on_as_it_was_given(tmp_path):
     words = done.stdout.split("\0")
     begin = words.index("trainer") + 2
     assert words[begin:] == [*HOSTILE, *HOSTILE, ""]
-    assert '--lives=/runs/it\'s a "life"' in words
+    assert '--attempts=/runs/it\'s a "life"' in words
     assert done.stderr == ""
     assert list(tmp_path.iterdir()) == []

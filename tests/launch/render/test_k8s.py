@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from launch.render.pod import USER
-from launch.render.services import data_service, tensorboard
+from launch.render.services import tensorboard
 from launch.spec import Mount
 from tests.launch.made import spec
 from tests.launch.render import group_rules, network_rules
@@ -40,12 +40,6 @@ def test_tensorboard_is_what_launch_renders():
         mounts=(Mount("runs", "/runs"),),
     )
     assert read_objects(K8S / "tensorboard" / "tensorboard.yaml") == tensorboard(made, "/runs")
-
-
-def test_the_shared_data_service_is_what_launch_renders():
-    made = spec(name="shared", image=PLACEHOLDER)
-    found = read_objects(K8S / "data-service" / "data-service.yaml")
-    assert found == data_service(made, 4, shared=True)
 
 
 def test_the_folder_is_applied_as_one():

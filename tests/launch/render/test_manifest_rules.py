@@ -11,7 +11,7 @@ import pytest
 
 from launch.gpus import Gpu
 from launch.render.objects import objects
-from launch.render.services import data_service, tensorboard
+from launch.render.services import tensorboard
 from launch.spec import Mount
 from tests.launch.made import MATRIX, spec
 from tests.launch.render import group_rules, network_rules
@@ -23,9 +23,9 @@ GOOD = spec(gpu=Gpu("l4", 1), mounts=(Mount("runs", "/runs"),))
 
 
 def good(backend: str = "job") -> list[dict[str, Any]]:
-    """Workers, a TensorBoard and a data service, which keep every rule."""
+    """Workers and a TensorBoard, which keep every rule."""
     run = spec(gpu=Gpu("l4", 1), mounts=(Mount("runs", "/runs"),), backend=backend)
-    made = [*objects(run), *tensorboard(run, "/runs"), *data_service(run, 4)]
+    made = [*objects(run), *tensorboard(run, "/runs")]
     return copy.deepcopy(made)
 
 

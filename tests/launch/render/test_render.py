@@ -3,7 +3,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import re
 from pathlib import Path
 
 import kubernetes_validate
@@ -12,8 +11,7 @@ import yaml
 
 from launch.gpus import Gpu
 from launch.render.objects import objects
-from launch.render.pod import hosts
-from launch.render.services import data_service
+from launch.render.pod import CONTAINER, hosts
 from launch.render.slurm import batch_script
 from launch.render.text import to_yaml
 from launch.spec import Spec
@@ -30,7 +28,7 @@ UPDATE = bool(os.environ.get("UPDATE_GOLDEN"))
 FACTORS = {
     "workers": (1, 2, 8),
     "backend": ("job", "jobset"),
-    **dict.fromkeys(("spot", "queue", "mounts", "data_workers", "tensorboard"), (False, True)),
+    **dict.fromkeys(("spot", "queue", "mounts", "tensorboard"), (False, True)),
 }
 
 
@@ -87,6 +85,19 @@ def test_arguments_reach_the_worker_as_they_were_written():
     assert command[1:] == ["-m", "trainer", "train", "--workdir=/runs/$(date)", "--config.x=a b"]
 
 
+def test_the_follower_is_a_sidecar_whose_command_is_as_it_was_written():
+    """The kubelet expands the rank, which is before the command; the user's `$(...)` stays."""
+    made = spec(augment_workers=2, augment_recipe="$(date)")
+    pod = objects(made)[0]["spec"]["template"]["spec"]
+    [sidecar] = pod["initContainers"]
+    assert sidecar["restartPolicy"] == "Always"
+    as_worker = {"containers": [{**sidecar, "name": CONTAINER}], "volumes": pod["volumes"]}
+    started = process(as_worker, 1, {}, Path("/x"))
+    module = "launch.supervisor.follower_process"
+    assert started.command[1:] == ["-m", module, "--rank=1", "--", *made.follower]
+    assert "TF_CONFIG" not in started.environment
+
+
 def test_the_exit_codes_of_the_manifest_are_those_of_the_trainer():
     rules = objects(spec())[0]["spec"]["podFailurePolicy"]["rules"]
     by_action = {r["action"]: r["onExitCodes"]["values"] for r in rules if "onExitCodes" in r}
@@ -114,6 +125,13 @@ def test_a_batch_script_is_the_one_that_was_looked_at():
     same_as_golden("slurm-8.sh", text)
 
 
+def test_a_batch_script_starts_a_follower_before_the_tasks_and_ends_it_after_them():
+    """4 + 3 CPUs a task, of which srun uses 4, and the memory of 7: 28 GiB instead of 16."""
+    made = spec(backend="slurm", augment_workers=3, augment_recipe="a b")
+    text = batch_script(made, "/home/user", "/venv/bin/python", "/runs/fec/lives", 0, 1.8e9)
+    same_as_golden("slurm-2-follower.sh", text)
+
+
 def test_workers_of_a_search_are_an_array():
     made = spec(verb="search", backend="slurm", workers=4, gpu=Gpu("l4", 1), time_limit=3601)
     text = batch_script(made, "/home/user", "/venv/bin/python", "/runs/fec/lives", 2, 1.8e9)
@@ -127,15 +145,3 @@ def test_a_batch_script_quotes_what_a_shell_would_take_apart():
     assert "'--config=a b' '--workdir=$(touch /x)'" in text
     assert "export WORDS='x; rm -rf /'" in text
     assert '#SBATCH --chdir="/home/a user"' in text
-
-
-def test_servers_are_given_flags_that_their_command_has():
-    """Defined at import, by a module that TensorFlow is not needed for."""
-    source = (ROOT / "trainer" / "commands" / "dataservice.py").read_text(encoding="utf-8")
-    known = set(re.findall(r'(?:DEFINE_\w+|define_path)\(\s*"(\w+)"', source))
-    pods = [o["spec"]["template"]["spec"] for o in data_service(spec(), 4)
-            if o["kind"] in ("Deployment", "StatefulSet")]  # fmt: skip
-    assert len(pods) == 2
-    for pod in pods:
-        words = pod["containers"][0]["args"]
-        assert {word.partition("=")[0].removeprefix("--") for word in words} <= known

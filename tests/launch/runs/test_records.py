@@ -6,15 +6,21 @@ import dataclasses
 import json
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from launch import submit
+from launch.backends import cluster_records
+from launch.backends.base import NotSent
+from launch.backends.cluster import Cluster
+from launch.commands import replay
+from launch.render.objects import objects
 from launch.runs.again import differences, replayed
 from launch.runs.records import DIFF, RECORD, Record, names, read_record
-from launch.spec import Mount, Secret
+from launch.spec import Mount, OwnFile, Secret
 from preprocess.shell.errors import DataError, UsageError
-from tests.launch.made import spec
+from tests.launch.made import IMAGE, OWN_FILES, own_file, spec
 
 
 @pytest.fixture(autouse=True)
@@ -111,6 +117,69 @@ def test_what_two_runs_differ_in_is_told_flag_by_flag(tmp_path):
         "workers": (2, 8),
     }
     assert differences(one, one) == {}
+
+
+def with_own_code(tmp_path: Path, *files: OwnFile) -> Record:
+    before = record(tmp_path)
+    changes = {"backend": "job", "image": IMAGE, "own_files": files}
+    return dataclasses.replace(before, spec=dataclasses.replace(before.spec, **changes))
+
+
+def test_a_replay_has_the_own_code_that_was_submitted(tmp_path, state):
+    """Whatever has become of the files themselves."""
+    before = with_own_code(tmp_path, *OWN_FILES)
+    before.write({})
+    assert (state / "fec" / "own_files.json").stat().st_mode & 0o077 == 0
+    found = read_record("fec")
+    assert found == before
+    assert {own.text for own in found.spec.own_files} == {""}
+    again = submit.new_record(replayed(found.with_own_texts().spec, "fec-2"))[0]
+    [config_map] = [o for o in objects(again.spec) if o["kind"] == "ConfigMap"]
+    assert config_map["metadata"]["name"] == "fec-2-own-code"
+    assert list(config_map["data"].values()) == [own.text for own in OWN_FILES]
+    for damaged in ("", "[]", json.dumps({OWN_FILES[0].sha256: 1})):
+        (state / "fec" / "own_files.json").write_text(damaged)
+        with pytest.raises(DataError, match="no longer recorded"):
+            submit.new_record(replayed(found.with_own_texts().spec, "fec-2"))
+
+
+def test_a_replay_of_a_run_outside_of_clusters_asks_none(tmp_path, monkeypatch):
+    started, asked = [], []
+    monkeypatch.setattr(replay, "_NAME", SimpleNamespace(value="fec-2"))
+    monkeypatch.setattr(replay, "start", started.append)
+    monkeypatch.setattr(cluster_records, "with_own_texts", lambda r: asked.append(r) or r)
+    for backend in ("slurm", "job"):
+        made = record(tmp_path, backend=backend, own_files=OWN_FILES)
+        monkeypatch.setattr(replay, "one_run", lambda *_, made=made: made)
+        replay.main([])
+    assert [each.spec.backend for each in asked] == ["job"]
+    assert [each.name for each in started] == ["fec-2"] * 2
+
+
+def test_the_record_of_the_run_before_keeps_its_own_code_where_a_new_one_is_rejected(
+    tmp_path, state, monkeypatch
+):
+    before = with_own_code(tmp_path, *OWN_FILES)
+    before.write(submit.backend_of(before.spec).files(before))
+    names = {"record.json", "manifests.yaml", "own_files.json"}
+    kept = {name: (state / "fec" / name).read_text() for name in names}
+
+    class Rejecting(Cluster):
+        def submit(self, record: Record) -> str:
+            raise NotSent("not submitted", 69)
+
+    monkeypatch.setattr(submit, "backend_of", lambda spec: Rejecting())
+    monkeypatch.setattr(submit, "_refuse_running", lambda record: None)
+    with pytest.raises(NotSent):
+        submit.submit(with_own_code(tmp_path, own_file("mine/losses.py", "x = 1")), "")
+    assert {name: (state / "fec" / name).read_text() for name in names} == kept
+
+
+def test_runs_with_other_own_code_differ_in_its_files(tmp_path):
+    one, other = (with_own_code(tmp_path, own_file("mine/losses.py", t)) for t in ("", "x = 1\n"))
+    assert differences(one, other) == {
+        "sha256 of mine/losses.py": tuple(r.spec.own_files[0].sha256 for r in (one, other))
+    }
 
 
 def test_the_commit_and_what_differs_from_it_are_recorded(tmp_path, monkeypatch):

@@ -34,6 +34,12 @@ def test_an_attempt_cut_short_is_an_interruption_once_there_is_another(tmp_path)
     assert (attempts.counted(), attempts.uncounted()) == (0, 1)
 
 
+def test_a_follower_that_has_seen_the_end_of_a_run_is_done_with_it(tmp_path):
+    attempts = Attempts(tmp_path)
+    attempts.write_follower(RankStatus(0, 10, 1.0, 2.0, 0))
+    assert attempts.follower_state() == "done with the run, starts again"
+
+
 def test_the_last_line_of_a_long_log_is_found(tmp_path):
     path = tmp_path / "log"
     path.write_text("x" * 10_000 + "\nthe end\n\n", encoding="utf-8")

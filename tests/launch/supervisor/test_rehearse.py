@@ -53,6 +53,7 @@ def test_a_mistake_of_the_user_is_not_tried_again(launch, tmp_path, kind):
         (["--kill=2@step5", "--", "--workdir=/r"], "no rank 2 of 2"),
         (["--", "--config=demo"], "needs a local --workdir"),
         (["--backend=slurm", "--", "--workdir=/r"], "cannot be rehearsed"),
+        (["--augment_workers=1", "--", "--data=/d", "--workdir=/r"], "cannot be rehearsed"),
     ],
 )
 def test_what_cannot_be_rehearsed_is_said(launch, given, problem):

@@ -46,6 +46,77 @@ def test_holes_lie_inside_and_scale_with_the_picture(height, width, variant):
         assert 0 <= left <= width - wide
 
 
+ANYWHERE = """
+version: 1
+operations:
+  - cutout: {probability: 1, height: 5, width: 8, reference: 20, place: anywhere, count: 100}
+"""
+
+
+def holes_anywhere(height, width, draws):
+    """[top, left, height, width] of 100 holes a draw."""
+    rng, recipe = variant_generator(0, "", "", 1), Recipe.from_yaml(ANYWHERE)
+    drawn = [recipe.draw(rng, height, width)[0] for _ in range(draws)]
+    return np.array([each.numbers["holes_top_left_height_width_pixels"] for each in drawn])
+
+
+def test_holes_centred_anywhere_are_clipped_at_the_edges():
+    """Of 20x20 pixels, a hole of 5 rows around row c covers c - 2 to c + 2 (c from 0 to 19), one of
+    8 columns around column c covers c - 4 to c + 3: what lies outside is cut off, nothing moves.
+    """
+    expected_rows = {(max(0, c - 2), min(20, c + 3)) for c in range(20)}
+    expected_columns = {(max(0, c - 4), min(20, c + 4)) for c in range(20)}
+    holes = holes_anywhere(20, 20, 20).reshape(-1, 4)
+    assert {(top, top + high) for top, _, high, _ in holes} == expected_rows
+    assert {(left, left + wide) for _, left, _, wide in holes} == expected_columns
+
+
+def test_centres_of_holes_anywhere_are_equally_likely():
+    """Each clipped extent of 20 rows belongs to one centre. 40,000 draws give 2,000 of each with a
+    standard deviation of 44; 5 of them are exceeded once in 100,000 tries.
+    """
+    holes = holes_anywhere(20, 20, 400).reshape(-1, 4)
+    for at in (0, 1):
+        extents, counts = np.unique(holes[:, [at, at + 2]], axis=0, return_counts=True)
+        assert len(extents) == 20
+        assert np.abs(counts - 2000).max() < 5 * 44
+
+
+def test_holes_anywhere_hide_every_pixel_and_a_corner_as_often_as_its_centres():
+    """A corner is hidden by centres of the first 3 of 20 rows and of the first 5 (left) or 4
+    (right) of 20 columns: (3 / 20) (5 / 20) = 3.75 % of holes, where the middle is by 5 x 8 of 400,
+    10 %. Of 40,000 holes the standard deviations are 0.1 % and 0.15 %.
+    """
+    hidden = np.zeros((20, 20))
+    for top, left, high, wide in holes_anywhere(20, 20, 400).reshape(-1, 4):
+        hidden[top : top + high, left : left + wide] += 1 / 40_000
+    assert hidden.min() > 0.02
+    assert abs(hidden[0, 0] - 0.0375) < 0.005
+    assert abs(hidden[-1, -1] - 0.15 * 4 / 20) < 0.005
+    assert abs(hidden[10, 10] - 0.1) < 0.0075
+
+
+def test_a_clipped_hole_has_the_pixels_of_its_part_inside():
+    """Centred on the first pixel, 5x8 leaves rows 0 to 2 and columns 0 to 3."""
+    picture = np.full((20, 20, 3), 200, np.uint8)
+    numbers = {"holes_top_left_height_width_pixels": [[0, 0, 3, 4]], "fill": [0, 0, 0]}
+    assert [0, 0, 3, 4] in holes_anywhere(20, 20, 20).reshape(-1, 4).tolist()
+    holed = apply(picture, ("cutout", numbers))
+    assert (holed[:3, :4] == 0).all()
+    assert (holed == 0).all(axis=2).sum() == 12
+
+
+@settings(max_examples=50)
+@given(height=st.integers(1, 400), width=st.integers(1, 400))
+def test_holes_anywhere_stay_within_pictures_of_any_size(height, width):
+    """At least the centre itself is hidden, unless the hole is less than half a pixel."""
+    for top, left, high, wide in holes_anywhere(height, width, 1)[0]:
+        assert 0 <= top <= top + high <= height
+        assert 0 <= left <= left + wide <= width
+        assert (round(5 / 20 * height) > 0) == (high > 0)
+        assert (round(8 / 20 * width) > 0) == (wide > 0)
+
+
 def test_gaussian_blur_spreads_a_point_by_its_sigma():
     """The variance of where the light of a point goes is sigma squared, along each axis; 8-bit
     weights lose a little of the tails.

@@ -211,21 +211,36 @@ def test_comments_layout_and_whole_numbers_do_not_change_the_digest():
     assert other.digest != only("affine: {probability: 1, scale: [1, 2.5]}").digest
 
 
+def test_settings_that_came_later_leave_the_digests_of_older_recipes():
+    """The digest of a recipe without `place`, from before there was one: it keys every number
+    drawn, so that variants added to an older dataset are drawn as the rest.
+    """
+    before = only("cutout: {probability: 0.5, height: 0.25, width: 0.5}")
+    assert before.digest == "3d76f592f0ff35c0545b63fb7b0e5fd9af4c8d09f8db27818f4503a9ff9cfe34"
+    inside = only("cutout: {probability: 0.5, height: 0.25, width: 0.5, place: inside}")
+    anywhere = only("cutout: {probability: 0.5, height: 0.25, width: 0.5, place: anywhere}")
+    assert inside == before
+    assert inside.digest == before.digest != anywhere.digest
+    assert Recipe.from_yaml(anywhere.yaml) == anywhere
+
+
 def test_photos_is_the_list_of_the_class_folder_course():
-    """Three cutouts of 150x200, 100x150 and 80x100 at 384 with p 0.5, a flip, shift-scale-rotate
-    with p 0.7, and hue-saturation-value.
+    """Three cutouts of 150x200, 100x150 and 80x100 at 384 with p 0.5, centred anywhere, a flip,
+    shift-scale-rotate with p 0.7, and hue-saturation-value always.
     """
     recipe = load_recipe("photos")
     by_name = {type(each).name: each for each in recipe.operations}
     assert set(by_name) == {"horizontal_flip", "affine", "hue_saturation_value", "cutout"}
     assert by_name["affine"].probability == 0.7
+    assert by_name["hue_saturation_value"].probability == 1
     cutouts = [each for each in recipe.operations if type(each).name == "cutout"]
     assert [(each.height.low, each.width.low) for each in cutouts] == [
         (150, 200),
         (100, 150),
         (80, 100),
     ]
-    assert {(each.probability, each.reference) for each in cutouts} == {(0.5, 384)}
+    drawn = {(each.probability, each.reference, each.place) for each in cutouts}
+    assert drawn == {(0.5, 384, "anywhere")}
 
 
 def test_photos_light_hides_nothing_and_keeps_the_colours():

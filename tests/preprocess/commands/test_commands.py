@@ -62,7 +62,7 @@ def test_help_is_quick_and_loads_nothing_heavy(command):
     ("arguments", "said"),
     [
         (["bild"], "did you mean 'build'?"),
-        (["x"], "unknown command; commands are build, plan, verify"),
+        (["x"], "unknown command; commands are build, follow, plan"),
         (["build", "--sorce=fec"], "Unknown command line flag 'sorce'"),
         (["build", "--source=fec"], "--output=... is missing"),
         (["build", "--output=x"], "neither --csv nor --images is set"),

@@ -155,7 +155,7 @@ def engine_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, o
 
 
 def run_failing(story: dict[str, object]) -> None:
-    pipeline.run(story["dataset"], ["a"], [], [], 1, 1, 1, FLINK)
+    pipeline.run(story["dataset"], ["a"], [], [], pipeline.LocalRun(1, 1, 1), FLINK)
 
 
 def test_a_lost_machine_is_waited_for_longer_as_long_as_nothing_gets_done(engine_fails):

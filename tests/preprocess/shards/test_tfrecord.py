@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from preprocess import storage
 from preprocess.shards import tfrecord
-from preprocess.shards.tfrecord import RecordError, RecordWriter, frame, read_records, unframe
+from preprocess.shards.tfrecord import RecordError, RecordWriter, read_records, unframe
+from preprocess.shell.checksum import frame
 
 features = st.dictionaries(
     st.text(max_size=8).filter(lambda t: t.isprintable()),

@@ -92,6 +92,28 @@ def test_a_lock_whose_holder_may_live_is_left_alone(tmp_path, no_flock, what):
     assert path.read_text() == before
 
 
+@pytest.mark.parametrize("forked", [False, True])
+def test_a_process_that_ends_at_once_releases_its_locks_and_not_its_parents(tmp_path, forked):
+    """By SIGTERM, to itself or to a process that it has forked, as a build's workers are."""
+    script = f"""
+import errno, fcntl, os, signal
+from preprocess.engines.stopping import ending_at_once_when_told
+from preprocess.shell import file_lock
+
+def refuse(descriptor, operation):
+    raise OSError(errno.ENOTSUP, "not supported")
+
+fcntl.flock = refuse
+with ending_at_once_when_told("preprocess follow"), file_lock.held(0, {str(tmp_path / "lock")!r}):
+    if not {forked} or not (child := os.fork()):
+        signal.raise_signal(signal.SIGTERM)
+    os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    done = subprocess.run([sys.executable, "-c", script], check=False)
+    assert done.returncode == 75
+    assert (tmp_path / "lock.held").exists() == forked
+
+
 def test_two_processes_do_not_take_over_at_a_time(tmp_path, no_flock):
     """The second would remove the lock that the first has made anew."""
     leave_behind(tmp_path / "lock.held", started=1)

@@ -65,6 +65,25 @@ def test_numbers_are_those_of_the_columns_in_the_order_of_the_flag(read):
     assert [(r.line, r.reason) for r in source.rejections] == [(5, "bad_number")]
 
 
+def test_a_row_has_a_class_or_labels_and_numbers(read):
+    lines = ["path,kind,age,w", "a.png,y|x,3,1", "b.png,x,4,2", "c.png,x,,1", "d.png,,5,1"]
+    source = read(lines, label="kind", targets=("age",), weight="w")
+    assert (source.task, source.classes) == ("class_and_numbers", ["x", "y|x"])
+    assert [(picture.label, picture.features) for picture in source.pictures] == [
+        (1, {"image/weight": [1.0], "image/targets": [3.0]}),
+        (0, {"image/weight": [2.0], "image/targets": [4.0]}),
+    ]
+    assert [(r.line, r.reason) for r in source.rejections] == [(4, "bad_number"), (5, "bad_label")]
+    source = read(lines, labels="kind", separator="|", targets=("age",))
+    assert (source.task, source.classes) == ("labels_and_numbers", ["x", "y"])
+    assert [(picture.label, picture.features) for picture in source.pictures] == [
+        (None, {"image/labels": [0, 1], "image/targets": [3.0]}),
+        (None, {"image/labels": [0], "image/targets": [4.0]}),
+        (None, {"image/labels": [], "image/targets": [5.0]}),
+    ]
+    assert [target.name for target in source.targets] == ["age"]
+
+
 def test_a_number_that_never_changes_is_told_and_has_a_deviation_of_1(read):
     source = read(["path,n", "a.png,5", "b.png,5"], targets=("n",))
     assert source.targets[0].std == 1
@@ -88,6 +107,7 @@ def test_a_class_may_have_another_column_and_a_weight(read):
         ("path,t", "a.png,x;y", "a.png,x", {"labels": "t"}, "calls it 'x, y'"),
         ("path,n", "a.png,1", "a.png,2", {"targets": ("n",)}, "has 1"),
         ("path,label,w", "a.png,x,1", "a.png,x,2", {"weight": "w"}, "gives it the weight 1"),
+        ("path,k,n", "a.png,x,1", "a.png,x,2", {"label": "k", "targets": ("n",)}, "has 1"),
     ],
 )
 def test_two_rows_of_one_picture_that_differ_are_a_conflict(
@@ -102,7 +122,7 @@ def test_two_rows_of_one_picture_that_differ_are_a_conflict(
     ("flags", "words"),
     [
         ({"label": "a", "labels": "b"}, "--label and --labels"),
-        ({"targets": ("a",), "labels": "b"}, "--targets excludes"),
+        ({"targets": ("a",), "labels": "a"}, "column 'a' is used twice"),
         ({"targets": ("a", "a")}, "column 'a' is used twice"),
         ({"weight": "path"}, "column 'path' is used twice"),
         ({"labels": "a", "separator": ""}, "--separator is empty"),

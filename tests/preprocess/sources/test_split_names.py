@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 
+from preprocess.shell.errors import UsageError
 from preprocess.sources import read_source
 from preprocess.sources.rows import Request
 from preprocess.sources.splitting import parse_splits
@@ -79,3 +80,10 @@ def test_files_of_many_pictures_may_name_splits_of_any_name(tmp_path):
         "test_a": 1,
         "test_b": 1,
     }
+
+
+@pytest.mark.parametrize("name", ["live", "LIVE", "triplets", "Triplets"])
+def test_names_of_other_folders_of_a_dataset_are_reserved(name):
+    with pytest.raises(UsageError, match="'triplets' and 'live' are reserved"):
+        parse_splits(f"train,{name}")
+    assert parse_splits(f"train,{name}_2").names == ("train", f"{name}_2")

@@ -7,7 +7,8 @@ import os
 
 import pytest
 
-from preprocess.shards.tfrecord import encode_example, frame
+from preprocess.shards.tfrecord import encode_example
+from preprocess.shell.checksum import frame
 from preprocess.shell.errors import DataError, UsageError
 from preprocess.sources import item_readers, read_source, recognise
 from preprocess.sources.example_spans import parse_features

@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 
 from preprocess.pictures.decode import decode
 from preprocess.shell.errors import DataError, UsageError
-from preprocess.synth import oracle, synthesise
 from preprocess.synth.annotators import TYPES, judge, pick_triplet, vote
-from preprocess.synth.dataset import face_id, make_face
+from preprocess.synth.dataset import face_id, make_face, oracle, synthesise
 from preprocess.synth.expression import NAMES, PROTOTYPES, Expression, distances
 from preprocess.synth.face import SIZE, draw_face, draw_looks
 

@@ -53,21 +53,24 @@ ATTEMPTS = 2
 
 def diagnosed(diagnoser, config):
     """A diagnosis, made again where a phase that takes a good part of a step was not the same
-    from round to round: the machine was busy with something else.
+    from round to round: the machine was busy with something else, and what binds may be another
+    part in each.
     """
     for _ in range(ATTEMPTS):
         before = diagnoser.diagnose(config)
         large = before.measured.full.median / 4
         if all(one.spread < NOISY for _, one in phases(before.measured) if one.median > large):
-            break
-    return before
+            return before
+    pytest.skip(f"phases differed by {NOISY:.0%} from round to round in {ATTEMPTS} diagnoses")
 
 
 # The others take their time, and are of `make test-integration` and of `make bench`.
 QUICK = ("storage", "python")
 QUICK_TO_TRAIN = ("large pictures", "tiny batch")
-# Where others take the processor, that may be what binds; the verdict says so then.
+# Where others take the processor, that may be what binds; the verdict says so then. Of a machine
+# whose speed changes with those next to it, it says that the trace does not explain the run.
 BUSY = "Other processes took"
+SLOWED = "trace was taken when the run was faster"
 
 
 def each_but(quick):
@@ -86,7 +89,9 @@ def test_a_training_ends_with_what_binds(name, train_here, monkeypatch, data, tm
     config = bottlenecks.configuration(bottleneck, **bottlenecks.TRAINING)
     report = train_here(config, data(bottleneck.data), tmp_path / "run", bottleneck.replicas)
     found = report["bottleneck"]
-    assert found["stage"] == bottleneck.stage or BUSY in found["verdict"], found
+    assert found["stage"] == bottleneck.stage or any(
+        words in found["verdict"] for words in (BUSY, SLOWED)
+    ), found
 
 
 @pytest.mark.parametrize("name", each_but(QUICK))

@@ -5,7 +5,6 @@ import inspect
 
 import pytest
 
-from preprocess.dataset_format import CLASSIFICATION, TRIPLET
 from tests.trainer.bottleneck.test_step_model import measured, timing
 from trainer.bottleneck import sentences
 from trainer.bottleneck.bottleneck import Advice, Kind
@@ -18,7 +17,6 @@ from trainer.bottleneck.phases.phase_verdict import phase_verdict
 from trainer.bottleneck.phases.step_model import Cost, fit
 
 FACTS = Facts(
-    task=CLASSIFICATION,
     table="",
     table_fits=False,
     decoded_share=1.0,
@@ -32,8 +30,6 @@ FACTS = Facts(
     batch_size=100,
     steps_per_epoch=1,
     augment=False,
-    deterministic=True,
-    service=False,
     gpu_capability=0.0,
     precision="float32",
 )
@@ -58,9 +54,9 @@ def as_json(found):
     return diagnosis_json(phase_verdict(model, found, ()), model, found)
 
 
-def slow(stage, seconds=0.080, **changes):
+def slow(stage, seconds=0.080, cpu=0.0, **changes):
     """Input of one stage that a step of 20 ms and 100 pictures waits for."""
-    return measured([(stage, timing(seconds))], full=timing(seconds), **changes)
+    return measured([(stage, timing(seconds, cpu))], full=timing(seconds), **changes)
 
 
 def test_four_times_as_many_reads_wait_a_quarter_of_the_time():
@@ -78,7 +74,6 @@ def test_reading_that_fills_the_cores_is_not_helped_by_more_of_it():
     busy = measured([("storage", timing(0.080, cpu=0.320))], full=timing(0.080))
     assert "more_parallel_reads" not in given(busy, table="decoded")
     assert "more_parallel_reads" not in given(slow("storage"), parallel_reads=32)
-    assert "more_parallel_reads" not in given(slow("storage"), service=True)
 
 
 def test_a_table_reads_no_more_files_side_by_side_than_there_are():
@@ -104,7 +99,7 @@ def test_a_decoded_table_is_advised_where_it_fits_and_pictures_come_again():
     found = slow("decode")
     fits = {"table_fits": True, "decoded_share": 0.0}
     assert given(found, **fits)["decoded_table"].images_per_second == pytest.approx(5_000)
-    encoded = {"table_fits": True, "decoded_share": 0.5, "table": "encoded", "task": TRIPLET}
+    encoded = {"table_fits": True, "decoded_share": 0.5, "table": "encoded"}
     advice = given(found, **encoded)["decoded_table"]
     assert advice.images_per_second == pytest.approx(2_500)
     assert advice.change == {"data.image_table": "decoded"}
@@ -145,12 +140,27 @@ def test_raw_pixels_are_advised_where_decoding_binds():
     assert "store_raw" not in given(slow("decode"))
 
 
-def test_a_service_has_the_workers_that_keep_up_with_the_step():
-    """80 ms of input against a step of 20: four machines like this one."""
-    advice = given(slow("decode"), deterministic=False)["data_service"]
-    assert "have 4 worker(s)" in sentences.advice_text(advice)
+@pytest.mark.parametrize(
+    ("cpu", "cores", "milliseconds"), [(0.320, 16, 20), (0.160, 8, 60), (0.640, 16, 40)]
+)
+def test_input_that_fills_the_cores_is_to_have_those_that_keep_up_with_the_step(
+    cpu, cores, milliseconds
+):
+    """Decoding takes 80 ms on 4 cores, the step 20. Where it fills them, 320 ms of work are done in
+    20 by 16. Where it fills two, 40 of its 80 ms are work, which 8 do in 20. Four times as many
+    cores do 640 ms, of which a step of 160 is made, in 40.
+    """
+    seconds = max(0.080, cpu / 4)
+    advice = given(slow("decode", seconds, cpu=cpu))["more_cores"]
+    assert advice.images_per_second == pytest.approx(100 / (milliseconds / 1000))
+    assert f"{cores} processor cores instead of 4" in sentences.advice_text(advice)
     assert not advice.change
-    assert "data_service" not in given(slow("decode"), deterministic=False, task=TRIPLET)
+
+
+def test_more_cores_are_no_remedy_where_those_there_are_wait():
+    assert "more_cores" not in given(slow("decode"))
+    python = measured([("storage", timing(0.080, cpu=0.080))], full=timing(0.080))
+    assert "more_cores" not in given(python)  # one thread at a time
 
 
 def test_on_device_layers_can_go_into_the_stored_variants():

@@ -11,7 +11,7 @@ from trainer.bottleneck.intervals import RunFacts
 from trainer.bottleneck.run_caveats import with_caveats
 from trainer.bottleneck.run_verdict import run_verdict
 from trainer.bottleneck.sentences import advice_line, as_json, caveats, verdict
-from trainer.monitoring.memory_pressure import STALLED
+from trainer.monitoring.memory_pressure import REREAD, STALLED
 from trainer.monitoring.processor import THROTTLED, WANTED
 from trainer.monitoring.time_account import BETWEEN, INPUT_WAIT, REDONE, RunTime
 
@@ -59,15 +59,34 @@ def test_saves_that_take_three_quarters_of_a_run_go_before_its_steps():
 
 
 def test_saves_at_the_end_of_an_epoch_stay():
-    """Of 160 s those between steps take 96, of which 780 / 800 go, of 214 s of the run."""
+    """Of 160 s those between steps take 96, 0.96 s each, so that one every 480 steps is enough: of
+    them 460 / 480 go, of 214 s of the run.
+    """
     spent = run(start=10.0, steps=44.0, saving=160.0, saves=100, at_epochs=64.0)
     found = run_verdict(STEPS, spent, FACTS, [])
-    assert found.advice[0].gain == pytest.approx(1 / (1 - 96 / 214 * 780 / 800))
+    assert found.advice[0].gain == pytest.approx(1 / (1 - 96 / 214 * 460 / 480))
     assert advice_line(found.advice[0]).endswith(": the whole run 1.8 x as fast")
     spent = run(start=10.0, steps=44.0, saving=160.0, saves=100, at_epochs=96.0)
     found = run_verdict(STEPS, spent, FACTS, [])
     assert found.advice[0].remedy == "beside_saving"
     assert advice_line(found.advice[0]).endswith(": the whole run at most 4.0 x as fast")
+
+
+def test_saves_that_wait_for_the_state_before_are_put_further_apart():
+    """Every 20 steps of 0.1 s, each of 20 saves waits 7.8 s and copies 0.01: writing takes 9.8 s,
+    so 1.25 * 98 = 122.5 steps are rounded to 120. All 156 s of waiting go, and of 0.2 s of copies
+    20 / 120 stay, of 250 s of the run.
+    """
+    spent = run(start=20.0, steps=40.0, saving=0.2, writing=156.0, other=33.8, saves=20)
+    spent = dataclasses.replace(spent, step_wait_seconds=156.0)
+    found = run_verdict(STEPS, spent, FACTS, [])
+    assert found.kind is Kind.SAVING
+    assert found.advice[0].change == {"checkpoint.every_steps": "120"}
+    assert found.advice[0].gain == pytest.approx(250 / (250 - 156 - 0.2 * 5 / 6))
+    assert "156 s, went to saving" in verdict(found)
+    # Where the last state of each epoch is what is waited for, the interval does not matter.
+    ends = dataclasses.replace(spent, step_wait_seconds=16.0)
+    assert run_verdict(STEPS, ends, FACTS, []).advice[0].remedy == "beside_saving"
 
 
 def test_validations_are_put_as_far_apart_as_a_tenth_of_the_rest_allows():
@@ -282,3 +301,69 @@ def test_waiting_for_memory_is_named_from_a_tenth_of_the_time_on(stalled, kind):
     found = run_verdict(STEPS, run(steps=100.0), FACTS, [{STALLED: stalled}])
     assert found.kind is kind
     assert ("30% of the time something" in verdict(found)) == (kind is Kind.MEMORY)
+
+
+INPUT_BOUND = dataclasses.replace(STEPS, kind=Kind.INPUT, evidence=(InputWait(0.6, "storage"),))
+DROPPED = {REREAD: 0.8}
+
+
+def test_a_dataset_that_the_memory_limit_drops_between_passes_is_named():
+    """60 of 120 s are waited, 80 % of it for what had been there: 1 / (1 - 0.4) = 1.67 times."""
+    spent = run(start=20.0, steps=40.0, **{INPUT_WAIT: 60.0})
+    facts = dataclasses.replace(FACTS, dataset_bytes=1_230_000_000, memory_limit=2_000_000_000)
+    found = run_verdict(INPUT_BOUND, spent, facts, [{REREAD: 0.0}, DROPPED, DROPPED])
+    assert found.kind is Kind.MEMORY
+    assert verdict(found).startswith(
+        "Short of memory: 80% of what was read from storage had been in memory before, and was "
+        "dropped for the memory limit of 2.0 GB; steps waited 50% of the run's time for their "
+        "input. Its steps: Input-bound: "
+    )
+    assert advice_line(found.advice[0]) == (
+        "raise the container's memory limit by up to 1.3 GB, so that the dataset stays in memory "
+        "between passes, or build it with a smaller --image_size: the whole run at most 1.7 x as "
+        "fast"
+    )
+    unknown = run_verdict(INPUT_BOUND, spent, FACTS, [DROPPED])
+    assert unknown.advice[0].remedy == "more_memory"
+
+
+@pytest.mark.parametrize(("waited", "reread"), [(60.0, None), (60.0, 0.1), (8.0, 0.8), (0.0, 0.8)])
+def test_steps_that_do_not_wait_for_what_was_dropped_keep_their_verdict(waited, reread):
+    spent = run(start=20.0, steps=40.0, **{INPUT_WAIT: waited})
+    assert run_verdict(INPUT_BOUND, spent, FACTS, [{REREAD: reread}]).kind is Kind.INPUT
+
+
+def test_a_short_run_of_which_less_than_half_is_steps_is_told_where_the_rest_went():
+    """93 s with 43 s of steps: no part is half of it, or 30 s of what comes back again."""
+    spent = run(start=14.0, table=20.0, steps=43.0, validation=9.0, saving=0.5, report=6.5)
+    found = run_verdict(STEPS, spent, FACTS, [])
+    assert found.kind is Kind.TABLE
+    assert verdict(found).startswith(
+        "Held up by the image table: 46% of the run's time, 43 s, did not go to steps (building "
+        "the image table 20 s, starting: imports, building, compiling 14 s, validation 9 s); its "
+        "steps took 43 s. Its steps: Compute-bound: "
+    )
+    assert advice_line(found.advice[0]).endswith("the whole run at most 1.3 x as fast")
+    # With as many more steps it is what every run takes.
+    longer = run(start=14.0, table=20.0, steps=80.0, validation=9.0, saving=0.5, report=6.5)
+    assert run_verdict(STEPS, longer, FACTS, []).kind is Kind.COMPUTE
+
+
+def test_what_comes_back_is_named_beside_a_longer_start():
+    """Of 550 s a start on a busy machine takes 230, less than half; saves take 26 %."""
+    spent = run(start=230.0, steps=176.0, saving=0.5, writing=143.5, saves=20)
+    spent = dataclasses.replace(spent, step_wait_seconds=120.0)
+    assert run_verdict(STEPS, spent, FACTS, []).kind is Kind.SAVING
+
+
+@pytest.mark.parametrize(
+    "seconds",
+    [
+        {"start": 32.0, "steps": 38.0},  # one part alone: below half of the run
+        {"start": 32.0, "table": 7.0, "steps": 44.0},  # and so is nearly all of it
+        {"start": 20.0, "table": 15.0, INPUT_WAIT: 30.0, "steps": 12.0},  # the input costs more
+    ],
+)
+def test_a_single_part_or_one_below_the_waiting_for_input_is_no_spread(seconds):
+    found = run_verdict(STEPS, run(**seconds), FACTS, [])
+    assert found.kind is STEPS.kind

@@ -6,13 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.bottleneck.phases.measurements import NOTHING, InputTiming, Measurements, Timing
+from trainer.bottleneck.phases.measurements import InputTiming, Measurements, Timing
 from trainer.bottleneck.phases.step_model import Cost, fit, imbalance
 from trainer.monitoring.stages import STAGES
 
 
 def timing(seconds, cpu=0.0):
     return Timing((seconds,), (cpu,))
+
+
+NOTHING = timing(0.0)
 
 
 def measured(inputs=(), **changes):

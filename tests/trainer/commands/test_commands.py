@@ -60,6 +60,27 @@ def test_evaluate_averages_runs_and_augmentations(class_runs, class_data):
     assert 0 <= both["interval"][0] <= both["accuracy"] <= both["interval"][1] <= 1
 
 
+def test_evaluate_measures_halves_and_compares_the_curves_of_runs(class_runs, class_data):
+    """The counts of the halves are those of the split. Two epochs are too few for a correlation."""
+    flags = (f"--workdir={','.join(class_runs)}", f"--data={class_data}")
+    found = evaluated(*flags, "--halves")
+    halves = found["halves"]
+    assert halves["by"] == "hash" and halves["metric"] == "accuracy"
+    right = sum(halves[half]["accuracy"] * halves[half]["counted"] for half in "ab")
+    assert halves["a"]["counted"] + halves["b"]["counted"] == 10
+    assert right == pytest.approx(found["accuracy"] * 10)
+    assert [row["run"] for row in halves["runs"]] == class_runs
+    assert halves["chosen"]["run"] in class_runs
+    assert found["curves"]["metric"] == "val_accuracy" and found["curves"]["runs"] == 2
+    assert found["curves"]["all_epochs"] == {"median": None, "range": None, "undefined": 1}
+    done = datasets.command("trainer", "evaluate", flags[0], flags[1], "--halves_by=order")
+    assert done.returncode == 0, done.stderr
+    assert "halves by order: accuracy a " in done.stdout and " of 5, b " in done.stdout
+    assert "best on half a: " in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("curves of val_accuracy: 2 runs have no")
+    assert not {"halves", "curves"} & evaluated(f"--workdir={class_runs[0]}", flags[1]).keys()
+
+
 def test_evaluate_writes_a_row_for_each_record(class_runs, class_data, tmp_path):
     """Whatever the size of a batch: 10 records in batches of 8, and of 3."""
     output = tmp_path / "rows.csv"

@@ -55,9 +55,21 @@ def test_each_entry_says_what_it_is_and_has_its_build(kind, name):
         assert callable(table.module(name).build)
 
 
+def test_each_optimizer_is_a_class():
+    """Modules of the folder that are none belong among the table's others."""
+    from tensorflow.keras.optimizers import Optimizer
+
+    from trainer.optimizers.by_name import pick, subclasses
+
+    for name in entries.OPTIMIZERS.names():
+        assert pick(name, subclasses(entries.OPTIMIZERS.module(name), Optimizer)), name
+
+
 def test_each_loss_is_for_a_task_there_is_and_each_task_has_its_loss():
-    assert {entries.LOSSES.constant(name, "TASK") for name in entries.LOSSES.names()} == set(TASKS)
-    for name, kind in TASKS.items():
+    """But for tasks of several parts, of which each has its own."""
+    whole = {name: kind for name, kind in TASKS.items() if not kind.parts}
+    assert {entries.LOSSES.constant(name, "TASK") for name in entries.LOSSES.names()} == {*whole}
+    for name, kind in whole.items():
         entries.check_loss(kind.loss, name)
 
 

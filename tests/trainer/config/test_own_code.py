@@ -5,11 +5,13 @@ import json
 import pytest
 
 from preprocess.shell.errors import ConfigError
+from preprocess.shell.reference_source import source_record
 from tests.trainer import datasets, own_code
 from trainer.config import differences, load_config, to_dict
 from trainer.config.combinations import metric_names
+from trainer.config.keys import Config, ModelConfig
 from trainer.config.measure_table import greater_is_better
-from trainer.config.own_code import check_files, is_own, sources
+from trainer.config.own_code import check_files, is_own, sources, with_files
 from trainer.config.own_code import own_code as code_of
 from trainer.search.space import base_config, parse_space
 
@@ -54,6 +56,26 @@ def test_relative_files_become_absolute_and_must_be_there(tmp_path, monkeypatch)
     assert differences(same, to_dict(config)) == []
 
 
+def test_a_run_may_continue_where_the_same_file_is_in_another_folder(tmp_path):
+    """Whether it is the same is seen from its source; another NAME or file is another loss."""
+
+    def trained_with(loss, *layers):
+        return to_dict(configuration(loss__name=loss, augment__layers=layers))
+
+    before = trained_with("/home/mine/loss.py:f", "/home/mine/noise.py:A", "/home/mine/noise.py:B")
+    layers = ("/own/mine/noise.py:A", "/own/mine/noise.py:B")
+    assert differences(before, trained_with("/own/mine/loss.py:f", *layers)) == []
+    for changed, key in (
+        (trained_with("/own/mine/loss.py:h", *layers), "loss.name"),
+        (trained_with("/own/mine/losses.py:f", *layers), "loss.name"),
+        (trained_with("loss:f", *layers), "loss.name"),
+        (trained_with("/own/mine/loss.py:f", *reversed(layers)), "augment.layers"),
+        (trained_with("/own/mine/loss.py:f", layers[0]), "augment.layers"),
+    ):
+        (text,) = differences(before, changed)
+        assert text.startswith(f"{key} (")
+
+
 def test_a_metric_is_called_by_its_name_and_its_file_says_what_is_better(tmp_path):
     file = own_code.write(tmp_path, figures=LOUD) / "figures.py"
     other = own_code.write(tmp_path / "other", figures="") / "figures.py"
@@ -89,3 +111,25 @@ def test_a_space_searches_among_own_code(tmp_path):
     assert not space.greater
     with pytest.raises(ConfigError, match=r"of the space: \S+none.py:f: no such file"):
         base_config(parse_space(text.format(mine, "none"), "space"), file, [])
+
+
+def test_a_file_that_is_here_is_not_replaced_by_one_of_its_name(tmp_path):
+    """Nor is one of a pod by that of another folder, where its own is given too."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "net.py").write_text("def body(images, model): ...\n")
+    first, second = (f"{tmp_path / name / 'net.py'}:body" for name in ("a", "b"))
+
+    def backbone(recorded, given, sources=None):
+        config = Config(model=ModelConfig(backbone=recorded))
+        return with_files(config, given, sources or {}).model.backbone
+
+    assert backbone(second, [first]) == second
+    assert backbone("/own/b/net.py:body", [first, second]) == second
+    assert backbone("/own/net.py:body", [first]) == first
+    # Of two, that whose source is as recorded, whatever their folders are called.
+    (tmp_path / "b" / "net.py").write_text("def body(images, model): return images\n")
+    for file in (first, second):
+        there = "/own/c/net.py:body"
+        sources = {"model.backbone": {**source_record(file), "reference": there}}
+        assert backbone(there, [first, second], sources) == file

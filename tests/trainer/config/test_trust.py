@@ -9,7 +9,7 @@ import pytest
 from preprocess.shell.errors import ConfigError, UsageError
 from tests.trainer import own_code
 from trainer.config import Config, load_config, with_values
-from trainer.config.trust import check_service, check_trusted, foreign_code, remember
+from trainer.config.trust import check_trusted, foreign_code, remember
 from trainer.inference.trained_run import open_run
 
 HUB = "hub:https://example.invalid/module"
@@ -73,31 +73,6 @@ def test_a_run_that_names_a_module_is_refused_before_anything_is_asked(tmp_path)
         open_run(run, "last", lambda _: None)
 
 
-def test_a_service_that_a_run_names_is_asked_where_this_user_has_trained_with_it(state):
-    check_service("", "run")
-    with pytest.raises(UsageError, match=r"give --config\.data\.service=grpc://far:5000, or"):
-        check_service("grpc://far:5000", "run")
-    trained(data__service="grpc://far:5000")
-    check_service("grpc://far:5000", "run")
-    with pytest.raises(UsageError):  # an address is no handle
-        check_trusted("hub:grpc://far:5000", "run", ())
-
-
-def test_a_configuration_of_a_run_does_not_say_whom_to_connect_to(tmp_path):
-    record = {
-        "config": {
-            "task": "classification",
-            "model": {"backbone": "cnn", "weights": ""},
-            "data": {"service": "grpc://far:5000"},
-        }
-    }
-    (tmp_path / "config.json").write_text(json.dumps(record))
-    with pytest.raises(UsageError, match=r"asks the tf\.data service at grpc://far:5000"):
-        load_config(str(tmp_path))
-    for own in ("grpc://near:5000", ""):
-        assert load_config(str(tmp_path), [("data.service", own)]).data.service == own
-
-
 def test_halves_of_a_character_are_refused_like_other_handles():
     with pytest.raises(UsageError, match=r"hub:\\ud800"):
         check_trusted("hub:\ud800", "run", ())
@@ -124,6 +99,35 @@ def test_code_that_only_a_run_directory_names_is_never_run(tmp_path, kind):
     mine = write_run(tmp_path / "other", **own_code.nested(kind, "os:system"))
     with pytest.raises(UsageError, match="asks for os:system"):
         load_config(mine)
+
+
+def test_the_loss_of_a_part_is_vouched_for_by_its_own_flag(tmp_path):
+    """Which is the one that is asked for; that of another part does not count."""
+    file = own_code.write(tmp_path / "theirs", code=CODE) / "code.py"
+    names = {"class": f"{file}:f", "numbers": "huber"}
+    config = {**own_code.CNN, "task": "class_and_numbers", "loss": {"names": names}}
+    run = write_run(tmp_path / "run", **config)
+    flag = ("loss.names.class", f"{file}:f")
+    for overrides in ([], [("loss.names.numbers", "")]):
+        with pytest.raises(UsageError, match=f"add --config.{'='.join(flag)}$"):
+            load_config(run, overrides)
+    assert load_config(run, [flag]).loss.names == names
+    with pytest.raises(ConfigError, match=r"^loss\.names\.class=\S+none\.py:f: no such file"):
+        load_config(run, [("loss.names.class", f"{tmp_path}/none.py:f")])
+
+
+@pytest.mark.parametrize("kind", [k for k in own_code.KEYS if k not in own_code.OF_TRAINING])
+def test_a_file_that_was_elsewhere_in_training_is_named_where_it_is_here(tmp_path, kind):
+    """As after a training in pods, which have the user's files in a folder of their own."""
+    run = write_run(tmp_path / "run", **own_code.nested(kind, "/own/mine/code.py:f"))
+    with pytest.raises(UsageError, match=r"not on this machine.*add --trust=FOLDER/code.py:f$"):
+        open_run(run, "last", lambda _: None)
+    file = own_code.write(tmp_path / "here", code=CODE, other=CODE) / "code.py"
+    for unlike in (f"{file}:g", f"{file.parent}/other.py:f"):
+        with pytest.raises(UsageError, match="not on this machine"):
+            open_run(run, "last", lambda _: None, [unlike])
+    with pytest.raises(ConfigError, match="SystemExit: this file was run"):
+        open_run(run, "last", lambda _: None, [f"{file}:f"])
 
 
 def test_code_that_was_trained_with_is_trusted_until_its_file_changes(tmp_path, monkeypatch):

@@ -235,7 +235,7 @@ def test_each_record_is_looked_at_once(class_data, monkeypatch):
 
 
 def test_in_a_graph_a_bomb_ends_a_run_in_a_line():
-    """Of a table and of a tf.data service, whose records do not pass through Python."""
+    """Of a table, whose records do not pass through Python."""
     features = {
         ImageKey.ENCODED: tf.constant([encoded(), BOMBS["a progressive one"]]),
         **{key: tf.constant([1, 1], tf.int64) for key in (ImageKey.HEIGHT, ImageKey.WIDTH)},

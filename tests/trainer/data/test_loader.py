@@ -20,6 +20,13 @@ from trainer.data.order import ReplicaSlice
 from trainer.data.reader import open_reader
 
 BASES = {"triplet": datasets.TRIPLET, "classification": datasets.CLASSIFICATION}
+OTHERS = {
+    "multilabel": ("--labels=tags", "--separator=|"),
+    "regression": ("--targets=age,size",),
+    "class_and_numbers": ("--label=tags", "--targets=age"),
+    "labels_and_numbers": ("--labels=tags", "--separator=|", "--targets=size,age"),
+}
+BASES |= {name: {**datasets.CLASSIFICATION, "task": name} for name in OTHERS}
 
 
 def of_the_trainer(data, split="train", training=True, steps=None, **changes):
@@ -76,6 +83,25 @@ def test_two_passes_are_those_of_the_trainer(data):
     loader = opened(data)
     assert_same(list(loader.numpy_batches(steps)), expected)
     assert_same([loader.batch(step) for step in range(steps)], expected)
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 1 << 20])
+@pytest.mark.parametrize("task", OTHERS)
+def test_targets_of_every_kind_are_those_of_the_trainer(task, cache_bytes, tmp_path):
+    columns = {
+        "tags": ["|".join([*["x"] * (at % 2), *["y"] * (at % 3), "z"]) for at in range(31)],
+        "age": [str(at / 3) for at in range(31)],
+        "size": [str(-at) for at in range(31)],
+        "w": [str(at % 4) for at in range(31)],
+    }
+    data = datasets.table(tmp_path, columns, *OTHERS[task], "--weight=w")
+    expected = of_the_trainer(data, steps=6)
+    loader = opened(data, cache_bytes=cache_bytes)
+    assert {"record_weight"} <= expected[0].keys()
+    assert_same(list(loader.numpy_batches(6)), expected)
+    ring = opened(data).tf_dataset(3)
+    found = [{k: v.numpy() for k, v in batch.items()} for batch in ring]
+    assert_same(found, expected[:3])
 
 
 @pytest.mark.parametrize("kind", ["jpeg_data", "raw_data", "digit_data", "mixed_data"])

@@ -74,8 +74,10 @@ def of_ours(record, form, channels):
     ),
 )
 def test_a_jpeg_of_any_kind_has_the_pixels_of_tensorflow(size, stored, channels, quality, options):
-    encoded = file_of(noisy(quality, *size, stored), quality=quality, **options)
-    record, form = record_of(encoded, *size, stored), formed("jpeg", *size)
+    height, width = size
+    encoded = file_of(noisy(quality, height, width, stored), quality=quality, **options)
+    record = record_of(encoded, height, width, stored)
+    form = formed("jpeg", height, width)
     np.testing.assert_array_equal(
         of_ours(record, form, channels), of_tensorflow(record, form, channels)
     )

@@ -8,16 +8,16 @@ import tensorflow as tf
 
 from preprocess.shell.errors import ConfigError
 from trainer.config.learning_sections import ModelConfig
-from trainer.models.heads import class_head, embedding_head, number_head
+from trainer.models import heads
 
 
 def dense(**changes):
     """The dense layers of the three heads."""
     section = dataclasses.replace(ModelConfig(), embedding_size=6, **changes)
     for head in (
-        lambda features: class_head(features, section, 6),
-        lambda features: embedding_head(features, section),
-        lambda features: number_head(features, section, 6),
+        lambda features: heads.dense(features, section, 6, heads.LOGITS),
+        lambda features: heads.embedding_head(features, section),
+        lambda features: heads.dense(features, section, 6, heads.NUMBERS),
     ):
         features = tf.keras.Input((64,))
         model = tf.keras.Model(features, head(features))

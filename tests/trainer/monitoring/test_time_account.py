@@ -77,6 +77,49 @@ def test_an_attempt_that_never_came_to_a_state_makes_nothing_redone():
     assert spent.seconds == {"start": 5 + 2 + 1, "steps": 20, BETWEEN: 5 + 8}
 
 
+def test_what_saves_cost_between_steps_is_told_from_those_at_the_end_of_an_epoch():
+    """Two between steps: 1 s of copies, 5 s of waiting for the disk; the end takes 2 and 9 s."""
+    spent = account(
+        [
+            attempt(
+                0.0,
+                Moment(5.0, A.STEPS, 0),
+                Moment(10.0, A.SAVING, 20),
+                Moment(10.5, A.STEPS, 20),
+                Moment(12.0, A.WRITING, 40),
+                Moment(17.0, A.STEPS, 40),
+                Moment(17.0, A.SAVING, 40),
+                Moment(17.5, A.STEPS, 40),
+                Moment(19.0, A.CALLBACKS, 60),
+                Moment(20.0, A.SAVING, 60),
+                Moment(22.0, A.CALLBACKS, 60),
+                Moment(22.0, A.WRITING, 60),
+                Moment(31.0, A.CALLBACKS, 60),
+                Moment(32.0, A.END, 60),
+                end=32.0,
+            )
+        ]
+    )
+    assert (spent.saves, spent.step_saves) == (3, 2)
+    assert (spent.step_save_seconds, spent.step_wait_seconds) == (1, 5)
+    assert (spent.seconds["saving"], spent.seconds["writing"]) == (3, 14)
+
+
+def test_an_attempt_that_waits_for_its_last_state_says_nothing_of_the_interval():
+    """After a signal, whose state was saved at the step before: 8 s until it is on the disk."""
+    signal = attempt(
+        0.0,
+        Moment(5.0, A.STEPS, 0),
+        Moment(15.0, A.WRITING, 10),
+        Moment(23.0, A.STEPS, 10),
+        Moment(23.0, A.CLOSING, 10),
+        Moment(24.0, A.END, 10),
+        end=24.0,
+    )
+    spent = account([signal])
+    assert (spent.seconds["writing"], spent.step_wait_seconds) == (8, 0)
+
+
 def test_what_passes_before_more_epochs_are_asked_for_is_nobodys_time():
     done = attempt(0.0, Moment(5.0, A.STEPS, 0), Moment(9.0, A.END, 8), end=9.0, finished=True)
     later = attempt(9000.0, Moment(9001.0, A.STEPS, 8), Moment(9003.0, A.END, 9), end=9003.0)

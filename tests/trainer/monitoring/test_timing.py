@@ -3,7 +3,7 @@
 import pytest
 
 from trainer.monitoring import timing
-from trainer.monitoring.timing import FIGURES, HOST, MEANS, STEP, WAIT, StepClock
+from trainer.monitoring.timing import HOST, MEANS, SPREAD, STEP, WAIT, StepClock
 
 
 @pytest.fixture
@@ -202,4 +202,4 @@ def test_means_are_the_figures_without_percentiles(now):
     call(clock, now, 1, wait=0.1, step=0.3)
     means, figures = clock.means(3, 2), clock.figures(3, 2)
     assert means == {name: figures[name] for name in MEANS}
-    assert set(figures) == set(FIGURES) > set(MEANS)
+    assert set(figures) == {*MEANS, *SPREAD} > set(MEANS)

@@ -80,7 +80,7 @@ def test_a_run_validates_saves_keeps_as_best_and_exports_the_averages(
     replicas, class_data, train_here, tmp_path
 ):
     config = configured(optimizer__ema_momentum=MOMENTUM, epochs=3)
-    report = train_here(config, class_data, tmp_path / "run", replicas)
+    report = train_here(config, class_data, tmp_path / "run", replicas, model=True)
     followed = Followed()
     stepped = plain(config, class_data, followed, report["steps"])
     assert np.abs(followed.averages[-1][0] - stepped[0]).max() > 1e-3

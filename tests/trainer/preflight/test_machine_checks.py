@@ -15,9 +15,10 @@ from trainer.preflight.machine_checks import cpu, saving, start
         (cpu(2, 8, 0.01, 4), WARNING, ["4 replicas", "virtual_replicas=2"]),
         (cpu(0.5, 8, None, 1), OK, ["container's limit"]),
         # 2 s after 100 steps of 0.1 s: 2 / 12.
-        (saving(2.0, 10**8, 0.1, 100), OK, ["2.0 s", "100 MB", "16.7%"]),
+        (saving(2.0, 10**8, 0.1, 100), OK, ["2.0 s", "100 MB", "wait for it 0.0%"]),
+        (saving(2.5, 10**8, 0.1, 20), OK, ["20.0%"]),
         # 1.5 s after 20 steps of 0.1 s: 43 %; of 2 %: 1.5 * 0.98 / 0.02 = 73.5 s, 735 steps.
-        (saving(1.5, 10**8, 0.1, 20), WARNING, ["42.9%", "every 735 steps"]),
+        (saving(3.5, 10**8, 0.1, 20), WARNING, ["42.9%", "every 35 steps"]),
         (start(12.0, 3600.0), OK, ["12 s"]),
         (start(12.0, 5.0), OK, ["longer than the steps of this run"]),
     ],

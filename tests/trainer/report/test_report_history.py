@@ -11,7 +11,7 @@ from PIL import Image
 
 from trainer.monitoring.metric_rows import accuracy_name, prefixes
 from trainer.report.curves import curves, split_label
-from trainer.report.history import history_figure, save
+from trainer.report.history import history_figure, parts_figure, save
 from trainer.report.overfitting import reading
 from trainer.report.style import figure_png
 
@@ -228,3 +228,24 @@ def test_over_fitting_says_what_the_accuracy_did(accuracies, words):
     for row, accuracy in zip(history, accuracies, strict=True):
         row["val_accuracy"] = accuracy
     assert words in reading(history).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_the_loss_of_a_part_is_no_split_and_has_axes_of_its_own():
+    history = []
+    for row in rows(4):
+        of_parts = {"class_loss": row["loss"], "r2": 0.5}
+        of_splits = {
+            f"{prefix}{name}": value - 0.1
+            for prefix in ("val_", "val_hard_")
+            for name, value in of_parts.items()
+        }
+        history.append({**row, **of_parts, **of_splits})
+    within = {name: value for name, value in history[0].items() if name.startswith("val_")}
+    for part in (history, [within]):
+        assert prefixes(part) == ["", "val_", "val_hard_"]
+    figure = parts_figure(history, ("class_loss", "r2"), "easy")
+    for title, last in (("Class loss", 0.15), ("R2", 0.4)):
+        axes = axes_named(figure, title)
+        assert [line.get_label() for line in axes.lines] == ["training", "easy", "hard"]
+        assert line_named(axes, "hard").get_ydata()[-1] == pytest.approx(last)
+    assert figure_png(figure)

@@ -91,7 +91,7 @@ def test_whatever_comes_from_outside_stays_text():
     report = {
         **REPORT,
         "weights_digest": EVIL,
-        "metrics": {"last": {**LAST, f"val_{EVIL}_loss": 1.0}},
+        "metrics": {"last": {**LAST, f"val_{EVIL}_loss": 1.0, f"val_{EVIL}_triplet_accuracy": 0.5}},
         "bottleneck": {
             "stage": EVIL,
             "verdict": EVIL,

@@ -3,6 +3,7 @@
 import os
 
 import pytest
+import yaml
 
 from preprocess.shell.errors import ConfigError
 from trainer.search.space import (
@@ -70,6 +71,18 @@ def test_the_command_line_wins_over_the_space_and_the_space_over_the_preset():
     space = parse_space(SMALL, "space")
     _, config = base_config(space, "demo", [("epochs", "3")])
     assert (config.model.embedding_size, config.epochs) == (8, 3)  # demo has 16 and 6
+
+
+@pytest.mark.parametrize(
+    "stages",
+    ["[{epochs: 3, trainable: head}]", "[{epochs: 2, trainable: head}, {epochs: 1}]", "[]"],
+)
+def test_the_stages_of_each_training_are_set_whatever_their_number(stages):
+    space = parse_space(
+        f"set: {{epochs: 3, stages: {stages}}}\nsearch: {{batch_size: [4]}}", "space"
+    )
+    _, config = base_config(space, "demo", [])
+    assert list(config.stages) == yaml.safe_load(stages)
 
 
 @pytest.mark.parametrize(

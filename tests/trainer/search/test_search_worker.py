@@ -299,6 +299,22 @@ def test_points_of_a_stage_that_repeats_have_not_reached_again_stay_in_the_resul
     assert len(result["points"]) == 4 and not result["complete"]
 
 
+def test_the_table_ends_with_how_the_curves_of_runs_correlate(request_of, monkeypatch):
+    """Of [1, 2, 3] and [1, 3, 2] by 0.5; a search without curves says nothing of them."""
+    request = request_of(GRID)
+    trained(monkeypatch, by_scale)
+    runs = search(request, quiet)
+    curves = [dict(enumerate(values)) for values in ([1, 2, 3], [1, 3, 2])]
+    result = result_of(request.space, request.start, runs, 1, curves)
+    assert result["curves"]["metric"] == request.space.metric
+    assert result["curves"]["all_epochs"]["range"] == pytest.approx([0.5, 0.5])
+    last = table_text(result).splitlines()[-1]
+    assert last.startswith(f"Curves of {request.space.metric}: 2 runs correlate over all epochs by")
+    without = result_of(request.space, request.start, runs, 1)
+    assert without["curves"]["runs"] == 0
+    assert table_text(without).splitlines()[-1] == without["verdict"]
+
+
 @pytest.mark.parametrize("text", [SAMPLED.replace("SAMPLER", "random"), OF_NAMES])
 def test_ranges_names_and_no_runs_at_all_are_drawn_too(request_of, monkeypatch, text):
     request = request_of(text, limit=3)

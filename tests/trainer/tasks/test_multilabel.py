@@ -10,6 +10,7 @@ import tensorflow as tf
 from preprocess.dataset_format import Manifest
 from preprocess.shards import reading
 from tests.trainer import datasets
+from tests.trainer.tasks import real_commands
 from trainer.data.order import ReplicaSlice
 from trainer.data.reader import open_reader
 from trainer.inference.class_names import UNKNOWN_CLASS, matched
@@ -86,13 +87,7 @@ def run(data, tmp_path_factory):
     config = datasets.write_config(
         folder / "config.py", MULTILABEL, epochs=3, checkpoint__best_metric="val_f1"
     )
-    workdir = str(folder / "run")
-    done = datasets.command(
-        "trainer", "train", f"--config={config}", f"--data={data}", f"--workdir={workdir}", "--json"
-    )
-    assert done.returncode == 0, done.stderr
-    assert "val_exact_match" in done.stderr and "val_f1_micro" in done.stderr
-    return workdir, json.loads(done.stdout)
+    return real_commands.train(folder, data, config, ("val_exact_match", "val_f1_micro"))
 
 
 @pytest.mark.slow
@@ -113,17 +108,13 @@ def test_a_report_has_the_figures_a_table_of_thresholds_and_the_level_of_chance(
 @pytest.mark.slow
 def test_prediction_evaluation_and_export_agree(run, data, tmp_path):
     workdir, report = run
-    images = f"{data}/../pictures/test"
-    table, model = tmp_path / "labels.csv", tmp_path / "model"
-    for command in (
-        ["evaluate", f"--data={data}", "--json", f"--output={tmp_path / 'measured.csv'}"],
-        ["predict", f"--images={images}", f"--output={table}"],
-        ["export", f"--output={model}"],
-    ):
-        done = datasets.command("trainer", command[0], f"--workdir={workdir}", *command[1:])
-        assert done.returncode == 0, done.stderr
-        if command[0] == "evaluate":
-            measured = json.loads(done.stdout)
+    table, model = tmp_path / "predicted.csv", tmp_path / "model"
+    measured = real_commands.use(
+        workdir,
+        data,
+        tmp_path,
+        model,
+    )
     last = report["metrics"]["last"]
     for name in ("exact_match", "f1", "f1_micro", "auc"):
         assert measured[name] == pytest.approx(last[f"val_{name}"]), name

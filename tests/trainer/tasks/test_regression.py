@@ -10,6 +10,7 @@ import tensorflow as tf
 from preprocess.dataset_format import Manifest, Target
 from preprocess.shards import reading
 from tests.trainer import datasets
+from tests.trainer.tasks import real_commands
 from trainer.config.learning_sections import LossConfig
 from trainer.losses.build_loss import build_loss
 from trainer.measures.build_measures import build_measures
@@ -75,13 +76,7 @@ def run(data, tmp_path_factory):
         checkpoint__best_metric="val_mean_absolute_error",
         optimizer__learning_rate=0.01,
     )
-    workdir = str(folder / "run")
-    done = datasets.command(
-        "trainer", "train", f"--config={config}", f"--data={data}", f"--workdir={workdir}", "--json"
-    )
-    assert done.returncode == 0, done.stderr
-    assert "val_r2" in done.stderr and "val_mean_absolute_error" in done.stderr
-    return workdir, json.loads(done.stdout)
+    return real_commands.train(folder, data, config, ("val_r2", "val_mean_absolute_error"))
 
 
 @pytest.mark.slow
@@ -106,16 +101,13 @@ def test_a_report_has_errors_by_number_and_a_scatter_plot(run):
 @pytest.mark.slow
 def test_prediction_evaluation_and_export_agree(run, data, truth, tmp_path):
     workdir, report = run
-    table, model = tmp_path / "numbers.csv", tmp_path / "model"
-    for command in (
-        ["evaluate", f"--data={data}", "--json", f"--output={tmp_path / 'measured.csv'}"],
-        ["predict", f"--images={data}/../pictures/test", f"--output={table}"],
-        ["export", f"--output={model}"],
-    ):
-        done = datasets.command("trainer", command[0], f"--workdir={workdir}", *command[1:])
-        assert done.returncode == 0, done.stderr
-        if command[0] == "evaluate":
-            measured = json.loads(done.stdout)
+    table, model = tmp_path / "predicted.csv", tmp_path / "model"
+    measured = real_commands.use(
+        workdir,
+        data,
+        tmp_path,
+        model,
+    )
     last = report["metrics"]["last"]
     for name in ("r2", "mean_absolute_error", "root_mean_squared_error", "loss"):
         assert measured[name] == pytest.approx(last[f"val_{name}"]), name

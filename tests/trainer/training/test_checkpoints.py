@@ -1,6 +1,7 @@
 """Saved states: one whole state is there whatever happens, and damage is noticed."""
 
 import itertools
+import os
 import shutil
 import threading
 from pathlib import Path
@@ -12,7 +13,7 @@ import tensorflow as tf
 from preprocess.dataset_format import TRIPLET
 from preprocess.shell.errors import ConfigError, DataError
 from tests.trainer import datasets
-from trainer.training import checkpoints
+from trainer.training import checkpoints, state_files
 from trainer.training.checkpoints import BEST, LAST, Checkpoints
 from trainer.training.session import add_optimizer, build_session
 
@@ -85,8 +86,8 @@ def test_killed_at_any_moment_of_a_save_a_whole_state_is_there(session, tmp_path
     """Every file operation of a save is the last one of a process in its turn. The state before
     an epoch's validation and the one after it have the same step, and keep is 1.
     """
-    operations = [(Path, "rename"), (Path, "mkdir"), (Path, "write_text"), (shutil, "rmtree")]
-    operations += [(checkpoints, "_sync"), (np, "savez")]
+    operations = [(Path, "rename"), (Path, "mkdir"), (shutil, "rmtree")]
+    operations += [(os, "replace"), (os, "fsync"), (np, "savez")]
     for survived in itertools.count():
         root = tmp_path / str(survived)
         states = Checkpoints(root)
@@ -185,8 +186,8 @@ def test_a_state_gets_its_name_when_every_worker_has_written_its_part(
 ):
     """And each one gets its own part back: worker n wrote n."""
     rank = threading.local()
-    monkeypatch.setattr(checkpoints, "_replica_values", lambda model: {"0/0": rank.value})
-    monkeypatch.setattr(checkpoints, "_set_replica_values", lambda model, got: seen.append(got))
+    monkeypatch.setattr(state_files, "replica_values", lambda model: {"0/0": rank.value})
+    monkeypatch.setattr(checkpoints, "set_replica_values", lambda model, got: seen.append(got))
     seen = []
     chief, worker = pair(tmp_path, tmp_path)
 

@@ -77,6 +77,7 @@ def before_epoch(monkeypatch, epoch, spoil):
 
     def spoiling(self):
         if self.epochs == epoch - 1 and pending:
+            self._saver.hand_over(wait=True)  # the state of the epoch before is on the disk
             pending.pop()(self.run.directory.path)
         run_steps(self)
 

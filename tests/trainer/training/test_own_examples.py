@@ -62,7 +62,7 @@ def runs(mine, class_data):
     """
     config = configuration(mine, checkpoint__keep=5)
     with pytest.MonkeyPatch.context() as patch:
-        whole = train_in_process(patch, config, class_data, mine / "whole")
+        whole = train_in_process(patch, config, class_data, mine / "whole", model=True)
         two = train_in_process(patch, config, class_data, mine / "two", 2)
         back_to_epoch(mine / "whole", 1)
         again = train_in_process(patch, config, class_data, mine / "whole")

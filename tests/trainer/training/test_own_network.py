@@ -53,7 +53,7 @@ def test_own_parts_train_resume_and_are_served(class_data, tmp_path, train_here)
     whole = train_here(configuration(tmp_path), class_data, tmp_path / "whole")
     first = configuration(tmp_path, epochs=1)
     train_here(first, class_data, tmp_path / "halves")
-    again = train_here(configuration(tmp_path), class_data, tmp_path / "halves")
+    again = train_here(configuration(tmp_path), class_data, tmp_path / "halves", model=True)
     assert any("step 3 of 6" in line for line in again["said"])
     assert again["weights_digest"] == whole["weights_digest"]
     config = configuration(tmp_path)

@@ -1,8 +1,11 @@
 """A user's own task: on the records of an existing one, and refused if a part of it is wrong."""
 
+import dataclasses
+import shutil
+
 import pytest
 
-from preprocess.shell.errors import ConfigError
+from preprocess.shell.errors import ConfigError, UsageError
 from tests.trainer import datasets, own_code
 from tests.trainer.training.test_own_network import tried
 from trainer.config.task_table import records_of, task_kind
@@ -27,10 +30,31 @@ def configuration(tmp_path, text, name="F", **changes):
 def test_an_own_task_trains_and_its_run_is_opened(class_data, tmp_path, train_here):
     """Of two classes, each is beside the other: all is right."""
     config = configuration(tmp_path, own_code.TASK, "Near", loss__name="focal", metrics=("f1",))
-    report = train_here(config, class_data, tmp_path / "run")
+    report = train_here(config, class_data, tmp_path / "run", model=True)
     assert report["metrics"]["last"]["val_accuracy"] == 1.0
     run = open_run(str(tmp_path / "run"), "last", lambda _: None, [config.task])
     assert type(run.session.task).__name__ == "Near"
+
+
+def test_a_run_whose_task_is_in_another_folder_is_opened_and_resumed(
+    class_data, tmp_path, train_here
+):
+    """As one trained in pods, whose files were at /own; its best state is named by the task."""
+    config = configuration(tmp_path, own_code.TASK, "Near", metrics=("f1",))
+    train_here(config, class_data, tmp_path / "run")
+    shutil.move(tmp_path / "mine", tmp_path / "here")
+    here, said = f"{tmp_path}/here/part.py:Near", []
+    with pytest.raises(UsageError, match="not on this machine"):
+        open_run(str(tmp_path / "run"), "last", said.append)
+    run = open_run(str(tmp_path / "run"), "last", said.append, [here])
+    assert type(run.session.task).__name__ == "Near"
+    assert said == [f"'{tmp_path}/run': task: {here} for {config.task}"]
+    now = dataclasses.replace(config, task=here, epochs=2)
+    assert train_here(now, class_data, tmp_path / "run")["epochs"] == 2
+    shutil.move(tmp_path / "here", tmp_path / "there")
+    (tmp_path / "there" / "part.py").write_text(f"{own_code.TASK}\n# changed since")
+    open_run(str(tmp_path / "run"), "last", said.append, [f"{tmp_path}/there/part.py:Near"])
+    assert said[-1].endswith(f"for {here}, which differs")
 
 
 def test_records_are_those_that_the_file_says(tmp_path):

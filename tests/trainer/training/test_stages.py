@@ -48,7 +48,7 @@ def test_fifty_steps_in_two_stages_are_those_of_plain_keras(
         optimizer__args={"momentum": MOMENTUM},
         stages=STAGES,
     )
-    report = train_here(config, class_data, tmp_path / "run", replicas)
+    report = train_here(config, class_data, tmp_path / "run", replicas, model=True)
     assert report["steps"] == 50
     run = open_run(str(tmp_path / "run"), "last", print)
     expected = plain(dataclasses.replace(config, stages=()), class_data, HeadThenAll())
@@ -152,3 +152,24 @@ def test_a_stage_shorter_than_its_warm_up_is_refused_at_the_start(class_data, tr
     )
     with pytest.raises(ConfigError, match=r"stages\[1\]: optimizer.warmup_steps=5"):
         train_here(config, class_data, tmp_path / "run")
+
+
+@pytest.mark.parametrize("explicit", [True, False])
+def test_a_last_stage_that_is_made_longer_says_what_its_schedule_does(
+    explicit, class_data, train_here, tmp_path
+):
+    """Whether the stage itself says how long it is, or lasts to the end of the run."""
+
+    def training(epochs):
+        last = {"epochs": epochs - 1} if explicit else {}
+        return configured(
+            epochs=epochs,
+            steps_per_epoch=4,
+            optimizer__schedule="CosineDecay",
+            stages=({"epochs": 1, "trainable": "head"}, last),
+        )
+
+    train_here(training(2), class_data, tmp_path / "run")
+    again = train_here(training(4), class_data, tmp_path / "run")
+    (line,) = [line for line in again["said"] if "follows the length of the run" in line]
+    assert "has changed from 4 to 12 steps: the learning rate at step 4 is" in line

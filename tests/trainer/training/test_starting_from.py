@@ -213,19 +213,21 @@ def test_a_run_goes_on_with_its_variants_where_others_were_added(
         return replace(record, **changes)
 
     config = classes(data__variants=0)
-    record = {"digest": "2" * 64, **what_it_reads(config, with_variants(2))}
+    record = {"digest": "2" * 64, **what_it_reads(config.data, with_variants(2))}
     assert record["variants"] == 2
-    assert digest_for(record, config, with_variants(2)) == "2" * 64
-    assert digest_for(record, config, with_variants(3)) == "2" * 64
-    assert digest_for(record, config, with_variants(3, sha256="0" * 64)) == "3" * 64
-    assert digest_for({"digest": "2" * 64}, config, with_variants(3)) == "3" * 64  # of old runs
+    assert digest_for(record, config.data, with_variants(2)) == "2" * 64
+    assert digest_for(record, config.data, with_variants(3)) == "2" * 64
+    assert digest_for(record, config.data, with_variants(3, sha256="0" * 64)) == "3" * 64
+    assert (
+        digest_for({"digest": "2" * 64}, config.data, with_variants(3)) == "3" * 64
+    )  # of old runs
 
-    from trainer import train as training
+    from trainer.data import sets
 
     run = tmp_path / "run"
-    monkeypatch.setattr(training, "load_manifest", lambda _: with_variants(2))
+    monkeypatch.setattr(sets, "load_manifest", lambda _: with_variants(2))
     train_here(classes(data__variants=0, epochs=1), class_data, run)
-    monkeypatch.setattr(training, "load_manifest", lambda _: with_variants(3))
+    monkeypatch.setattr(sets, "load_manifest", lambda _: with_variants(3))
     said = train_here(config, class_data, run)["said"]
     assert "the dataset has more variants now; this run keeps using its 2" in said
     stored = json.loads((run / "config.json").read_text())
@@ -247,7 +249,7 @@ def test_an_early_stop_says_what_it_was_and_goes_on_with_more_patience(
     run = tmp_path / "run"
     report = train_here(stopping(1, 5), class_data, run)
     expected = (
-        "early: after epoch 2 of 5, as val_loss has not improved since epoch 1 "
+        "early: after epoch 2 of 5, as val_accuracy has not improved since epoch 1 "
         "(early_stopping.patience=1)"
     )
     assert report["stopped"] == expected

@@ -91,7 +91,7 @@ def test_a_worker_of_another_cluster_ends_the_wait_with_78():
     other = Cluster((("worker", 3),), (*two[1].addresses, third), 1)
     with ThreadPoolExecutor() as pool:
         waits = ((two[0], SOON), (other, 4 * SOON))
-        errors = list(pool.map(lambda each: outcome(*each, []), waits))
+        errors = list(pool.map(lambda each: outcome(each[0], each[1], []), waits))
     assert isinstance(errors[0], ConfigError)
     assert "has another TF_CONFIG" in str(errors[0]) and two[0].name(1) in str(errors[0])
 

@@ -8,7 +8,12 @@ from PIL import Image, ImageColor
 
 from trainer.report import style
 from trainer.report.confusion import MOST_DRAWN, MOST_NUMBERED, confusion_figure
-from trainer.report.pictures import ClassMistake, TripletMistake, augmented_batch, mistakes_sheet
+from trainer.report.contact_sheets import (
+    ClassMistake,
+    TripletMistake,
+    augmented_batch,
+    mistakes_sheet,
+)
 from trainer.report.sheet import CELL, png, to_rgb
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)

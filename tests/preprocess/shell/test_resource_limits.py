@@ -6,7 +6,7 @@ import resource
 
 import pytest
 
-from preprocess.shell.limits import limit_reached
+from preprocess.shell.resource_limits import limit_reached
 
 THREAD = RuntimeError("can't start new thread")
 

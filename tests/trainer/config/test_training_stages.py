@@ -7,7 +7,7 @@ import pytest
 
 from preprocess.shell.errors import ConfigError
 from trainer.config import Config, differences, from_dict, load_config, to_dict
-from trainer.config.stages import Stage, last_stage, stages_left, stages_of
+from trainer.config.training_stages import Stage, last_stage, stages_left, stages_of
 
 TWO = ({"epochs": 5, "trainable": "head"}, {"trainable": "block6a_expand", "learning_rate": 1e-5})
 
