@@ -71,6 +71,7 @@ test-integration: env
 
 # etcd, the API server, its controllers and JobSet's, in namespaces of their own. The first time
 # Go builds them (20 minutes on two cores); they are kept in ~/.cache/shardline/kubernetes.
+# With KUBELETS=2, as root, the tests that need nodes: two kubelets, and the image of the pods.
 test-kubernetes: env
 	$(PY) -m tests.kubernetes
 
@@ -97,6 +98,7 @@ bench: env
 	$(PY) -m tests.benchmarks.bench_step
 	$(PY) -m tests.benchmarks.bench_hooks
 	$(PY) -m tests.benchmarks.bench_kills
+	$(PY) -m tests.benchmarks.bench_follow
 	$(PY) -m tests.benchmarks.bench_long_run
 	$(PY) -m tests.benchmarks.bench_diagnose
 ifdef MNIST
