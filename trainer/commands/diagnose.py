@@ -85,11 +85,10 @@ def main(arguments: list[str]) -> None:
     if cluster_of_environment() is None:
         _diagnose(config)
         return
-    from trainer.workers.signals import leave
-    from trainer.workers.worker_process import exit_code
+    from trainer.workers.worker_process import work_and_leave
 
     # Threads deep inside TensorFlow, waiting for a peer, would keep Python from ending.
-    leave(exit_code("diagnose", lambda: _diagnose(config)))
+    work_and_leave("diagnose", lambda: _diagnose(config))
 
 
 def _diagnose(config: Config) -> None:

@@ -113,7 +113,7 @@ def main(arguments: list[str]) -> None:
     cluster = cluster_of_environment()
     from trainer.config.own_code import own_code
     from trainer.workers.signals import leave
-    from trainer.workers.worker_process import exit_code
+    from trainer.workers.worker_process import work_and_leave
 
     if cluster is None:
         if own_code(config):  # the user's own may have something to do as Python ends
@@ -126,7 +126,7 @@ def main(arguments: list[str]) -> None:
         leave(0)  # all is on the disk: what TensorFlow takes long to close is not waited for
     # Threads deep inside TensorFlow, waiting for a peer, would keep Python from ending.
     chief = cluster.rank == 0
-    leave(exit_code("train", lambda: _train(config, chief)))
+    work_and_leave("train", lambda: _train(config, chief))
 
 
 def _train(config: Config, chief: bool) -> None:

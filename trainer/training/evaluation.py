@@ -18,6 +18,7 @@ from trainer.data.reader import Reader
 from trainer.data.targets import OUTSIDE_LABEL
 from trainer.tasks.outputs import Outputs
 from trainer.tasks.task import Task
+from trainer.training.open_input import OpenInput
 from trainer.training.session import Session
 from trainer.training.step_functions import predict_function
 from trainer.workers import devices
@@ -81,16 +82,18 @@ class Evaluator:
         try:
             if self._batches is None:  # this may read a picture table
                 self._batches = devices.distribute(strategy, self._dataset)
-            for batch in self._batches:
-                outputs, _ = predict(batch, number)
-                names = ("weight", "record", *task.target_names)
-                rows = self._gather({**{name: batch[name] for name in names}, _OUTPUTS: outputs})
-                real = rows["weight"] > 0
-                found["values"].append(task.values(rows[_OUTPUTS][real].astype(np.float64)))
-                truths = {name: rows[name][real] for name in task.target_names}
-                found["targets"].append(task.truth(truths))
-                found["records"].append(rows["record"][real])
-                between()
+            with OpenInput(self._batches) as batches:
+                for batch in batches:
+                    outputs, _ = predict(batch, number)
+                    names = ("weight", "record", *task.target_names)
+                    rows = {name: batch[name] for name in names}
+                    rows = self._gather({**rows, _OUTPUTS: outputs})
+                    real = rows["weight"] > 0
+                    found["values"].append(task.values(rows[_OUTPUTS][real].astype(np.float64)))
+                    truths = {name: rows[name][real] for name in task.target_names}
+                    found["targets"].append(task.truth(truths))
+                    found["records"].append(rows["record"][real])
+                    between()
         except tf.errors.OpError as error:
             raise read_error(self._reader, error) from None
         joined = {name: np.concatenate(parts) for name, parts in found.items()}

@@ -9,8 +9,6 @@ last step and its validation.
 from __future__ import annotations
 
 import dataclasses
-import threading
-from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -19,7 +17,6 @@ from preprocess.shell.errors import DataError
 from preprocess.shell.json_text import JsonObject
 from trainer.config.training_stages import stages_of
 from trainer.data.order import ReplicaSlice
-from trainer.data.rows import Tensors
 from trainer.monitoring.profiling import planned, was_asked_for
 from trainer.monitoring.tensorboard_log import TensorBoardLog
 from trainer.monitoring.timeline import GOODPUT, Activity
@@ -28,6 +25,7 @@ from trainer.training.callbacks import Callbacks
 from trainer.training.checkpoints import STAGE, name_of
 from trainer.training.epoch_row import row_in_words, training_row, worker_waits
 from trainer.training.evaluation import NotFiniteError, read_error
+from trainer.training.open_input import OpenInput
 from trainer.training.opening import rates_in_words
 from trainer.training.own_callbacks import ANOTHER, OwnCallbacks
 from trainer.training.record_log import RecordLog
@@ -57,7 +55,7 @@ class Loop:
     def __init__(self, run: Run) -> None:
         self._saver = Saver(run, self._state)
         self._enter(run)
-        self._batches: Iterator[Tensors] | None = None
+        self._input: OpenInput | None = None
         self.epochs = 0
         self.best: float | None = None
         self.stopped = ""
@@ -129,20 +127,13 @@ class Loop:
             self.run.monitors.timeline.enter(Activity.CLOSING)
             if self.run.reader.live:  # else its threads wait for variants that never come
                 self.run.reader.live.close()
-            self._close_input()
+            if self._input:
+                self._input.close()
             self._saver.close()
         if trains:
             self._callbacks.own.train_ended()
         if self.run.monitors.profiler.waits and was_asked_for(config.profile):
             self.run.say("no trace taken: the run ended before the requested step")
-
-    def _close_input(self) -> None:
-        """Closes the input next to what follows. tf.data's thread that chooses how much is done at
-        a time may miss its end (it is woken before it can see that it is to end) and sleeps on: for
-        as long as it has run, a minute at most.
-        """
-        held, self._batches = [self._batches], None
-        threading.Thread(target=held.clear, name="closing the input").start()
 
     @property
     def _epoch_end(self) -> int:
@@ -159,17 +150,16 @@ class Loop:
             self._begun = self.epochs
         if self.steps.done == end:
             return  # only the last validation was missing
-        # One iterator for all epochs: a new one would read the picture table again.
-        if self._batches is None:
-            self._batches = self._iterator()
-        self.steps.run(self._batches, end, self.epochs, self._save, self._saver.failed)
+        # One for all epochs: a new one would read the picture table again.
+        self._input = self._input or self._open()
+        self.steps.run(self._input, end, self.epochs, self._save, self._saver.failed)
         self.steps.catch_up()
 
-    def _iterator(self) -> Iterator[Tensors]:
+    def _open(self) -> OpenInput:
         def dataset(part: ReplicaSlice) -> tf.data.Dataset:
             return self.run.reader.dataset(self.steps.done, part)
 
-        return iter(devices.distribute(self.run.session.strategy, dataset, endless=True))
+        return OpenInput(devices.distribute(self.run.session.strategy, dataset, endless=True))
 
     def _finish_epoch(self, log: TensorBoardLog) -> None:
         # Check before reporting or saving: a NaN state is neither validated nor best.

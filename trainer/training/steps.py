@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,6 @@ import tensorflow as tf
 from preprocess.shell.errors import ConfigError
 from trainer.config.keys import Config
 from trainer.config.training_stages import Stage, stages_of
-from trainer.data.rows import Tensors
 from trainer.monitoring.memory_pressure import MemoryMonitor
 from trainer.monitoring.processor import ProcessorMonitor
 from trainer.monitoring.timeline import Activity
@@ -26,6 +25,7 @@ from trainer.optimizers.accumulation import check_accumulation
 from trainer.optimizers.averages import check_averages
 from trainer.training.epoch_row import bar_in_words
 from trainer.training.numerics import NumericsCheck
+from trainer.training.open_input import OpenInput
 from trainer.training.own_callbacks import BatchHooks
 from trainer.training.progress import ProgressFile, epoch_bar
 from trainer.training.record_log import RecordLog
@@ -112,7 +112,7 @@ class Steps:
 
     def run(
         self,
-        batches: Iterator[Tensors],
+        batches: OpenInput,
         end: int,
         epoch: int,
         save: Callable[[], None] = lambda: None,
@@ -123,8 +123,7 @@ class Steps:
         """Trains up to step `end` of an epoch.
 
         Args:
-          batches: distributed, from the current step on; with several steps a call, the iterator of
-            a dataset.
+          batches: distributed, from the current step on; with several steps a call, of a dataset.
           end: see above.
           epoch: counted from 0.
           save: called when a state has to be saved or the run has to exit.
@@ -206,7 +205,7 @@ class Steps:
         if not np.isfinite(self.sums).all():
             raise Diverged(f"the loss is not finite after step {self.done}")
 
-    def _call(self, batches: Iterator[Tensors], steps: int) -> None:
+    def _call(self, batches: OpenInput, steps: int) -> None:
         # The first call traces and compiles.
         self._run.monitors.watchdog.alive(f"step {self.done + 1}", long=self._run.signals.idle)
         self.clock.lap(HOST)
@@ -225,13 +224,13 @@ class Steps:
             self.clock.lap(WAIT)  # any waiting happens inside the call
             if first:
                 timeline.enter(Activity.COMPILE)
-            sums, records = self._train_several(batches, tf.constant(steps))
+            sums, records = self._train_several(batches.iterator, tf.constant(steps))
         self.clock.lap(STEP)
         if self.show_graph:  # traced by now, so that this takes no second trace
             if self._at_once == 1:
                 self.show_graph(self.train_one, batch)
             else:
-                self.show_graph(self._train_several, batches, tf.constant(steps))
+                self.show_graph(self._train_several, batches.iterator, tf.constant(steps))
             self.show_graph = None
         if first:
             timeline.enter(Activity.STEPS)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from absl import flags
 
 from preprocess.shell.cli import say
 from preprocess.shell.errors import UserError
+from trainer.workers.signals import leave
 
 
 def worker_command(command: str, module: str, left_out: Sequence[str]) -> list[str]:
@@ -28,18 +30,22 @@ def worker_command(command: str, module: str, left_out: Sequence[str]) -> list[s
     return words
 
 
-def exit_code(command: str, work: Callable[[], None]) -> int:
-    """Does the work; returns the exit code, after reporting any error."""
+def work_and_leave(command: str, work: Callable[[], None]) -> NoReturn:
+    """Does the work, reports any error and ends the process with its exit code.
+
+    It leaves while the error is held: what the frames of an error hold, such as an open input of
+    TensorFlow's, may take a minute to close, and nobody needs that any more.
+    """
     try:
         work()
     except UserError as error:
         say(f"trainer {command}: {error}")
-        return error.exit_code
+        leave(error.exit_code)
     except SystemExit as error:
-        return int(error.code or 0)
+        leave(int(error.code or 0))
     except BrokenPipeError:  # nobody reads the result, but the work is done
-        return 0
+        leave(0)
     except Exception:
         traceback.print_exc()
-        return 1
-    return 0
+        leave(1)
+    leave(0)

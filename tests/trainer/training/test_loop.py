@@ -16,6 +16,7 @@ from tests.trainer.stacks import needs_addons
 from trainer.monitoring.timing import StepClock
 from trainer.training.checkpoints import LAST, Checkpoints
 from trainer.training.loop import Loop
+from trainer.training.open_input import OpenInput
 from trainer.workers.worker_group import WorkerGroup
 
 
@@ -63,7 +64,10 @@ def test_an_input_is_closed_next_to_the_report(class_data, tmp_path, train_here,
         def __del__(self):
             assert closed.wait(60)
 
-    monkeypatch.setattr(Loop, "_iterator", lambda loop, real=Loop._iterator: Slow(real(loop)))
+    def opened(loop, real=Loop._open):
+        return OpenInput(Slow(real(loop).iterator))
+
+    monkeypatch.setattr(Loop, "_open", opened)
     before = set(threading.enumerate())  # inputs of other tests may be closing still
     train_here(classes(epochs=1), class_data, tmp_path / "run")
     new = set(threading.enumerate()) - before

@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow as tf
 
@@ -31,6 +31,7 @@ from trainer.data.rows import Tensors
 from trainer.monitoring.cores import available_cores
 from trainer.monitoring.processor import OTHERS, OWN, ProcessorMonitor
 from trainer.training.evaluation import read_error
+from trainer.training.open_input import OpenInput
 from trainer.training.session import Session
 from trainer.training.steps import Steps
 from trainer.training.training_run import StepRun, unwatched
@@ -215,17 +216,16 @@ class _Measuring:
             for row in self._workers.gather(numbers)
         ]
 
-    def _distributed(self) -> Iterator[Tensors]:
-        return iter(
-            devices.distribute(
-                self._strategy, lambda part: self._reader.dataset(0, part), endless=True
-            )
-        )
+    def _distributed(self) -> OpenInput:
+        def dataset(part: ReplicaSlice) -> tf.data.Dataset:
+            return self._reader.dataset(0, part)
 
-    def _resident(self, batch: Tensors) -> Iterator[Tensors]:
+        return OpenInput(devices.distribute(self._strategy, dataset, endless=True))
+
+    def _resident(self, batch: Tensors) -> OpenInput:
         """The same batch forever, as the loop takes it."""
         if self._config.steps_per_execution == 1:
-            return itertools.repeat(batch)
+            return OpenInput(itertools.repeat(batch))
         # Only a dataset's own iterator goes into a graph of several steps.
         local = self._strategy.experimental_local_results(batch)
 
@@ -236,13 +236,13 @@ class _Measuring:
                 together = together.concatenate(row)
             return together.cache().repeat()
 
-        return iter(devices.distribute(self._strategy, dataset, endless=True))
+        return OpenInput(devices.distribute(self._strategy, dataset, endless=True))
 
-    def _train(self, batches: Iterator[Tensors], steps: int) -> None:
+    def _train(self, batches: OpenInput, steps: int) -> None:
         self._steps.run(batches, self._steps.done + steps, epoch=0, shown=False)
         self._steps.catch_up()
 
-    def _looped(self, batches: Iterator[Tensors], fewest: int = FEWEST) -> tuple[float, float]:
+    def _looped(self, batches: OpenInput, fewest: int = FEWEST) -> tuple[float, float]:
         """Seconds of a step in the training loop."""
         a_call = self._config.steps_per_execution
         tried = Watch()
@@ -279,12 +279,13 @@ class _Measuring:
         """Seconds for a step's pictures; for all of a table that is filled once a run."""
         pictures = cut.pictures_a_step or self._reader.pictures_in_table
         # The elements of a cut are counts of pictures.
-        seconds, cpu, count = time_elements(
-            iter(cut.dataset()), lambda element: int(element.numpy()), self._seconds
-        )
+        with OpenInput(cut.dataset()) as elements:
+            seconds, cpu, count = time_elements(
+                elements, lambda element: int(element.numpy()), self._seconds
+            )
         return seconds / count * pictures, cpu / count * pictures
 
-    def _elements(self, batches: Iterator[Tensors]) -> tuple[float, float]:
+    def _elements(self, batches: OpenInput) -> tuple[float, float]:
         """Seconds of a batch."""
 
         def arrived(batch: Tensors) -> int:
