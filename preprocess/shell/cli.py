@@ -63,17 +63,22 @@ def run(
         # Not sys.exit: the native threads of Beam or TensorFlow would abort the process.
         os._exit(ExitCode.INTERRUPTED)
     except Exception as error:
-        reason = limit_reached(error)
-        if not reason and place_of(error):
-            print(f"{package} {arguments[0]}: {described(error)}", file=sys.stderr)
-            sys.exit(ExitCode.CONFIG)
-        if not reason:
+        if not (reason := mistake(error)):
             raise
         print(f"{package} {arguments[0]}: {reason}", file=sys.stderr)
+        if not limit_reached(error):
+            sys.exit(ExitCode.CONFIG)
         sys.stdout.flush()
         # Not sys.exit: what is left of Beam's threads would wait for one that cannot be started.
         os._exit(ExitCode.CONFIG)
     sys.exit(0)
+
+
+def mistake(error: Exception) -> str:
+    """What to say of an error that a limit of this process, or the user's own file, caused; "" of a
+    fault of ours.
+    """
+    return limit_reached(error) or (described(error) if place_of(error) else "")
 
 
 def print_json(value: Mapping[str, Any]) -> None:

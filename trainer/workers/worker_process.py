@@ -9,8 +9,9 @@ from typing import NoReturn
 
 from absl import flags
 
-from preprocess.shell.cli import say
+from preprocess.shell.cli import mistake, say
 from preprocess.shell.errors import UserError
+from preprocess.shell.exit_codes import ExitCode
 from trainer.workers.signals import leave
 
 
@@ -45,7 +46,10 @@ def work_and_leave(command: str, work: Callable[[], None]) -> NoReturn:
         leave(int(error.code or 0))
     except BrokenPipeError:  # nobody reads the result, but the work is done
         leave(0)
-    except Exception:
+    except Exception as error:
+        if reason := mistake(error):
+            say(f"trainer {command}: {reason}")
+            leave(ExitCode.CONFIG)
         traceback.print_exc()
         leave(1)
     leave(0)
