@@ -35,7 +35,7 @@ def work_and_leave(command: str, work: Callable[[], None]) -> NoReturn:
     """Does the work, reports any error and ends the process with its exit code.
 
     It leaves while the error is held: what the frames of an error hold, such as an open input of
-    TensorFlow's, may take a minute to close, and nobody needs that any more.
+    TensorFlow's, may take a minute to close, which nobody needs by then.
     """
     try:
         work()
