@@ -92,17 +92,23 @@ def test_fifty_steps_are_those_of_plain_keras(class_data):
             check_equal(weights_of(session.model), averages, 1e-4)
 
 
-def steps_of(session, data, first, count):
-    """Trains some steps, from a step on."""
+def steps_of(session, data):
+    """Trains some steps, from a step on: `call(first, count)`."""
     reader = open_reader(data, load_manifest(data), "train", session.config, training=True)
     train, several = train_functions(session)
-    iterator = iter(
-        devices.distribute(session.strategy, lambda part: reader.dataset(first, part), endless=True)
-    )
-    if count > 1:
-        several(iterator, tf.constant(count))
-    else:
-        train(next(iterator))
+
+    def call(first, count):
+        iterator = iter(
+            devices.distribute(
+                session.strategy, lambda part: reader.dataset(first, part), endless=True
+            )
+        )
+        if count > 1:
+            several(iterator, tf.constant(count))
+        else:
+            train(next(iterator))
+
+    return call
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
@@ -117,17 +123,19 @@ def test_a_state_saved_within_an_update_is_continued_exactly(replicas, class_dat
         return session
 
     undisturbed = fresh()
-    steps_of(undisturbed, class_data, 0, 5)
+    train = steps_of(undisturbed, class_data)
+    train(0, 5)
     states = Checkpoints(tmp_path)
     states.save(LAST, undisturbed, {"step": 5, "epochs": 1})
-    steps_of(undisturbed, class_data, 5, 4)
+    train(5, 4)
 
     resumed = fresh()
     states.restore(states.states(LAST)[0], resumed)
     assert int(resumed.accumulation.done.numpy()) == 2
-    steps_of(resumed, class_data, 5, 1)  # completes an update by itself
+    train = steps_of(resumed, class_data)
+    train(5, 1)  # completes an update by itself
     assert int(resumed.accumulation.done.numpy()) == 0
-    steps_of(resumed, class_data, 6, 3)
+    train(6, 3)
     for one, other in zip(weights_of(undisturbed.model), weights_of(resumed.model), strict=True):
         np.testing.assert_array_equal(one, other)
 

@@ -52,7 +52,7 @@ def test_a_sound_run_passes_every_check_and_nothing_is_written(checked, triplet_
     assert "5 steps a pass of 33 records" in found["steps"].value  # batches of 8
     assert found["steps"].status == "warning"  # 2 epochs, 3 variants
     assert "image [8,3,32,32,3]" in found["shapes"].value
-    assert "the backbone wants -1..1" in found["pixels"].value
+    assert "the backbone wants 0..1" in found["pixels"].value
     assert found["pixels"].status == "ok"
     assert "decoded" in found["memory"].value
     assert "to the first step" in found["start"].value
