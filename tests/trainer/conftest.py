@@ -120,13 +120,17 @@ def train_here(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def class_runs(class_data: str, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Two runs of two seeds on the classes."""
+    """Two runs of two seeds of the `cnn` on the classes."""
 
     def make(root: Path) -> None:
         with pytest.MonkeyPatch.context() as patch:
             for seed in (0, 1):
                 config = datasets.configuration(
-                    datasets.CLASSIFICATION, seed=seed, augment__enabled=True, augment__flip=True
+                    datasets.CLASSIFICATION,
+                    seed=seed,
+                    model__backbone="cnn",
+                    augment__enabled=True,
+                    augment__flip=True,
                 )
                 train_in_process(patch, config, class_data, root / f"run{seed}", pictures=True)
 

@@ -48,9 +48,9 @@ def test_embeddings_of_a_dataset_have_ids_and_splits(triplets, triplet_data, tmp
 
 
 def test_embeddings_of_a_split_of_classes_have_their_labels(classes, class_data, tmp_path):
-    """500 features of the `mlp` in front of the last layer."""
+    """96 features of the `cnn` in front of the last layer."""
     _, file = embedded(classes, class_data, tmp_path, "test")
-    assert file["metric"].item() == "cosine distance" and file["embeddings"].shape == (10, 500)
+    assert file["metric"].item() == "cosine distance" and file["embeddings"].shape == (10, 96)
     assert file["splits"].tolist() == ["test"] * 10
     for name, label in zip(file["ids"], file["labels"], strict=True):
         assert file["classes"][label] == Path(name).parent.name
@@ -77,7 +77,7 @@ def test_the_command_names_the_unreadable_files_and_goes_on(class_runs, pictures
         f"--output={tmp_path / 'a.npz'}",
     )
     file = load_embeddings(str(tmp_path / "a.npz"))
-    assert result["pictures"] == 5 and result["dimensions"] == 500
+    assert result["pictures"] == 5 and result["dimensions"] == 96
     assert sorted(each["id"] for each in result["unreadable"]) == ["cut.jpg", "no.png"]
     assert all(each["problem"] for each in result["unreadable"])
     lines = said.splitlines()
