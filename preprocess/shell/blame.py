@@ -19,6 +19,22 @@ _WRAPPING = re.compile(
     r"|Detected at node|Graph execution error|•|\^+$|~*\^+~*$)"
 )
 
+# What TensorFlow raises of the machine, a device or another worker, in whatever file of whoever the
+# operation stands. Not UnknownError, which is how it passes on most errors of a Python function.
+_OF_THE_MACHINE = frozenset(
+    f"{kind}Error"
+    for kind in (
+        "ResourceExhausted",
+        "Unavailable",
+        "Aborted",
+        "Cancelled",
+        "DeadlineExceeded",
+        "Internal",
+        "DataLoss",
+    )
+)
+_DEVICE_WORDS = ("Collective ops is aborted", "oordination service", "cuDNN", "CUDA", "NCCL")
+
 # Folders from which something of the user's was imported.
 _folders: set[str] = set()
 
@@ -46,6 +62,19 @@ def place_of(error: BaseException) -> tuple[str, int] | None:
     traced = [(file, int(line)) for file, line in _IN_MESSAGE.findall(str(error))]
     own = [place for place in (*frames, *traced) if is_own(place[0])]
     return own[-1] if own else None
+
+
+def of_the_machine(error: BaseException) -> bool:
+    """Whether TensorFlow raised it of the machine, a device or another worker."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if "OpError" not in names:
+        return False
+    return bool(names & _OF_THE_MACHINE) or any(word in str(error) for word in _DEVICE_WORDS)
+
+
+def own_mistake(error: BaseException) -> str:
+    """What to say of an error that a file of the user's caused; "" of any other."""
+    return described(error) if place_of(error) and not of_the_machine(error) else ""
 
 
 def described(error: BaseException) -> str:

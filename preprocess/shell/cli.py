@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from absl import flags
 
-from preprocess.shell.blame import described, place_of
+from preprocess.shell.blame import own_mistake
 from preprocess.shell.errors import UsageError, UserError
 from preprocess.shell.escaped_output import escape_output
 from preprocess.shell.exit_codes import ExitCode
@@ -63,22 +63,16 @@ def run(
         # Not sys.exit: the native threads of Beam or TensorFlow would abort the process.
         os._exit(ExitCode.INTERRUPTED)
     except Exception as error:
-        if not (reason := mistake(error)):
+        limit = limit_reached(error)
+        if not (reason := limit or own_mistake(error)):
             raise
         print(f"{package} {arguments[0]}: {reason}", file=sys.stderr)
-        if not limit_reached(error):
+        if not limit:
             sys.exit(ExitCode.CONFIG)
         sys.stdout.flush()
         # Not sys.exit: what is left of Beam's threads would wait for one that cannot be started.
         os._exit(ExitCode.CONFIG)
     sys.exit(0)
-
-
-def mistake(error: Exception) -> str:
-    """What to say of an error that a limit of this process, or the user's own file, caused; "" of a
-    fault of ours.
-    """
-    return limit_reached(error) or (described(error) if place_of(error) else "")
 
 
 def print_json(value: Mapping[str, Any]) -> None:

@@ -40,7 +40,12 @@ class ExitCode(enum.IntEnum):
     STORAGE = (74, "the disk or the storage: full, unreachable or failing", True, True)
     SAVED = (75, "received SIGTERM, and saved: the same command continues", True, False)
     LOST_PEER = (76, "lost another worker: the same command continues", True, False)
-    CONFIG = (78, "bad configuration: an unknown key or a bad value", False, False)
+    CONFIG = (
+        78,
+        "bad configuration: an unknown key, a bad value, an error in your own file",
+        False,
+        False,
+    )
     INTERRUPTED = (130, "received Ctrl-C; a training was saved", True, True)
 
 

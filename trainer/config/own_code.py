@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TypeAlias
 
-from preprocess.shell.blame import described
+from preprocess.shell.blame import described, of_the_machine
 from preprocess.shell.errors import ConfigError, UserError
 from preprocess.shell.json_text import JsonObject
 from preprocess.shell.reference_source import source_changes, source_record
@@ -217,8 +217,8 @@ def blamed(key: str, value: str, takes: str = "") -> Iterator[None]:
         yield
     except UserError:
         raise
-    except Exception as error:  # a user's code may fail in any way
-        if type(error).__name__ == "ResourceExhaustedError":
-            raise  # of the batch, not of the code
+    except (Exception, SystemExit) as error:  # a user's code may fail in any way
+        if of_the_machine(error):
+            raise  # such as a batch that is too large, or another worker that is gone
         called = f"; it is called as {takes}" if takes else ""
         raise ConfigError(f"{key}={value} fails: {described(error)}{called}") from error

@@ -20,6 +20,7 @@ from trainer.data import storage
 from trainer.data.decode_limits import within_limits
 from trainer.data.decoding import RECORDS_TO_PIXELS, Decoder, parse_one
 from trainer.data.live import LiveVariants
+from trainer.data.open_input import OpenInput
 from trainer.data.order import ReplicaSlice
 from trainer.data.rows import Tensors, from_python
 from trainer.data.shares import SetRows
@@ -284,7 +285,8 @@ class PictureTable:
         """
         if self._kept is None:
             with tf.init_scope(), tf.device("CPU:0"):
-                table = next(iter(self.passes().take(1).map(self.build, name=TABLE)))
+                with OpenInput(self.passes().take(1).map(self.build, name=TABLE)) as tables:
+                    table = next(tables)
                 self._kept = tf.nest.map_structure(
                     lambda part: tf.Variable(part, trainable=False), table
                 )

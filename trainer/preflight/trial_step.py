@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from trainer.data.open_input import OpenInput
+from trainer.data.order import ReplicaSlice
 from trainer.data.reader import Reader
 from trainer.data.rows import Tensors
 from trainer.models.build_backbone import BACKBONE
@@ -48,27 +49,27 @@ def training_steps(session: Session, reader: Reader) -> tuple[Timing, Tensors]:
     before = [weight.numpy() for weight in session.model.trainable_variables]
     train, _ = train_functions(session)
     try:
-        batches = _batches(session, reader)
-        first = next(batches)
-        losses = [_loss(train(first))]
-        first_done = time.time()
-        for _ in range(1, session.config.optimizer.accumulate_steps):  # which moves the weights
-            train(next(batches))
-        moved = any(
-            not np.array_equal(was, weight.numpy())
-            for was, weight in zip(before, session.model.trainable_variables, strict=True)
-        )
-        train(next(batches))  # warm: the first call of a compiled step is slow once more
-        seconds: list[float] = []
-        waits: list[float] = []
-        while len(seconds) < MOST_STEPS:
-            started = time.perf_counter()
-            batch = next(batches)
-            waits.append(time.perf_counter() - started)
-            losses.append(_loss(train(batch)))
-            seconds.append(time.perf_counter() - started)
-            if len(seconds) >= FEWEST_STEPS and sum(seconds) > TIMED_SECONDS:
-                break
+        with _batches(session, reader) as batches:
+            first = next(batches)
+            losses = [_loss(train(first))]
+            first_done = time.time()
+            for _ in range(1, session.config.optimizer.accumulate_steps):  # which moves the weights
+                train(next(batches))
+            moved = any(
+                not np.array_equal(was, weight.numpy())
+                for was, weight in zip(before, session.model.trainable_variables, strict=True)
+            )
+            train(next(batches))  # warm: the first call of a compiled step is slow once more
+            seconds: list[float] = []
+            waits: list[float] = []
+            while len(seconds) < MOST_STEPS:
+                started = time.perf_counter()
+                batch = next(batches)
+                waits.append(time.perf_counter() - started)
+                losses.append(_loss(train(batch)))
+                seconds.append(time.perf_counter() - started)
+                if len(seconds) >= FEWEST_STEPS and sum(seconds) > TIMED_SECONDS:
+                    break
     except tf.errors.OpError as error:
         raise read_error(reader, error) from error
     timing = Timing(
@@ -85,7 +86,8 @@ def forward_seconds(session: Session, reader: Reader) -> float:
     """Seconds of measuring one batch of a split, once it is compiled."""
     predict = predict_function(session)
     try:
-        batch = next(_batches(session, reader))
+        with _batches(session, reader) as batches:
+            batch = next(batches)
         draw = tf.constant(0, tf.int64)
         predict(batch, draw)
         started = time.perf_counter()
@@ -113,10 +115,11 @@ def pixel_range(session: Session, batch: Tensors) -> tuple[str, Any, tuple[float
     return layer.range, bounds, (float(values.min()), float(values.max()))
 
 
-def _batches(session: Session, reader: Reader) -> Iterator[Tensors]:
-    return iter(
-        devices.distribute(session.strategy, lambda part: reader.dataset(0, part), endless=True)
-    )
+def _batches(session: Session, reader: Reader) -> OpenInput:
+    def dataset(part: ReplicaSlice) -> tf.data.Dataset:
+        return reader.dataset(0, part)
+
+    return OpenInput(devices.distribute(session.strategy, dataset, endless=True))
 
 
 def _loss(result: tf.Tensor) -> float:

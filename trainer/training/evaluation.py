@@ -13,12 +13,12 @@ from preprocess.shell.errors import ConfigError, DataError, full_disk
 from preprocess.shell.json_text import JsonObject
 from preprocess.shell.tensorflow_text import error_reason
 from trainer.data.decode_limits import TOO_LARGE
+from trainer.data.open_input import OpenInput
 from trainer.data.order import ReplicaSlice
 from trainer.data.reader import Reader
 from trainer.data.targets import OUTSIDE_LABEL
 from trainer.tasks.outputs import Outputs
 from trainer.tasks.task import Task
-from trainer.training.open_input import OpenInput
 from trainer.training.session import Session
 from trainer.training.step_functions import predict_function
 from trainer.workers import devices

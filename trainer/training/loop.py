@@ -16,6 +16,7 @@ import tensorflow as tf
 from preprocess.shell.errors import DataError
 from preprocess.shell.json_text import JsonObject
 from trainer.config.training_stages import stages_of
+from trainer.data.open_input import OpenInput
 from trainer.data.order import ReplicaSlice
 from trainer.monitoring.profiling import planned, was_asked_for
 from trainer.monitoring.tensorboard_log import TensorBoardLog
@@ -25,7 +26,6 @@ from trainer.training.callbacks import Callbacks
 from trainer.training.checkpoints import STAGE, name_of
 from trainer.training.epoch_row import row_in_words, training_row, worker_waits
 from trainer.training.evaluation import NotFiniteError, read_error
-from trainer.training.open_input import OpenInput
 from trainer.training.opening import rates_in_words
 from trainer.training.own_callbacks import ANOTHER, OwnCallbacks
 from trainer.training.record_log import RecordLog
@@ -129,6 +129,7 @@ class Loop:
                 self.run.reader.live.close()
             if self._input:
                 self._input.close()
+                self._input = None
             self._saver.close()
         if trains:
             self._callbacks.own.train_ended()

@@ -16,6 +16,7 @@ import tensorflow as tf
 from preprocess.shell.errors import ConfigError
 from trainer.config.keys import Config
 from trainer.config.training_stages import Stage, stages_of
+from trainer.data.open_input import OpenInput
 from trainer.monitoring.memory_pressure import MemoryMonitor
 from trainer.monitoring.processor import ProcessorMonitor
 from trainer.monitoring.timeline import Activity
@@ -25,7 +26,6 @@ from trainer.optimizers.accumulation import check_accumulation
 from trainer.optimizers.averages import check_averages
 from trainer.training.epoch_row import bar_in_words
 from trainer.training.numerics import NumericsCheck
-from trainer.training.open_input import OpenInput
 from trainer.training.own_callbacks import BatchHooks
 from trainer.training.progress import ProgressFile, epoch_bar
 from trainer.training.record_log import RecordLog

@@ -9,9 +9,11 @@ from typing import NoReturn
 
 from absl import flags
 
-from preprocess.shell.cli import mistake, say
+from preprocess.shell.blame import own_mistake
+from preprocess.shell.cli import say
 from preprocess.shell.errors import UserError
 from preprocess.shell.exit_codes import ExitCode
+from preprocess.shell.streams import reader_left
 from trainer.workers.signals import leave
 
 
@@ -43,11 +45,19 @@ def work_and_leave(command: str, work: Callable[[], None]) -> NoReturn:
         say(f"trainer {command}: {error}")
         leave(error.exit_code)
     except SystemExit as error:
-        leave(int(error.code or 0))
-    except BrokenPipeError:  # nobody reads the result, but the work is done
-        leave(0)
+        if isinstance(error.code, str):  # sys.exit("words") of somebody else's code
+            say(f"trainer {command}: {error.code}")
+            leave(1)
+        leave(error.code or 0)
     except Exception as error:
-        if reason := mistake(error):
+        if isinstance(error, BrokenPipeError) and reader_left(1):
+            leave(0)  # nobody reads the result, but the work is done
+        from trainer.workers.worker_group import lost_peer  # imports TensorFlow
+
+        if lost := lost_peer(error):
+            say(f"trainer {command}: {lost}")
+            leave(lost.exit_code)
+        if reason := own_mistake(error):
             say(f"trainer {command}: {reason}")
             leave(ExitCode.CONFIG)
         traceback.print_exc()

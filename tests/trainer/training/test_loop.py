@@ -13,10 +13,10 @@ from preprocess.shell.errors import ConfigError, UsageError
 from tests.trainer import datasets, own_code
 from tests.trainer.kills import CLOCK
 from tests.trainer.stacks import needs_addons
+from trainer.data.open_input import OpenInput
 from trainer.monitoring.timing import StepClock
 from trainer.training.checkpoints import LAST, Checkpoints
 from trainer.training.loop import Loop
-from trainer.training.open_input import OpenInput
 from trainer.workers.worker_group import WorkerGroup
 
 

@@ -27,6 +27,13 @@ def damaged(held):
 def ours(held):
     raise RuntimeError("not foreseen")
 
+def lost(held):
+    import tensorflow as tf
+    raise tf.errors.UnavailableError(None, None, "Collective ops is aborted by: a peer is gone")
+
+def in_words(held):
+    raise SystemExit("no licence")
+
 def of_the_user(held):
     own_folder({folder!r})
     spec = importlib.util.spec_from_file_location("own", {folder!r} + "/own.py")
@@ -45,6 +52,8 @@ OWN = "def ended():\n    raise KeyError('loss')\n"
         ("saved", ExitCode.SAVED, ""),
         ("damaged", ExitCode.DATA, "trainer train: a shard is damaged\n"),
         ("of_the_user", ExitCode.CONFIG, "own.py, line 2: KeyError: 'loss'\n"),
+        ("lost", ExitCode.LOST_PEER, "to resume from the last saved state\n"),
+        ("in_words", 1, "trainer train: no licence\n"),
         ("ours", 1, "RuntimeError: not foreseen\n"),
     ],
 )
@@ -54,5 +63,5 @@ def test_its_code_and_words_although_what_its_error_holds_never_closes(tmp_path,
     command = [sys.executable, "-c", script]
     ended = subprocess.run(command, timeout=60, capture_output=True, text=True)
     assert ended.returncode == code
-    assert ended.stderr.endswith(said)
+    assert ended.stderr.endswith(said) and bool(ended.stderr) == bool(said)
     assert ("Traceback" in ended.stderr) == (work == "ours")

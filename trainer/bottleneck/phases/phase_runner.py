@@ -25,13 +25,13 @@ from trainer.bottleneck.phases.phase_timing import (
 )
 from trainer.bottleneck.thresholds import SECOND_PART
 from trainer.data.cuts import Cut
+from trainer.data.open_input import OpenInput
 from trainer.data.order import ReplicaSlice
 from trainer.data.reader import Reader
 from trainer.data.rows import Tensors
 from trainer.monitoring.cores import available_cores
 from trainer.monitoring.processor import OTHERS, OWN, ProcessorMonitor
 from trainer.training.evaluation import read_error
-from trainer.training.open_input import OpenInput
 from trainer.training.session import Session
 from trainer.training.steps import Steps
 from trainer.training.training_run import StepRun, unwatched
@@ -103,7 +103,18 @@ class _Measuring:
         inputs = {f"{_INPUT}{cut.stage}": functools.partial(self._pictures, cut) for cut in cuts}
         time_in_turn(timings, inputs, rounds)
         self._say("reading a first batch")
-        batches = self._distributed()
+        with self._distributed() as batches:
+            return self._run(batches, cuts, timings, processor, rounds)
+
+    def _run(
+        self,
+        batches: OpenInput,
+        cuts: Sequence[Cut],
+        timings: PhaseTimings,
+        processor: ProcessorMonitor,
+        rounds: int,
+    ) -> Measurements:
+        """The phases that take whole batches, after those of the input alone."""
         batch = next(batches)
         rows = self._config.batch_size // self._strategy.num_replicas_in_sync
         small = rows // 2 or 2 * rows
@@ -111,10 +122,11 @@ class _Measuring:
         self._say("tracing the step")
         for call in on_device.values():
             wait(self._strategy, call())
-        self._train(self._resident(batch), 2 * self._config.steps_per_execution)
+        with self._resident(batch) as same:
+            self._train(same, 2 * self._config.steps_per_execution)
         phases: dict[str, Phase] = {
             **{name: functools.partial(self._calls, call) for name, call in on_device.items()},
-            "resident": lambda: self._looped(self._resident(batch)),
+            "resident": functools.partial(self._on_resident, batch),
             # With one iterator: a new one may have a table to make first.
             "transfer": lambda: self._elements(batches),
             "full": lambda: self._looped(batches, ELEMENTS),
@@ -241,6 +253,11 @@ class _Measuring:
     def _train(self, batches: OpenInput, steps: int) -> None:
         self._steps.run(batches, self._steps.done + steps, epoch=0, shown=False)
         self._steps.catch_up()
+
+    def _on_resident(self, batch: Tensors) -> tuple[float, float]:
+        """Seconds of a step in the training loop, without input."""
+        with self._resident(batch) as same:
+            return self._looped(same)
 
     def _looped(self, batches: OpenInput, fewest: int = FEWEST) -> tuple[float, float]:
         """Seconds of a step in the training loop."""

@@ -8,6 +8,7 @@ this object, as the frames of an error do, does not hold the iterator.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -37,6 +38,7 @@ class OpenInput:
 
     def close(self) -> None:
         """Closes it in a thread, which does not keep the process from ending either."""
-        held = [self.iterator]
-        del self.iterator
-        threading.Thread(target=held.clear, name="closing the input", daemon=True).start()
+        held = [self.__dict__.pop("iterator", None)]
+        closing = threading.Thread(target=held.clear, name="closing the input", daemon=True)
+        with contextlib.suppress(RuntimeError):  # no further thread: it is closed here, then
+            closing.start()

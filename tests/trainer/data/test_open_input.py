@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import threading
 import weakref
 
 import pytest
+import tensorflow as tf
 
-from trainer.training.open_input import OpenInput
+from tests.trainer.conftest import strategy
+from trainer.data.open_input import OpenInput
+from trainer.workers import devices
 
 
 class Slow:
@@ -55,9 +59,41 @@ def test_it_is_closed_while_an_error_still_holds_the_frames_that_read_it():
     assert ended.value.code == 75
 
 
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_closing_it_ends_the_dataset_of_every_replica(replicas):
+    """Without Python's collector: no circle of references holds TensorFlow's iterator."""
+    closed = threading.Event()
+
+    def numbers():
+        try:
+            yield from range(1_000_000)
+        finally:
+            closed.set()
+
+    def dataset(_):
+        return tf.data.Dataset.from_generator(numbers, output_signature=tf.TensorSpec([], tf.int64))
+
+    gc.disable()
+    try:
+        elements = OpenInput(devices.distribute(strategy(replicas), dataset, endless=True))
+        for _ in range(3):
+            next(elements)
+        assert not closed.is_set()
+        elements.close()
+        assert closed.wait(120)
+    finally:
+        gc.enable()
+
+
+def test_closing_it_twice_is_closing_it():
+    elements = OpenInput([1])
+    elements.close()
+    elements.close()
+
+
 ENDS = """
 import threading
-from trainer.training.open_input import OpenInput
+from trainer.data.open_input import OpenInput
 
 class Endless:
     def __iter__(self): return self
