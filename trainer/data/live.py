@@ -224,7 +224,7 @@ class LiveVariants:
     def follower_at_work(self) -> str:
         """What the follower that is running does; "" = there is none."""
         found = self.follower()
-        if found is None or time.time() - found.time >= ALIVE_SECONDS:
+        if found is None or abs(time.time() - found.time) >= ALIVE_SECONDS:
             return ""
         rate = f", {found.seconds:.3g} s a variant" if found.seconds else ""
         return f"a follower is at work ({found.workers} worker(s){rate})"

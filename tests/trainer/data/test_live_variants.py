@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -224,6 +225,13 @@ def test_a_run_refuses_a_follower_by_other_means_as_it_starts(copied, tmp_path, 
     changed(data / FOLLOWER_FILE, **fields)
     with pytest.raises(ConfigError, match=told):
         follow(live_of(data), tmp_path)
+
+
+@pytest.mark.parametrize(("seconds", "at_work"), [(0, True), (-3600, False), (1e9, False)])
+def test_a_follower_is_at_work_while_its_file_is_of_now(copied, seconds, at_work):
+    """A time far ahead is no sign of life: nothing would ever end it."""
+    changed(Path(copied, FOLLOWER_FILE), time=time.time() + seconds)
+    assert bool(live_of(copied).follower_at_work()) == at_work
 
 
 def test_a_run_of_launch_advises_to_look_at_its_follower(copied, monkeypatch):
