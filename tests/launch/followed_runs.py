@@ -14,8 +14,10 @@ FOLLOWED = ["--augment_workers=1", "--augment_recipe=photos"]
 
 def flags_of(folder: Path, data: str, run: Path) -> list[str]:
     """Of a training that saves often."""
-    values = {**datasets.CLASSIFICATION, "deterministic": True, "checkpoint.every_steps": 2}
-    config = datasets.write_config(folder / "config.py", {**values, "epochs": PASSES})
+    values = {**datasets.CLASSIFICATION, "model.backbone": "cnn", "checkpoint.every_steps": 2}
+    config = datasets.write_config(
+        folder / "config.py", {**values, "epochs": PASSES, "deterministic": True}
+    )
     return [f"--config={config}", f"--data={data}", f"--workdir={run}"]
 
 

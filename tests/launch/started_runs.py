@@ -20,6 +20,7 @@ DEADLINE = 900.0  # of anything waited for; the machine may be shared
 EPOCHS, STEPS = 4, 80
 TRAINING: dict[str, Any] = {
     **datasets.TRIPLET,
+    "model.backbone": "cnn",
     "epochs": EPOCHS,
     "steps_per_epoch": STEPS // EPOCHS,
     "validation_steps": 1,

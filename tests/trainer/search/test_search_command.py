@@ -50,7 +50,8 @@ def test_a_search_killed_while_it_trains_ends_with_the_same_runs(triplet_data, t
     in between. The run that was under way goes on; the failed one is not done again.
     """
     (tmp_path / "space.yaml").write_text(SPACE)
-    config = datasets.write_config(tmp_path / "config.py", datasets.TRIPLET)
+    changes = {"model__backbone": "cnn"}
+    config = datasets.write_config(tmp_path / "config.py", datasets.TRIPLET, **changes)
     folder = tmp_path / "search"
     flags = [f"--config={config}", f"--space={tmp_path}/space.yaml", f"--data={triplet_data}"]
     flags += [f"--workdir={folder}", "--json"]

@@ -16,7 +16,12 @@ from trainer.training.progress import ProgressFile, failures_marked, mark_ended
 pytestmark = pytest.mark.slow
 
 PASSES, A_PASS = 6, 3
-CONFIG = {"deterministic": True, "checkpoint.every_steps": 2, "data.log_records": True}
+CONFIG = {
+    "model.backbone": "cnn",
+    "deterministic": True,
+    "checkpoint.every_steps": 2,
+    "data.log_records": True,
+}
 # An operation of a user's own that takes its time, and an end of a step that does.
 SLOW_PICTURE = (
     "import time\n\n\ndef slow(image, rng):\n    time.sleep({seconds})\n    return image\n"

@@ -29,6 +29,7 @@ from trainer.training.record_log import read_record_log
 pytestmark = pytest.mark.slow
 
 SHARED = {
+    "model.backbone": "cnn",
     "deterministic": True,
     "epochs": 6,
     "steps_per_epoch": 4,  # a pass has 5 steps: epochs end within passes

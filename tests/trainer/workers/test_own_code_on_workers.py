@@ -34,6 +34,7 @@ class Killer:
             os.kill(os.getpid(), signal.SIGKILL)
 """
 CHANGES = {
+    "model.backbone": "cnn",
     "deterministic": True,
     "epochs": EPOCHS,
     "stages": ({"epochs": 1, "trainable": "head"}, {}),

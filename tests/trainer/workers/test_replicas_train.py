@@ -22,7 +22,11 @@ from tests.trainer.workers.double_precision import (
 from trainer.training.checkpoints import LAST, Checkpoints
 from trainer.training.record_log import read_record_log
 
-SGD = {"optimizer__name": "sgd", "optimizer__learning_rate": 0.05}
+SGD = {
+    "model__backbone": "cnn",
+    "optimizer__name": "sgd",
+    "optimizer__learning_rate": 0.05,
+}
 # Crop and flip move pixels and compute nothing.
 TRIPLETS = datasets.configuration(datasets.TRIPLET, data__log_records=True, **SGD)
 CLASSES = datasets.configuration(

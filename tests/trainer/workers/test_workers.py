@@ -29,7 +29,8 @@ SGD = {"optimizer__name": "sgd", "optimizer__learning_rate": 0.05}
 
 def arguments(tmp_path, data, **changes):
     """`train` with its flags, and the run directory."""
-    config = datasets.write_config(tmp_path / "config.py", datasets.TRIPLET, **changes)
+    base = {**datasets.TRIPLET, "model.backbone": "cnn"}
+    config = datasets.write_config(tmp_path / "config.py", base, **changes)
     run = tmp_path / "run"
     return ["train", f"--config={config}", f"--data={data}", f"--workdir={run}", "--json"], run
 
