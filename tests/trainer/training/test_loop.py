@@ -13,6 +13,7 @@ from preprocess.shell.errors import ConfigError, UsageError
 from tests.trainer import datasets, own_code
 from tests.trainer.kills import CLOCK
 from tests.trainer.stacks import needs_addons
+from tests.trainer.training.test_stops import terminated_after
 from trainer.data.open_input import OpenInput
 from trainer.monitoring.timing import StepClock
 from trainer.training.checkpoints import LAST, Checkpoints
@@ -43,8 +44,11 @@ def without_times(rows):
     return [{k: v for k, v in row.items() if k not in CLOCK} for row in rows]
 
 
-def test_an_input_is_closed_next_to_the_report(class_data, tmp_path, train_here, monkeypatch):
-    """Closing it can take TensorFlow as long as the run did."""
+@pytest.mark.parametrize("told", [False, True])
+def test_an_input_is_closed_next_to_the_end(told, class_data, tmp_path, train_here, monkeypatch):
+    """Closing it can take TensorFlow as long as the run did: neither the report waits for it, nor
+    the exit that follows a signal, which holds the frames of the steps.
+    """
     closed = threading.Event()
     inputs = []
 
@@ -69,7 +73,13 @@ def test_an_input_is_closed_next_to_the_report(class_data, tmp_path, train_here,
 
     monkeypatch.setattr(Loop, "_open", opened)
     before = set(threading.enumerate())  # inputs of other tests may be closing still
-    train_here(classes(epochs=1), class_data, tmp_path / "run")
+    if told:
+        terminated_after(2)(monkeypatch)
+        with pytest.raises(SystemExit) as ended:
+            train_here(classes(epochs=1), class_data, tmp_path / "run")
+        assert ended.value.code == 75 and ended.tb  # held, and its frames with it
+    else:
+        train_here(classes(epochs=1), class_data, tmp_path / "run")
     new = set(threading.enumerate()) - before
     [left] = [thread for thread in new if thread.name == "closing the input"]
     closed.set()
