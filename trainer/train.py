@@ -185,7 +185,7 @@ def _run_of(start: _Start, stack: contextlib.ExitStack) -> tuple[Run, Origin | N
     check_workers_code(sources(config), workers, log.say, strict=start.strict)
     # Variants that were added since are not read: a run continues with what it started with.
     reader, validation = open_readers(
-        config, sets, variants_read(config.data, sets, before, log.say)
+        config, sets, variants_read(config.data, sets, before, log.say), workers.in_this_memory
     )
     if reader.live:
         resumed = before is not None

@@ -27,7 +27,8 @@ from trainer.data.records import StoredPictures, check_shards
 from trainer.data.rows import Tensors, from_python, row_specs
 from trainer.data.shaping import side_of_mixed
 from trainer.data.shares import SetRows
-from trainer.data.table import MemoryLimit, PictureTable, Table
+from trainer.data.table import PictureTable, Table
+from trainer.data.table_memory import TableMemory
 from trainer.data.targets import targets_of
 from trainer.data.variants import StoredVariants, VariantShards
 from trainer.monitoring.stages import HOST_MAP, STORAGE
@@ -61,7 +62,7 @@ class PictureReader:
         config: Config,
         *,
         training: bool,
-        reserved_bytes: int = 0,
+        memory: TableMemory | None = None,
         of_set: SetRows | None = None,
     ) -> None:
         split = manifest.split(name)
@@ -121,7 +122,7 @@ class PictureReader:
                 split=name,
                 training=training,
                 config=config.data,
-                memory=MemoryLimit(reserved_bytes, "stream them with data.image_table=auto"),
+                memory=(memory or TableMemory()).limit("stream them with data.image_table=auto"),
             )
             self.table, self.table_bytes = self._table.kind, self._table.bytes
             self.pictures_in_table = self._table.pictures

@@ -30,6 +30,7 @@ from trainer.data.mixed import MixedReader
 from trainer.data.pictures import PictureReader
 from trainer.data.sets import TrainingSet, shares_of, validation_splits
 from trainer.data.shares import SetRows
+from trainer.data.table_memory import TableMemory
 from trainer.data.triplets import TripletReader
 
 SetReader = PictureReader | TripletReader
@@ -43,7 +44,7 @@ def open_reader(
     config: Config,
     *,
     training: bool,
-    reserved_bytes: int = 0,
+    memory: TableMemory | None = None,
     of_set: SetRows | None = None,
 ) -> SetReader:
     """The reader of a split: shuffled and in all its variants for training, otherwise variant 0 in
@@ -55,7 +56,7 @@ def open_reader(
       split: the name of the split.
       config: of the run.
       training: see above.
-      reserved_bytes: memory reserved for other readers' tables.
+      memory: for its tables; None = all that is free.
       of_set: its rows in batches of several sets, for MixedReader.
 
     Raises:
@@ -70,13 +71,16 @@ def open_reader(
         split,
         config,
         training=training,
-        reserved_bytes=reserved_bytes,
+        memory=memory,
         of_set=of_set,
     )
 
 
 def open_readers(
-    config: Config, sets: Sequence[TrainingSet], variants: Sequence[int] = ()
+    config: Config,
+    sets: Sequence[TrainingSet],
+    variants: Sequence[int] = (),
+    workers: int = 1,
 ) -> tuple[Reader, dict[str, SetReader]]:
     """The readers of training and of each validation split, which share the memory there is.
 
@@ -84,11 +88,12 @@ def open_readers(
       config: of the run.
       sets: of the run.
       variants: how many of each set are read; empty = as the configuration has it.
+      workers: of the run, this one among them, that take from the same memory.
     """
     configs = [each.config(config) for each in sets]
     for number, read in enumerate(variants):
         configs[number] = with_values(configs[number], {"data.variants": read})
-    several, reserved, training = len(sets) > 1, 0, list[SetReader]()
+    several, memory, training = len(sets) > 1, TableMemory(workers), list[SetReader]()
     shares = shares_of(config.data, sets) if several else None
     for number, (each, its_config) in enumerate(zip(sets, configs, strict=True)):
         reader = open_reader(
@@ -97,11 +102,11 @@ def open_readers(
             config.data.train_split,
             its_config,
             training=True,
-            reserved_bytes=reserved,
+            memory=memory,
             of_set=SetRows(shares, number, config.batch_size) if shares else None,
         )
         training.append(reader)
-        reserved += reader.table_bytes
+        memory.reserve(reader.table_bytes)
     validation: dict[str, SetReader] = {}
     for label, each, split in validation_splits(config, sets):
         validation[label] = open_reader(
@@ -110,7 +115,7 @@ def open_readers(
             split,
             configs[each.number - 1],
             training=False,
-            reserved_bytes=reserved,
+            memory=memory,
         )
-        reserved += validation[label].table_bytes
+        memory.reserve(validation[label].table_bytes)
     return (MixedReader(training, shares) if shares else training[0]), validation

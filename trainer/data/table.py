@@ -24,8 +24,8 @@ from trainer.data.open_input import OpenInput
 from trainer.data.order import ReplicaSlice
 from trainer.data.rows import Tensors, from_python
 from trainer.data.shares import SetRows
+from trainer.data.table_memory import MemoryLimit
 from trainer.data.variants import VariantShards
-from trainer.monitoring.memory import available_bytes
 from trainer.monitoring.stages import HOST_MAP, STORAGE, TABLE
 
 # Peak memory of a table that is built while another is in use, in units of one table (measured:
@@ -33,25 +33,11 @@ from trainer.monitoring.stages import HOST_MAP, STORAGE, TABLE
 TABLES_AT_ONCE = {True: 2.6, False: 1.3}
 CALLS_A_CORE = 2  # parallel decoding calls while a table is built
 _LARGEST_ENCODED = 1.6  # bytes a pixel of an encoded variant: PNG of photos
-MEMORY_SHARE = 0.7  # of the free memory; the model and the rest need some too
 
 # What an encoded table keeps of a record; both kinds also keep its targets.
 _ENCODED = (ImageKey.ENCODED, ImageKey.HEIGHT, ImageKey.WIDTH, ImageKey.CHANNELS)
 
 Table: TypeAlias = "tuple[tf.Tensor, Tensors]"  # (row of each rank, the rows)
-
-
-@dataclasses.dataclass(frozen=True)
-class MemoryLimit:
-    """How much of the free memory a table may take.
-
-    Attributes:
-      reserved_bytes: reserved for other tables.
-      remedy: what the user can do if no table fits.
-    """
-
-    reserved_bytes: int
-    remedy: str
 
 
 class PictureTable:
@@ -107,8 +93,7 @@ class PictureTable:
             "decoded": int(self.pictures * height * width * channels * at_once),
             "encoded": int(stored_bytes * at_once),
         }
-        free = int(available_bytes() * MEMORY_SHARE) - memory.reserved_bytes
-        self.kind = _choose(config.image_table, needed, free, split, memory.remedy)
+        self.kind = _choose(config.image_table, needed, memory, split)
         self.bytes = needed[self.kind]
         self._kept: Table | None = None
 
@@ -303,8 +288,9 @@ def _mapped(numbers: tf.data.Dataset, batch: Callable[[tf.Tensor], Tensors]) -> 
     return numbers.map(gathered, num_parallel_calls=2, deterministic=True, name=HOST_MAP)
 
 
-def _choose(wanted: str, needed: dict[str, int], free: int, split: str, remedy: str) -> str:
+def _choose(wanted: str, needed: dict[str, int], memory: MemoryLimit, split: str) -> str:
     """The kind of the table; raises ConfigError if none fits."""
+    free, remedy = memory.free_bytes, memory.remedy
     for kind in needed if wanted == "auto" else (wanted,):
         if needed[kind] <= free:
             return kind

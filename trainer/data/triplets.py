@@ -28,7 +28,8 @@ from trainer.data.record_ids import picture_ids
 from trainer.data.records import StoredPictures, check_shards, read_index
 from trainer.data.rows import Tensors, from_python, row_specs
 from trainer.data.shares import SetRows
-from trainer.data.table import MemoryLimit, PictureTable, Table
+from trainer.data.table import PictureTable, Table
+from trainer.data.table_memory import TableMemory
 from trainer.data.triplet_rows import ranks_of
 from trainer.data.variants import StoredVariants, Variants, VariantShards
 from trainer.monitoring.stages import HOST_MAP
@@ -71,7 +72,7 @@ class TripletReader:
         config: Config,
         *,
         training: bool,
-        reserved_bytes: int = 0,
+        memory: TableMemory | None = None,
         of_set: SetRows | None = None,
     ) -> None:
         split = manifest.split(name)
@@ -111,9 +112,8 @@ class TripletReader:
             split=name,
             training=training,
             config=config.data,
-            memory=MemoryLimit(
-                reserved_bytes,
-                "free or add memory, or build the dataset with a smaller --image_size",
+            memory=(memory or TableMemory()).limit(
+                "free or add memory, or build the dataset with a smaller --image_size"
             ),
         )
         self.table, self.table_bytes = self._table.kind, self._table.bytes

@@ -12,7 +12,6 @@ from trainer.monitoring import memory
 
 # In cpu.stat of each version: how long cores stood still, and the seconds in one of its units.
 _STOOD_STILL = {2: ("throttled_usec", 1e-6), 1: ("throttled_time", 1e-9)}
-_NAMESPACE = "/proc/self/ns/cgroup"  # a container sees its own group as "/"
 
 
 def available_cores() -> float:
@@ -72,7 +71,7 @@ def shared_cores_number() -> int:
     if _tightest() is not None:
         limited = "".join(f"{group}" for group, _ in memory.groups("cpu"))
         with contextlib.suppress(OSError):
-            limited += str(os.stat(_NAMESPACE).st_ino)
+            limited += str(os.stat(memory.NAMESPACE).st_ino)
     told = f"{sorted(os.sched_getaffinity(0))} {limited}"
     return int.from_bytes(hashlib.sha256(told.encode()).digest()[:4])
 

@@ -16,6 +16,7 @@ from preprocess.shell.errors import LostPeerError, first_line
 from preprocess.shell.process import boot_number
 from trainer.compat.grpc_proxy import proxy_note
 from trainer.monitoring.cores import shared_cores_number
+from trainer.monitoring.memory import shared_memory_number
 from trainer.workers.barrier import is_listening
 from trainer.workers.cluster import Cluster
 
@@ -42,6 +43,7 @@ class WorkerGroup:
 
     Attributes:
       on_these_cores: workers of the run, this one among them, that compete for its cores.
+      in_this_memory: the same of its memory.
     """
 
     def __init__(
@@ -52,10 +54,11 @@ class WorkerGroup:
         self._asked: Any = None
         self._sum = _sum_function(strategy) if cluster and strategy else None
         # Host names are no proof: a machine may have several, and a container its own.
-        machine, cores = boot_number(), shared_cores_number()
-        workers = [tuple(map(round, row)) for row in self.gather([machine, cores])]
-        self._shares_machine = sum(boot == machine for boot, _ in workers) > 1
-        self.on_these_cores = workers.count((machine, cores))
+        machine, cores, memory = boot_number(), shared_cores_number(), shared_memory_number()
+        rows = [tuple(map(round, row)) for row in self.gather([machine, cores, memory])]
+        self._shares_machine = sum(boot == machine for boot, *_ in rows) > 1
+        self.on_these_cores = sum(row[:2] == (machine, cores) for row in rows)
+        self.in_this_memory = sum((row[0], row[2]) == (machine, memory) for row in rows)
 
     @property
     def rank(self) -> int:

@@ -14,7 +14,7 @@ from preprocess.dataset_format import MANIFEST_FILE, ImageKey, Manifest, index_f
 from preprocess.shards import reading
 from preprocess.shell.errors import ConfigError, DataError
 from tests.trainer import datasets
-from trainer.data import table
+from trainer.data import table_memory
 from trainer.data.order import ReplicaSlice
 from trainer.data.reader import open_reader
 from trainer.training.evaluation import read_error
@@ -162,7 +162,9 @@ def test_a_table_of_classes_that_does_not_fit_is_refused_with_the_ways_out(class
     )
     assert int(stored * 2.6) > 94_348
     free = [0]
-    monkeypatch.setattr(table, "available_bytes", lambda: int(free[0] / table.MEMORY_SHARE) + 2)
+    monkeypatch.setattr(
+        table_memory, "available_bytes", lambda: int(free[0] / table_memory.SHARE) + 2
+    )
     with pytest.raises(ConfigError, match=r"94,348 bytes.*'train'.*data\.image_table=auto"):
         reader_of(class_data, data__image_table="decoded")
     free[0] = 94_348

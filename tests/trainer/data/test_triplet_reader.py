@@ -14,9 +14,11 @@ from preprocess.dataset_format import ImageKey, Manifest, TripletKey
 from preprocess.shards import reading
 from preprocess.shell.errors import ConfigError, DataError
 from tests.trainer import datasets
-from trainer.data import table
+from trainer.data import table, table_memory
 from trainer.data.order import ReplicaSlice
-from trainer.data.reader import open_reader
+from trainer.data.reader import open_reader, open_readers
+from trainer.data.sets import open_sets
+from trainer.data.table_memory import TableMemory
 from trainer.training.evaluation import read_error
 
 VARIANTS = 3
@@ -231,7 +233,9 @@ def table_bytes(data, variants):
 
 def free(monkeypatch, count):
     """Memory of which the reader may take `count` bytes."""
-    monkeypatch.setattr(table, "available_bytes", lambda: int(count / table.MEMORY_SHARE) + 2)
+    monkeypatch.setattr(
+        table_memory, "available_bytes", lambda: int(count / table_memory.SHARE) + 2
+    )
 
 
 @pytest.mark.parametrize("variants", [1, 3])
@@ -271,7 +275,21 @@ def test_the_memory_of_other_tables_is_not_given_away_twice(triplet_data, monkey
     manifest = Manifest.load(triplet_data)
     config = datasets.configuration(datasets.TRIPLET)
     for reserved, kind in ((40, "decoded"), (60, "encoded")):
-        reader = open_reader(
-            triplet_data, manifest, "train", config, training=True, reserved_bytes=reserved
-        )
+        memory = TableMemory(reserved_bytes=reserved)
+        reader = open_reader(triplet_data, manifest, "train", config, training=True, memory=memory)
         assert reader.table == kind
+
+
+def test_workers_that_take_from_the_same_memory_share_it(triplet_data, monkeypatch):
+    """Each would find the same bytes free, and all together be killed for them."""
+    decoded, encoded = table_bytes(triplet_data, 3)
+    config = datasets.configuration(datasets.TRIPLET, data__validation_splits=())
+    sets = open_sets(config, [triplet_data])
+    free(monkeypatch, 2 * decoded)
+    assert open_readers(config, sets, workers=2)[0].table == "decoded"
+    free(monkeypatch, 2 * decoded - 10)
+    assert open_readers(config, sets, workers=2)[0].table == "encoded"
+    assert open_readers(config, sets)[0].table == "decoded"
+    free(monkeypatch, 2 * encoded - 10)
+    with pytest.raises(ConfigError, match="or start fewer than 2 workers here"):
+        open_readers(config, sets, workers=2)

@@ -80,9 +80,9 @@ def test_workers_compete_where_they_may_run_on_the_same_cores(limited, monkeypat
     monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _: {1})
     assert cores.shared_cores_number() != shared
     limited(2, 50_000)
-    monkeypatch.setattr(cores, "_NAMESPACE", "/proc/self")
+    monkeypatch.setattr(cores.memory, "NAMESPACE", "/proc/self")
     with_limit = cores.shared_cores_number()
-    monkeypatch.setattr(cores, "_NAMESPACE", "/proc")
+    monkeypatch.setattr(cores.memory, "NAMESPACE", "/proc")
     assert len({shared, with_limit, cores.shared_cores_number()}) == 3
 
 

@@ -68,3 +68,25 @@ def test_without_a_limit_the_machine_s_memory_counts(groups):
     assert 1 << 20 < with_container < 1 << 50
     groups(2, "/nowhere", {})
     assert memory.available_bytes() == pytest.approx(with_container, rel=0.2)
+
+
+def test_memory_is_shared_in_the_outermost_group_that_has_a_limit(groups, monkeypatch):
+    """Two tasks of a job share the job's; two containers have a limit each, both as "/"."""
+    numbers = []
+    for own in ("/job/task0", "/job/task1", "/other/task0"):
+        job = {"/job": (9000, 10, 0), "/other": (9000, 10, 0), own: (8000, 10, 0)}
+        groups(2, own, {"/": (UNLIMITED, 10, 0), **job})
+        numbers.append(memory.shared_memory_number())
+    assert numbers[0] == numbers[1] != numbers[2]
+    groups(2, "/", {"/": (5000, 10, 0)})
+    for namespace in ("/proc", "/proc/self"):
+        monkeypatch.setattr(memory, "NAMESPACE", namespace)
+        numbers.append(memory.shared_memory_number())
+    assert len(set(numbers)) == 4 and max(numbers) < 1 << 32
+
+
+def test_without_a_limit_the_machine_s_memory_is_shared(groups):
+    groups(2, "/one", {"/one": ("max", 10, 0)})
+    first = memory.shared_memory_number()
+    groups(2, "/two", {"/two": (UNLIMITED, 10, 0)})
+    assert memory.shared_memory_number() == first

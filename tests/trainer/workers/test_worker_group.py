@@ -36,3 +36,22 @@ def test_another_worker_that_sees_the_first_one_gone_says_so():
 def test_what_is_no_leaving_is_not_hidden():
     with pytest.raises(tf.errors.InvalidArgumentError):
         workers(0, tf.errors.InvalidArgumentError(None, None, "a bad shape")).leave()
+
+
+@pytest.mark.parametrize(
+    ("others", "cores", "memory"),
+    [([], 1, 1), (["this one"], 2, 2), (["other memory"], 2, 1), (["other machine"] * 2, 1, 1)],
+)
+def test_those_count_that_share_cores_or_memory(monkeypatch, others, cores, memory):
+    def gathered(_, values):
+        machine, cores, memory = values
+        rows = {
+            "this one": [machine, cores, memory],
+            "other memory": [machine, cores, memory + 1],
+            "other machine": [machine + 1, cores, memory],
+        }
+        return [rows[name] for name in ("this one", *others)]
+
+    monkeypatch.setattr(WorkerGroup, "gather", gathered)
+    group = WorkerGroup()
+    assert (group.on_these_cores, group.in_this_memory) == (cores, memory)

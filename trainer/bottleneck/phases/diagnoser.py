@@ -22,8 +22,8 @@ from trainer.config.running_sections import REUSE
 from trainer.data.class_weights import with_class_weights
 from trainer.data.dataset import check_fits, load_manifest
 from trainer.data.reader import Reader, open_reader
-from trainer.data.table import MEMORY_SHARE, TABLES_AT_ONCE
-from trainer.monitoring.memory import available_bytes
+from trainer.data.table import TABLES_AT_ONCE
+from trainer.data.table_memory import TableMemory
 from trainer.training.session import session_for
 from trainer.workers import devices, signals
 from trainer.workers.barrier import wait_for_peers
@@ -94,12 +94,19 @@ class Diagnoser:
         tf.keras.backend.clear_session()
         built = with_class_weights(config, self._data, self._manifest)
         session = session_for(built, self._strategy, self._manifest, self._say, weights=False)
+        memory = TableMemory(self._workers.in_this_memory)
         reader = open_reader(
-            self._data, self._manifest, config.data.train_split, config, training=True
+            self._data,
+            self._manifest,
+            config.data.train_split,
+            config,
+            training=True,
+            memory=memory,
         )
         measured = measure(session, reader, self._workers, self._say, self._rounds, self._seconds)
         model = fit(measured)
-        advice = phase_advice(_facts(config, self._manifest, reader), model, measured)
+        facts = _facts(config, self._manifest, reader, memory)
+        advice = phase_advice(facts, model, measured)
         return Diagnosis(measured, model, phase_verdict(model, measured, advice))
 
     def apply(self, config: Config, before: Diagnosis) -> tuple[Config, Applied] | None:
@@ -139,7 +146,7 @@ def _without_reports(config: Config) -> Config:
     return with_values(config, without)
 
 
-def _facts(config: Config, manifest: Manifest, reader: Reader) -> Facts:
+def _facts(config: Config, manifest: Manifest, reader: Reader, memory: TableMemory) -> Facts:
     height, width, channels = reader.picture_shape
     split = manifest.split(config.data.train_split)
     variants = config.data.stored_variants(split.variants)
@@ -163,7 +170,7 @@ def _facts(config: Config, manifest: Manifest, reader: Reader) -> Facts:
     return Facts(
         table=reader.table,
         shards=len(shards),
-        table_fits=needed <= available_bytes() * MEMORY_SHARE,
+        table_fits=needed <= memory.left_bytes,
         decoded_share=pictures / uses if variants > 1 else 0.0,
         raw_growth=height * width * channels * pictures / stored_bytes if encoded else 0.0,
         stored_side=stored,
