@@ -17,6 +17,10 @@ COPY requirements-hashes.txt requirements-next-hashes.txt /build/
 RUN case "$STACK" in default) file=requirements-hashes ;; next) file=requirements-next-hashes ;; \
         *) echo "STACK=$STACK: there are default and next" >&2; exit 64 ;; esac \
     && /venv/bin/pip install --no-deps --require-hashes -r "/build/$file.txt"
+# What no command imports, half a gigabyte: C++ headers, the compiler's library that TensorFlow was
+# built with, and a client of Vertex AI that comes with apache-beam[gcp].
+RUN cd /venv/lib/python3*/site-packages \
+    && rm -rf tensorflow/include clang google/cloud/aiplatform* vertexai agentplatform
 
 FROM ${BASE}
 # Numbers of their own: a process of this user is nobody on the node.

@@ -19,6 +19,10 @@ COPY requirements.txt requirements-gpu.txt requirements-next.txt requirements-ne
 RUN case "$STACK" in default) file=requirements-gpu ;; next) file=requirements-next-gpu ;; \
         *) echo "STACK=$STACK: there are default and next" >&2; exit 64 ;; esac \
     && /venv/bin/pip install -r "/build/$file.txt"
+# What no command imports, half a gigabyte: C++ headers, the compiler's library that TensorFlow was
+# built with, and a client of Vertex AI that comes with apache-beam[gcp].
+RUN cd /venv/lib/python3*/site-packages \
+    && rm -rf tensorflow/include clang google/cloud/aiplatform* vertexai agentplatform
 
 FROM ${BASE}
 RUN groupadd --gid 10001 shardline && useradd --uid 10001 --gid 10001 --no-create-home \
