@@ -237,7 +237,7 @@ RUN_CAUSES = {
         cold=True,
         groups={
             "memory": {"memory.limit_in_bytes": str(1400 << 20)},
-            "blkio": read_limit(tempfile.gettempdir(), 40 << 20),
+            "blkio": read_limit(tempfile.gettempdir(), 20 << 20),
         },
     ),
     "two workers on one core": RunCause(
