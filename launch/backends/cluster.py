@@ -29,6 +29,7 @@ from launch.runs.ends import keep_end, kept_end
 from launch.runs.orders import order, ordered
 from launch.runs.records import Record
 from launch.runs.status import (
+    FAILED,
     FINISHED,
     GONE,
     NOT_SENT,
@@ -73,12 +74,14 @@ class Cluster:
             return Status(STOPPED, detail="being deleted")
         pods = pods_of(api, record, run, newest=True)
         state, detail = run_state(run, pods, queued=waits_for_queue(api, record, run))
-        if state == PENDING and not pods and not detail:
-            detail = last_warning(_events(api, run, children(api, run)))
+        nothing = state == PENDING and not pods and not detail
+        jobs = children(api, run) if nothing or state == FAILED else []
+        if nothing:
+            detail = last_warning(_events(api, run, jobs))
         found = Status(
             state=state,
             ranks=tuple(map(rank_of, pods)),
-            **counts(run, pods, record.spec),
+            **counts(run, jobs, pods, record.spec),
             started=_seconds(started(run, pods)),
             finished=_seconds(finished(run)) if state in FINISHED else None,
             detail=detail,

@@ -59,11 +59,12 @@ def run_state(run: Object, pods: list[Object], queued: bool) -> tuple[str, str]:
     return PENDING, waiting[0] if waiting else ""
 
 
-def counts(run: Object, pods: list[Object], spec: Spec) -> dict[str, int]:
+def counts(run: Object, jobs: list[Object], pods: list[Object], spec: Spec) -> dict[str, int]:
     """Restarts, interruptions and failures, as defined by launch.runs.status.Status.
 
     Args:
       run: the Job or JobSet.
+      jobs: a JobSet's Jobs.
       pods: the newest of every rank.
       spec: of the run.
     """
@@ -72,20 +73,20 @@ def counts(run: Object, pods: list[Object], spec: Spec) -> dict[str, int]:
     if run.get("kind") == "JobSet":
         restarts = int(status.get("restartsCountTowardsMax") or 0)
         every = int(status.get("restarts") or 0)
-        fatal = int(over and cause(run, [])[0] != DEADLINE)
+        fatal = int(over and cause(run, jobs)[0] != DEADLINE)
         return {"restarts": restarts, "interruptions": every - restarts,
                 "failures": restarts + fatal}  # fmt: skip
     failed = [_mark(pod, FAILED_BEFORE) for pod in pods]
     ignored = [_mark(pod, IGNORED_BEFORE) for pod in pods]
-    restarts = sum(failed)
+    restarts, now = sum(failed), sum(_counted(pod) for pod in pods)
     if spec.independent:
         interruptions = sum(ignored)
     else:
+        now = min(now, 1)  # however many ranks met the same fault
         # All restart together: the rank that failed was counted once, the others lost their peer.
         every = max((f + i for f, i in zip(failed, ignored, strict=True)), default=0)
         interruptions = max(0, every - restarts)
-    return {"restarts": restarts, "interruptions": interruptions,
-            "failures": restarts + sum(_counted(pod) for pod in pods)}  # fmt: skip
+    return {"restarts": restarts, "interruptions": interruptions, "failures": restarts + now}
 
 
 def started(run: Object, pods: list[Object]) -> str:

@@ -30,6 +30,8 @@ class Case:
 FINAL = {f"final-{code}": Case((None, code), "failed", 1) for code in (64, 65, 70, 78)}
 CASES = {
     **FINAL,
+    # All meet it, and the run fails once.
+    "final-all": Case((65, 65), "failed", 1),
     "both-saved": Case((75, 75), "running", 0),
     "one-saved": Case((76, 75), "running", 0),
     # A crash, and its echo in the same moment: counted once, in whichever order they are seen.
@@ -68,7 +70,7 @@ def test_ends_are_counted_as_the_table_says(team: Team, backend: str):
         if not (backend == JOBSET and name == "lost-only"):  # its Job replaces them by itself
             assert status["interruptions"] == (case.state == "running" and not case.counted), name
         if case.state == "failed":
-            assert f"rank 1 ended with {case.codes[1]}" in team.alice.launch("why", name)
+            assert f" ended with {case.codes[1]}" in team.alice.launch("why", name)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -138,3 +140,4 @@ def test_why_names_the_deadline_and_not_what_was_made_good(team: Team, backend: 
     team.fails("fec", backend)
     said = team.alice.launch("why", "fec")
     assert "deadline" in said and "made good" not in said
+    assert team.alice.status("fec")["failures"] == 1, "the crash, and not the deadline"

@@ -59,24 +59,32 @@ def job(*conditions: tuple[str, str, str], **status: Any) -> dict[str, Any]:
 def test_restarts_failures_and_interruptions_of_a_job_are_three_numbers(
     pods, restarts, failures, interruptions
 ):
-    found = counts(job(), pods, spec())
+    found = counts(job(), [], pods, spec())
     assert found == {"restarts": restarts, "failures": failures, "interruptions": interruptions}
 
 
 def test_workers_that_run_apart_are_counted_apart():
     apart = spec(verb="search")
-    found = counts(job(), [pod(0, ignored=1), pod(1, failed=2, ignored=1)], apart)
+    found = counts(job(), [], [pod(0, ignored=1), pod(1, failed=2, ignored=1)], apart)
     assert found == {"restarts": 2, "failures": 2, "interruptions": 2}
+
+
+def test_a_fault_that_all_workers_meet_is_one_failure():
+    pods = [pod(0, "Failed", 65), pod(1, "Failed", 65)]
+    assert counts(job(), [], pods, spec())["failures"] == 1
+    assert counts(job(), [], pods, spec(verb="search"))["failures"] == 2
 
 
 def test_a_jobset_counts_by_itself():
     status = {"restarts": 5, "restartsCountTowardsMax": 2}
     run = {"kind": "JobSet", "spec": {}, "status": status}
-    assert counts(run, [], spec()) == {"restarts": 2, "failures": 2, "interruptions": 3}
-    for why, failures in (("FailedJobs", 3), ("DeadlineExceeded", 2)):
-        over = job(("Failed", why, ""))["status"]["conditions"]
-        run = {"kind": "JobSet", "spec": {}, "status": {**status, "conditions": over}}
-        assert counts(run, [], spec())["failures"] == failures
+    assert counts(run, [], [], spec()) == {"restarts": 2, "failures": 2, "interruptions": 3}
+    # The deadline is its Job's, and so is the condition that tells it.
+    over = job(("Failed", "FailedJobs", ""))["status"]["conditions"]
+    run = {"kind": "JobSet", "spec": {}, "status": {**status, "conditions": over}}
+    for why, failures in (("PodFailurePolicy", 3), ("DeadlineExceeded", 2)):
+        ended = job(("Failed", why, ""))
+        assert counts(run, [ended], [], spec())["failures"] == failures
 
 
 def test_between_two_attempts_a_run_is_running():
