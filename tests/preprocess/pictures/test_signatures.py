@@ -31,7 +31,7 @@ def packed(how):
     data = io.BytesIO()
     if how == "zip":
         with zipfile.ZipFile(data, "w") as archive:
-            archive.writestr("a", "b")
+            archive.writestr(zipfile.ZipInfo("a"), "b")  # as old as a zip can be, at any time
     else:
         np.save(data, np.zeros(3))
     return data.getvalue()
