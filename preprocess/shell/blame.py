@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import traceback
 
+from preprocess.shell.errors import DISK_FULL, ConfigError, OutputError, UserError
 from preprocess.shell.own_names import ROOT
 
 MAX_CHARACTERS = 300
@@ -33,6 +35,7 @@ _OF_THE_MACHINE = frozenset(
         "DataLoss",
     )
 )
+_OF_THE_DISK = (*DISK_FULL, errno.EIO, errno.ESTALE)
 _DEVICE_WORDS = ("Collective ops is aborted", "oordination service", "cuDNN", "CUDA", "NCCL")
 
 # Folders from which something of the user's was imported.
@@ -72,9 +75,18 @@ def of_the_machine(error: BaseException) -> bool:
     return bool(names & _OF_THE_MACHINE) or any(word in str(error) for word in _DEVICE_WORDS)
 
 
-def own_mistake(error: BaseException) -> str:
-    """What to say of an error that a file of the user's caused; "" of any other."""
-    return described(error) if place_of(error) and not of_the_machine(error) else ""
+def own_mistake(error: BaseException) -> UserError | None:
+    """An error that a file of the user's caused, for the user; None of any other."""
+    return (
+        own_kind(error)(described(error)) if place_of(error) and not of_the_machine(error) else None
+    )
+
+
+def own_kind(error: BaseException) -> type[UserError]:
+    """What an error in a file of the user's is: a mistake there, or a disk that takes no more."""
+    return (
+        OutputError if isinstance(error, OSError) and error.errno in _OF_THE_DISK else ConfigError
+    )
 
 
 def described(error: BaseException) -> str:

@@ -63,12 +63,12 @@ def run(
         # Not sys.exit: the native threads of Beam or TensorFlow would abort the process.
         os._exit(ExitCode.INTERRUPTED)
     except Exception as error:
-        limit = limit_reached(error)
-        if not (reason := limit or own_mistake(error)):
+        limit, mistake = limit_reached(error), own_mistake(error)
+        if not limit and not mistake:
             raise
-        print(f"{package} {arguments[0]}: {reason}", file=sys.stderr)
-        if not limit:
-            sys.exit(ExitCode.CONFIG)
+        print(f"{package} {arguments[0]}: {limit or mistake}", file=sys.stderr)
+        if mistake and not limit:
+            sys.exit(mistake.exit_code)
         sys.stdout.flush()
         # Not sys.exit: what is left of Beam's threads would wait for one that cannot be started.
         os._exit(ExitCode.CONFIG)

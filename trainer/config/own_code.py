@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TypeAlias
 
-from preprocess.shell.blame import described, of_the_machine
+from preprocess.shell.blame import described, of_the_machine, own_kind
 from preprocess.shell.errors import ConfigError, UserError
 from preprocess.shell.json_text import JsonObject
 from preprocess.shell.reference_source import source_changes, source_record
@@ -221,4 +221,4 @@ def blamed(key: str, value: str, takes: str = "") -> Iterator[None]:
         if of_the_machine(error):
             raise  # such as a batch that is too large, or another worker that is gone
         called = f"; it is called as {takes}" if takes else ""
-        raise ConfigError(f"{key}={value} fails: {described(error)}{called}") from error
+        raise own_kind(error)(f"{key}={value} fails: {described(error)}{called}") from error

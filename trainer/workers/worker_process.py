@@ -12,7 +12,6 @@ from absl import flags
 from preprocess.shell.blame import own_mistake
 from preprocess.shell.cli import say
 from preprocess.shell.errors import UserError
-from preprocess.shell.exit_codes import ExitCode
 from preprocess.shell.streams import reader_left
 from trainer.workers.signals import leave
 
@@ -57,9 +56,9 @@ def work_and_leave(command: str, work: Callable[[], None]) -> NoReturn:
         if lost := lost_peer(error):
             say(f"trainer {command}: {lost}")
             leave(lost.exit_code)
-        if reason := own_mistake(error):
-            say(f"trainer {command}: {reason}")
-            leave(ExitCode.CONFIG)
+        if mistake := own_mistake(error):
+            say(f"trainer {command}: {mistake}")
+            leave(mistake.exit_code)
         traceback.print_exc()
         leave(1)
     leave(0)
