@@ -15,9 +15,7 @@ from tests.kubernetes.kubelet import End
 from tests.kubernetes.runs import SECONDS, Team, conditions, until
 from tests.launch.made import IMAGE
 
-# Longer than a notice takes, and than all tries of one request where nobody listens would be
-# without the waiting commands' own patience.
-OUTAGE_SECONDS = 20.0
+OUTAGE_SECONDS = 60.0
 
 Outage = Callable[[], contextlib.AbstractContextManager[None]]
 

@@ -60,6 +60,8 @@ def test_a_name_that_changed_hands_is_not_taken_for_ones_own(team: Team):
     team.alice.train("fec")
     team.alice.launch("stop", "fec")
     until("it is gone", lambda: not team.run("fec"))
+    assert team.alice.status("fec")["state"] == "stopped"
+    team.alice.launch("stop", "fec")  # again
     team.bob.train("fec")
     for command in ("status", "stop", "logs"):
         said = team.alice.launch(command, "fec", code=64)

@@ -15,7 +15,7 @@ from launch.backends.cluster_state import (
     run_state,
 )
 from launch.render.pod import CONTAINER, INDEX_ANNOTATION
-from launch.runs.status import FAILED, PENDING, RUNNING
+from launch.runs.status import FAILED, PENDING, RUNNING, SUCCEEDED, SUSPENDED
 from tests.launch.made import spec
 
 
@@ -85,6 +85,24 @@ def test_a_jobset_counts_by_itself():
     for why, failures in (("PodFailurePolicy", 3), ("DeadlineExceeded", 2)):
         ended = job(("Failed", why, ""))
         assert counts(run, [ended], [], spec())["failures"] == failures
+
+
+@pytest.mark.parametrize(
+    ("conditions", "suspend", "pods", "state"),
+    [
+        ([], False, [], PENDING),
+        ([], True, [], SUSPENDED),
+        ([], False, [pod(0, "Running"), pod(1, "Pending")], RUNNING),
+        (["SuccessCriteriaMet"], False, [pod(0, "Succeeded")], SUCCEEDED),
+        (["Complete"], False, [pod(0, "Succeeded")], SUCCEEDED),
+        (["Failed"], False, [], FAILED),
+        (["FailureTarget"], False, [], FAILED),
+    ],
+)
+def test_the_state_is_read_from_conditions_and_pods(conditions, suspend, pods, state):
+    run = job(*((kind, "", "why") for kind in conditions))
+    run["spec"]["suspend"] = suspend
+    assert run_state(run, pods, queued=False)[0] == state
 
 
 def test_between_two_attempts_a_run_is_running():
