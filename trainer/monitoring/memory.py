@@ -37,9 +37,27 @@ def available_bytes() -> int:
     A dataset that was just read fills the container with cached files; they do not count as used,
     as they do not for Kubernetes (its working set).
     """
-    available = 1 << 62
+    return min(_available(), default=(1 << 62, ""))[0]
+
+
+def shared_memory_number() -> int:
+    """32 bits, the same for processes of a machine that take from the same memory: that of the
+    control group with the least room, or the machine's.
+    """
+    limited = min(_available(), default=(0, ""))[1]
+    if limited:
+        with contextlib.suppress(OSError):
+            limited += f" {os.stat(NAMESPACE).st_ino}"
+        own = next(groups("memory"))[0]
+        if not own.exists():  # a container without such a namespace: only this tells it from others
+            limited += f" {own}"
+    return int.from_bytes(hashlib.sha256(limited.encode()).digest()[:4])
+
+
+def _available() -> Iterator[tuple[int, str]]:
+    """(bytes, control group or "") of the machine and of each group that can be read."""
     with contextlib.suppress(OSError, ValueError):
-        available = _entry(MACHINE, "MemAvailable:") << 10
+        yield _entry(MACHINE, "MemAvailable:") << 10, ""
     for group, version in groups("memory"):
         files = _FILES[version]
         # "max" = no limit, which int() refuses.
@@ -48,8 +66,7 @@ def available_bytes() -> int:
             used = int((group / files.used).read_text(encoding="ascii"))
             with contextlib.suppress(OSError, ValueError):
                 used -= _entry(group / "memory.stat", files.dropped_first)
-            available = min(available, max(limit - used, 0))
-    return available
+            yield max(limit - used, 0), str(group)
 
 
 def machine_share_available() -> float | None:
@@ -72,22 +89,6 @@ def limit_bytes() -> int | None:
         if limit is not None and limit >= _entry(MACHINE, "MemTotal:") << 10:
             return None  # version 1 writes a number if there is no limit
     return limit
-
-
-def shared_memory_number() -> int:
-    """32 bits, the same for processes of a machine that take from the same memory: all that have no
-    limit, and all in the outermost control group that has one.
-    """
-    limited = ""
-    for group, version in groups("memory"):
-        with contextlib.suppress(OSError, ValueError):
-            limit = int((group / _FILES[version].limit).read_text(encoding="ascii"))
-            if limit < _entry(MACHINE, "MemTotal:") << 10:
-                limited = str(group)
-    if limited:
-        with contextlib.suppress(OSError):
-            limited += f" {os.stat(NAMESPACE).st_ino}"
-    return int.from_bytes(hashlib.sha256(limited.encode()).digest()[:4])
 
 
 def groups(controller: str) -> Iterator[tuple[Path, int]]:

@@ -58,7 +58,8 @@ class WorkerGroup:
         rows = [tuple(map(round, row)) for row in self.gather([machine, cores, memory])]
         self._shares_machine = sum(boot == machine for boot, *_ in rows) > 1
         self.on_these_cores = sum(row[:2] == (machine, cores) for row in rows)
-        self.in_this_memory = sum((row[0], row[2]) == (machine, memory) for row in rows)
+        beside = sum((row[0], row[2]) == (machine, memory) for row in rows)
+        self.in_this_memory = beside if machine else 1  # what is not known is nobody else's
 
     @property
     def rank(self) -> int:

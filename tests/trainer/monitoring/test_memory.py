@@ -70,19 +70,28 @@ def test_without_a_limit_the_machine_s_memory_counts(groups):
     assert memory.available_bytes() == pytest.approx(with_container, rel=0.2)
 
 
-def test_memory_is_shared_in_the_outermost_group_that_has_a_limit(groups, monkeypatch):
-    """Two tasks of a job share the job's; two containers have a limit each, both as "/"."""
+@pytest.mark.parametrize(("of_task", "shared"), [(9000, True), (4000, False)])
+def test_memory_is_shared_in_the_group_with_the_least_room(groups, of_task, shared):
+    """Two tasks of a job that has 6000 left share those, unless a limit of their own is less."""
     numbers = []
-    for own in ("/job/task0", "/job/task1", "/other/task0"):
-        job = {"/job": (9000, 10, 0), "/other": (9000, 10, 0), own: (8000, 10, 0)}
-        groups(2, own, {"/": (UNLIMITED, 10, 0), **job})
+    for own in ("/job/task0", "/job/task1"):
+        job = {"/": (UNLIMITED, 10, 0), "/job": (9000, 3000, 0), own: (of_task, 10, 0)}
+        groups(2, own, job)
         numbers.append(memory.shared_memory_number())
-    assert numbers[0] == numbers[1] != numbers[2]
-    groups(2, "/", {"/": (5000, 10, 0)})
+    assert (numbers[0] == numbers[1]) == shared and max(numbers) < 1 << 32
+
+
+def test_containers_of_a_machine_share_none_of_their_limits(groups, monkeypatch):
+    """Each sees its own group as "/", with a namespace of its own or, in version 1, without."""
+    numbers = []
     for namespace in ("/proc", "/proc/self"):
         monkeypatch.setattr(memory, "NAMESPACE", namespace)
+        groups(2, "/", {"/": (5000, 10, 0)})
         numbers.append(memory.shared_memory_number())
-    assert len(set(numbers)) == 4 and max(numbers) < 1 << 32
+    for own in ("/kubepods/pod1", "/kubepods/pod2"):
+        groups(1, own, {"/": (5000, 10, 0)})
+        numbers.append(memory.shared_memory_number())
+    assert len(set(numbers)) == 4
 
 
 def test_without_a_limit_the_machine_s_memory_is_shared(groups):

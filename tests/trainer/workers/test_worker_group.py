@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import tensorflow as tf
 
+from trainer.workers import worker_group
 from trainer.workers.worker_group import WorkerGroup
 
 
@@ -55,3 +56,5 @@ def test_those_count_that_share_cores_or_memory(monkeypatch, others, cores, memo
     monkeypatch.setattr(WorkerGroup, "gather", gathered)
     group = WorkerGroup()
     assert (group.on_these_cores, group.in_this_memory) == (cores, memory)
+    monkeypatch.setattr(worker_group, "boot_number", lambda: 0)
+    assert WorkerGroup().in_this_memory == 1, "of a machine that is not known"
