@@ -52,7 +52,9 @@ from preprocess.shell.references import absolute_reference, is_reference
 from preprocess.sources import find_source, read_source
 from preprocess.sources.rows import Source
 
-_WORKER_ERRORS = {error.__name__: error for error in (ConfigError, DataError, StorageError)}
+_WORKER_ERRORS = {
+    error.__name__: error for error in (ConfigError, DataError, OutputError, StorageError)
+}
 _WORKER_ERROR = (
     rf"preprocess\.shell\.errors\.({'|'.join(_WORKER_ERRORS)}): (.*?)(?: \[while running|\n)"
 )

@@ -33,7 +33,7 @@ from preprocess.shards.shard_progress import Advance, Tally, noted
 from preprocess.shards.tfrecord import Feature, RecordWriter, encode_example
 from preprocess.shards.versions import deciding_versions
 from preprocess.shards.workspace import NO_PLAN, Workspace
-from preprocess.shell.errors import UserError
+from preprocess.shell.errors import OutputError, UserError
 from preprocess.sources import idx
 from preprocess.sources.refusals import REJECTED_TRIPLET, Reason, Refused, Rejection
 
@@ -262,7 +262,7 @@ def _refusing(reason: str) -> Iterator[None]:
     """Whatever OpenCV, a user's pipeline or our own limits raise for one picture refuses it."""
     try:
         yield
-    except MissingLibraryError:
+    except (MissingLibraryError, OutputError):
         raise
     except UserError as error:
         raise Refused(reason, str(error)) from None

@@ -7,7 +7,7 @@ import os
 import re
 import traceback
 
-from preprocess.shell.errors import DISK_FULL, ConfigError, OutputError, UserError
+from preprocess.shell.errors import DISK_FULL, ConfigError, OutputError, UserError, full_disk
 from preprocess.shell.own_names import ROOT
 
 MAX_CHARACTERS = 300
@@ -83,10 +83,12 @@ def own_mistake(error: BaseException) -> UserError | None:
 
 
 def own_kind(error: BaseException) -> type[UserError]:
-    """What an error in a file of the user's is: a mistake there, or a disk that takes no more."""
-    return (
-        OutputError if isinstance(error, OSError) and error.errno in _OF_THE_DISK else ConfigError
-    )
+    """What an error in a file of the user's is: a mistake there, or a disk that takes no more, also
+    where another error was raised from that, or TensorFlow passed on its words.
+    """
+    causes = (error, error.__cause__)
+    failing = any(isinstance(e, OSError) and e.errno in _OF_THE_DISK for e in causes)
+    return OutputError if failing or full_disk(error) else ConfigError
 
 
 def described(error: BaseException) -> str:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
-from preprocess.shell.blame import described, own_folder
+from preprocess.shell.blame import described, own_folder, own_kind
 from preprocess.shell.errors import ConfigError, UserError
 from preprocess.shell.nearest import did_you_mean
 from preprocess.shell.own_names import ROOT
@@ -156,13 +156,14 @@ def importing_from(folder: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _described(key: str, error: type[UserError]) -> Iterator[None]:
-    """What fails inside is the user's mistake, in one line."""
+    """What fails inside is the user's mistake, or their disk's, in one line."""
     try:
         yield
     except UserError:
         raise
     except (Exception, SystemExit) as failed:  # a user's file may fail in any way
-        raise error(f"{key}: {described(failed)}") from failed
+        kind = own_kind(failed)
+        raise (error if kind is ConfigError else kind)(f"{key}: {described(failed)}") from failed
 
 
 def _is_from(module: ModuleType, path: str) -> bool:

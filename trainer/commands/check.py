@@ -5,7 +5,8 @@ r"""Checks in seconds what would stop or slow a long run; trains a few steps.
 
 One line per check: ok, warning or FAIL, the finding, and the remedy. --layers lists the layers of
 the model with their shapes and weights, and which of them train. Exits with 0, with 78 if a
-check failed, with 65 if it failed because of the dataset. Nothing is kept of the steps.
+check failed, with 65 if it failed because of the dataset, with 74 for a storage that does not
+respond. Nothing is kept of the steps.
 """
 
 from __future__ import annotations

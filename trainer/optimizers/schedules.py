@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import tensorflow as tf
 
-from preprocess.shell.errors import ConfigError
+from preprocess.shell.errors import ConfigError, UserError
 from preprocess.shell.references import load_class, load_function, load_reference
 from trainer.compat.autograph import converted
 from trainer.config.learning_sections import OptimizerConfig
@@ -86,7 +86,7 @@ def _rate(optimizer: OptimizerConfig, steps: int) -> Rate:
     try:
         with blamed(KEY, name, "(step)") if own else contextlib.nullcontext():
             first = float(schedule(0))
-    except ConfigError:
+    except UserError:
         raise
     except Exception as error:
         raise ConfigError(f"optimizer.schedule_args: {name} with {given} fails: {error}") from error

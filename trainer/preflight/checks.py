@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
+from preprocess.shell.exit_codes import ExitCode
 from trainer.bottleneck.thresholds import INPUT_HIGH
 from trainer.report.figures import duration
 from trainer.report.layer_table import LayerRow
@@ -33,7 +34,7 @@ class Check:
       status: OK, WARNING or FAIL.
       value: what was found.
       advice: the remedy; '' if none is needed.
-      data: whether a FAIL is the dataset's (65), not the configuration's (78).
+      code: exit code of a FAIL.
       layers: of the model, where that was looked at.
     """
 
@@ -41,7 +42,7 @@ class Check:
     status: str
     value: str
     advice: str = ""
-    data: bool = False
+    code: int = ExitCode.CONFIG
     layers: tuple[LayerRow, ...] = ()
 
 
@@ -83,7 +84,7 @@ def shapes(found: Mapping[str, Sequence[int | None]]) -> Check:
     unknown = [name for name, shape in found.items() if None in shape]
     if unknown:
         advice = f"{', '.join(unknown)}: the step is retraced for each; build with --image_size"
-        return Check("shapes", FAIL, value, advice, data=True)
+        return Check("shapes", FAIL, value, advice, code=ExitCode.DATA)
     return Check("shapes", OK, value)
 
 
@@ -138,7 +139,7 @@ def pixels(
         return Check("pixels", FAIL, value, advice)
     if found[1] - found[0] < USED_RANGE * (bounds[1] - bounds[0]):
         advice = "hardly any of it is used; were they scaled twice? look at `preprocess preview`"
-        return Check("pixels", FAIL, value, advice, data=True)
+        return Check("pixels", FAIL, value, advice, code=ExitCode.DATA)
     if by_hand:
         advice = "model.pixel_range is set explicitly; '' = the backbone's own"
         return Check("pixels", WARNING, value, advice)

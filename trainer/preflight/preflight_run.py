@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from preprocess.shell.errors import ConfigError, DataError, UserError
+from preprocess.shell.errors import ConfigError, UserError
 from preprocess.shell.exit_codes import ExitCode
 from preprocess.shell.process import process_started
 from trainer.config.keys import Config, with_values
@@ -106,11 +106,9 @@ def preflight(
 
 
 def exit_code(found: list[Check]) -> int:
-    """0, or that of bad data (65), or of a bad configuration (78)."""
-    failed = [check for check in found if check.status == FAIL]
-    if any(check.data for check in failed):
-        return ExitCode.DATA
-    return ExitCode.CONFIG if failed else ExitCode.DONE
+    """0, or that of what failed; of several, the dataset's first, the configuration's last."""
+    codes = {check.code for check in found if check.status == FAIL}
+    return ExitCode.DATA if ExitCode.DATA in codes else min(codes, default=ExitCode.DONE)
 
 
 def _with_model(
@@ -231,7 +229,7 @@ def _learnable(
 
 
 def _failed(name: str, value: str, error: UserError) -> Check:
-    return Check(name, FAIL, value, str(error), data=isinstance(error, DataError))
+    return Check(name, FAIL, value, str(error), code=error.exit_code)
 
 
 def _live(data: DataConfig, of: TrainingSet, workdir: str) -> Check:

@@ -29,7 +29,7 @@ import numpy as np
 from preprocess.augment.canvas import Canvas, Image
 from preprocess.augment.generator import seeded_generator
 from preprocess.augment.operation import Numbers, Operation, Values
-from preprocess.shell.blame import described
+from preprocess.shell.blame import described, own_kind
 from preprocess.shell.errors import ConfigError, UserError
 from preprocess.shell.json_text import JsonObject
 from preprocess.shell.reference_source import record_of_texts, source_texts
@@ -143,7 +143,7 @@ def _call(image: Image, numbers: Numbers) -> Image:
         raise
     except Exception as error:  # a user's function may fail in any way
         reason = described(error).replace(f"{folder}{os.sep}", "")
-        raise ConfigError(f"{name} fails on a picture of {list(shape)}: {reason}") from error
+        raise own_kind(error)(f"{name} fails on a picture of {list(shape)}: {reason}") from error
     if made.dtype != np.uint8 or made.shape != shape:
         raise ConfigError(
             f"{name} makes {made.dtype}{list(made.shape)} of uint8{list(shape)}; shape and type "

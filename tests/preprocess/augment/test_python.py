@@ -10,7 +10,8 @@ import pytest
 
 from preprocess.augment import Recipe, load_recipe, variant_generator
 from preprocess.augment.recipe import load_stored_recipe
-from preprocess.shell.errors import ConfigError
+from preprocess.shell.errors import ConfigError, OutputError
+from tests.preprocess import made
 from tests.preprocess.augment.pictures import noise
 
 PICTURE = noise(6, 5)
@@ -135,3 +136,27 @@ def test_settings_that_cannot_be_are_refused(settings, message):
     with pytest.raises(ConfigError) as caught:
         Recipe.from_yaml(f"version: 1\noperations: [{{python: {settings}}}]")
     assert message in str(caught.value)
+
+
+FULL = """
+def darker(image, rng):
+    with open("/dev/full", "w") as file:
+        file.write("x")
+    return image
+"""
+
+
+def test_a_full_disk_under_a_step_is_none_of_the_pictures(tmp_path):
+    recipe = load_recipe(write(tmp_path / "recipe", step=FULL))
+    with pytest.raises(OutputError, match=r"step.py, line [34]: OSError: .*No space left"):
+        variant(recipe)
+    images = made.class_folders(tmp_path / "in", count=4)
+    with pytest.raises(OutputError, match="No space left"):
+        made.built(
+            "folders",
+            tmp_path / "out",
+            images=images,
+            variants=2,
+            recipe=write(tmp_path / "again", step=FULL),
+            max_bad_fraction=1.0,
+        )

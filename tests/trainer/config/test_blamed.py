@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 
 import pytest
@@ -65,3 +67,13 @@ def test_a_full_disk_under_own_code_is_none_of_its_mistakes(tmp_path):
         with pytest.raises(OSError, match="No s") as found:
             written(path)
         assert type(own_mistake(found.value)) is kind
+
+
+def test_a_full_disk_is_one_also_where_others_pass_it_on():
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    from_it = RuntimeError("no log")
+    from_it.__cause__ = full
+    told = tf.errors.UnknownError(None, None, f"OSError: {full}\nTraceback ...")
+    for error in (full, from_it, told):
+        with pytest.raises(OutputError), blamed("loss.name", "own.py:f"):
+            raise error

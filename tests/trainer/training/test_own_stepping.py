@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from preprocess.shell.errors import ConfigError
+from preprocess.shell.errors import ConfigError, OutputError
 from tests.trainer import datasets, own_code
 from tests.trainer.training.test_own_network import tried
 from trainer.config.learning_sections import OptimizerConfig
@@ -289,3 +289,20 @@ def test_a_callback_that_cannot_be_called_is_one_line(
     with pytest.raises(ConfigError, match=words) as caught:
         train_here(config, class_data, tmp_path / "run")
     assert str(caught.value).startswith(f"callbacks={mine}/part.py:F")
+
+
+FULL = """
+def rate(step, total_steps):
+    with open("/dev/full", "w") as file:
+        file.write("x")
+    return 0.01
+"""
+
+
+def test_a_full_disk_under_own_parts_may_pass(tmp_path):
+    """Also while their file is imported, from a network folder that has gone stale."""
+    mine = own_code.write(tmp_path / "mine", rates=FULL, stale="raise OSError(116, 'Stale')\n")
+    with pytest.raises(OutputError, match=r"rates.py, line [34]: OSError: .*No space left"):
+        build_schedule(OptimizerConfig(name="sgd", schedule=f"{mine}/rates.py:rate"), 20)
+    with pytest.raises(OutputError, match=r"stale.py, line 1: OSError: .*Stale"):
+        build_schedule(OptimizerConfig(name="sgd", schedule=f"{mine}/stale.py:rate"), 20)
