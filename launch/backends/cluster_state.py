@@ -81,10 +81,10 @@ def counts(run: Object, jobs: list[Object], pods: list[Object], spec: Spec) -> d
     restarts, now = sum(failed), sum(_counted(pod) for pod in pods)
     if spec.independent:
         interruptions = sum(ignored)
-    else:
-        now = min(now, 1)  # however many ranks met the same fault
-        # All restart together: the rank that failed was counted once, the others lost their peer.
+    else:  # however many ranks met the same fault
         every = max((f + i for f, i in zip(failed, ignored, strict=True)), default=0)
+        restarts, now = min(restarts, every), min(now, 1)
+        # All restart together: the rank that failed was counted once, the others lost their peer.
         interruptions = max(0, every - restarts)
     return {"restarts": restarts, "interruptions": interruptions, "failures": restarts + now}
 

@@ -73,6 +73,10 @@ def test_a_fault_that_all_workers_meet_is_one_failure():
     pods = [pod(0, "Failed", 65), pod(1, "Failed", 65)]
     assert counts(job(), [], pods, spec())["failures"] == 1
     assert counts(job(), [], pods, spec(verb="search"))["failures"] == 2
+    # The same of one that was tried again.
+    pods = [pod(0, failed=1), pod(1, failed=1)]
+    found = counts(job(), [], pods, spec())
+    assert found == {"restarts": 1, "failures": 1, "interruptions": 0}
 
 
 def test_a_jobset_counts_by_itself():
