@@ -8,11 +8,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 from preprocess.shell.errors import UsageError
 
-MOST_WORKERS = 1024  # that `preprocess follow` takes
+MOST_WORKERS, MOST_VARIANTS = 1024, 1000  # that `preprocess follow` takes
 KEY, LIVE = "data.variants", "live"
+
+
+class Following(NamedTuple):
+    """What is asked of a follower, as the flags --augment_NAME have it.
+
+    Attributes:
+      workers: processes; 0 = there is no follower.
+      recipe: of the variants; "" = the dataset's.
+      ahead: variants built ahead; 0 = as many as `preprocess follow` builds by itself.
+      keep: variants kept; 0 = the same.
+    """
+
+    workers: int
+    recipe: str
+    ahead: int
+    keep: int
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Those of `preprocess follow`."""
+        given = {"workers": self.workers, "ahead": self.ahead, "keep": self.keep}
+        named = [f"--{name}={value}" for name, value in given.items() if value]
+        return (*named, *((f"--recipe={self.recipe}",) if self.recipe else ()))
 
 
 def with_live_variants(arguments: Sequence[str]) -> tuple[str, ...]:
@@ -27,19 +51,21 @@ def with_live_variants(arguments: Sequence[str]) -> tuple[str, ...]:
     return tuple(arguments) if given else (*arguments, f"--config.{KEY}={LIVE}")
 
 
-def check(verb: str, recipe: str, workers: int, arguments: Sequence[str]) -> None:
+def check(verb: str, asked: Following, arguments: Sequence[str]) -> None:
     """Raises UsageError for what no follower can be started with.
 
     Args:
       verb: of the run.
-      recipe: the value of --augment_recipe.
-      workers: the value of --augment_workers.
+      asked: of its follower.
       arguments: the trainer's flags.
     """
-    if not 0 <= workers <= MOST_WORKERS:
-        raise UsageError(f"--augment_workers={workers}: must be from 0 to {MOST_WORKERS}")
-    if recipe and not workers:
-        raise UsageError(f"--augment_recipe={recipe}: only with --augment_workers=N")
+    workers = asked.workers
+    most = {"workers": MOST_WORKERS, "ahead": MOST_VARIANTS, "keep": MOST_VARIANTS}
+    for name, value in asked._asdict().items():
+        if name in most and not 0 <= value <= most[name]:
+            raise UsageError(f"--augment_{name}={value}: must be from 0 to {most[name]}")
+        if value and not workers:
+            raise UsageError(f"--augment_{name}={value}: only with --augment_workers=N")
     if not workers:
         return
     if verb != "train":
@@ -55,13 +81,9 @@ def check(verb: str, recipe: str, workers: int, arguments: Sequence[str]) -> Non
             )
 
 
-def follow_command(data: str, run: str, workers: int, recipe: str) -> tuple[str, ...]:
+def follow_command(data: str, run: str, asked: Following) -> tuple[str, ...]:
     """The command line of the follower."""
-    return (
-        *("python", "-m", "preprocess", "follow", f"--run={run}", f"--workers={workers}"),
-        *((f"--recipe={recipe}",) if recipe else ()),
-        data,
-    )
+    return ("python", "-m", "preprocess", "follow", f"--run={run}", *asked.flags, data)
 
 
 def _given(arguments: Sequence[str]) -> Iterator[str]:

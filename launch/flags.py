@@ -5,7 +5,7 @@ from __future__ import annotations
 from absl import flags
 
 import launch.namespace
-from launch.augmenting import MOST_WORKERS, with_live_variants
+from launch.augmenting import MOST_VARIANTS, MOST_WORKERS, with_live_variants
 from launch.backends.kinds.registry import KINDS, help_text, running
 from launch.defaults import apply_defaults
 from launch.namespace import NAMESPACE
@@ -63,6 +63,20 @@ _AUGMENT = flags.DEFINE_integer(
 _AUGMENT_RECIPE = flags.DEFINE_string(
     "augment_recipe", "", "Recipe of these variants, where the dataset was built with --variants=1."
 )
+_AUGMENT_AHEAD = flags.DEFINE_integer(
+    "augment_ahead",
+    0,
+    "Variants built ahead of the pass that the training is in; 0 = as `preprocess follow` has it.",
+    lower_bound=0,
+    upper_bound=MOST_VARIANTS,
+)
+_AUGMENT_KEEP = flags.DEFINE_integer(
+    "augment_keep",
+    0,
+    "Variants kept, of the current pass and those before it; 0 = as `preprocess follow` has it.",
+    lower_bound=0,
+    upper_bound=MOST_VARIANTS,
+)
 _TIME_LIMIT = flags.DEFINE_string(
     "time_limit",
     "",
@@ -115,6 +129,8 @@ def spec_from_flags(verb: str, arguments: list[str]) -> Spec:
         smoke=_SMOKE.value,
         augment_workers=_AUGMENT.value,
         augment_recipe=_AUGMENT_RECIPE.value,
+        augment_ahead=_AUGMENT_AHEAD.value,
+        augment_keep=_AUGMENT_KEEP.value,
         time_limit=duration("time_limit", _TIME_LIMIT.value) if _TIME_LIMIT.value else 0,
         partition=_PARTITION.value,
         account=_SLURM_ACCOUNT.value,

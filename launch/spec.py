@@ -95,6 +95,8 @@ class Spec:
     smoke: bool = False
     augment_workers: int = 0  # processes of the follower next to a training; 0 = there is none
     augment_recipe: str = ""  # where the dataset has none
+    augment_ahead: int = 0  # variants built ahead; 0 = the follower's own number
+    augment_keep: int = 0  # variants kept; 0 = the same
     time_limit: int = 0  # Slurm: of one attempt; 0 = the deadline
     partition: str = ""  # Slurm
     account: str = ""  # Slurm
@@ -113,8 +115,7 @@ class Spec:
         for name, least in (("workers", 1), ("max_restarts", 0), ("deadline", 60), ("grace", 1)):
             if getattr(self, name) < least:
                 raise UsageError(f"--{name}={getattr(self, name)}: must be at least {least}")
-        follower = (self.augment_recipe, self.augment_workers)
-        augmenting.check(self.verb, *follower, self.arguments)
+        augmenting.check(self.verb, self.following, self.arguments)
         if self.augment_workers and not self.kind.follows:
             raise UsageError(
                 f"--augment_workers={self.augment_workers}: --backend={self.backend} starts no "
@@ -179,13 +180,20 @@ class Spec:
         return ("python", "-m", "trainer", self.verb, *self.arguments)
 
     @property
+    def following(self) -> augmenting.Following:
+        """What is asked of a follower next to the training."""
+        return augmenting.Following(
+            self.augment_workers, self.augment_recipe, self.augment_ahead, self.augment_keep
+        )
+
+    @property
     def follower(self) -> tuple[str, ...]:
         """The command line of the follower next to the training; () = there is none."""
         if not self.augment_workers:
             return ()
         data, run = self.flag("data"), self.flag("workdir")
         run = smoke_run(run) if self.smoke else run
-        return augmenting.follow_command(data, run, self.augment_workers, self.augment_recipe)
+        return augmenting.follow_command(data, run, self.following)
 
     def flag(self, name: str) -> str:
         """The value of `--NAME=VALUE` among the worker's arguments; "" if it is missing."""

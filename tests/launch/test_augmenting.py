@@ -26,6 +26,8 @@ def test_the_follower_is_of_the_dataset_and_the_run():
         *("python", "-m", "preprocess", "follow", "--run=/runs/fec", "--workers=3"),
         *("--recipe=photos", "/data/fec"),
     )
+    more = spec(**LOCAL, augment_ahead=4, augment_keep=8).follower
+    assert more[-3:] == ("--ahead=4", "--keep=8", "/data/fec")
 
 
 def test_the_follower_of_a_smoke_run_follows_that():
@@ -77,6 +79,8 @@ def test_other_variants_are_refused(given):
         ({"augment_workers": -1}, "must be from 0 to 1024"),
         ({"augment_workers": 1025}, "must be from 0 to 1024"),
         ({"augment_workers": 0, "augment_recipe": "photos"}, "only with --augment_workers"),
+        ({"augment_workers": 0, "augment_keep": 3}, "only with --augment_workers"),
+        ({"augment_ahead": 1001}, "must be from 0 to 1000"),
         ({"augment_recipe": "a\nb"}, "control character"),
     ],
 )
@@ -89,7 +93,8 @@ def test_a_record_keeps_it_and_one_of_an_earlier_version_has_none():
     asked = spec(**LOCAL, augment_recipe="photos")
     fields = asked.to_dict()
     assert Spec.from_dict(fields) == asked
-    del fields["augment_workers"], fields["augment_recipe"]
+    for name in ("workers", "recipe", "ahead", "keep"):
+        del fields[f"augment_{name}"]
     assert Spec.from_dict(fields) == dataclasses.replace(
         asked, augment_workers=0, augment_recipe=""
     )
