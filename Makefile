@@ -71,7 +71,8 @@ test-integration: env
 
 # etcd, the API server, its controllers and JobSet's, in namespaces of their own. The first time
 # Go builds them (20 minutes on two cores); they are kept in ~/.cache/shardline/kubernetes.
-# With KUBELETS=2, as root, the tests that need nodes: two kubelets, and the image of the pods.
+# With KUBELETS=2, as root, the tests that need nodes: two kubelets, CoreDNS, Kueue, and the image
+# of the pods.
 test-kubernetes: env
 	$(PY) -m tests.kubernetes
 

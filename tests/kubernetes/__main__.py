@@ -4,7 +4,7 @@ They run in network, process and mount namespaces of their own: fixed ports meet
 and when the first process there ends, in whatever way, the kernel ends all others and drops
 their files. SHARDLINE_BUILD_SECONDS is the longest a build may take (by default no limit; where
 it is not enough, that is said and nothing is run), SHARDLINE_TEST_SECONDS the longest the tests
-may: what would begin in the last three minutes of it is skipped, with that reason. With KUBELETS=2
+may: what would begin in the last minutes of it is skipped, with that reason. With KUBELETS=2
 there are two nodes, and the tests are those that need them (`nodes.py`).
 """
 
@@ -22,8 +22,8 @@ from collections.abc import Iterator
 from preprocess.shell.process import dying_with_parent
 from tests.kubernetes import binaries, image, nodes
 
-# What is kept for the test that runs when no further one may begin.
-LONGEST_SECONDS = 180
+# What is kept for the test that runs when no further one may begin: without nodes, and with them.
+LONGEST_SECONDS = {False: 180, True: 400}
 # The first of them that works: root needs no user namespace.
 UNSHARE = ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
 AS_USER = [*UNSHARE, "--map-root-user"]
@@ -45,14 +45,14 @@ def main() -> int:
     pytest = [sys.executable, "-m", "pytest", "tests/kubernetes", "-m", marked, "-rs"]
     command = [*namespaces, *pytest, *sys.argv[1:]]
     if not kubelets:
-        return _run(command, {})
+        return _run(command, LONGEST_SECONDS[kubelets], {})
     with _swept() as (environment, held):
-        return _run(command, environment, held)
+        return _run(command, LONGEST_SECONDS[kubelets], environment, held)
 
 
-def _run(command: list[str], environment: dict[str, str], *held: int) -> int:
+def _run(command: list[str], longest: float, environment: dict[str, str], *held: int) -> int:
     seconds = float(os.environ.get("SHARDLINE_TEST_SECONDS") or 1800)
-    last = time.time() + seconds - LONGEST_SECONDS
+    last = time.time() + seconds - longest
     process = subprocess.Popen(
         command,
         env={**os.environ, "SHARDLINE_LAST_TEST": str(last), **environment},

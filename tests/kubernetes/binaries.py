@@ -25,7 +25,8 @@ from tests.integration import system
 CACHE = system.CACHE / "kubernetes"
 KUBERNETES = ("k8s.io/kubernetes", "v1.36.3")
 JOBSET = ("sigs.k8s.io/jobset", "v0.11.1")
-KUEUE = ("sigs.k8s.io/kueue", "v0.17.0")  # its definitions; the controller is not run
+KUEUE = ("sigs.k8s.io/kueue", "v0.17.0")
+COREDNS = ("github.com/coredns/coredns", "v1.14.7")
 
 Module = tuple[str, str]  # path and version
 
@@ -52,6 +53,7 @@ class Program:
 JOBSET_CRDS = (JOBSET, "config/components/crd/bases")
 JOBSET_WEBHOOKS = (JOBSET, "config/components/webhook/manifests.yaml")
 KUEUE_CRDS = (KUEUE, "config/components/crd/bases")
+KUEUE_WEBHOOKS = (KUEUE, "config/components/webhook/manifests.yaml")
 
 # What takes longest is last: an interrupted build has the others done.
 PROGRAMS = (
@@ -61,10 +63,14 @@ PROGRAMS = (
     ),
     Program("jobset", JOBSET, "sigs.k8s.io/jobset"),
 )
-# What nodes need besides.
-OF_NODES = tuple(
-    Program(name, KUBERNETES, f"k8s.io/kubernetes/cmd/{name}")
-    for name in ("kube-scheduler", "kubelet")
+# What trainings on nodes need besides.
+OF_NODES = (
+    *(
+        Program(name, KUBERNETES, f"k8s.io/kubernetes/cmd/{name}")
+        for name in ("kube-scheduler", "kubelet")
+    ),
+    Program("coredns", COREDNS, "github.com/coredns/coredns"),
+    Program("kueue", KUEUE, "sigs.k8s.io/kueue/cmd/kueue"),
 )
 
 
@@ -87,7 +93,7 @@ def ready(seconds: float = math.inf, kubelets: bool = False) -> None:
         started = time.monotonic()
         _build(program, left)
         print(f"built {program.name} in {time.monotonic() - started:.0f} s", flush=True)
-    for module, path in (JOBSET_CRDS, JOBSET_WEBHOOKS, KUEUE_CRDS):
+    for module, path in (JOBSET_CRDS, JOBSET_WEBHOOKS, KUEUE_CRDS, KUEUE_WEBHOOKS):
         module_file(module, path)
 
 

@@ -6,7 +6,6 @@ memory. Users are told apart by tokens; `admin` may do everything.
 
 from __future__ import annotations
 
-import base64
 import http.client
 import json
 import os
@@ -22,12 +21,12 @@ import yaml
 
 from preprocess.shell.process import dying_with_parent
 from tests.integration import system
-from tests.kubernetes import binaries
+from tests.kubernetes import binaries, controllers
 
 Object = dict[str, Any]
 
 ETCD = "http://127.0.0.1:2379"
-SERVER_PORT, WEBHOOK_PORT = 6443, 9443
+SERVER_PORT = 6443
 SERVER = f"https://127.0.0.1:{SERVER_PORT}"
 ADVERTISED = "192.0.2.1"  # the server refuses to advertise a loopback address
 ADMIN, USERS = "admin", ("alice", "bob")
@@ -81,7 +80,7 @@ class ControlPlane:
             f"--root-ca-file={self.certificate}", f"--controllers=*,{disabled}",
             "--concurrent-gc-syncs=5", "--use-service-account-credentials=false",
         ])  # fmt: skip
-        self._start_jobset()
+        controllers.start(self, controllers.JOBSET)
 
     def kubeconfig(self, user: str = ADMIN) -> Path:
         """A file by which a user comes here."""
@@ -209,44 +208,3 @@ class ControlPlane:
         except (OSError, Refused):
             return False
         return True
-
-    def _start_jobset(self) -> None:
-        """As a process and not as a pod: the server calls its webhooks by their address."""
-        crds = binaries.module_file(*binaries.JOBSET_CRDS)
-        self.kubectl("apply", "--server-side", f"--filename={crds}")
-        configuration = {
-            "apiVersion": "config.jobset.x-k8s.io/v1alpha1",
-            "kind": "Configuration",
-            "leaderElection": {"leaderElect": False},
-            "internalCertManagement": {"enable": False},
-            "metrics": {"bindAddress": "127.0.0.1:8443"},
-            "health": {"healthProbeBindAddress": "127.0.0.1:8081"},
-            "webhook": {"port": WEBHOOK_PORT, "certDir": str(self.folder)},
-        }
-        file = self.folder / "jobset.yaml"
-        file.write_text(json.dumps(configuration), encoding="utf-8")
-        self.spawn("jobset", [binaries.program("jobset"), f"--config={file}"],
-                    KUBECONFIG=str(self.kubeconfig()))  # fmt: skip
-        self.await_start("jobset", lambda: _listens(WEBHOOK_PORT))
-        webhooks = binaries.module_file(*binaries.JOBSET_WEBHOOKS)
-        self.apply(*map(self._by_address, yaml.safe_load_all(webhooks.read_text("utf-8"))))
-
-    def _by_address(self, configuration: Object) -> Object:
-        authority = base64.b64encode(self.certificate.read_bytes()).decode()
-        configuration["metadata"]["name"] = f"jobset-{configuration['metadata']['name']}"
-        for hook in configuration["webhooks"]:
-            path = hook["clientConfig"]["service"]["path"]
-            address = f"https://127.0.0.1:{WEBHOOK_PORT}{path}"
-            hook["clientConfig"] = {"url": address, "caBundle": authority}
-            if hook["rules"][0]["resources"] == ["pods"]:  # as its own deployment limits it
-                mine = {"key": "jobset.sigs.k8s.io/jobset-name", "operator": "Exists"}
-                hook["objectSelector"] = {"matchExpressions": [mine]}
-        return configuration
-
-
-def _listens(port: int) -> bool:
-    try:
-        http.client.HTTPConnection("127.0.0.1", port, timeout=5).connect()
-    except OSError:
-        return False
-    return True

@@ -10,13 +10,13 @@ from typing import Any
 
 from tests.kubernetes.cluster import ControlPlane, Object, Refused
 from tests.kubernetes.nodes import Nodes
-from tests.kubernetes.runs import JOB, People, rank, until
+from tests.kubernetes.runs import JOB, People, phase, rank, until
 from tests.trainer import datasets
 from trainer.training.checkpoints import LAST, Checkpoints
 
 CLAIM, MOUNT = "runs", "/runs"
-# Some seconds of training: 90 steps, with a state saved after every 15.
-SMALL = {"model__backbone": "mlp", "deterministic": True, "steps_per_epoch": 15, "epochs": 6}
+# Some seconds of training: 180 steps, with a state saved after every 15.
+SMALL = {"model__backbone": "mlp", "deterministic": True, "steps_per_epoch": 15, "epochs": 12}
 
 
 SIZES = ("--cpus=1", "--memory=2Gi", "--shared_memory=256Mi", "--scratch=1Gi", "--grace=60s")
@@ -58,20 +58,37 @@ class Crew(People):
         trainer: Sequence[str] = (),
         launcher: Sequence[str] = (),
         data: str = "triplets",
+        workdir: str = "",
         **changes: Any,
     ) -> None:
-        """`launch train` of a small training on two workers; `trainer` are further flags of
-        theirs, `launcher` of the command itself, `changes` are of the configuration.
+        """`launch train` of a small training on two workers.
+
+        Args:
+          name: of the run.
+          backend: it runs as.
+          trainer: further flags of its workers.
+          launcher: of the command itself.
+          data: its dataset on the volume.
+          workdir: its run directory there; "" = as the run is named.
+          changes: of the configuration.
         """
+        self.write_config(name, **changes)
+        self.alice.launch(
+            "train", f"--backend={backend}", f"--name={name}", *self.common, "--workers=2",
+            *launcher, "--", f"--config={MOUNT}/{name}.py", f"--data={MOUNT}/{data}",
+            f"--workdir={MOUNT}/{workdir or name}", "--json", *trainer,
+        )  # fmt: skip
+
+    @property
+    def common(self) -> tuple[str, ...]:
+        """Flags of every command that starts pods."""
+        return (f"--image={self.nodes.image}", f"--namespace={self.namespace}",
+                f"--volume={CLAIM}:{MOUNT}", *SIZES)  # fmt: skip
+
+    def write_config(self, name: str, **changes: Any) -> None:
+        """The small training's, as NAME.py on the volume."""
         file = self.volume / f"{name}.py"
         datasets.write_config(file, datasets.TRIPLET, **{**SMALL, **changes})
-        self.alice.launch(
-            "train", f"--backend={backend}", f"--name={name}", f"--image={self.nodes.image}",
-            f"--namespace={self.namespace}", "--workers=2", f"--volume={CLAIM}:{MOUNT}",
-            *SIZES, *launcher,
-            "--", f"--config={MOUNT}/{name}.py", f"--data={MOUNT}/{data}",
-            f"--workdir={MOUNT}/{name}", "--json", *trainer,
-        )  # fmt: skip
 
     def build(self, name: str, *flags: str) -> None:
         """A dataset of the same pictures, in a pod: as often as it is read, they are where they
@@ -79,12 +96,24 @@ class Crew(People):
         """
         shutil.copytree(self.volume.parent / "synth", self.volume / "synth")
         self.alice.launch(
-            "preprocess", f"--backend={JOB}", "--name=build", f"--image={self.nodes.image}",
-            f"--namespace={self.namespace}", f"--volume={CLAIM}:{MOUNT}", *SIZES, "--wait", "--",
+            "preprocess", f"--backend={JOB}", "--name=build", *self.common, "--wait", "--",
             "--source=fec", f"--csv={MOUNT}/synth/labels.csv", "--image_size=32", "--shards=2",
             f"--images={MOUNT}/synth/images_cropped", f"--output={MOUNT}/{name}", "--workers=1",
             *flags,
         )  # fmt: skip
+
+    def path_of(self, pod: Object) -> str:
+        """At the API server."""
+        return f"/api/v1/namespaces/{self.namespace}/pods/{pod['metadata']['name']}"
+
+    def alive(self, name: str) -> list[Object]:
+        """The pods of a run whose containers may still run."""
+        return [pod for pod in self.pods(name) if phase(pod) not in ("Succeeded", "Failed")]
+
+    def cordon(self, node: str, yes: bool = True) -> None:
+        """Whether new pods come to a node."""
+        change = {"spec": {"unschedulable": yes}}
+        self.cluster.call("PATCH", f"/api/v1/nodes/{node}", change, "application/merge-patch+json")
 
     def saved(self, name: str) -> int:
         """The newest step that a run has saved; 0 before the first."""
@@ -118,3 +147,9 @@ class Crew(People):
                 log = str(error)
             found.append(f"{pod['metadata']['name']}: {status}\n{log}")
         return "\n".join(found)
+
+
+def ended(pod: Object) -> int:
+    """The exit code of a pod's container, which has ended."""
+    [container] = pod["status"]["containerStatuses"]
+    return int(container["state"]["terminated"]["exitCode"])

@@ -19,9 +19,8 @@ import pytest
 
 from preprocess.shell.process import dying_with_parent
 from tests.integration import system
-from tests.kubernetes import binaries, image
+from tests.kubernetes import binaries, image, names
 from tests.kubernetes.cluster import ControlPlane, Object, Refused
-from tests.kubernetes.names import Names
 from tests.kubernetes.sweep import HIERARCHIES, folders
 
 COUNT = 2
@@ -30,9 +29,10 @@ PLUGINS = Path("/usr/lib/cni")
 FOLDER, GROUP = "SHARDLINE_NODES", "SHARDLINE_GROUP"  # environment variables
 ADDRESS, PODS = "198.18.0.{}", "10.244.{}.0/24"  # nowhere but in this network
 READY_SECONDS = 240.0
-# Where containerd, the CNI plugins and the kubelet write whatever they are told: in this mount
-# namespace, what is written there stays in memory.
-WRITTEN = ("/var/lib", "/var/log")
+# Where containerd, the CNI plugins, the kubelet and controllers write or read whatever they are
+# told: in this mount namespace, what is written there stays in memory.
+WRITTEN = ("/etc", "/var/lib", "/var/log")
+GIVEN = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf")
 # Of the whole machine, and set by every kubelet: it is shown files instead, and sets those.
 TUNED = ("vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops",
          "kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes")  # fmt: skip
@@ -89,8 +89,8 @@ disabled_plugins = ["io.containerd.internal.v1.opt"]
 
     def kubelet(self, cluster: ControlPlane, group: str) -> list[str]:
         """Its command."""
-        names = self.memory / "resolv.conf"
-        names.write_text("")
+        resolv = self.memory / "resolv.conf"
+        resolv.write_text("")
         settings = {
             "apiVersion": "kubelet.config.k8s.io/v1beta1",
             "kind": "KubeletConfiguration",
@@ -107,7 +107,7 @@ disabled_plugins = ["io.containerd.internal.v1.opt"]
             "failSwapOn": False,
             "clusterDNS": [ADDRESS.format(1)],
             "clusterDomain": "cluster.local",
-            "resolvConf": str(names),
+            "resolvConf": str(resolv),
             "containerRuntimeEndpoint": f"unix://{self.socket}",
             "makeIPTablesUtilChains": False,
             "evictionHard": {"memory.available": "200Mi", "nodefs.available": "1%",
@@ -146,8 +146,7 @@ class Nodes:
             binaries.program("kube-scheduler"), f"--kubeconfig={self._cluster.kubeconfig()}",
             "--leader-elect=false",
         ])  # fmt: skip
-        names = Names(self._cluster, ADDRESS.format(1))
-        names.start()
+        names.start(self._cluster, ADDRESS.format(1))
         self._bring_images()
         for node in self.nodes:
             name = f"containerd-{node.number}"
@@ -172,8 +171,12 @@ class Nodes:
 
     def _cover(self) -> None:
         system.run(["mount", "-t", "tmpfs", "tmpfs", "/run"])
+        # Files of a container that are mounts of their own would be those of its image again.
+        given = {file: file.read_bytes() for file in map(Path, GIVEN) if file.exists()}
         for path in map(Path, WRITTEN):
             self._overlay(path, path)
+        for file, content in given.items():
+            file.write_bytes(content)
         folder = self._memory / "settings"
         for name in TUNED:
             setting, shown = Path("/proc/sys") / name, folder / name
@@ -265,9 +268,7 @@ def install() -> None:
     try:
         for name in ("containerd", "runc"):
             system.command(name, name)
-        # Not on the path; its package is asked for by a name that no program has.
-        if not (PLUGINS / "bridge").exists():
-            system.command("bridge-plugin", "containernetworking-plugins")
+        system.command(str(PLUGINS / "bridge"), "containernetworking-plugins")  # not on the path
     except pytest.skip.Exception as reason:
         raise binaries.Unavailable(str(reason)) from None
 

@@ -26,7 +26,10 @@ _PATHS = {
     JOBSET: "/apis/jobset.x-k8s.io/v1alpha2/namespaces/{}/jobsets/{}",
 }
 # Of what is no part of the built-in role.
-_JOBSETS = {"apiGroups": ["jobset.x-k8s.io"], "resources": ["jobsets"], "verbs": ["*"]}
+_BESIDES = [
+    {"apiGroups": ["jobset.x-k8s.io"], "resources": ["jobsets"], "verbs": ["*"]},
+    {"apiGroups": ["kueue.x-k8s.io"], "resources": ["localqueues", "workloads"], "verbs": ["*"]},
+]
 
 
 class Person:
@@ -172,9 +175,9 @@ class People:
             {"apiVersion": "v1", "kind": "ServiceAccount",
              "metadata": {"name": "trainer", **metadata}},
             {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
-             "metadata": {"name": "jobsets", **metadata}, "rules": [_JOBSETS]},
+             "metadata": {"name": "besides", **metadata}, "rules": _BESIDES},
             bound("edit", "ClusterRole"),
-            bound("jobsets", "Role"),
+            bound("besides", "Role"),
         )  # fmt: skip
 
 

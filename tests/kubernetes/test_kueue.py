@@ -1,12 +1,15 @@
-"""Kueue's objects, whose definitions are here without its controller: the tests write them."""
+"""Kueue's objects, whose definitions are here without its controller: the tests write them.
+
+test_queued_workers.py has the controller, too.
+"""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.kubernetes import binaries
+from tests.kubernetes import controllers
 from tests.kubernetes.cluster import ControlPlane, Object
-from tests.kubernetes.runs import JOB, JOBSET, K8S, Team, until
+from tests.kubernetes.runs import JOB, JOBSET, K8S, Team
 
 WORKLOADS = "/apis/kueue.x-k8s.io/v1beta2/namespaces/{}/workloads"
 GROUP = "kueue.x-k8s.io"
@@ -14,21 +17,7 @@ GROUP = "kueue.x-k8s.io"
 
 @pytest.fixture(scope="module", autouse=True)
 def definitions(cluster: ControlPlane) -> None:
-    crds = binaries.module_file(*binaries.KUEUE_CRDS)
-    cluster.kubectl("apply", "--server-side", f"--filename={crds}")
-
-    def established() -> bool:
-        found = cluster.call("GET", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions")
-        states = [
-            condition["status"]
-            for crd in found["items"]
-            if crd["spec"]["group"] == GROUP
-            for condition in (crd.get("status") or {}).get("conditions") or ()
-            if condition["type"] == "Established"
-        ]
-        return len(states) >= 11 and set(states) == {"True"}
-
-    until("Kueue's kinds are served", established)
+    controllers.define(cluster, controllers.KUEUE)
 
 
 def test_the_example_of_a_queue_is_applied_and_changes_nothing_again(cluster: ControlPlane):

@@ -36,6 +36,7 @@ CASES = {
     "one-saved": Case((76, 75), "running", 0),
     # A crash, and its echo in the same moment: counted once, in whichever order they are seen.
     "crash": Case((76, 1), "running", 1),
+    "crash-of-both": Case((74, 74), "running", 1),
     "crash-of-chief": Case((137, 76), "running", 1),
     # A peer's save in the moment of a crash: the crash is counted all the same.
     "lost-only": Case((76, 76), "running", 0),

@@ -1,19 +1,25 @@
-"""Trainings whose workers really run, on two nodes, and what is done to them."""
+"""Trainings whose workers really run, on two nodes, and what happens to them.
+
+A run as Job and one as JobSet are in the same test: while one waits, the other works.
+SHARDLINE_TIMES is how often each test but the sidecar's is done (1).
+"""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
+import os
+from typing import Any
 
 import pytest
 
-from tests.kubernetes.cluster import Object
-from tests.kubernetes.crew import Crew
+from preprocess.shell.exit_codes import ExitCode
+from tests.kubernetes.crew import Crew, ended
+from tests.kubernetes.disturbances import DISTURBANCES
 from tests.kubernetes.runs import JOB, JOBSET, until
 
 pytestmark = [pytest.mark.kubelets, pytest.mark.timeout(900)]
-BACKENDS = (JOB, JOBSET)
-STEPS = 90
+RUNS = {"as-job": JOB, "as-jobset": JOBSET}
+STEPS = 180
+TIMES = range(1, 1 + int(os.environ.get("SHARDLINE_TIMES") or 1))
 _undisturbed: list[str] = []  # the digest of the weights, by the first test that needs it
 
 
@@ -26,60 +32,96 @@ def digest_of_undisturbed(crew: Crew) -> str:
     return _undisturbed[0]
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_two_workers_train_to_the_end(crew: Crew, backend: str):
-    crew.start("fec", backend)
-    nodes = {pod["spec"]["nodeName"] for pod in crew.running("fec", 2)}
-    crew.alice.launch("wait", "fec")
-    status = crew.alice.status("fec")
-    assert (status["state"], status["failures"]) == ("succeeded", 0), crew.said("fec")
-    result = crew.result("fec")
-    assert result["steps"] == STEPS and len(nodes) == 2
-    assert result["weights_digest"] == digest_of_undisturbed(crew)
+@pytest.mark.parametrize("time", TIMES)
+def test_two_workers_train_to_the_end(crew: Crew, time: int):
+    for name, backend in RUNS.items():
+        crew.start(name, backend)
+    nodes = {name: {pod["spec"]["nodeName"] for pod in crew.running(name, 2)} for name in RUNS}
+    for name in RUNS:
+        crew.alice.launch("wait", name)
+        status = crew.alice.status(name)
+        assert (status["state"], status["failures"]) == ("succeeded", 0), crew.said(name)
+        assert crew.result(name)["steps"] == STEPS and len(nodes[name]) == 2
+    digests = {crew.result(name)["weights_digest"] for name in RUNS}
+    assert digests == {digest_of_undisturbed(crew)}
 
 
-def _kill(crew: Crew, pods: list[Object]) -> None:
-    crew.nodes.kill(pods[1])
+@pytest.mark.parametrize("time", TIMES)
+@pytest.mark.parametrize("what", DISTURBANCES)
+def test_a_disturbed_run_ends_with_the_same_weights(crew: Crew, what: str, time: int):
+    """Counted as the table of exit codes says: 137 is, 75 and 76 are not."""
+    case = DISTURBANCES[what]
+    expected = digest_of_undisturbed(crew)
+    for name, backend in RUNS.items():
+        crew.start(name, backend)
+    workers = {name: crew.running(name, 2) for name in RUNS}
+    for name in RUNS:
+        crew.saves(name, 10)
+    case.done(crew, workers)
+    for name, backend in RUNS.items():
+        crew.alice.launch("wait", name)
+        status = crew.alice.status(name)
+        assert (status["state"], status["failures"]) == ("succeeded", case.failures), crew.said(
+            name
+        )
+        assert status["interruptions"] in case.interruptions, crew.said(name)
+        result = crew.result(name)
+        assert (result["steps"], result["weights_digest"]) == (STEPS, expected), name
+        old = {pod["metadata"]["uid"] for pod in workers[name]}
+        assert not old & {pod["metadata"]["uid"] for pod in crew.newest(name)}
+        if backend == JOB and case.codes:  # a JobSet removes the pods of an attempt that failed
+            kept = {pod["metadata"]["uid"]: pod for pod in crew.pods(name)}
+            for pod, codes in zip(workers[name], case.codes, strict=True):
+                assert ended(kept[pod["metadata"]["uid"]]) in codes, crew.said(name)
 
 
-def _terminate(crew: Crew, pods: list[Object]) -> None:
-    crew.nodes.kill(pods[1], "SIGTERM")
+@pytest.mark.parametrize("time", TIMES)
+def test_a_run_at_its_deadline_fails_and_another_one_goes_on(crew: Crew, time: int):
+    expected = digest_of_undisturbed(crew)
+    for name, backend in RUNS.items():
+        crew.start(name, backend)
+    for name in RUNS:
+        crew.running(name, 2)
+        crew.saves(name, 10)
+    for name, backend in RUNS.items():
+        crew.set_deadline(name, backend, seconds=1)
+    for name, backend in RUNS.items():
+        crew.fails(name, backend)
+        until(f"no pod of {name} runs", lambda name=name: not crew.alive(name))
+        status = crew.alice.status(name)
+        found = (status["state"], status["failures"], status["restarts"])
+        assert found == ("failed", 0, 0), status
+        assert "deadline" in crew.alice.launch("why", name)
+    saved = {name: crew.saved(name) for name in RUNS}
+    for name, backend in RUNS.items():
+        crew.start(f"{name}-again", backend, workdir=name)
+    for name in RUNS:
+        crew.alice.launch("wait", f"{name}-again")
+        result = crew.result(f"{name}-again")
+        assert (result["steps"], result["weights_digest"]) == (STEPS, expected), name
+        assert 0 < saved[name] < STEPS, name
 
 
-@dataclasses.dataclass(frozen=True)
-class Disturbance:
-    """What is done to the workers of a run, and what its status then counts."""
-
-    done: Callable[[Crew, list[Object]], None]
-    failures: int
-    interruptions: int
-
-
-DISTURBANCES = {
-    "kill": Disturbance(_kill, 1, 0),
-    "terminate": Disturbance(_terminate, 0, 1),
+# What a trainer ends with for good, and a training that has it.
+FINAL: dict[ExitCode, dict[str, Any]] = {
+    ExitCode.USAGE: {"trainer": ["--no_such_flag=1"]},
+    ExitCode.DATA: {"data": "missing"},
+    ExitCode.DIVERGED: {"optimizer__learning_rate": 1e30},
+    ExitCode.CONFIG: {"trainer": ["--config.optimizer.name=none"]},
 }
 
 
-@pytest.mark.parametrize("name", DISTURBANCES)
-@pytest.mark.parametrize("backend", [JOB])
-def test_a_disturbed_run_ends_with_the_same_weights(crew: Crew, backend: str, name: str):
-    """Counted as the table of exit codes says: 137 is, 75 and 76 are not."""
-    case = DISTURBANCES[name]
-    expected = digest_of_undisturbed(crew)
-    crew.start("fec", backend)
-    pods = crew.running("fec", 2)
-    crew.saves("fec", 10)
-    case.done(crew, pods)
-    old = {pod["metadata"]["uid"] for pod in pods}
-    until("both run again", lambda: not old & {
-        pod["metadata"]["uid"] for pod in crew.running("fec", 2)})  # fmt: skip
-    crew.alice.launch("wait", "fec")
-    status = crew.alice.status("fec")
-    found = (status["state"], status["failures"], status["interruptions"])
-    assert found == ("succeeded", case.failures, case.interruptions), crew.said("fec")
-    result = crew.result("fec")
-    assert (result["steps"], result["weights_digest"]) == (STEPS, expected)
+@pytest.mark.parametrize("time", TIMES)
+@pytest.mark.parametrize("code", FINAL, ids=str)
+def test_what_cannot_be_mended_ends_the_run_for_good(crew: Crew, code: ExitCode, time: int):
+    for name, backend in RUNS.items():
+        crew.start(name, backend, **FINAL[code])
+    for name, backend in RUNS.items():
+        crew.fails(name, backend)
+        status = crew.alice.status(name)
+        found = (status["state"], status["failures"], status["restarts"])
+        assert found == ("failed", 1, 0), crew.said(name)
+        assert f"ended with {code.value}" in crew.alice.launch("why", name), crew.said(name)
 
 
 def test_a_sidecar_builds_the_variants_of_a_run_and_ends_with_it(crew: Crew):
