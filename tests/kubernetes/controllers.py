@@ -10,6 +10,8 @@ import dataclasses
 import http.client
 import json
 import shutil
+import subprocess
+import time
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,9 @@ from tests.kubernetes import binaries
 
 if TYPE_CHECKING:
     from tests.kubernetes.cluster import ControlPlane, Object
+
+
+SERVED_SECONDS = 180.0  # of all kinds of a controller, on a busy machine
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +80,15 @@ def define(cluster: ControlPlane, controller: Controller) -> None:
     """Has the server know a controller's kinds, and returns when it serves them."""
     crds = f"--filename={binaries.module_file(*controller.crds)}"
     cluster.kubectl("apply", "--server-side", crds)
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=120s", crds)
+    deadline = time.monotonic() + SERVED_SECONDS
+    while True:
+        try:
+            cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", crds)
+            return
+        except subprocess.CalledProcessError:  # also where one has no condition at all yet
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 def start(cluster: ControlPlane, controller: Controller) -> None:

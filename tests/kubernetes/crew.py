@@ -15,8 +15,8 @@ from tests.trainer import datasets
 from trainer.training.checkpoints import LAST, Checkpoints
 
 CLAIM, MOUNT = "runs", "/runs"
-# Some seconds of training: 180 steps, with a state saved after every 15.
-SMALL = {"model__backbone": "mlp", "deterministic": True, "steps_per_epoch": 15, "epochs": 12}
+# Some seconds of training: 360 steps, with a state saved after every 15.
+SMALL = {"model__backbone": "mlp", "deterministic": True, "steps_per_epoch": 15, "epochs": 24}
 
 
 SIZES = ("--cpus=1", "--memory=2Gi", "--shared_memory=256Mi", "--scratch=1Gi", "--grace=60s")

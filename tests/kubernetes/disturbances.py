@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from tests.kubernetes.cluster import Object
 from tests.kubernetes.crew import Crew
-from tests.kubernetes.runs import until
+from tests.kubernetes.runs import finished, until
 
 Workers = dict[str, list[Object]]  # the pods of each run by rank
 
@@ -63,11 +63,13 @@ def _drain(crew: Crew, workers: Workers) -> None:
 
 
 def _suspend(crew: Crew, workers: Workers) -> None:
-    for name in workers:
-        crew.alice.launch("suspend", name)
+    asked = [crew.alice.start("suspend", name) for name in workers]
+    for process in asked:
+        finished(process)
     for name in workers:
         until(f"no pod of {name} runs", lambda name=name: not crew.alive(name))
-        assert crew.alice.status(name)["state"] == "suspended"
+        status = crew.alice.status(name)
+        assert status["state"] == "suspended", status
         crew.alice.launch("resume", name)
 
 

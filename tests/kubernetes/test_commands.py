@@ -26,15 +26,14 @@ def test_a_smoke_run_trains_and_resumes_beside_the_run_directory(crew: Crew, bac
 
 
 def test_two_workers_share_a_search(crew: Crew):
-    crew.write_config("fec")
-    space = (
-        "trials: 3\nsearch:\n  optimizer.learning_rate: {low: 1.0e-4, high: 1.0e-2, log: true}\n"
-    )
+    crew.write_config("fec", epochs=2)
+    rates = "search: {optimizer.learning_rate: {low: 1.0e-4, high: 1.0e-2}}"
+    space = f"sampler: random\ntrials: 3\n{rates}\n"
     (crew.volume / "space.yaml").write_text(space, encoding="utf-8")
     crew.alice.launch("search", f"--backend={JOB}", "--name=study", "--workers=2",
                       *crew.common, "--", f"--config={MOUNT}/fec.py", f"--space={MOUNT}/space.yaml",
                       f"--data={MOUNT}/triplets", f"--workdir={MOUNT}/study")  # fmt: skip
-    crew.alice.launch("wait", "study")
+    crew.ends("study")
     assert crew.alice.status("study")["state"] == "succeeded", crew.said("study")
     found = json.loads((crew.volume / "study" / "search.json").read_text())
     assert len(list((crew.volume / "study" / "trials").iterdir())) == 3, found

@@ -18,7 +18,7 @@ from tests.kubernetes.runs import JOB, JOBSET, until
 
 pytestmark = [pytest.mark.kubelets, pytest.mark.timeout(900)]
 RUNS = {"as-job": JOB, "as-jobset": JOBSET}
-STEPS = 180
+STEPS = 360
 TIMES = range(1, 1 + int(os.environ.get("SHARDLINE_TIMES") or 1))
 _undisturbed: list[str] = []  # the digest of the weights, by the first test that needs it
 
