@@ -1,6 +1,7 @@
 """A reader cut after each of its stages: what they count, and that each one is really done."""
 
 import statistics
+import threading
 import time
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 from preprocess.dataset_format import Manifest
 from tests.trainer import datasets
 from trainer.data.order import ReplicaSlice
+from trainer.data.payloads import Payloads
 from trainer.data.reader import open_reader
 from trainer.data.records import StoredPictures
 
@@ -167,16 +169,22 @@ def test_a_slow_storage_shows_in_every_cut_of_a_stream(class_data, monkeypatch):
         assert time.perf_counter() - begun > 20 * 8 * 0.004 / 2 * 0.9, cut.stage
 
 
-def test_four_times_as_many_reads_at_a_time_are_four_times_as_fast(class_data, monkeypatch):
-    """Where a read does nothing but wait; some is lost to a busy machine."""
-    slow_reads(monkeypatch, 0.006)
-    seconds = {}
-    for reads in (2, 8):
-        batches = iter(reader_of(class_data, data__parallel_reads=reads).dataset(0, ONE))
-        for _ in range(16):  # what was read ahead
-            next(batches)
-        begun = time.perf_counter()
-        for _ in range(32):
-            next(batches)
-        seconds[reads] = time.perf_counter() - begun
-    assert seconds[2] / seconds[8] > 2.5
+@pytest.mark.parametrize("reads", [2, 8])
+def test_as_many_reads_go_on_at_a_time_as_are_asked_for(class_data, monkeypatch, reads):
+    """None of them goes on before the others are there, too."""
+    read, together = Payloads.read, threading.Barrier(reads)
+    there: list[object] = []
+    most: list[int] = []
+
+    def counted(self, *batch):
+        there.append(batch)
+        most.append(len(there))
+        try:
+            together.wait(60)
+            return read(self, *batch)
+        finally:
+            there.remove(batch)
+
+    monkeypatch.setattr(Payloads, "read", counted)
+    batches = reader_of(class_data, data__parallel_reads=reads).dataset(0, ONE, 3 * reads)
+    assert len(list(batches)) == 3 * reads and max(most) == reads

@@ -197,10 +197,10 @@ def test_a_folder_that_is_no_run_is_left_alone(triplet_data, tmp_path, train_her
 def test_a_run_that_could_not_start_does_not_bind_the_next_one(
     triplet_data, tmp_path, train_here, monkeypatch
 ):
-    from trainer.data import table
+    from trainer.data import table_memory
 
     with monkeypatch.context() as patch:
-        patch.setattr(table, "available_bytes", lambda: 1000)
+        patch.setattr(table_memory, "available_bytes", lambda: 1000)
         with pytest.raises(ConfigError, match="bytes of memory"):
             train_here(triplet(), triplet_data, tmp_path / "run")
     assert train_here(triplet(epochs=1), triplet_data, tmp_path / "run")["steps"] == 5
