@@ -6,6 +6,7 @@ it do not wait for it.
 
 import gc
 import os
+import random
 import signal
 import time
 
@@ -47,8 +48,15 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.hookimpl(tryfirst=True)  # before the fixtures, of which many build networks
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Where the time of all tests is limited, what comes too late is skipped by name."""
+    """The same random numbers for each test, and none that begins when the time is over.
+
+    Keras draws the seeds of a network's first weights from Python's generator, so a network that
+    a test builds has the same ones on every machine, whichever tests ran before. Where the time of
+    all tests is limited, what comes too late is skipped by name.
+    """
+    random.seed(0)
     last = os.environ.get("SHARDLINE_LAST_TEST")
     if last and time.time() > float(last):
         pytest.skip("the time for the tests is over")
