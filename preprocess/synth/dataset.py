@@ -21,7 +21,7 @@ from preprocess.shards.encode import encode
 from preprocess.shell import progress as log
 from preprocess.shell.atomic import write_text
 from preprocess.shell.errors import DataError, UsageError
-from preprocess.synth.annotators import MIN_FACES, judge, pick_triplet, vote
+from preprocess.synth.annotators import MIN_FACES, TYPES, judge, pick_triplets, vote
 from preprocess.synth.expression import NAMES, PROTOTYPES, draw_expression
 from preprocess.synth.face import draw_face, draw_looks
 
@@ -42,9 +42,10 @@ HEADER = (
     "subset",
 )
 
-# Every face and every triplet has a random stream of its own, so that a face looks the same
-# however many others there are. These tell the streams apart.
+# Every face and every block of triplets has a random stream of its own, so that a face looks the
+# same however many others there are. These tell the streams apart.
 _FACE_STREAM, _TRIPLET_STREAM = 0, 1
+_BLOCK = 1024  # triplets: drawing them one by one takes ten times as long
 
 
 def synthesise(
@@ -146,23 +147,25 @@ def _class_of(number: int) -> int:
     return number % len(PROTOTYPES)
 
 
-def _generator(seed: int, stream: int, number: int) -> np.random.Generator:
-    return np.random.Generator(
-        np.random.Philox(np.random.SeedSequence(seed, spawn_key=(stream, number)))
-    )
+def _generator(seed: int, *key: int) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=key)))
 
 
 def _triplet_rows(
     truth: np.ndarray, cut: int, triplets: int, test_triplets: int, seed: int
 ) -> Iterable[list[str]]:
-    first_test = triplets - test_triplets
-    classes = _classes(range(cut)), _classes(range(cut, len(truth)))
-    for number in range(triplets):
-        subset = number >= first_test
-        rng = _generator(seed, _TRIPLET_STREAM, number)
-        chosen, kind = pick_triplet(classes[subset], rng)
-        votes = vote(truth[chosen], rng)
-        yield [*map(face_id, chosen), *(f"{v:.6f}" for v in votes), kind, SUBSETS[subset]]
+    """The rows of the table: those of the training faces, then those of the test faces."""
+    splits = (range(cut), triplets - test_triplets), (range(cut, len(truth)), test_triplets)
+    for split, (faces, count) in enumerate(splits):
+        classes = _classes(faces)
+        for block, first in enumerate(range(0, count, _BLOCK)):
+            # Drawn whole, so that the rows are the same however many come after them.
+            rng = _generator(seed, _TRIPLET_STREAM, split, block)
+            chosen, kinds = pick_triplets(classes, _BLOCK, rng)
+            votes = vote(truth[chosen], rng)
+            for row in range(min(_BLOCK, count - first)):
+                ids, shares = map(face_id, chosen[row]), (f"{v:.6f}" for v in votes[row])
+                yield [*ids, *shares, TYPES[kinds[row]], SUBSETS[split]]
 
 
 def _classes(faces: Iterable[int]) -> list[list[int]]:
