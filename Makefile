@@ -100,6 +100,7 @@ bench: env
 	$(PY) -m tests.benchmarks.bench_hooks
 	$(PY) -m tests.benchmarks.bench_kills
 	$(PY) -m tests.benchmarks.bench_follow
+	$(PY) -m tests.benchmarks.bench_fec --folder=$(BENCH)
 	$(PY) -m tests.benchmarks.bench_long_run
 	$(PY) -m tests.benchmarks.bench_diagnose
 ifdef MNIST
