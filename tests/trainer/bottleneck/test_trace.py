@@ -45,12 +45,19 @@ def fast(tmp_path_factory):
     return traces.trace(tmp_path_factory.mktemp("fast"), numbers(add, add))
 
 
+# Two calls at a time that sleep 240 ms: a batch each 120 ms, to a step of some 10, which on a busy
+# machine may be some 40.
+PAUSE = 0.24
+
+
+@pytest.fixture(scope="module")
+def waiting(tmp_path_factory):
+    return traces.trace(tmp_path_factory.mktemp("slow"), numbers(traces.sleeping(PAUSE)))
+
+
 @pytest.mark.parametrize("slow", ["storage", "decode"])
 def test_a_slow_stage_is_named(tmp_path, slow):
-    """Two calls at a time that sleep 240 ms: a batch each 120 ms, to a step of some 10, which on a
-    busy machine may be some 40.
-    """
-    pause = traces.sleeping(0.24)
+    pause = traces.sleeping(PAUSE)
     maps = {name: pause if name == slow else add for name in ("storage", "decode", "host_map")}
     traces.trace(tmp_path, numbers(*maps.values(), names=list(maps)))
     explained = trace.explain(tmp_path)
@@ -142,9 +149,9 @@ def test_a_gpu_that_is_fed_too_slowly_is_told_so(tmp_path):
     assert "launching kernels" in found["advice"][0]
 
 
-@pytest.mark.parametrize("pause", [0.0, 0.03])
+@pytest.mark.parametrize("pause", [0.0, PAUSE])
 def test_calls_of_several_steps_are_explained_too(tmp_path, pause):
-    """Where TensorFlow's own analysis sees no step. Two calls at a time sleep 30 ms: 15 a batch.
+    """Where TensorFlow's own analysis sees no step. Two calls at a time sleep.
 
     Without, some of the short calls may wait on a machine that is busy otherwise.
     """
@@ -237,7 +244,8 @@ def test_a_model_that_xla_compiled_is_no_gap_between_operations(tmp_path):
 
     def facts(jit):
         profiler = StepProfiler(tmp_path / str(jit))
-        profiler.facts |= {"gpus": 0, "jit": jit}
+        # More cores than it can fill: where they are full, they are what operations wait for.
+        profiler.facts |= {"gpus": 0, "jit": jit, "cores": 64}
         profiler.plan([Window(2, 8)], 1)
         with profiler:
             for number in range(10):
@@ -259,20 +267,18 @@ def test_steps_that_were_not_marked_are_not_guessed(tmp_path):
 
 
 @needs_host_in_gpu_steps
-def test_of_several_machines_the_one_that_waits_most_is_explained(tmp_path, fast):
+def test_of_several_machines_the_one_that_waits_most_is_explained(tmp_path, fast, waiting):
     folder = tmp_path / "plugins" / "profile" / "2026_01_01_00_00_00"
     folder.mkdir(parents=True)
     shutil.copy(fast, folder / "quick.xplane.pb")
-    slow = traces.trace(tmp_path / "slow", numbers(traces.sleeping(0.04)))
-    shutil.copy(slow, folder / "waiting.xplane.pb")
+    shutil.copy(waiting, folder / "waiting.xplane.pb")
     assert trace.explain(folder).host == "waiting"
 
 
 def test_of_several_workers_the_one_that_waits_most_is_explained_and_of_a_run_the_first(
-    tmp_path, fast
+    tmp_path, fast, waiting
 ):
     """Worker 2's newest trace waits; an older one of its own, and another run, do not count."""
-    waiting = traces.trace(tmp_path / "slow", numbers(traces.sleeping(0.04)))
     runs = tmp_path / "runs"
     for at, (folder, file) in enumerate(
         [
