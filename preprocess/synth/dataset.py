@@ -17,19 +17,17 @@ from pathlib import Path
 
 import numpy as np
 
-from preprocess.shards.encode import encode
 from preprocess.shell import progress as log
 from preprocess.shell.atomic import write_text
-from preprocess.shell.errors import DataError, UsageError
+from preprocess.shell.errors import DataError, OutputError, UsageError
 from preprocess.synth.annotators import MIN_FACES, TYPES, judge, pick_triplets, vote
-from preprocess.synth.expression import NAMES, PROTOTYPES, draw_expression
-from preprocess.synth.face import draw_face, draw_looks
+from preprocess.synth.expression import NAMES, PROTOTYPES
+from preprocess.synth.numbered import Stream, class_of, face_id, random_stream, write_faces
 
 MARK_FILE = "synth.json"
 TABLE_FILE = "labels.csv"
 TRUTH_FILE = "truth.csv"
 IMAGES_FOLDER = "images_cropped"
-QUALITY = 92
 SUBSETS = ("train", "test")
 HEADER = (
     "face1",
@@ -42,9 +40,6 @@ HEADER = (
     "subset",
 )
 
-# Every face and every block of triplets has a random stream of its own, so that a face looks the
-# same however many others there are. These tell the streams apart.
-_FACE_STREAM, _TRIPLET_STREAM = 0, 1
 _BLOCK = 1024  # triplets: drawing them one by one takes ten times as long
 
 
@@ -71,36 +66,40 @@ def synthesise(
 
     Raises:
       UsageError: for numbers that cannot be, or an output that is not ours to write.
+      OutputError: the output takes no more, such as a full disk.
     """
-    test_faces, test_triplets = _test_counts(faces, triplets, test_fraction, seed)
+    tests = _test_counts(faces, triplets, test_fraction, seed)
     folder = _prepare(Path(output))
     options = {"faces": faces, "triplets": triplets, "test_fraction": test_fraction, "seed": seed}
-    (folder / MARK_FILE).write_text(json.dumps(options, sort_keys=True) + "\n", encoding="utf-8")
+    try:
+        text = json.dumps(options, sort_keys=True) + "\n"
+        (folder / MARK_FILE).write_text(text, encoding="utf-8")
+        truth = _write_faces(folder, faces, tests[0], seed, progress)
+        rows = _triplet_rows(truth, faces - tests[0], triplets, tests[1], seed)
+        _write_table(folder / TABLE_FILE, HEADER, rows)
+    except OSError as error:
+        raise OutputError(
+            f"--output={folder}: {error.strerror or error}; the same command begins anew"
+        ) from None
 
-    bar = log.progress(faces, " faces", "drawing", disable=progress is False)
-    truth = []
-    with bar:
-        for number in range(faces):
-            encoded, numbers = make_face(number, seed)
-            (folder / IMAGES_FOLDER / f"{face_id(number)}.jpg").write_bytes(encoded)
-            truth.append(numbers)
-            bar.update()
 
-    cut = faces - test_faces
-    subset_of = [SUBSETS[number >= cut] for number in range(faces)]
+def _write_faces(
+    folder: Path, faces: int, test_faces: int, seed: int, progress: bool | None
+) -> np.ndarray:
+    """The pictures and the table of their expressions, which are returned, float64[faces, 5]."""
+    found = []
+    with log.progress(faces, " faces", "drawing", disable=progress is False) as bar:
+        for expressions in write_faces(folder / IMAGES_FOLDER, faces, seed):
+            found.extend(expressions)
+            bar.update(len(expressions))
     # Written with 6 digits; what is written is what the annotators see.
-    rounded = np.array([[float(f"{n:.6f}") for n in numbers] for numbers in truth])
-    _write_table(
-        folder / TRUTH_FILE,
-        ["face", "subset", *NAMES],
-        (
-            [face_id(number), subset_of[number], *(f"{n:.6f}" for n in rounded[number])]
-            for number in range(faces)
-        ),
+    truth = np.array([[float(f"{n:.6f}") for n in numbers] for numbers in found])
+    rows = (
+        [face_id(at), SUBSETS[at >= faces - test_faces], *(f"{n:.6f}" for n in truth[at])]
+        for at in range(faces)
     )
-    _write_table(
-        folder / TABLE_FILE, HEADER, _triplet_rows(rounded, cut, triplets, test_triplets, seed)
-    )
+    _write_table(folder / TRUTH_FILE, ["face", "subset", *NAMES], rows)
+    return truth
 
 
 def oracle(directory: str | os.PathLike[str], split: str = "test") -> tuple[int, int]:
@@ -129,28 +128,6 @@ def oracle(directory: str | os.PathLike[str], split: str = "test") -> tuple[int,
     return judge(expressions, votes)
 
 
-def face_id(number: int) -> str:
-    """The id of a face, which is its file's name too."""
-    return f"face_{number:05d}"
-
-
-def make_face(number: int, seed: int) -> tuple[bytes, np.ndarray]:
-    """The JPEG of face `number`, and its expression, float64[5]."""
-    rng = _generator(seed, _FACE_STREAM, number)
-    expression = draw_expression(list(PROTOTYPES)[_class_of(number)], rng)
-    looks = draw_looks(rng)
-    return encode(draw_face(expression, looks, rng), "jpeg", QUALITY), expression.vector()
-
-
-def _class_of(number: int) -> int:
-    # In turn, so that every run of faces, and so every subset, has them all.
-    return number % len(PROTOTYPES)
-
-
-def _generator(seed: int, *key: int) -> np.random.Generator:
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=key)))
-
-
 def _triplet_rows(
     truth: np.ndarray, cut: int, triplets: int, test_triplets: int, seed: int
 ) -> Iterable[list[str]]:
@@ -160,7 +137,7 @@ def _triplet_rows(
         classes = _classes(faces)
         for block, first in enumerate(range(0, count, _BLOCK)):
             # Drawn whole, so that the rows are the same however many come after them.
-            rng = _generator(seed, _TRIPLET_STREAM, split, block)
+            rng = random_stream(seed, Stream.TRIPLETS, split, block)
             chosen, kinds = pick_triplets(classes, _BLOCK, rng)
             votes = vote(truth[chosen], rng)
             for row in range(min(_BLOCK, count - first)):
@@ -172,7 +149,7 @@ def _classes(faces: Iterable[int]) -> list[list[int]]:
     """The faces of each expression class."""
     classes: list[list[int]] = [[] for _ in PROTOTYPES]
     for face in faces:
-        classes[_class_of(face)].append(face)
+        classes[class_of(face)].append(face)
     return classes
 
 

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from preprocess.pictures.decode import decode
 from preprocess.shell.errors import DataError, UsageError
 from preprocess.synth.annotators import TYPES, judge, pick_triplets, vote
-from preprocess.synth.dataset import SUBSETS, face_id, make_face, oracle, synthesise
+from preprocess.synth.dataset import SUBSETS, oracle, synthesise
 from preprocess.synth.expression import NAMES, Expression, distances
 from preprocess.synth.face import SIZE, draw_face, draw_looks
+from preprocess.synth.numbered import face_id, make_face
 
 FACES, TRIPLETS = 96, 600
 
