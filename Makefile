@@ -29,7 +29,7 @@ JOBS   ?= 3
 PARALLEL = -n $(JOBS) --dist=loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-quick test-integration test-kubernetes lint docs bench tensorboard hashes sbom audit fuzz clean
+.PHONY: help env demo test test-quick test-integration test-kubernetes lint docs bench bench-peers tensorboard hashes sbom audit fuzz clean
 
 help:
 	@echo "make demo         synthetic faces -> dataset -> training on two replicas -> report (CPU, minutes)"
@@ -107,6 +107,12 @@ ifdef MNIST
 	$(PY) -m preprocess build --source=idx --images=$(MNIST) --output=$(BENCH)/mnist --variants=1
 	$(PY) -m tests.benchmarks.bench_mnist --data=$(BENCH)/mnist
 endif
+
+# Readers of others, in an environment of their own (torch and DALI among them: 8 GB).
+bench-peers: env
+	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet -r tests/benchmarks/peers/requirements.txt
+	$(PY) -m tests.benchmarks.bench_peers --peers=.venv-peers/bin/python
 
 tensorboard: env
 	$(PY) -m launch tensorboard $(RUN) $(if $(PORT),--port=$(PORT))
