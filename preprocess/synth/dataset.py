@@ -79,7 +79,7 @@ def synthesise(
         _write_table(folder / TABLE_FILE, HEADER, rows)
     except OSError as error:
         raise OutputError(
-            f"--output={folder}: {error.strerror or error}; the same command begins anew"
+            f"--output={folder}: {error.strerror or error}; the same command starts again"
         ) from None
 
 

@@ -143,7 +143,7 @@ def _oval(
     return _arc(start, end) * (rx, ry) + (x, y)
 
 
-# The same few of them in every face, and made anew they would take as long as the drawing.
+# The same few of them in every face, and computed each time they would take as long as the drawing.
 @functools.cache
 def _arc(start: float, end: float) -> np.ndarray:
     """float[33, 2]: of the circle of radius 1 about the origin."""

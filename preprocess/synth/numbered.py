@@ -18,7 +18,7 @@ from preprocess.synth.expression import PROTOTYPES, draw_expression
 from preprocess.synth.face import draw_face, draw_looks
 
 QUALITY = 92
-_AT_A_TIME = 100  # faces that a process draws before it says so
+_AT_A_TIME = 100  # faces that a process draws as one job
 _WORTH_A_PROCESS = 1000  # faces; starting one takes as long as some 300 of them
 
 
@@ -64,7 +64,7 @@ def write_faces(folder: Path, faces: int, seed: int) -> Iterator[list[np.ndarray
         for job in jobs:
             yield _write(*job)
         return
-    # Begun anew and not forked: a fork would copy the locks of threads that it does not have.
+    # Spawned, not forked: a fork would copy the locks of threads that it does not have.
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _of_parent, (os.getpid(),))
     try:
         for found in [pool.submit(_write, *job) for job in jobs]:

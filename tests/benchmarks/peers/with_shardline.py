@@ -14,7 +14,7 @@ def streamed(dataset: Path, scratch: Path, size: int, cores: int) -> Callable[[]
 
 
 def table(dataset: Path, scratch: Path, size: int, cores: int) -> Callable[[], Iterator[int]]:
-    """The same from a decoded table, which each pass makes anew."""
+    """The same from a decoded table, which each pass builds."""
     del scratch, cores
     return _reader(dataset, size, "decoded")
 
