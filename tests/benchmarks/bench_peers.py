@@ -28,6 +28,7 @@ from tests.benchmarks.peers.read import READERS
 REFERENCE = "tf.data"
 IN_OUR_ENVIRONMENT = (*(name for name in READERS if name.startswith("ours")), REFERENCE)
 SECONDS = 900  # of one reader
+LEAST_PICTURES, MOST_PICTURES = 4096, 16_384
 
 Rates = dict[str, dict[str, float]]  # by reader, pictures a second by wall and by processor time
 
@@ -71,14 +72,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--peers", required=True, help="the Python that has the others' packages")
     parser.add_argument("--sides", default="32,96,256", help="of the pictures, pixels")
-    parser.add_argument("--pictures", type=int, default=4096, help="in the data set")
+    parser.add_argument("--pixels", type=int, default=40_000_000, help="in the data set")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each reader")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     arguments = parser.parse_args()
     reports = {}
     for side in map(int, arguments.sides.split(",")):
         with tempfile.TemporaryDirectory() as folder:
-            dataset = make_dataset(Path(folder), side, arguments.pictures)
+            # More of small ones, so that a pass is not over before all threads are at work.
+            pictures = min(MOST_PICTURES, max(LEAST_PICTURES, arguments.pixels // side**2))
+            dataset = make_dataset(Path(folder), side, pictures)
             reports[side] = measure(dataset, arguments.peers, arguments.rounds)
     if arguments.json:
         print(json.dumps(reports))

@@ -25,7 +25,6 @@ import psutil
 OURS = "tests.benchmarks.peers.with_shardline"
 READERS = {  # name: module and function
     "ours, streamed": (OURS, "streamed"),
-    "ours, decoded table": (OURS, "table"),
     "ours, numpy_batches": (OURS, "arrays"),
     "tf.data": ("tests.benchmarks.peers.with_tfdata", "batches"),
     "DALI": ("tests.benchmarks.peers.with_dali", "batches"),

@@ -10,13 +10,24 @@ from typing import Any
 def streamed(dataset: Path, scratch: Path, size: int, cores: int) -> Callable[[], Iterator[int]]:
     """One pass of the trainer's reader at each call."""
     del scratch, cores
-    return _reader(dataset, size, "auto")
+    from preprocess.dataset_format import Manifest
+    from trainer.config import Config, with_values
+    from trainer.data.order import ReplicaSlice
+    from trainer.data.reader import open_reader
 
+    values: dict[str, Any] = {
+        "task": "classification",
+        "batch_size": size,
+        "data.validation_splits": (),
+    }
+    manifest, config = Manifest.load(str(dataset)), with_values(Config(), values)
+    reader = open_reader(str(dataset), manifest, "train", config, training=True)
 
-def table(dataset: Path, scratch: Path, size: int, cores: int) -> Callable[[], Iterator[int]]:
-    """The same from a decoded table, which each pass builds."""
-    del scratch, cores
-    return _reader(dataset, size, "decoded")
+    def a_pass() -> Iterator[int]:
+        for batch in reader.dataset(0, ReplicaSlice(), reader.steps_per_pass):
+            yield len(batch["image"])
+
+    return a_pass
 
 
 def arrays(dataset: Path, scratch: Path, size: int, cores: int) -> Callable[[], Iterator[int]]:
@@ -27,28 +38,6 @@ def arrays(dataset: Path, scratch: Path, size: int, cores: int) -> Callable[[], 
     def a_pass() -> Iterator[int]:
         loader = open_dataset(str(dataset), batch_size=size)
         for batch in loader.numpy_batches(loader.steps_per_pass):
-            yield len(batch["image"])
-
-    return a_pass
-
-
-def _reader(dataset: Path, size: int, kind: str) -> Callable[[], Iterator[int]]:
-    from preprocess.dataset_format import Manifest
-    from trainer.config import Config, with_values
-    from trainer.data.order import ReplicaSlice
-    from trainer.data.reader import open_reader
-
-    values: dict[str, Any] = {
-        "task": "classification",
-        "batch_size": size,
-        "data.validation_splits": (),
-        "data.image_table": kind,
-    }
-
-    def a_pass() -> Iterator[int]:
-        manifest, config = Manifest.load(str(dataset)), with_values(Config(), values)
-        reader = open_reader(str(dataset), manifest, "train", config, training=True)
-        for batch in reader.dataset(0, ReplicaSlice(), reader.steps_per_pass):
             yield len(batch["image"])
 
     return a_pass
