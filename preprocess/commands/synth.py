@@ -13,6 +13,7 @@ Then: python -m preprocess build --source=fec --csv=DIR/labels.csv --images=DIR/
 from __future__ import annotations
 
 import json
+import os
 
 from absl import flags
 
@@ -39,7 +40,14 @@ def main(argv: list[str]) -> None:
     from preprocess.synth import dataset
 
     directory = _OUTPUT.value
-    dataset.synthesise(directory, _FACES.value, _TRIPLETS.value, _TEST_FRACTION.value, _SEED.value)
+    dataset.synthesise(
+        directory,
+        _FACES.value,
+        _TRIPLETS.value,
+        _TEST_FRACTION.value,
+        _SEED.value,
+        processes=len(os.sched_getaffinity(0)),
+    )
     right, counted = dataset.oracle(directory, "test")
     accuracy = right / counted if counted else None
     result = {

@@ -50,6 +50,7 @@ def synthesise(
     test_fraction: float = 0.2,
     seed: int = 0,
     progress: bool | None = None,
+    processes: int = 1,
 ) -> None:
     """Writes `faces` pictures, of which no one is in both subsets, and `triplets` rows.
 
@@ -63,6 +64,8 @@ def synthesise(
       test_fraction: share of the faces, and of the triplets, in the subset "test".
       seed: of everything random; not negative.
       progress: True shows a bar on stderr, False none, None one if stderr is a terminal.
+      processes: that draw, at most; with several, a script of yours needs
+        `if __name__ == "__main__":`, as each of them imports it.
 
     Raises:
       UsageError: for numbers that cannot be, or an output that is not ours to write.
@@ -74,7 +77,8 @@ def synthesise(
     try:
         text = json.dumps(options, sort_keys=True) + "\n"
         (folder / MARK_FILE).write_text(text, encoding="utf-8")
-        truth = _write_faces(folder, faces, tests[0], seed, progress)
+        drawn = write_faces(folder / IMAGES_FOLDER, faces, seed, processes)
+        truth = _write_truth(folder, drawn, faces, tests[0], progress)
         rows = _triplet_rows(truth, faces - tests[0], triplets, tests[1], seed)
         _write_table(folder / TABLE_FILE, HEADER, rows)
     except OSError as error:
@@ -83,13 +87,17 @@ def synthesise(
         ) from None
 
 
-def _write_faces(
-    folder: Path, faces: int, test_faces: int, seed: int, progress: bool | None
+def _write_truth(
+    folder: Path,
+    drawn: Iterable[list[np.ndarray]],
+    faces: int,
+    test_faces: int,
+    progress: bool | None,
 ) -> np.ndarray:
-    """The pictures and the table of their expressions, which are returned, float64[faces, 5]."""
+    """The table of the expressions, float64[faces, 5], of faces as they are drawn; returns it."""
     found = []
     with log.progress(faces, " faces", "drawing", disable=progress is False) as bar:
-        for expressions in write_faces(folder / IMAGES_FOLDER, faces, seed):
+        for expressions in drawn:
             found.extend(expressions)
             bar.update(len(expressions))
     # Written with 6 digits; what is written is what the annotators see.

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
 from preprocess.shards.encode import encode
+from preprocess.shell.errors import UnavailableError
 from preprocess.shell.process import die_with_parent
 from preprocess.synth.expression import PROTOTYPES, draw_expression
 from preprocess.synth.face import draw_face, draw_looks
@@ -53,24 +56,59 @@ def make_face(number: int, seed: int) -> tuple[bytes, np.ndarray]:
     return encode(draw_face(expression, looks, rng), "jpeg", QUALITY), expression.vector()
 
 
-def write_faces(folder: Path, faces: int, seed: int) -> Iterator[list[np.ndarray]]:
-    """Writes the files of all faces, on all cores; yields their expressions in order, some at a
-    time.
+def write_faces(
+    folder: Path, faces: int, seed: int, processes: int = 1
+) -> Iterator[list[np.ndarray]]:
+    """Writes the files of all faces; yields their expressions in order, some at a time.
+
+    Args:
+      folder: that takes the files.
+      faces: their number.
+      seed: of everything random.
+      processes: that draw, at most; few faces are not worth several.
+
+    Raises:
+      UnavailableError: one of several processes was killed.
     """
     parts = range(0, faces, _AT_A_TIME)
-    jobs = ((folder, first, min(first + _AT_A_TIME, faces), seed) for first in parts)
-    workers = min(len(os.sched_getaffinity(0)), faces // _WORTH_A_PROCESS)
-    if workers < 2:
+    jobs = [(folder, first, min(first + _AT_A_TIME, faces), seed) for first in parts]
+    workers = min(processes, faces // _WORTH_A_PROCESS)
+    pool = _pool(workers) if workers > 1 else None
+    if pool is None:
         for job in jobs:
             yield _write(*job)
         return
-    # Spawned, not forked: a fork would copy the locks of threads that it does not have.
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _of_parent, (os.getpid(),))
     try:
-        for found in [pool.submit(_write, *job) for job in jobs]:
+        with _ctrl_c_later():
+            drawn = [pool.submit(_write, *job) for job in jobs]
+        for found in drawn:
             yield found.result()
+    except BrokenProcessPool:
+        raise UnavailableError(
+            f"one of the {workers} processes that draw faces was killed, perhaps for memory; "
+            "the same command starts again"
+        ) from None
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _pool(workers: int) -> ProcessPoolExecutor | None:
+    """None where the system has no shared memory for several processes."""
+    try:
+        # Spawned, not forked: a fork would copy the locks of threads that it does not have.
+        return ProcessPoolExecutor(workers, get_context("spawn"), _of_parent, (os.getpid(),))
+    except (OSError, NotImplementedError):
+        return None
+
+
+@contextlib.contextmanager
+def _ctrl_c_later() -> Iterator[None]:
+    """Processes that are started in it do not hear Ctrl-C; this one does at its end."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _of_parent(parent: int) -> None:

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 import pytest
 
 from preprocess.synth import numbered
+from preprocess.synth.numbered import _write as write
 from tests.preprocess.made import ROOT
 
 several_cores = pytest.mark.skipif(
     len(os.sched_getaffinity(0)) < 2, reason="one core is one process"
 )
+
+
+def write_elsewhere(*job: Any) -> list[np.ndarray]:
+    """_write() in a process that another one has started."""
+    assert multiprocessing.parent_process() is not None
+    return write(*job)
 
 
 @several_cores
@@ -29,13 +38,46 @@ def test_several_processes_write_what_one_does(tmp_path: Path, monkeypatch) -> N
         monkeypatch.setattr(numbered, "_AT_A_TIME", 7)
         folder = tmp_path / str(worth)
         folder.mkdir()
-        parts = list(numbered.write_faces(folder, 30, seed=1))
+        if worth == 10:
+            monkeypatch.setattr(numbered, "_write", write_elsewhere)
+        parts = list(numbered.write_faces(folder, 30, seed=1, processes=2))
         assert [len(part) for part in parts] == [7, 7, 7, 7, 2]
         expressions[worth] = np.concatenate(parts)
         written[worth] = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert len(written[10]) == 30
     assert written[10] == written[1000]
     np.testing.assert_array_equal(expressions[10], expressions[1000])
+
+
+def drawing(process: subprocess.Popen[str], output: Path) -> list[psutil.Process]:
+    """The processes that draw, once one of them has."""
+    while not list((output / "images_cropped").glob("*.jpg")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    found = [
+        child
+        for child in psutil.Process(process.pid).children(recursive=True)
+        if any("spawn_main" in word for word in child.cmdline())
+    ]
+    assert len(found) >= 2
+    return found
+
+
+@several_cores
+def test_a_process_that_is_killed_ends_the_command_with_69(tmp_path: Path) -> None:
+    flags = [f"--output={tmp_path / 'set'}", "--faces=100000"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "preprocess", "synth", *flags],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        children = drawing(process, tmp_path / "set")
+        children[0].kill()
+        _, said = process.communicate(timeout=60)
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert not alive
+    assert process.returncode == 69, said
+    assert "Traceback" not in said
+    assert "was killed, perhaps for memory" in said
 
 
 @several_cores
@@ -46,14 +88,13 @@ def test_no_process_outlives_the_command(tmp_path: Path, number: signal.Signals,
     flags = [f"--output={tmp_path / 'set'}", "--faces=100000"]
     with subprocess.Popen(
         [sys.executable, "-m", "preprocess", "synth", *flags],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     ) as process:  # fmt: skip
-        while not list((tmp_path / "set" / "images_cropped").glob("*.jpg")):
-            assert process.poll() is None
-            time.sleep(0.05)
-        children = psutil.Process(process.pid).children(recursive=True)
-        assert len(children) >= 2
-        process.send_signal(number)
+        children = drawing(process, tmp_path / "set")
+        if number == signal.SIGINT:  # Ctrl-C in a terminal is for all of them
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
         _, said = process.communicate(timeout=60)
     _, alive = psutil.wait_procs(children, timeout=30)
     assert not alive
