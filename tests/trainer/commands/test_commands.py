@@ -297,5 +297,5 @@ def test_a_hub_server_that_never_answers_ends_with_78_in_time(triplet_data, tmp_
         flags = train_flags(tmp_path, triplet_data, model__backbone=handle)
         started = time.monotonic()
         line = refused(os.EX_CONFIG, *flags, no_proxy="127.0.0.1", TFHUB_CACHE_DIR=str(tmp_path))
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 90
     assert handle in line and "keras:EfficientNetV2B0" in line

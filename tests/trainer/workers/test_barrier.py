@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from preprocess.shell.errors import ConfigError, LostPeerError, UnavailableError
+from trainer.workers import barrier
 from trainer.workers.barrier import is_listening, wait_for_peers
 from trainer.workers.cluster import Cluster
 from trainer.workers.supervisor.processes import START_TOKEN, free_ports, new_start
@@ -47,7 +48,7 @@ def test_a_worker_that_never_comes_is_named_to_all_within_the_bound():
     started = time.monotonic()
     with ThreadPoolExecutor() as pool:
         errors = list(pool.map(lambda each: outcome(each, SOON, []), clusters[:2]))
-    assert time.monotonic() - started < SOON + 5
+    assert time.monotonic() - started < LONG
     for error in errors:
         assert isinstance(error, LostPeerError) and error.exit_code == 76
         assert clusters[0].name(2) in str(error) and "connection refused" in str(error)
@@ -122,11 +123,12 @@ def test_noise_and_silence_at_the_port_do_not_disturb_the_start():
         assert [first.result(LONG), second.result(LONG)] == [None, None]
 
 
-def test_who_calls_tensorflow_too_early_is_hung_up_on_when_the_start_is_over():
+def test_who_calls_tensorflow_too_early_is_hung_up_on_when_the_start_is_over(monkeypatch):
     """A peer that went on first calls TensorFlow at the port on which this one still listens, and
     says what HTTP/2 begins with. Left to a thread, its connection would stay as long as TensorFlow
     holds the interpreter lock, which it does until that very peer has come: for ever.
     """
+    monkeypatch.setattr(barrier, "_CALL_SECONDS", 3 * LONG)
     first, second = crowd(2)
     host, port = first.addresses[0].split(":")
     with ThreadPoolExecutor() as pool:
@@ -135,12 +137,10 @@ def test_who_calls_tensorflow_too_early_is_hung_up_on_when_the_start_is_over():
             time.sleep(0.01)
         with socket.create_connection((host, int(port))) as early:
             early.sendall(b"PRI * HTTP/2.0\r\r\r\rSM")  # no line of ours, and no end of one
-            begun = time.monotonic()
             assert outcome(second, LONG, []) is None
             assert waiting.result(LONG) is None
-            early.settimeout(LONG)
+            early.settimeout(LONG)  # which is before its call would be given up
             assert early.recv(1) == b""
-            assert time.monotonic() - begun < 1.9  # and not after the two seconds of a call
 
 
 def test_a_closed_port_is_not_listening():
