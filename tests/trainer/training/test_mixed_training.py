@@ -43,12 +43,16 @@ def trained(config, data, replicas):
 
 
 def test_two_replicas_train_as_one(class_data):
-    """With weights of classes, whose sum is over both of them; the other test has none."""
+    """With weights of classes, whose sum is over both of them; the other test has none.
+
+    The model is in float64; losses of mixed labels, and so the gradients, come from float32: a
+    mean of 8 rows is off by 8 * 6e-8 of them at most, in each of the steps.
+    """
     config = configured(loss__class_weights={"dark": 3.0, "bright": 1.0})
     (one, weights), (two, others) = (trained(config, class_data, n) for n in (1, 2))
-    np.testing.assert_allclose(one, two, rtol=1e-5)
+    np.testing.assert_allclose(one, two, rtol=8 * 6e-8 * STEPS)
     for weight, other in zip(weights, others, strict=True):
-        np.testing.assert_allclose(weight, other, rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(weight, other, rtol=0, atol=1e-6 * np.abs(other).max())
 
 
 def test_a_resumed_run_mixes_on(class_data):

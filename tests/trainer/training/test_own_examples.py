@@ -16,6 +16,7 @@ from tests.trainer import datasets
 from tests.trainer.conftest import train_in_process
 from tests.trainer.kills import Kill, check_killed, live
 from tests.trainer.training.test_own_stepping import back_to_epoch
+from tests.trainer.workers.double_precision import FLOAT32
 from trainer.config import with_changes
 from trainer.config.own_code import own_code
 from trainer.inference.export import export
@@ -80,7 +81,9 @@ def test_two_replicas_have_the_curves_of_one(runs, mine):
     names = [name for name in one[0] if name.endswith(("loss", "accuracy", "error"))]
     assert "val_worst_class_error" in names
     for row, other in zip(one, two, strict=True):
-        assert [row[name] for name in names] == pytest.approx([other[n] for n in names], rel=1e-4)
+        assert [row[name] for name in names] == pytest.approx(
+            [other[name] for name in names], rel=FLOAT32
+        )
 
 
 def test_a_model_loads_where_the_files_can_be_imported(runs, mine):

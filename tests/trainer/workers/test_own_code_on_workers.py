@@ -9,6 +9,7 @@ import pytest
 from tests import own_examples
 from tests.trainer import datasets
 from tests.trainer.conftest import train_in_process
+from tests.trainer.workers.double_precision import FLOAT32
 from tests.trainer.workers.test_replicas_train import rows
 from tests.trainer.workers.test_workers import end, start
 from trainer.config import with_changes
@@ -78,5 +79,5 @@ def test_they_train_in_stages_as_one_process_does_and_survive_a_kill(class_data,
     assert len(two) == EPOCHS
     for row, other in zip(one, two, strict=True):
         assert [other[name] for name in names] == pytest.approx(
-            [row[name] for name in names], rel=1e-4
+            [row[name] for name in names], rel=FLOAT32
         )

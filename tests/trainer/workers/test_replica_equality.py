@@ -49,7 +49,12 @@ def loss_and_gradients(augment, model, rows):
 
 
 def test_two_replicas_give_the_loss_and_gradients_of_one(replicas):
-    """Rows 0-3 on one, 4-5 on the other: uneven, with the padding on the second."""
+    """Rows 0-3 on one, 4-5 on the other: uneven, with the padding on the second.
+
+    In float32, of one step: a weight of the first convolution is a sum over 18 pictures of 16x16,
+    4,608 terms, which is off by 4,608 * 6e-8 = 2.8e-4 of their magnitudes at most. A triplet that
+    is left out is a fifth.
+    """
     augment, model = build()
     expected = loss_and_gradients(augment, model, tf.range(TRIPLETS))
     with replicas.scope():
@@ -66,5 +71,5 @@ def test_two_replicas_give_the_loss_and_gradients_of_one(replicas):
     for part, whole in zip(both(rows), expected, strict=True):
         summed = replicas.reduce("SUM", part, axis=None)
         scale = np.abs(whole).max()
-        np.testing.assert_allclose(summed, whole, rtol=1e-4, atol=1e-5 * scale)
+        np.testing.assert_allclose(summed, whole, rtol=0, atol=3e-4 * scale)
         assert scale > 0

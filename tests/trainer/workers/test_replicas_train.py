@@ -15,6 +15,7 @@ import tensorflow as tf
 from tests.trainer import datasets
 from tests.trainer.conftest import strategy
 from tests.trainer.workers.double_precision import (
+    FLOAT32,
     initial_session,
     session_in_float64,
     steps_in_float64,
@@ -91,7 +92,7 @@ def assert_same_training(run, expected, config, data):
         measured = {"loss", "val_loss"} & row.keys()
         assert measured and measured == {"loss", "val_loss"} & other.keys()
         for name in measured:
-            assert row[name] == pytest.approx(other[name], rel=1e-2)
+            assert row[name] == pytest.approx(other[name], rel=FLOAT32)
     model = initial_session(config, data, strategy(1)).model
     start = weights(tf.train.Checkpoint(model=model).write(str(Path(run) / "start")))
     end, other = (weights(newest_state(folder)) for folder in (run, expected))
