@@ -8,6 +8,7 @@ import gc
 import os
 import random
 import signal
+import sys
 import time
 
 import pytest
@@ -37,7 +38,7 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with long tests come first: of two processes, none is alone with one at the end."""
+    """Files with long tests come first: of several processes, none is alone with one at the end."""
     long = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in long)
 
@@ -52,11 +53,15 @@ def pytest_collection_finish() -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """The same random numbers for each test, and none that begins when the time is over.
 
-    Keras draws the seeds of a network's first weights from Python's generator, so a network that
-    a test builds has the same ones on every machine, whichever tests ran before. Where the time of
-    all tests is limited, what comes too late is skipped by name.
+    Keras draws the seeds of a network's first weights from a generator of its own once a test has
+    seeded it, and before that from Python's: so a network that a test builds has the same ones on
+    every machine, whichever tests ran before. Where the time of all tests is limited, what comes
+    too late is skipped by name.
     """
     random.seed(0)
+    for name in ("keras.src.backend", "tf_keras.src.backend"):
+        if keras := sys.modules.get(name):
+            keras._SEED_GENERATOR.generator = None
     last = os.environ.get("SHARDLINE_LAST_TEST")
     if last and time.time() > float(last):
         pytest.skip("the time for the tests is over")
