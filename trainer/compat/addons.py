@@ -19,6 +19,8 @@ from preprocess.shell.errors import ConfigError
 if TYPE_CHECKING:
     import tensorflow as tf
 
+# Where there is a tensorflow-addons.
+WITH_THEM = "on the default stack only (requirements.txt)"
 # They ask for the number of their learning rate where a schedule has none to give.
 WITHOUT_SCHEDULE = ("ConditionalGradient",)
 
@@ -67,7 +69,7 @@ def require(what: str, instead: str) -> None:
     if not installed():
         raise ConfigError(
             f"{what} needs tensorflow-addons, which does not exist for this TensorFlow: "
-            f"{instead}, or use the default stack (requirements.txt)"
+            f"{instead}; it is {WITH_THEM}"
         )
 
 

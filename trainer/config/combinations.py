@@ -88,8 +88,8 @@ def _execution(config: Config) -> Iterator[str]:
     replicas = config.virtual_replicas
     if config.jit_compile and replicas >= 2:
         yield (
-            f"jit_compile with virtual_replicas {replicas}: XLA fails with two or more replicas "
-            "in TensorFlow 2.15.1; leave out one of the two"
+            f"jit_compile with virtual_replicas {replicas}: XLA is for one replica; "
+            "leave out one of the two"
         )
     if replicas and config.batch_size % replicas:
         near = max(replicas, config.batch_size // replicas * replicas)

@@ -58,8 +58,12 @@ def optimizer_class(name: str) -> type:
         found = pick(wanted, theirs)
         if found is None:
             near = near_names(wanted, [*own, *theirs])
-            without = "" if addons.installed() else " (tensorflow-addons is not installed)"
-            raise ConfigError(f"optimizer.name={name!r} is unknown{without}; similar names: {near}")
+            unknown = f"optimizer.name={name!r} is unknown; similar names: {near}"
+            if addons.installed():
+                raise ConfigError(unknown)
+            if name.lower().startswith(ADDONS_PREFIX):
+                addons.require(f"optimizer.name={name!r}", f"take one of Keras's, such as {near}")
+            raise ConfigError(f"{unknown}; those of tensorflow-addons are {addons.WITH_THEM}")
     return found
 
 

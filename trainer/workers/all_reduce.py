@@ -45,8 +45,8 @@ def check_all_reduce(how: str, *, workers: bool, gpus: bool, devices: int) -> No
         )
     if how == "hierarchical" and devices % 2 and devices > 1:
         raise ConfigError(
-            f"distribute.all_reduce=hierarchical with {devices} replicas: TensorFlow 2.15 would "
-            f"leave out the gradients of the last one; use an even number, or {AUTO}"
+            f"distribute.all_reduce=hierarchical with {devices} replicas: TensorFlow would leave "
+            f"out the gradients of the last one; use an even number, or {AUTO}"
         )
 
 

@@ -58,8 +58,7 @@ def check_replicas(config: Config, replicas: int) -> None:
         )
     if config.jit_compile and replicas > 1:
         raise ConfigError(
-            f"jit_compile needs a single replica in TensorFlow 2.15, but there are {replicas}; "
-            "set jit_compile=false"
+            f"jit_compile needs a single replica, but there are {replicas}; set jit_compile=false"
         )
 
 
