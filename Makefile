@@ -43,7 +43,7 @@ help:
 
 # The stamp is newer than the requirements exactly when they are installed.
 $(VENV)/.installed: $(REQUIREMENTS).txt $(REQUIREMENTS)-dev.txt
-	@echo "Installing $(REQUIREMENTS)-dev.txt into $(VENV) (3 GB, once, some minutes), then: make $(MAKECMDGOALS)"
+	@echo "Installing $(REQUIREMENTS)-dev.txt into $(VENV) (3 to 4 GB, once, some minutes), then: make $(MAKECMDGOALS)"
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --upgrade pip
 	$(PY) -m pip install --progress-bar=$(if $(CI),off,on) -r $(REQUIREMENTS)-dev.txt
@@ -54,7 +54,7 @@ $(VENV)/.installed: $(REQUIREMENTS).txt $(REQUIREMENTS)-dev.txt
 env: $(VENV)/.installed
 
 demo: env
-	@bash tests/demo.sh $(PY) $(DEMO)
+	@bash tests/demo.sh $(PY) $(DEMO) $(STACK)
 
 test: env
 	$(PY) -m pytest tests $(PARALLEL) -m "not alone and not integration and not kubernetes"

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# `make demo`: from pictures to a report, on a CPU. Usage: demo.sh PYTHON OUTPUT
+# `make demo`: from pictures to a report, on a CPU. Usage: demo.sh PYTHON OUTPUT STACK
 set -euo pipefail
 python=$1
 out=$2
+stack=$3
 started=$SECONDS
 step() { printf '\n== %s\n' "$1"; }
 
-echo "Synthetic faces -> dataset of 6 variants -> training on two replicas -> report in $out: about three"
+echo "Synthetic faces -> dataset of 6 variants -> training on two replicas -> report in $out: about four"
 echo "minutes on two cores, no GPU and no network."
 rm -rf "$out"
 mkdir -p "$out"
@@ -26,9 +27,10 @@ step "3/4 train on two virtual CPU replicas"
 step "4/4 evaluate the whole test split"
 "$python" -m trainer evaluate --workdir="$out/run" --data="$out/dataset" --json > "$out/test.json"
 
-"$python" - "$out" "$((SECONDS - started))" <<'END'
+"$python" - "$out" "$((SECONDS - started))" "$stack" <<'END'
 import json, sys
 out, seconds = sys.argv[1], int(sys.argv[2])
+stack = "" if sys.argv[3] == "default" else f" STACK={sys.argv[3]}"
 oracle = json.load(open(f"{out}/synth.json"))["oracle"]["accuracy"]
 test = json.load(open(f"{out}/test.json"))
 accuracy, (low, high) = test["triplet_accuracy"], test["interval"]
@@ -39,5 +41,5 @@ took                          {seconds // 60} min {seconds % 60} s
 
 report        {out}/run/report.html
 pictures      {out}/preview.png  {out}/run/plots/
-TensorBoard   make tensorboard RUN={out}/run""")
+TensorBoard   make tensorboard RUN={out}/run{stack}""")
 END
