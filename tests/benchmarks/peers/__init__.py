@@ -1,4 +1,4 @@
-"""Other readers of the same JPEGs, each as tuned as its documentation says; see bench_peers.py.
+"""Other readers of the same JPEGs, each as its documentation has it; see bench_peers.py.
 
 Imports the libraries of requirements.txt here, which stand in an environment of their own (`make
 bench-peers`), and of the project what needs neither TensorFlow nor Beam. One file a library, whose
