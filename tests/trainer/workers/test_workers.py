@@ -8,11 +8,14 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from preprocess.shell.exit_codes import ExitCode
 from tests import forked
 from tests.trainer import datasets, own_code
+from tests.trainer.conftest import strategy
+from tests.trainer.workers.double_precision import session_in_float64, steps_in_float64
 from tests.trainer.workers.test_replicas_train import assert_same_training, rows
 from trainer.monitoring.processor import OTHERS
 from trainer.training.checkpoints import LAST, Checkpoints
@@ -94,6 +97,32 @@ def threads(process):
 
 def logs(run):
     return [(run / "logs" / f"worker-{rank}.log").read_text() for rank in range(2)]
+
+
+def test_two_workers_take_the_steps_of_two_replicas(triplet_data, tmp_path):
+    """Two passes of `cnn` with dropout, crop and flip, in float64: see test_replicas_train for how
+    far apart sums in another order may be.
+    """
+    changes = {**SGD, "data__log_records": True}
+    file = datasets.write_config(
+        tmp_path / "config.py", {**datasets.TRIPLET, "model.backbone": "cnn"}, **changes
+    )
+    words, count = [str(file), triplet_data, str(tmp_path)], 10
+    program = ("-m", "tests.trainer.workers.worker_in_float64")
+    for worker in start_two([*words, str(count)], program):
+        code, _, said = end(worker)
+        assert code == 0, said
+    found, other = (np.load(tmp_path / f"worker-{rank}.npz") for rank in range(2))
+    config = datasets.configuration(datasets.TRIPLET, model__backbone="cnn", **changes)
+    session = session_in_float64(config, triplet_data, strategy(2))
+    for step, (sums, records) in enumerate(steps_in_float64(session, triplet_data, count)):
+        both = np.concatenate([each[f"records_{step}"] for each in (found, other)], axis=1)
+        np.testing.assert_array_equal(both, records)
+        np.testing.assert_allclose(found[f"sums_{step}"], sums, rtol=1e-8)
+    for at, weights in enumerate(session.model.get_weights()):
+        moved = np.abs(found[f"after_{at}"] - found[f"before_{at}"]).max()
+        assert moved > 0
+        np.testing.assert_allclose(found[f"after_{at}"], weights, rtol=0, atol=1e-8 * moved)
 
 
 def test_two_workers_train_cnn_as_one_process_does_and_only_the_first_one_writes(
