@@ -103,6 +103,7 @@ class FollowerState:
       seconds: for a variant, the median of the last ones; 0 = none is built yet.
       built: number of variants that it has built since it was started.
       time: when this was written, in seconds since 1970.
+      run: directory of the run that it follows; "" = not known.
     """
 
     base: str
@@ -113,6 +114,7 @@ class FollowerState:
     seconds: float = 0.0
     built: int = 0
     time: float = 0.0
+    run: str = ""
 
     def to_json(self) -> str:
         """The text of the file."""

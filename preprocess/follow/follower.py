@@ -113,6 +113,7 @@ class _Follower:
             seed=manifest.seed,
             libraries=deciding_versions(recipe.libraries),
             workers=min(worker_count(request.workers, request.beam_arguments), len(self._shards)),
+            run=request.run,
         )
         self._base = BaseWatch(request.dataset, self._state.base)
         self._settled: RunPosition | None = None  # where nothing was left to remove
