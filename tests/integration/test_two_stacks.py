@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -121,7 +120,3 @@ def test_a_build_is_not_finished_on_the_other(tmp_path: Path) -> None:
     )  # fmt: skip
     assert found.returncode == os.EX_CONFIG, found.stderr
     assert "--overwrite" in found.stderr
-
-
-def test_this_stack_is_one_of_the_two() -> None:
-    assert Path(sys.prefix) in STACKS.values()
