@@ -122,9 +122,15 @@ class FollowerState:
 
     @classmethod
     def from_json(cls, text: str) -> FollowerState:
-        """The inverse of to_json; raises DatasetError if the text is none."""
+        """The inverse of to_json, without what a later version adds.
+
+        Raises:
+          DatasetError: the text is none.
+        """
         try:
-            made = cls(**json.loads(text))
+            known = {field.name for field in dataclasses.fields(cls)}
+            found = json.loads(text)
+            made = cls(**{name: value for name, value in found.items() if name in known})
             check_types(made)
             if not all(isinstance(version, str) for version in made.libraries.values()):
                 raise TypeError("libraries have versions")
@@ -133,5 +139,5 @@ class FollowerState:
             ):
                 raise ValueError("a figure is out of range")
             return made
-        except (ValueError, TypeError, RecursionError) as error:
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise DatasetError(f"not a follower's file: {error}") from None

@@ -60,8 +60,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """
     random.seed(0)
     for name in ("keras.src.backend", "tf_keras.src.backend"):
-        if keras := sys.modules.get(name):
-            keras._SEED_GENERATOR.generator = None
+        if generator := getattr(sys.modules.get(name), "_SEED_GENERATOR", None):
+            generator.generator = None
     last = os.environ.get("SHARDLINE_LAST_TEST")
     if last and time.time() > float(last):
         pytest.skip("the time for the tests is over")

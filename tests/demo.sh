@@ -42,4 +42,6 @@ took                          {seconds // 60} min {seconds % 60} s
 report        {out}/run/report.html
 pictures      {out}/preview.png  {out}/run/plots/
 TensorBoard   make tensorboard RUN={out}/run{stack}""")
+if low <= 1 / 3:
+    sys.exit("the model has learnt nothing")
 END

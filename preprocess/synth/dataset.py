@@ -70,6 +70,7 @@ def synthesise(
     Raises:
       UsageError: for numbers that cannot be, or an output that is not ours to write.
       OutputError: the output takes no more, such as a full disk.
+      UnavailableError: one of several processes was killed, or could not start.
     """
     tests = _test_counts(faces, triplets, test_fraction, seed)
     folder = _prepare(Path(output))

@@ -68,7 +68,7 @@ def write_faces(
       processes: that draw, at most; few faces are not worth several.
 
     Raises:
-      UnavailableError: one of several processes was killed.
+      UnavailableError: one of several processes was killed, or could not start.
     """
     parts = range(0, faces, _AT_A_TIME)
     jobs = [(folder, first, min(first + _AT_A_TIME, faces), seed) for first in parts]
@@ -83,11 +83,11 @@ def write_faces(
             drawn = [pool.submit(_write, *job) for job in jobs]
         for found in drawn:
             yield found.result()
-    except BrokenProcessPool:
+    except BrokenProcessPool as broken:
         raise UnavailableError(
-            f"one of the {workers} processes that draw faces was killed, perhaps for memory; "
-            "the same command starts again"
-        ) from None
+            f"one of the {workers} processes that draw faces was killed, perhaps for memory, or "
+            "could not start; the same command starts again"
+        ) from broken
     finally:
         pool.shutdown(cancel_futures=True)
 

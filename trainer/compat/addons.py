@@ -69,7 +69,7 @@ def require(what: str, instead: str) -> None:
     if not installed():
         raise ConfigError(
             f"{what} needs tensorflow-addons, which does not exist for this TensorFlow: "
-            f"{instead}; it is {WITH_THEM}"
+            f"{instead}; tensorflow-addons is {WITH_THEM}"
         )
 
 

@@ -124,13 +124,6 @@ class LiveVariants:
     def belongs_to(self, run: str, say: Callable[[str], None]) -> None:
         """Tells it the run that it is read by, and what takes its messages."""
         self._run, self.say = run, say
-        found = self._at_work()
-        if found and found.run and storage.absolute(found.run) != storage.absolute(run):
-            say(
-                f"warning: the follower of '{self._dataset}' that is at work follows '{found.run}' "
-                f"and not '{run}': it removes and builds variants as that run goes; train one at a "
-                "time, or on copies of the dataset"
-            )
 
     def variant(self, pass_number: int) -> int:
         """The variant that a pass reads, once it is there.
@@ -230,15 +223,12 @@ class LiveVariants:
 
     def follower_at_work(self) -> str:
         """What the follower that is running does; "" = there is none."""
-        found = self._at_work()
-        if found is None:
+        found = self.follower()
+        if found is None or abs(time.time() - found.time) >= ALIVE_SECONDS:
             return ""
         rate = f", {found.seconds:.3g} s a variant" if found.seconds else ""
-        return f"a follower is at work ({found.workers} worker(s){rate})"
-
-    def _at_work(self) -> FollowerState | None:
-        found = self.follower()
-        return found if found and abs(time.time() - found.time) < ALIVE_SECONDS else None
+        of_run = f" of '{found.run}'" if found.run else ""
+        return f"a follower{of_run} is at work ({found.workers} worker(s){rate})"
 
     @property
     def how_to_follow(self) -> str:

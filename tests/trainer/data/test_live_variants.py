@@ -234,14 +234,12 @@ def test_a_follower_is_at_work_while_its_file_is_of_now(copied, seconds, at_work
     assert bool(live_of(copied).follower_at_work()) == at_work
 
 
-@pytest.mark.parametrize(("of_run", "warned"), [("other", True), ("run", False), ("", False)])
-def test_a_run_is_told_that_the_follower_at_work_is_another_runs(copied, tmp_path, of_run, warned):
-    followed = str(tmp_path / of_run) if of_run else ""
-    changed(Path(copied, FOLLOWER_FILE), time=time.time(), run=followed)
-    said = []
-    live_of(copied).belongs_to(str(tmp_path / "run"), said.append)
-    assert len(said) == warned
-    assert all(line.startswith("warning: ") and followed in line for line in said)
+@pytest.mark.parametrize(
+    ("run", "told"), [("/runs/other", "a follower of '/runs/other' is"), ("", "a follower is")]
+)
+def test_who_waits_is_told_whose_follower_is_at_work(copied, run, told):
+    changed(Path(copied, FOLLOWER_FILE), time=time.time(), run=run)
+    assert live_of(copied).follower_at_work().startswith(f"{told} at work (")
 
 
 def test_a_run_of_launch_advises_to_look_at_its_follower(copied, monkeypatch):

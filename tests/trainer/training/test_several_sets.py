@@ -12,7 +12,7 @@ from preprocess.shell.errors import ConfigError
 from tests.shared import shared_folder
 from tests.trainer import datasets
 from tests.trainer.kills import Kill, live
-from tests.trainer.workers.double_precision import FLOAT32
+from tests.trainer.workers.double_precision import FLOAT32_DENSE
 from tests.trainer.workers.test_workers import end, start
 from trainer.config import with_values
 from trainer.data.class_weights import with_class_weights
@@ -288,7 +288,7 @@ def test_two_workers_learn_what_two_replicas_do(triplet_data, other_triplets, tr
     expected = train_here(alone, data, tmp_path / "alone", 2)["metrics"]["last"]
     found = report_of(tmp_path / "run")["metrics"]["last"]
     for key in ("loss", "val_loss", "val_set2_test_loss"):
-        assert found[key] == pytest.approx(expected[key], rel=FLOAT32)
+        assert found[key] == pytest.approx(expected[key], rel=FLOAT32_DENSE)
 
 
 @pytest.mark.parametrize("task", ["classes", "triplets"])
@@ -303,4 +303,4 @@ def test_any_number_of_replicas_learns_the_same(
     for replicas in (1, 2):
         report = train_here(config, data, tmp_path / str(replicas), replicas)
         losses.append([report["metrics"]["last"][key] for key in ("loss", "val_set2_test_loss")])
-    assert losses[0] == pytest.approx(losses[1], rel=FLOAT32)
+    assert losses[0] == pytest.approx(losses[1], rel=FLOAT32_DENSE)

@@ -18,7 +18,7 @@ from preprocess.shell.errors import ConfigError, OutputError, full_disk
 from tests.trainer import datasets
 from tests.trainer.conftest import train_in_process
 from tests.trainer.kills import check_records, rows_without_times
-from tests.trainer.workers.double_precision import FLOAT32
+from tests.trainer.workers.double_precision import FLOAT32_DENSE
 from trainer.models import build_model
 from trainer.tasks.task import make_task
 from trainer.training import evaluation
@@ -231,7 +231,7 @@ def test_another_number_of_replicas_goes_on_and_says_what_is_lost(
     expected = train_here(config, triplet_data, tmp_path / "calm")
     check_records(tmp_path / "run", 6, 33, 8)
     last, other = report["metrics"]["last"], expected["metrics"]["last"]
-    assert last["loss"] == pytest.approx(other["loss"], rel=FLOAT32)
+    assert last["loss"] == pytest.approx(other["loss"], rel=FLOAT32_DENSE)
 
 
 def test_another_global_batch_is_refused(trained, triplet_data, train_here):

@@ -109,9 +109,14 @@ def test_two_workers_take_the_steps_of_two_replicas(triplet_data, tmp_path):
     )
     words, count = [str(file), triplet_data, str(tmp_path)], 10
     program = ("-m", "tests.trainer.workers.worker_in_float64")
-    for worker in start_two([*words, str(count)], program):
-        code, _, said = end(worker)
-        assert code == 0, said
+    workers = start_two([*words, str(count)], program)
+    try:
+        for worker in workers:
+            code, _, said = end(worker)
+            assert code == 0, said
+    finally:
+        for worker in workers:
+            worker.kill()
     found, other = (np.load(tmp_path / f"worker-{rank}.npz") for rank in range(2))
     config = datasets.configuration(datasets.TRIPLET, model__backbone="cnn", **changes)
     session = session_in_float64(config, triplet_data, strategy(2))
