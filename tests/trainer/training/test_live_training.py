@@ -119,7 +119,7 @@ def test_a_follower_at_half_the_needed_speed_is_named_with_how_many_workers_woul
         code, said = kills.live(flags, run, None, A_PASS)
     assert code == 0, said
     assert "waiting for variant" in said
-    assert "a follower is at work (2 worker(s)" in said
+    assert "' is at work (2 worker(s)" in said
     bottleneck = live_runs.report_of(run)["bottleneck"]
     assert bottleneck["kind"] == "input"
     assert "waiting for the next variant from `preprocess follow`" in bottleneck["verdict"]
