@@ -9,7 +9,8 @@ small convolutional network, resumed to 200, and trained by two workers of this 
 
 Seconds are those from the start of a command to its end. Memory is what all processes of the
 command hold together at the same time, at its highest, where pages that several share count once
-(PSS, looked at twice a second); what the kernel keeps of files is not in it.
+(PSS, looked at twice a second, less often where a look takes long); what the kernel keeps of
+files is not in it.
 
 The bars: the set is made in 210 s (a tenth of what it once took), the first step is done 20 s
 after the command, and a training's processes together take 1.3 decoded tables at the most.

@@ -227,7 +227,8 @@ class LiveVariants:
         if found is None or abs(time.time() - found.time) >= ALIVE_SECONDS:
             return ""
         rate = f", {found.seconds:.3g} s a variant" if found.seconds else ""
-        of_run = f" of '{found.run}'" if found.run else ""
+        # As Python writes it: the file may hold anything, also what a terminal takes for orders.
+        of_run = f" of {found.run[:200]!r}" if found.run else ""
         return f"a follower{of_run} is at work ({found.workers} worker(s){rate})"
 
     @property

@@ -235,7 +235,12 @@ def test_a_follower_is_at_work_while_its_file_is_of_now(copied, seconds, at_work
 
 
 @pytest.mark.parametrize(
-    ("run", "told"), [("/runs/other", "a follower of '/runs/other' is"), ("", "a follower is")]
+    ("run", "told"),
+    [
+        ("/runs/other", "a follower of '/runs/other' is"),
+        ("", "a follower is"),
+        ("\x1b[2J\n", "a follower of '\\x1b[2J\\n' is"),
+    ],
 )
 def test_who_waits_is_told_whose_follower_is_at_work(copied, run, told):
     changed(Path(copied, FOLLOWER_FILE), time=time.time(), run=run)
