@@ -292,11 +292,25 @@ def test_variants_of_this_dataset_stay_where_it_is_not_known_how_they_were_made(
     elif change == "torn":
         state.write_text(state.read_text()[:-9])
     else:
-        state.write_text(json.dumps({**json.loads(state.read_text()), "more": 1}))
+        said = json.loads(state.read_text())
+        del said["libraries"]
+        state.write_text(json.dumps(said))
     before = made.files(two)
     with pytest.raises(ConfigError, match="does not say how the variants next to it were made"):
         followed(monkeypatch, two, RunPosition(2, 2))
     assert made.files(two) == before
+
+
+def test_variants_stay_in_use_where_a_later_version_said_more_of_its_follower(monkeypatch, two):
+    """What decides the pixels is in the recipe, the seed and the libraries alone."""
+    followed(monkeypatch, two, RunPosition(2, 2))
+    state = two / "live" / "follower.json"
+    state.write_text(json.dumps({**json.loads(state.read_text()), "more": 1}))
+    before = (two / "live" / "variant-00002.json").stat().st_mtime_ns
+    followed(monkeypatch, two, RunPosition(2, 2))
+    assert variants(two) == [2]
+    assert (two / "live" / "variant-00002.json").stat().st_mtime_ns == before
+    assert "more" not in json.loads(state.read_text())
 
 
 def test_nothing_is_removed_while_the_position_of_the_run_is_not_known(monkeypatch, two):
