@@ -1,10 +1,14 @@
-"""Variants per second and core: a recipe here against albumentations doing the same.
+"""Variants per second and core: a recipe here against albumentations and Keras doing the same.
 
     python -m tests.benchmarks.bench_recipe [--images=DIR] [--seconds=4] [--json]
 
 Both sides take the same decoded pictures, do the same operations with the same probabilities
 and ranges, seed every variant by itself, so that it does not depend on any other, and encode it
-as JPEG of quality 95 with the same encoder. One process, one thread, the sides in turn (A B A B).
+as JPEG of quality 95 with the same encoder. One process, one thread, the sides in turn (A B A B),
+by processor time; the wall clock's rates are in --json.
+
+Keras's preprocessing layers stand beside `photos` (tests/benchmarks/keras_photos.py says where
+they differ); they take all the pictures as one batch, on one thread of TensorFlow's.
 
 `photos` is the shipped recipe. `heavy` adds the other operations but elastic distortion, which
 albumentations smooths at full size: it alone would decide the ratio.
@@ -22,7 +26,7 @@ import statistics
 import sys
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +34,7 @@ import cv2
 import numpy as np
 
 from preprocess.augment import Recipe, load_recipe, variant_generator
+from tests.benchmarks import keras_photos
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # it looks for a newer version when imported
 
@@ -64,26 +69,32 @@ operations:
   - cutout: {probability: 0.5, height: 80, width: 100, reference: 384}
 """
 
+OURS = "shardline"
+
 Image = np.ndarray
-MakeVariant = Callable[[Image, str, int], Image]
+Rates = dict[str, float]  # variants a second by wall and by processor time
+# One variant of each picture; the number says which, and no two calls have the same.
+MakeVariants = Callable[[list[Image], int], Iterable[Image]]
 
 
-def ours(recipe: Recipe) -> MakeVariant:
-    """One variant of a picture by a recipe."""
+def ours(recipe: Recipe) -> MakeVariants:
+    """By a recipe."""
 
-    def make(image: Image, image_id: str, variant: int) -> Image:
-        rng = variant_generator(0, recipe.digest, image_id, variant)
-        return recipe.apply(image, recipe.draw(rng, *image.shape[:2]))
+    def make(pictures: list[Image], variant: int) -> Iterable[Image]:
+        for number, image in enumerate(pictures):
+            rng = variant_generator(0, recipe.digest, f"picture-{number}", variant)
+            yield recipe.apply(image, recipe.draw(rng, *image.shape[:2]))
 
     return make
 
 
-def theirs(pipeline: Any) -> MakeVariant:
-    """One variant of a picture by an albumentations pipeline, seeded for that variant."""
+def theirs(pipeline: Any) -> MakeVariants:
+    """By an albumentations pipeline, seeded for each picture and variant."""
 
-    def make(image: Image, image_id: str, variant: int) -> Image:
-        pipeline.set_random_seed(zlib.crc32(f"{image_id} {variant}".encode()))
-        return pipeline(image=image)["image"]
+    def make(pictures: list[Image], variant: int) -> Iterable[Image]:
+        for number, image in enumerate(pictures):
+            pipeline.set_random_seed(zlib.crc32(f"picture-{number} {variant}".encode()))
+            yield pipeline(image=image)["image"]
 
     return make
 
@@ -179,30 +190,37 @@ def load_pictures(folder: str, side: int) -> list[Image]:
     return [cv2.resize(p, (side, side), interpolation=cv2.INTER_AREA) for p in pictures]
 
 
-def variants_per_second(make: MakeVariant, pictures: list[Image], seconds: float) -> float:
-    """How fast `make` and the encoder go, by processor time, over whole rounds of the pictures."""
-    made, started = 0, time.process_time()
-    while time.process_time() - started < seconds:
-        for number, picture in enumerate(pictures):
-            variant = make(picture, f"picture-{number}", made)
+def variants_per_second(make: MakeVariants, pictures: list[Image], seconds: float) -> Rates:
+    """How fast `make` and the encoder go, over whole rounds of the pictures."""
+    made, began, began_processor = 0, time.perf_counter(), time.process_time()
+    while time.process_time() - began_processor < seconds:
+        for variant in make(pictures, made):
             bgr = cv2.cvtColor(variant, cv2.COLOR_RGB2BGR)
             cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
             made += 1
-    return made / (time.process_time() - started)
+    processor, wall = time.process_time() - began_processor, time.perf_counter() - began
+    return {"processor": made / processor, "wall": made / wall}
 
 
-def compare(a: MakeVariant, b: MakeVariant, pictures: list[Image], seconds: float) -> dict:
-    """Median rates of both sides, and the median of the ratios of neighbouring turns."""
-    for make in (a, b):
+def compare(
+    sides: dict[str, MakeVariants], pictures: list[Image], seconds: float
+) -> dict[str, dict[str, float]]:
+    """Of each side the median rates, and the median of our rate to its own in the same turn."""
+    for make in sides.values():
         variants_per_second(make, pictures, 0.2)  # warm up
     turns = [
-        [variants_per_second(make, pictures, seconds / TURNS) for make in (a, b)]
+        {name: variants_per_second(make, pictures, seconds / TURNS) for name, make in sides.items()}
         for _ in range(TURNS)
     ]
     return {
-        "shardline": statistics.median(turn[0] for turn in turns),
-        "albumentations": statistics.median(turn[1] for turn in turns),
-        "ratio": statistics.median(turn[0] / turn[1] for turn in turns),
+        name: {
+            "processor": statistics.median(turn[name]["processor"] for turn in turns),
+            "wall": statistics.median(turn[name]["wall"] for turn in turns),
+            "ratio": statistics.median(
+                turn[OURS]["processor"] / turn[name]["processor"] for turn in turns
+            ),
+        }
+        for name in sides
     }
 
 
@@ -218,28 +236,29 @@ def main() -> None:
         sys.exit("the other side is missing: pip install -r requirements-dev.txt")
     cv2.setNumThreads(0)
 
-    cases = {
-        "photos": (load_recipe("photos"), photos_pipeline),
-        "heavy": (Recipe.from_yaml(HEAVY), heavy_pipeline),
-    }
-    results = []
-    for name, (recipe, pipeline) in cases.items():
-        for side in SIDES:
-            figures = compare(
-                ours(recipe),
-                theirs(A.Compose(pipeline(A, side))),
-                load_pictures(args.images, side),
-                args.seconds,
-            )
-            results.append({"recipe": name, "side": side, **figures})
+    results: list[dict[str, Any]] = []
+    for side in SIDES:
+        photos = {
+            OURS: ours(load_recipe("photos")),
+            "albumentations": theirs(A.Compose(photos_pipeline(A, side))),
+            "Keras": keras_photos.make_variants(side, HOLES),
+        }
+        heavy = {
+            OURS: ours(Recipe.from_yaml(HEAVY)),
+            "albumentations": theirs(A.Compose(heavy_pipeline(A, side))),
+        }
+        pictures = load_pictures(args.images, side)
+        for recipe, sides in (("photos", photos), ("heavy", heavy)):
+            rates = compare(sides, pictures, args.seconds)
+            results.append({"recipe": recipe, "side": side, "rates": rates})
     if args.json:
         print(json.dumps({"albumentations": A.__version__, "results": results}))
         return
-    print("variants a second and core   shardline   albumentations   ratio")
+    print("variants a second and core            rate   ours are")
     for row in results:
-        case = f"{row['recipe']}, {row['side']}x{row['side']}"
-        rates = f"{row['shardline']:9.0f}   {row['albumentations']:14.0f}   {row['ratio']:5.2f}"
-        print(f"{case:26s}   {rates}")
+        for name, found in row["rates"].items():
+            case = f"{row['recipe']}, {row['side']}x{row['side']}, {name}"
+            print(f"{case:35s} {found['processor']:6.0f}   {found['ratio']:6.2f} x")
 
 
 if __name__ == "__main__":
