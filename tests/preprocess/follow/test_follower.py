@@ -281,7 +281,7 @@ def test_variants_of_another_dataset_are_removed(monkeypatch, tmp_path, two):
     assert variants(two) == []
 
 
-@pytest.mark.parametrize("change", ["missing", "torn", "of another version"])
+@pytest.mark.parametrize("change", ["missing", "torn", "base", "recipe", "seed", "libraries"])
 def test_variants_of_this_dataset_stay_where_it_is_not_known_how_they_were_made(
     monkeypatch, two, change
 ):
@@ -293,7 +293,7 @@ def test_variants_of_this_dataset_stay_where_it_is_not_known_how_they_were_made(
         state.write_text(state.read_text()[:-9])
     else:
         said = json.loads(state.read_text())
-        del said["libraries"]
+        del said[change]  # as a version that lacks it would have written the file
         state.write_text(json.dumps(said))
     before = made.files(two)
     with pytest.raises(ConfigError, match="does not say how the variants next to it were made"):
