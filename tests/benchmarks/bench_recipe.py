@@ -2,13 +2,14 @@
 
     python -m tests.benchmarks.bench_recipe [--images=DIR] [--seconds=4] [--json]
 
-Both sides take the same decoded pictures, do the same operations with the same probabilities
-and ranges, seed every variant by itself, so that it does not depend on any other, and encode it
-as JPEG of quality 95 with the same encoder. One process, one thread, the sides in turn (A B A B),
-by processor time; the wall clock's rates are in --json.
+All take the same decoded pictures and encode every variant as JPEG of quality 95 with the same
+encoder, in one process, on one core, in turn (A B C A B C), by processor time; the wall clock's
+rates are in --json.
 
-Keras's preprocessing layers stand beside `photos` (tests/benchmarks/keras_photos.py says where
-they differ); they take all the pictures as one batch, on one thread of TensorFlow's.
+albumentations does the same operations with the same probabilities and ranges, and both it and we
+seed every variant by itself, so that it does not depend on any other. Keras's preprocessing layers
+stand beside `photos` alone and take the pictures as one batch; tests/benchmarks/keras_photos.py
+says where they differ.
 
 `photos` is the shipped recipe. `heavy` adds the other operations but elastic distortion, which
 albumentations smooths at full size: it alone would decide the ratio.
@@ -30,13 +31,15 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # it looks for a newer version when imported
+os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Keras would go to a GPU
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # others wait busily after each small matrix
+
 import cv2
 import numpy as np
 
 from preprocess.augment import Recipe, load_recipe, variant_generator
 from tests.benchmarks import keras_photos
-
-os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # it looks for a newer version when imported
 
 PICTURES = 16
 TURNS = 8  # of each side

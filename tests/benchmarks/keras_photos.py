@@ -23,6 +23,9 @@ def make_variants(
       side: of the pictures, pixels.
       holes: height and width of each, for a picture of 384 pixels.
     """
+    from trainer.compat.quiet import silence
+
+    silence()  # the package has also made `tf.keras` Keras 2 on both stacks
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
